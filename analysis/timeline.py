@@ -1,0 +1,201 @@
+"""The air over time: what each client sent, when, over which link, and what became of it.
+
+Draws the rows of a trace as they are; does not know how a link or a schedule works.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from analysis.house import LIMIT_COLOUR, WIDTH_IN, in_house_style
+from analysis.traces import TraceError, Traces
+
+MAX_CLIENTS = 12
+"""Rows of a link timeline; more could not be read."""
+FADE_DEPTH_DB = 8.0
+"""How far below the lowest mean the scale reaches; deep fades, a slot long, would flatten all the rest."""
+
+COMPUTE_COLOUR = "0.85"
+DOWNLINK_COLOUR = "#56B4E9"
+DEFERRED: dict[str, Any] = {"facecolor": "0.97", "edgecolor": "0.75", "hatch": "///", "linewidth": 0.5}
+LANE_BOTTOM, LANE_HEIGHT = 0.03, 0.12
+"""Where in a row downlink and computing are drawn, as shares of its height."""
+
+
+@in_house_style
+def link_timeline(traces: Traces, arm: str, seed: int | None = None, rounds: tuple[int, int] = (1, 8)) -> Figure:
+    """What each client sent, when, over which link: one row a client, the simulated time to the right.
+
+    A horizontal bar is an upload: its height the mean SNR in the granted band, its colour the kept fraction,
+    its length the time on the air. The whisker falls to the lowest SNR of a slot, or off the scale. Below it
+    lie the downlink and the computing; a hatched round was deferred, a cross is a transmission given up, a
+    red number counts the packets lost. Beyond 12 clients the first 12 are drawn, and the title says so.
+
+    Parameters
+    ----------
+    traces
+    arm
+    seed
+        By default the first one of the arm.
+    rounds
+        First and last round to draw; few, so that a person can read them.
+
+    Raises
+    ------
+    TraceError
+        For an arm or seed that is not there, or when none of the rounds has been finished.
+    """
+    cell = traces.select(arm, seed)
+    first, last = rounds
+    shown = cell.rounds[cell.rounds["round"].between(first, last)]
+    if shown.empty:
+        raise TraceError(f"arm {arm!r} has no finished round from {first} to {last}; it has {len(cell.rounds)} rounds")
+    sent = cell.transmissions[cell.transmissions["round"].isin(shown["round"])]
+    decided = cell.decisions[cell.decisions["round"].isin(shown["round"])]
+    everyone = sorted((set(cell.decisions["client"]) | set(cell.transmissions["client"])) - {-1})
+    if not everyone:
+        raise TraceError(f"arm {arm!r} has no decision and no transmission; there is nothing to draw")
+    clients = everyone[:MAX_CLIENTS]
+    uploads = sent[(sent["direction"] == "up") & sent["client"].isin(clients)]
+    colour_map, norm = _kept_colours(uploads)
+    low, high = _snr_range(uploads)
+
+    figure = Figure(figsize=(WIDTH_IN, max(4.5, 2.3 + 0.78 * len(clients))), layout="constrained")
+    grid = figure.subplots(len(clients), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for axes, client in zip(grid, clients, strict=True):
+        axes.set_ylabel(f"client {client}", rotation=0, ha="right", va="center")
+        axes.grid(False, axis="x")
+        axes.vlines(shown["t_start_s"], 0, 1, transform=axes.get_xaxis_transform(), color="0.75", lw=0.8, zorder=0)
+        own = sent[sent["client"].isin([client, -1])]
+        _draw_device(axes, shown, own, decided[decided["client"] == client])
+        _draw_uploads(axes, uploads[uploads["client"] == client], colour_map, norm, (low, high))
+    # Room below for downlink and computing, above for the number of lost packets.
+    grid[0].set_ylim(low - 0.32 * (high - low), high + 0.45 * (high - low))
+    ticks = MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(low, high)
+    grid[0].set_yticks([tick for tick in ticks if low <= tick <= high])
+    start_s, end_s = float(shown["t_start_s"].iloc[0]), float(shown["t_end_s"].iloc[-1])
+    grid[0].set_xlim(start_s, end_s)
+    _number_rounds(grid[0], shown, end_s - start_s)
+    grid[-1].set_xlabel("simulated time, s")
+    figure.supylabel("SNR of the uplink in the granted band, dB", fontsize=11)
+    figure.colorbar(
+        ScalarMappable(norm, colour_map), ax=list(grid), label="kept fraction of the update, %", pad=0.01,
+        aspect=40, format=lambda value, _: f"{100 * value:g}",
+    )  # fmt: skip
+    who = f"\n(the first {len(clients)} of {len(everyone)} clients)" if len(everyone) > len(clients) else ""
+    seed_shown = cell.cells["seed"].iloc[0]
+    figure.suptitle(f"What was sent when, and over which link: {arm}, seed {seed_shown}{who}")
+    figure.legend(handles=_handles(colour_map), loc="outside lower center", ncols=4)
+    return figure
+
+
+def _kept_colours(uploads: pd.DataFrame) -> tuple[Colormap, Normalize]:
+    # Viridis without its yellow end, which white swallows; dark is the whole update.
+    colours = matplotlib.colormaps["viridis"](np.linspace(0.85, 0.0, 256))
+    most = float(uploads["kept_fraction"].max()) if len(uploads) else 1.0
+    # From 0 to 1, so that a shade means the same in every arm, unless all would look alike.
+    return LinearSegmentedColormap.from_list("kept", colours), Normalize(0, most if 0 < most < 0.3 else 1.0)
+
+
+def _snr_range(uploads: pd.DataFrame) -> tuple[float, float]:
+    mean_db, min_db = uploads["snr_mean_db"].dropna(), uploads["snr_min_db"].dropna()
+    if mean_db.empty:
+        return 0.0, 20.0
+    low, high = max(min_db.min(), mean_db.min() - FADE_DEPTH_DB), mean_db.max()
+    return float(low), float(max(high, low + 10))
+
+
+def _draw_device(axes: Axes, rounds: pd.DataFrame, sent: pd.DataFrame, decided: pd.DataFrame) -> None:
+    """Downlink, computing and deferred rounds of one client; `sent` holds broadcasts too."""
+    times = rounds.set_index("round")
+    down, computing, deferred = [], [], []
+    for decision in decided.to_dict("records"):
+        number, ready_s = decision["round"], decision["t_s"]
+        if decision["action"] != "send":
+            start_s, end_s = times.loc[number, ["t_start_s", "t_end_s"]]
+            deferred.append((start_s, end_s - start_s))
+            continue
+        own = sent[sent["round"] == number]
+        for row in own[own["direction"] == "down"].to_dict("records"):
+            down.append((row["t_start_s"], row["t_end_s"] - row["t_start_s"]))
+            ready_s = row["t_end_s"]
+            if row["outcome"] == "dropped":
+                middle = LANE_BOTTOM + LANE_HEIGHT / 2
+                _cross(axes, ready_s, middle, transform=axes.get_xaxis_transform())
+        # Computing ends when the upload is ready to send; where there was none, it began after the downlink.
+        up = own.loc[own["direction"] == "up", "t_request_s"]
+        start_s = float(up.iloc[0]) - decision["compute_s"] if len(up) else ready_s
+        computing.append((start_s, decision["compute_s"]))
+    to_row = axes.get_xaxis_transform()
+    lane = (LANE_BOTTOM, LANE_HEIGHT)
+    axes.broken_barh(deferred, (0, 1), transform=to_row, **DEFERRED)
+    axes.broken_barh(computing, lane, transform=to_row, facecolor=COMPUTE_COLOUR)
+    # An edge, because a broadcast may be shorter than a pixel.
+    axes.broken_barh(down, lane, transform=to_row, facecolor=DOWNLINK_COLOUR, edgecolor=DOWNLINK_COLOUR, linewidth=0.8)
+
+
+def _draw_uploads(
+    axes: Axes, uploads: pd.DataFrame, colour_map: Colormap, norm: Normalize, range_db: tuple[float, float]
+) -> None:
+    low, high = range_db
+    middle_s, mean_db = (uploads["t_start_s"] + uploads["t_end_s"]) / 2, uploads["snr_mean_db"]
+    lowest_db = uploads["snr_min_db"].clip(lower=low)
+    cut = uploads["snr_min_db"] < low
+    axes.vlines(middle_s, lowest_db, mean_db, color="0.35", linewidth=1)
+    axes.plot(middle_s[~cut], lowest_db[~cut], color="0.35", marker="_", linestyle="", markersize=4)
+    axes.plot(middle_s[cut], lowest_db[cut], color="0.35", marker="v", linestyle="", markersize=4)
+    colours = colour_map(norm(uploads["kept_fraction"].to_numpy()))
+    axes.hlines(mean_db, uploads["t_start_s"], uploads["t_end_s"], colors=colours, linewidth=5, zorder=3)
+    for upload in uploads[uploads["outcome"] == "dropped"].to_dict("records"):
+        _cross(axes, upload["t_end_s"], upload["snr_mean_db"])
+    for at_s, lost in zip(middle_s, uploads["lost"], strict=True):
+        if lost:
+            top_db = high + 0.42 * (high - low)
+            text = axes.text(at_s, top_db, str(lost), color=LIMIT_COLOUR, fontsize=8, ha="center", va="top")
+            text.set_in_layout(False)  # it lies inside; measuring hundreds of them is what takes the time
+
+
+def _cross(axes: Axes, x: float, y: float, **kwargs: Any) -> None:
+    # Not clipped, because the last one may end with the window.
+    axes.plot(x, y, "x", color=LIMIT_COLOUR, ms=8, mew=2.2, zorder=4, clip_on=False, **kwargs)
+
+
+def _number_rounds(axes: Axes, rounds: pd.DataFrame, span_s: float) -> None:
+    for row in rounds.to_dict("records"):
+        share = (row["t_end_s"] - row["t_start_s"]) / span_s
+        if share > 0.02:  # else the number is wider than its round
+            middle_s = (row["t_start_s"] + row["t_end_s"]) / 2
+            axes.text(
+                middle_s, 1.04, f"round {row['round']}" if share > 0.07 else str(row["round"]),
+                transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=9, color="0.3",
+            )  # fmt: skip
+
+
+def _handles(colour_map: Colormap) -> list[Line2D | Patch]:
+    def mark(marker: str, colour: str, size: float, label: str) -> Line2D:
+        return Line2D(
+            [], [], marker=marker, color=colour, markersize=size, markeredgewidth=2.2 * (marker == "x"),
+            linestyle="", label=label,
+        )  # fmt: skip
+
+    return [
+        Line2D([], [], color=colour_map(0.6), linewidth=5, label="upload, at its mean SNR"),
+        mark("$\\perp$", "0.35", 9, "down to its lowest slot"),
+        mark("v", "0.35", 5, "… which is off the scale"),
+        Patch(**DEFERRED, label="deferred, does not train"),
+        Patch(color=DOWNLINK_COLOUR, label="downlink"),
+        Patch(color=COMPUTE_COLOUR, label="computing"),
+        mark("$7$", LIMIT_COLOUR, 6, "packets lost"),
+        mark("x", LIMIT_COLOUR, 8, "dropped: given up"),
+    ]

@@ -1,0 +1,55 @@
+"""Checked arrays: what every model does with times, distances and client numbers before it computes.
+
+Knows no physics; keeps NaN, infinities and negative times out at the door.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+SPEED_OF_LIGHT_MPS = 299_792_458.0
+
+
+def non_negative(name: str, values: ArrayLike) -> Floats:
+    """`values` as float64, any shape; ValueError where one is NaN, infinite or below zero."""
+    array = np.asarray(values, dtype=np.float64)
+    # min and max see NaN, need no temporary, and are the cost of this check
+    if array.size and not (array.min() >= 0.0 and array.max() < np.inf):
+        bad = array[~(np.isfinite(array) & (array >= 0.0))].flat[0]
+        raise ValueError(f"{name} must be finite and at least 0; got {bad}")
+    return array
+
+
+def positive(name: str, value: float) -> float:
+    """`value` as a float; ValueError unless finite and above zero."""
+    number = float(value)
+    if not 0.0 < number < np.inf:
+        raise ValueError(f"{name} must be finite and above 0; got {value}")
+    return number
+
+
+def times_array(times_s: ArrayLike) -> Floats:
+    """Times in s as a one-dimensional array; a single time becomes an array of one."""
+    times = non_negative("a time in s", times_s)
+    if times.ndim > 1:
+        raise ValueError(f"times must be one-dimensional; got shape {times.shape}")
+    return times.reshape(-1)
+
+
+def clients_array(clients: ArrayLike) -> Ints:
+    """Client numbers as a one-dimensional int64 array; ValueError where one is negative."""
+    array: NDArray[Any] = np.asarray(clients)
+    if array.size == 0:
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iu" or array.ndim > 1:
+        raise ValueError(f"clients must be a list of integers; got {array.dtype} of shape {array.shape}")
+    if array.size and array.min() < 0:
+        raise ValueError(f"a client number must be at least 0; got {array.min()}")
+    return array.astype(np.int64).reshape(-1)

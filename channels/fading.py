@@ -1,0 +1,224 @@
+"""Fast fading: the power gain of a link around its mean, as a function of time.
+
+Knows no path loss, no SNR and no rate. A gain is linear, of mean 1 over the ensemble of clients and seeds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from channels.arrays import Floats, Ints, clients_array, non_negative, times_array
+from channels.options import Options
+from channels.streams import Stream
+from channels.units import Hertz, Seconds
+
+_OSCILLATORS = (
+    32  # per quadrature; with 16 a Kolmogorov-Smirnov test of 1e5 samples tells the sum from a Gaussian
+)
+_CHUNK = 1 << 14  # samples evaluated at once: the work arrays stay in the second-level cache
+_NODES = 160
+_LOWEST_LOG_GAIN, _HIGHEST_LOG_GAIN = -30.0, 4.2
+# A time this close below the edge of a block, in blocks, belongs to the next: 0.7 s is the start of block 7
+# of 0.1 s although 0.7 / 0.1 is a little less than 7 in float64.
+_EDGE = 1e-9
+
+
+class Fading(Protocol):
+    """What a fading model must do.
+
+    1. It is a frozen dataclass derived from `Options`; its first field is ``kind``.
+    2. ``power_gain(stream, clients, times_s, doppler_hz)`` takes K client numbers, T times shared by them,
+       and the Doppler shift of each client (or one for all); it returns float64 [K, T], at least 0, of mean 1
+       over the ensemble.
+    3. A value depends only on (stream, client, time, Doppler): bit for bit the same however calls are
+       ordered, split or joined. Sum in a fixed order; no matrix products, whose last bits change with the
+       shape.
+    4. ``quadrature()`` returns gains [J] and weights [J] that sum to 1: the law of the gain at one time, for
+       averages.
+    5. A time that is NaN, infinite or negative raises ValueError.
+    6. The docstring is a model card: formula, source, validity. 7. It stands in `FADING` under its kind.
+    """
+
+    @property
+    def kind(self) -> str:
+        """The name that a scenario uses."""
+        ...
+
+    def power_gain(
+        self, stream: Stream, clients: ArrayLike, times_s: ArrayLike, doppler_hz: ArrayLike
+    ) -> Floats:
+        """Linear power gains [K, T]."""
+        ...
+
+    def quadrature(self) -> tuple[Floats, Floats]:
+        """Gains and weights of the law of the gain."""
+        ...
+
+
+@dataclass(frozen=True)
+class NoFading(Options):
+    """No fading: the gain is 1 at all times."""
+
+    kind: Literal["none"] = "none"
+
+    def power_gain(
+        self, stream: Stream, clients: ArrayLike, times_s: ArrayLike, doppler_hz: ArrayLike
+    ) -> Floats:
+        """Ones [K, T]."""
+        rows, times, _ = _checked(clients, times_s, doppler_hz)
+        return np.ones((rows.size, times.size))
+
+    def quadrature(self) -> tuple[Floats, Floats]:
+        """One node: gain 1 with weight 1."""
+        return np.ones(1), np.ones(1)
+
+
+@dataclass(frozen=True)
+class BlockRayleigh(Options):
+    """Block fading: the gain is constant over a block of time and independent from block to block.
+
+    Formula: X ~ Exp(1), drawn anew for each client in each block floor(t / block) (the Rayleigh amplitude
+    squared; Goldsmith, *Wireless Communications*, sections 3.2 and 4.2.1). Blocks of all clients begin
+    together at t = 0; a time within 1e-9 of a block below an edge counts as the edge. Valid where a
+    transmission is short against the coherence time, or as the usual assumption of papers; it has no Doppler,
+    so the speed of a client does not matter.
+
+    Options
+    -------
+    block_s : length of a block in s
+    """
+
+    kind: Literal["block"] = "block"
+    block_s: Seconds = 1.0
+
+    def power_gain(
+        self, stream: Stream, clients: ArrayLike, times_s: ArrayLike, doppler_hz: ArrayLike
+    ) -> Floats:
+        """Linear power gains [K, T]; `doppler_hz` is checked and has no effect."""
+        rows, times, _ = _checked(clients, times_s, doppler_hz)
+        blocks = times / self.block_s
+        if blocks.size and blocks.max() >= 2.0**53:
+            raise ValueError(f"a time of {times.max()} s holds too many blocks of {self.block_s} s")
+        nearest = np.rint(blocks)
+        index = np.where(np.abs(blocks - nearest) <= _EDGE, nearest, np.floor(blocks)).astype(np.int64)
+        distinct, position = np.unique(index, return_inverse=True)
+        return stream.exponential(rows[:, None], distinct[None, :])[:, position]
+
+    def quadrature(self) -> tuple[Floats, Floats]:
+        """Nodes of the exponential law (see `exponential_quadrature`)."""
+        return exponential_quadrature()
+
+
+@dataclass(frozen=True)
+class Rayleigh(Options):
+    """Rayleigh fading with Clarke's Doppler spectrum, as a sum of sinusoids with random angles and phases.
+
+    Formula, with N = 32 oscillators per quadrature and Doppler shift fd in Hz::
+
+        X_I(t) = sqrt(1/N) sum_n cos(2 pi fd t cos a_n + p_n)
+        X_Q(t) = sqrt(1/N) sum_n cos(2 pi fd t sin a_n + q_n),      a_n = (2 pi n - pi + theta) / (4 N)
+        power gain = X_I^2 + X_Q^2
+
+    theta, p_n and q_n are uniform over a turn, drawn once for each client (Zheng and Xiao 2003, IEEE Trans.
+    Commun. 51(6) 920-928, and 2002, IEEE Commun. Lett. 6(6) 256-258). The ensemble autocorrelation of each
+    quadrature is exactly J0(2 pi fd tau) / 2 (Clarke 1968; Jakes 1974). The gain is exponential but for terms
+    of order 1/N: its variance is 1 - 3/(4N) = 0.977.
+
+    Valid for a narrow band (flat fading), rich scattering all around the client, no direct path. A client
+    with Doppler 0 keeps one gain for ever: a static client needs `doppler_hz` here (the motion of its
+    surroundings) or block fading if its link is to vary. Phases are held in turns, so at time t they are good
+    to about 1e-16 fd t turns; cosines are in single precision: amplitudes are good to 1e-6 of their root mean
+    square.
+
+    Options
+    -------
+    doppler_hz : Doppler shift; left out, speed times carrier over c of each client (c = 299 792 458 m/s)
+    """
+
+    kind: Literal["rayleigh"] = "rayleigh"
+    doppler_hz: Hertz | None = None
+
+    def power_gain(
+        self, stream: Stream, clients: ArrayLike, times_s: ArrayLike, doppler_hz: ArrayLike
+    ) -> Floats:
+        """Linear power gains [K, T]; `doppler_hz` ([K] or one number) gives way to the option so named."""
+        in_phase, quadrature = self.amplitudes(stream, clients, times_s, doppler_hz)
+        np.multiply(in_phase, in_phase, out=in_phase)
+        np.multiply(quadrature, quadrature, out=quadrature)
+        return np.add(in_phase, quadrature, out=in_phase)
+
+    def amplitudes(
+        self, stream: Stream, clients: ArrayLike, times_s: ArrayLike, doppler_hz: ArrayLike
+    ) -> tuple[Floats, Floats]:
+        """The two quadratures X_I and X_Q, [K, T] each, of variance 1/2."""
+        rows, times, doppler = _checked(clients, times_s, doppler_hz)
+        if self.doppler_hz is not None:
+            doppler = np.full(rows.size, float(self.doppler_hz))
+        result = np.empty((2, rows.size, times.size))
+        if not result.size:
+            return result[0], result[1]
+        number = np.arange(_OSCILLATORS)
+        theta = stream.uniform(rows[:, None], 0) - 0.5  # in turns
+        angle = (2.0 * np.pi) * (number + 0.5 + theta) / (4.0 * _OSCILLATORS)
+        shift_hz = np.stack([np.cos(angle), np.sin(angle)]) * doppler[:, None]
+        phase = stream.uniform(rows[None, :, None], 1 + number + _OSCILLATORS * np.arange(2)[:, None, None])
+        wide = min(times.size, _CHUNK)
+        tall = max(1, _CHUNK // wide)
+        for top in range(0, rows.size, tall):
+            band = slice(top, top + tall)
+            for left in range(0, times.size, wide):
+                moment = times[None, left : left + wide]
+                for part in range(2):
+                    result[part, band, left : left + wide] = _sum_of_cosines(
+                        shift_hz[part, band], phase[part, band], moment
+                    )
+        return result[0], result[1]
+
+    def quadrature(self) -> tuple[Floats, Floats]:
+        """Nodes of the exponential law (see `exponential_quadrature`)."""
+        return exponential_quadrature()
+
+
+def exponential_quadrature() -> tuple[Floats, Floats]:
+    """Gains [J] and weights [J] for averages over Exp(1): the trapezoid rule in y = ln x over [-30, 4.2].
+
+    The weight of a node is e^y exp(-e^y), scaled to sum 1. The rule converges exponentially for integrands
+    that are smooth in ln x, such as log(1 + g x) for any g: with 160 nodes the error is below 1e-12.
+    """
+    log_gain = np.linspace(_LOWEST_LOG_GAIN, _HIGHEST_LOG_GAIN, _NODES)
+    gain = np.exp(log_gain)
+    weight = gain * np.exp(-gain)
+    return gain, weight / weight.sum()
+
+
+def _checked(clients: ArrayLike, times_s: ArrayLike, doppler_hz: ArrayLike) -> tuple[Ints, Floats, Floats]:
+    rows = clients_array(clients)
+    doppler = non_negative("a Doppler shift in Hz", doppler_hz)
+    return rows, times_array(times_s), np.broadcast_to(doppler, rows.shape)
+
+
+def _sum_of_cosines(shift_hz: Floats, phase: Floats, times: Floats) -> Floats:
+    """sqrt(1/N) sum_n cos(2 pi (shift_n t + phase_n)), one n after another; [K, N] and [1, T] to [K, T]."""
+    shape = (shift_hz.shape[0], times.shape[1])
+    total, turns, whole = np.zeros(shape), np.empty(shape), np.empty(shape)
+    cosine = np.empty(shape, dtype=np.float32)
+    for n in range(_OSCILLATORS):
+        np.multiply(shift_hz[:, n, None], times, out=turns)
+        np.add(turns, phase[:, n, None], out=turns)
+        np.rint(turns, out=whole)
+        np.subtract(turns, whole, out=turns)
+        np.multiply(turns, 2.0 * np.pi, out=cosine, casting="unsafe")
+        np.cos(cosine, out=cosine)
+        np.add(total, cosine, out=total)
+    return np.multiply(total, np.sqrt(1.0 / _OSCILLATORS), out=total)
+
+
+FADING: dict[str, type[NoFading] | type[BlockRayleigh] | type[Rayleigh]] = {
+    "none": NoFading,
+    "block": BlockRayleigh,
+    "rayleigh": Rayleigh,
+}

@@ -1,0 +1,72 @@
+"""The base of every model: a frozen dataclass whose fields are its options, checked when it is built.
+
+Knows nothing of what a model computes; a scenario file and a Python call pass through the same checks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from channels.units import Quantity
+
+
+class OptionError(ValueError):
+    """An option outside its range. ``args`` = (model, option, message), so that it survives re-raising."""
+
+    def __str__(self) -> str:
+        model, option, message = self.args
+        return f"{model}.{option}: {message}"
+
+
+@cache
+def quantities(cls: type) -> dict[str, Quantity]:
+    """The fields of `cls` that are annotated with a `Quantity`, or with one or None."""
+    found: dict[str, Quantity] = {}
+    for name, hint in _hints(cls).items():
+        for part in (hint, *get_args(hint)) if get_origin(hint) in (Union, UnionType) else (hint,):
+            if get_origin(part) is Annotated:
+                found.update((name, extra) for extra in part.__metadata__ if isinstance(extra, Quantity))
+    return found
+
+
+@cache
+def choices(cls: type) -> dict[str, tuple[Any, ...]]:
+    """The fields of `cls` that take one of a few words, and the words."""
+    return {name: get_args(hint) for name, hint in _hints(cls).items() if get_origin(hint) is Literal}
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    hints = get_type_hints(cls, include_extras=True)
+    return {field.name: hints[field.name] for field in fields(cls)}
+
+
+def option_name(field: str) -> str:
+    """The key that a scenario uses for `field`: the same without its unit (``carrier_hz`` -> ``carrier``)."""
+    for suffix in ("_hz", "_s", "_m", "_mps", "_w", "_j", "_db", "_dbm", "_dbi", "_bits", "_flop", "_flops"):
+        if field.endswith(suffix) and len(field) > len(suffix):
+            return field.removesuffix(suffix)
+    return field
+
+
+@dataclass(frozen=True)
+class Options:
+    """Base of all models. A subclass that adds a check of its own calls ``super().__post_init__()`` first."""
+
+    def __post_init__(self) -> None:
+        cls: type = type(self)
+        for name, quantity in quantities(cls).items():
+            value = getattr(self, name)
+            if value is None:
+                continue
+            try:
+                quantity.check(value)
+            except (ValueError, TypeError) as error:
+                raise OptionError(cls.__name__, name, str(error)) from None
+        for name, allowed in choices(cls).items():
+            if getattr(self, name) not in allowed:
+                message = f"must be one of {', '.join(map(str, allowed))}; got {getattr(self, name)!r}"
+                raise OptionError(cls.__name__, name, message)

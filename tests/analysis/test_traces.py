@@ -1,0 +1,226 @@
+"""Run directories are read as they lie: finished, interrupted, killed, being written, missing, broken."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.traces import TraceError, Traces, load
+from wfl_sim.errors import WflError
+from wfl_sim.trace import TABLES, TraceWriter, read_rows
+
+SEEDS, ROUNDS, CLIENTS = 3, 12, 10
+
+
+def test_a_study_holds_every_cell_in_the_order_of_the_study(study: Traces, synthetic: SimpleNamespace) -> None:
+    assert study.arms == list(synthetic.ARMS)  # which is not alphabetical
+    assert study.seeds("soft-tsfa") == [1, 2, 3]
+    cells = [(arm, seed) for arm in synthetic.ARMS for seed in range(1, SEEDS + 1)]
+    assert list(zip(study.cells["arm"], study.cells["seed"], strict=True)) == cells
+    assert (study.cells["rounds"] == ROUNDS).all()
+    assert len(study.rounds) == len(cells) * ROUNDS
+    assert len(study.decisions) == len(cells) * ROUNDS * CLIENTS
+    assert study.cells["targets"].tolist() == [tuple(synthetic.TARGETS)] * len(cells)
+    budgets = study.cells.set_index(["arm", "seed"])["latency_budget_s"]
+    assert budgets.loc[("soft-tsfa", 1)] == 1.5
+    assert np.isnan(budgets.loc[("dense-equal", 1)])
+    assert study.cells["directory"].iloc[0] == "head-only-seed1"
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_frames_hold_what_the_trace_holds(study: Traces, study_directory: Path, table: str) -> None:
+    frame = getattr(study.select("soft-tsfa", 2), table)
+    assert list(frame.columns) == ["arm", "seed", *(column.name for column in TABLES[table])]
+    rows = read_rows(study_directory / "soft-tsfa-seed2" / "trace.sqlite", table)
+    expected = pd.DataFrame(rows).astype(frame.dtypes.drop(["arm", "seed"]))
+    pd.testing.assert_frame_equal(frame.drop(columns=["arm", "seed"]), expected)
+
+
+def test_columns_have_their_types_and_units(study: Traces) -> None:
+    assert study.rounds["uplink_bits"].dtype == "int64"
+    assert study.rounds["coherence_a"].dtype == "float64"  # empty in every row
+    assert study.units["rounds", "t_end_s"] == "s"
+    assert study.units["transmissions", "snr_mean_db"] == "dB"
+    assert set(study.units) == {(table, column.name) for table in TABLES for column in TABLES[table]}
+
+
+def test_a_run_and_a_pattern(study_directory: Path, synthetic: SimpleNamespace) -> None:
+    run = load(study_directory / "dense-equal-seed3")
+    assert (run.arms, run.seeds("dense-equal")) == (["dense-equal"], [3])
+    pattern = load(f"{study_directory}/*-seed2")
+    assert pattern.arms == list(synthetic.ARMS)
+    assert set(pattern.cells["seed"]) == {2}
+    # A pattern may match a study, and runs in it a second time.
+    assert len(load(f"{study_directory.parent}/**").cells) == len(synthetic.ARMS) * SEEDS
+
+
+def test_without_an_order_arms_go_by_name(run_of: Callable[..., Path]) -> None:
+    for arm in ("b", "c", "a"):
+        directory = run_of(arm, 1, [0.5])
+    assert load(directory.parent).arms == ["a", "b", "c"]
+
+
+def test_the_order_of_seeds_is_numeric(run_of: Callable[..., Path]) -> None:
+    for seed in (10, 9, 2):
+        directory = run_of("a", seed, [0.5])
+    assert load(directory.parent).seeds("a") == [2, 9, 10]
+
+
+def test_arms_of_two_studies_carry_its_name(run_of: Callable[..., Path]) -> None:
+    run_of("a", 1, [0.5], name="one")
+    directory = run_of("a", 2, [0.5], name="two")
+    assert load(directory.parent).arms == ["one/a", "two/a"]
+
+
+def test_the_same_cell_twice_is_refused(run_of: Callable[..., Path]) -> None:
+    directory = run_of("a", 1, [0.5])
+    shutil.copytree(directory, directory.with_name("copy"))
+    with pytest.raises(TraceError, match=r"(?s)arm 'a', seed 1.*a-seed1.*copy"):
+        load(directory.parent)
+
+
+def test_select_names_what_there_is(study: Traces) -> None:
+    assert set(study.select("head-only").rounds["seed"]) == {1}
+    with pytest.raises(TraceError, match="head-only, dense-equal, soft-tsfa"):
+        study.select("tsfa-soft")
+    with pytest.raises(TraceError, match="no seed 4; there are: 1, 2, 3"):
+        study.select("soft-tsfa", 4)
+
+
+def test_a_run_being_written_gives_its_finished_rounds(run_of: Callable[..., Path], synthetic: SimpleNamespace) -> None:
+    directory = run_of("a", 1, [], status="running")
+    assert load(directory).cells["rounds"].tolist() == [0]
+    (directory / "trace.sqlite").unlink()
+    writer = TraceWriter(directory / "trace.sqlite")
+    for number in (1, 2):
+        writer.commit_round(
+            synthetic.blank("rounds", round=number, accuracy=0.5),
+            [synthetic.blank("transmissions", round=number)],
+            [synthetic.blank("decisions", round=number)],
+        )
+        traces = load(directory)
+        assert traces.rounds["round"].tolist() == list(range(1, number + 1))
+        assert traces.cells["status"].tolist() == ["running"]
+    # A round that is begun and not committed is no round.
+    writer._db.execute("BEGIN")
+    writer._insert("rounds", [synthetic.blank("rounds", round=3)])
+    assert load(directory).rounds["round"].tolist() == [1, 2]
+    writer._db.execute("ROLLBACK")
+    writer.close()
+
+
+def test_a_file_that_has_only_been_created_is_a_run_without_rounds(run_of: Callable[..., Path]) -> None:
+    directory = run_of("a", 1, [], status="running")
+    (directory / "trace.sqlite").write_bytes(b"")
+    traces = load(directory)
+    assert traces.cells["rounds"].tolist() == [0]
+    assert traces.rounds["accuracy"].dtype == "float64"
+
+
+KILLED_INSIDE_A_COMMIT = """
+import os, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("PRAGMA cache_size = 1")  # so that half a round is on disk before the commit
+db.execute("BEGIN")
+for number in range(5000):
+    db.execute("INSERT INTO rounds (round, accuracy) VALUES (99, 0.9)")
+os._exit(1)
+"""
+
+
+def test_a_run_killed_inside_a_commit_gives_its_finished_rounds(run_of: Callable[..., Path]) -> None:
+    directory = run_of("a", 1, [0.5, 0.6, 0.7], status="interrupted")
+    file = directory / "trace.sqlite"
+    subprocess.run([sys.executable, "-c", KILLED_INSIDE_A_COMMIT, str(file)], check=False)
+    before = {path.name: path.read_bytes() for path in directory.iterdir()}
+    assert "trace.sqlite-journal" in before, "the crash left no hot journal: this test tests nothing"
+    with pytest.raises(sqlite3.OperationalError):
+        read_rows(file, "rounds")
+
+    traces = load(directory)
+
+    assert traces.rounds["accuracy"].tolist() == [0.5, 0.6, 0.7]
+    assert traces.cells["status"].tolist() == ["interrupted"]
+    assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
+
+
+def test_folder_names_that_mean_something_to_a_shell_or_a_uri(tmp_path: Path, synthetic: SimpleNamespace) -> None:
+    directory = tmp_path / "what? [1]#100%"
+    synthetic.write_run(
+        directory, {"name": "n", "arm": "a", "seed": 1}, iter([(synthetic.blank("rounds", round=1), [], [])])
+    )
+    assert load(directory).cells["rounds"].tolist() == [1]
+
+
+def test_a_missing_path_says_what_was_looked_for(study_directory: Path, tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match=r"(?s)quickstrat: no such directory.*nearest: .*quickstart") as caught:
+        load(study_directory.with_name("quickstrat"))
+    assert isinstance(caught.value, WflError)
+    assert caught.value.exit_code == 2
+    with pytest.raises(TraceError, match=r"no run in it; looked for .*trace\.sqlite"):
+        load(tmp_path)
+    with pytest.raises(TraceError, match=r"0 directories match.*looked for"):
+        load(f"{study_directory}/*-seed9")
+
+
+@pytest.mark.parametrize(
+    ("manifest", "message"),
+    [
+        (None, "cannot be read"),
+        ("{", "is not the manifest of a run"),
+        ("[]", "got a list"),
+        ('{"name": "n", "seed": 1, "status": "finished"}', "no key 'arm'"),
+        ('{"name": "n", "arm": "a", "seed": "one", "status": "finished"}', "is not the manifest of a run"),
+    ],
+)
+def test_a_broken_manifest_is_named(run_of: Callable[..., Path], manifest: str | None, message: str) -> None:
+    directory = run_of("a", 1, [0.5])
+    if manifest is None:
+        (directory / "manifest.json").unlink()
+    else:
+        (directory / "manifest.json").write_text(manifest)
+    with pytest.raises(TraceError, match=rf"manifest\.json: .*{message}"):
+        load(directory)
+
+
+def test_a_trace_that_is_none_is_named(run_of: Callable[..., Path]) -> None:
+    directory = run_of("a", 1, [0.5])
+    (directory / "trace.sqlite").write_text("round,accuracy\n" * 100)
+    with pytest.raises(TraceError, match=r"trace\.sqlite: cannot be read as a trace"):
+        load(directory)
+
+
+def test_another_trace_format_is_refused(run_of: Callable[..., Path]) -> None:
+    directory = run_of("a", 1, [0.5])
+    db = sqlite3.connect(directory / "trace.sqlite")
+    db.execute("PRAGMA user_version = 999")
+    db.close()
+    with pytest.raises(TraceError, match="trace format 999; this version reads format"):
+        load(directory)
+
+
+def test_reading_needs_neither_matplotlib_nor_torch() -> None:
+    code = (
+        "import sys, json, analysis.traces, analysis.tradeoff; "
+        "print(json.dumps([m for m in ('matplotlib', 'torch', 'simpy') if m in sys.modules]))"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []
+
+
+def test_the_package_itself_imports_nothing_heavy() -> None:
+    code = "import sys, analysis; print('pandas' in sys.modules); analysis.load; print('pandas' in sys.modules)"
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]

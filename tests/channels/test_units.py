@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from channels.units import UNITS, Quantity, parse, render
+
+LOG_POWER = 1e-12  # relative: one logarithm and one power
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "value"),
+    [
+        ("3.5 GHz", "Hz", 3.5e9),
+        ("400 ms", "s", 0.4),
+        ("2 h", "s", 7200.0),
+        ("1.5 km", "m", 1500.0),
+        ("36 km/h", "m/s", 10.0),
+        ("1500 B", "bit", 12_000.0),
+        ("1 MiB", "bit", 8.0 * 2**20),
+        ("1kB", "bit", 8000.0),
+        ("1 %", "1", 0.01),
+        ("1e-3", "1", 0.001),
+        (0.25, "1", 0.25),
+        ("-174 dBm/Hz", "dBm/Hz", -174.0),
+        (".5 W", "W", 0.5),
+        ("3 dBi", "dB", 3.0),
+    ],
+)
+def test_parse_reads_what_people_write(text, unit, value):
+    assert parse(text, unit) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "value"),
+    [("200 mW", "dBm", 23.010299956639813), ("2 W", "dBm", 33.010299956639813), ("-3 dBW", "dBm", 27.0),
+     ("23 dBm", "W", 0.19952623149688797), ("0 dBW", "W", 1.0)],
+)  # fmt: skip
+def test_powers_cross_between_watts_and_dbm(text, unit, value):
+    assert parse(text, unit) == pytest.approx(value, rel=LOG_POWER)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "message"),
+    [
+        ("3.5", "Hz", 'needs a unit, for example "3.5 GHz"; got the bare number 3.5'),
+        (3.5, "Hz", "needs a unit"),
+        ("3.5 ms", "Hz", "has the unit 'ms'; accepted here: Hz, kHz, MHz, GHz"),
+        ("fast", "m/s", "is not a number with a unit"),
+        ("nan s", "s", "is not a number"),
+        ("0 mW", "dBm", "must be above 0 mW"),
+        (True, "s", "needs a quantity"),
+        (None, "s", "needs a quantity"),
+        ("1 2 s", "s", "has the unit '2 s'"),
+    ],
+)
+def test_parse_says_what_is_wrong(text, unit, message):
+    with pytest.raises(ValueError) as caught:
+        parse(text, unit)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("unit", sorted(UNITS))
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_rendered_values_parse_back_exactly(unit, value):
+    text = render(value, unit)
+    assert parse(text, unit) == value
+    assert isinstance(text, str) == (unit != "1")
+
+
+@given(st.integers(0, 10**6), st.sampled_from([1, 10, 100]))
+def test_speeds_in_km_h_come_back_as_written(tenths, scale):
+    text = f"{tenths / scale:g} km/h"
+    assert parse(render(parse(text, "m/s"), "m/s"), "m/s") == parse(text, "m/s")
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (3.5e9, "Hz", "3.5 GHz"),
+        (0.0, "s", "0 s"),
+        (0.0, "bit/s", "0 bit/s"),
+        (0.0, "m/s", "0 m/s"),
+        (0.0004, "s", "400 us"),
+        (30 / 3.6, "m/s", "30 km/h"),
+        (3 / 3.6, "m/s", "3 km/h"),
+        (10.0, "m/s", "10 m/s"),
+        (1.5, "m/s", "1.5 m/s"),
+        (-6.0, "dB", "-6 dB"),
+        (12_000.0, "bit", "12 kbit"),
+        (0.3, "1", 0.3),
+    ],
+)
+def test_render_chooses_a_readable_unit(value, unit, text):
+    assert render(value, unit) == text
+
+
+def test_quantities_check_their_range():
+    share = Quantity("1", gt=0, le=1)
+    assert share.read("50 %") == 0.5
+    for bad in (0.0, 1.5, math.nan, math.inf):
+        with pytest.raises(ValueError, match="must be above 0 and at most 1; got"):
+            share.check(bad)
+    with pytest.raises(ValueError, match="must be at least 10 ms and below 1 s; got 2 s"):
+        Quantity("s", ge=0.01, lt=1).read("2 s")
+    with pytest.raises(ValueError, match="must be finite"):
+        Quantity("dB").check(math.nan)

@@ -1,0 +1,96 @@
+"""What codecs share: an update with its layout, and the bytes of the parts that are always sent whole.
+
+Knows neither time nor SNR, nor what an update is for. An implementer's contract:
+
+1. `menu` lists what could be sent, with sizes that `encode` never exceeds, in rising order.
+2. `encode` turns an update into bytes; `decode` gives back the change that the receiver applies.
+3. Bits charged are 8 x the length of those bytes.
+4. `encode_changed` drops nothing but zeros: it serves the downlink.
+5. `error_feedback` is the share of an unsent change that waits at the client for the next round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal, Protocol
+
+import numpy as np
+
+from channels.options import Options
+from channels.units import Quantity
+from wfl_sim.codecs import values
+from wfl_sim.contracts import Params, Payload, PayloadMenu, Point
+
+FORMAT = b"\x01"  # first byte of every payload
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names and shapes of what is trained: LoRA pairs (A [r, n], B [m, r]), and plain arrays such as a head."""
+
+    pairs: tuple[tuple[str, str], ...]
+    plain: tuple[str, ...]
+    shapes: dict[str, tuple[int, ...]]
+
+    def size(self, names: Sequence[str]) -> int:
+        """Number of values in the named arrays."""
+        return sum(int(np.prod(self.shapes[name])) for name in names)
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The names in `pairs`, in order."""
+        return tuple(name for pair in self.pairs for name in pair)
+
+
+@dataclass(frozen=True)
+class Update:
+    """A change of `base` that waits to be sent."""
+
+    base: Params
+    change: Params
+    layout: Layout
+
+
+class Codec(Protocol):
+    """See the module docstring."""
+
+    error_feedback: float
+
+    def menu(self, layout: Layout) -> PayloadMenu: ...
+    def encode(self, update: Update, kept_fraction: float) -> Payload: ...
+    def encode_changed(self, update: Update) -> Payload: ...
+    def decode(self, data: bytes, layout: Layout) -> Params: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValueOptions(Options):
+    """Options of every codec: bits a value, and error feedback.
+
+    `bits`: 32, or 16 for half precision with a power-of-two scale. `error_feedback` 0 forgets what was not
+    sent; above 0 that share of it is added to the client's next update.
+    """
+
+    bits: Literal[16, 32] = 16
+    error_feedback: Annotated[float, Quantity("1", ge=0, le=1)] = 0.0
+
+    def pack_plain(self, update: Update, names: Sequence[str]) -> bytes:
+        """Serialise whole arrays."""
+        return b"".join(values.pack(update.change[name].ravel(), self.bits) for name in names)
+
+    def unpack_plain(self, data: bytes, offset: int, names: Sequence[str], layout: Layout) -> tuple[Params, int]:
+        """The inverse of `pack_plain`."""
+        change: Params = {}
+        for name in names:
+            flat, offset = values.unpack(data, offset, layout.size([name]), self.bits)
+            change[name] = flat.reshape(layout.shapes[name])
+        return change, offset
+
+    def plain_bytes(self, layout: Layout, names: Sequence[str]) -> int:
+        """Length of `pack_plain`."""
+        return sum(values.packed_bytes(layout.size([name]), self.bits) for name in names)
+
+
+def menu_of(sizes: Sequence[tuple[float, int]]) -> PayloadMenu:
+    """A menu from (kept fraction, bytes), with 1 - kept fraction as the error estimate."""
+    return PayloadMenu(tuple(Point(kept, 8 * length, 1.0 - kept) for kept, length in sizes))

@@ -1,0 +1,168 @@
+"""The plain data that the nouns hand to each other: menus, requests, decisions, payloads.
+
+Knows none of them: a schedule that reads a menu does not learn what a point means, and a protocol that
+carries a payload sees only its size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channels.linkadaptation import RateCurve
+
+FloatArray = NDArray[np.float64]
+Params = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One thing that a client could send: at most `bits`, with an error estimate from 0 (all) to 1."""
+
+    kept_fraction: float
+    bits: int
+    error: float
+
+
+@dataclass(frozen=True)
+class PayloadMenu:
+    """The points that a client could send, in rising order of bits; the last one is the dense update."""
+
+    points: tuple[Point, ...]
+
+    def __post_init__(self) -> None:
+        sizes = [point.bits for point in self.points]
+        if not sizes or sizes != sorted(sizes):
+            raise ValueError(f"a payload menu needs points in rising order of bits, got {sizes}")
+
+    def at_least(self, kept_fraction: float) -> PayloadMenu:
+        """The points that keep `kept_fraction` or more; the densest alone if none does."""
+        kept = tuple(p for p in self.points if p.kept_fraction >= kept_fraction - 1e-12)
+        return PayloadMenu(kept or self.points[-1:])
+
+    def nearest(self, kept_fraction: float) -> Point:
+        """The largest point that keeps no more than `kept_fraction`; the smallest if all keep more."""
+        fitting = [p for p in self.points if p.kept_fraction <= kept_fraction + 1e-12]
+        return fitting[-1] if fitting else self.points[0]
+
+    def within(self, bits: float) -> Point:
+        """The largest point of at most `bits`; the smallest if none fits."""
+        fitting = [p for p in self.points if p.bits <= bits]
+        return fitting[-1] if fitting else self.points[0]
+
+
+@dataclass(frozen=True)
+class Payload:
+    """An encoded update. The bits charged are those of `data`, header and index included."""
+
+    data: bytes
+    kept_fraction: float
+
+    @property
+    def bits(self) -> int:
+        return 8 * len(self.data)
+
+
+@dataclass(frozen=True)
+class Air:
+    """What a schedule may plan with: the shared uplink band and how bits fare on it.
+
+    `curve` turns a bandwidth and an SNR-bandwidth product into a planning rate; `overhead` (pilots and
+    control) and `loss` (mean packet loss) make it goodput; headers are counted in `wire_bits`.
+    """
+
+    bandwidth_hz: float
+    curve: RateCurve
+    overhead: float = 0.0
+    loss: float = 0.0
+    packet_bits: float = math.inf
+    header_bits: float = 0.0
+
+    @property
+    def goodput(self) -> float:
+        """Share of the channel rate that first transmissions of packets get."""
+        return (1.0 - self.overhead) * (1.0 - self.loss)
+
+    def wire_bits(self, payload_bits: float) -> float:
+        """`payload_bits` with the headers of the packets that carry it."""
+        return payload_bits + math.ceil(payload_bits / (self.packet_bits - self.header_bits)) * self.header_bits
+
+    def rate_bps(self, bandwidth_hz: FloatArray, snr_hz: FloatArray) -> FloatArray:
+        """Planned goodput in bit/s of bandwidths at SNR-bandwidth products, element by element."""
+        return np.asarray(self.curve.rate(bandwidth_hz, snr_hz) * self.goodput)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one client would like: CSI, menu, the time before its upload can start, its weight.
+
+    `snr_hz` is P h / (N0 F): the SNR in a band b is snr_hz / b.
+    """
+
+    client: int
+    snr_hz: float
+    menu: PayloadMenu
+    ready_s: float
+    weight: float
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What one client is told: `send` a point in a bandwidth, or `defer` (asked again next round)."""
+
+    client: int
+    action: Literal["send", "defer", "skip"]
+    bandwidth_hz: float
+    point: Point
+
+
+class Schedule(Protocol):
+    """The send schedule. An implementer's contract:
+
+    1. `decide` returns one decision a request, in the same order; bandwidths sent sum to at most the band.
+    2. `state` is plain data (numbers, strings, lists, dicts) and is returned, never changed in place.
+    3. `observe` is told the realised time of each round and returns the new state.
+    4. Nothing is remembered on the schedule itself: it is frozen, and a run resumes from `state`.
+    """
+
+    csi: Literal["large_scale", "block", "instantaneous"]
+    csi_delay_s: float
+    csi_error_db: float
+
+    @property
+    def latency_budget(self) -> float | None: ...
+
+    def start(self) -> dict[str, float]: ...
+
+    def decide(
+        self, now_s: float, air: Air, requests: Sequence[Request], state: dict[str, float]
+    ) -> tuple[list[Decision], dict[str, float]]: ...
+
+    def observe(self, round_s: float, state: dict[str, float]) -> dict[str, float]: ...
+
+
+class Work(Protocol):
+    """The learning side as a protocol sees it: clients, sizes and opaque payloads, never a tensor.
+
+    1. `weight(client)` is the client's share of the data, `menu(client)` what it could send.
+    2. `downlink(clients)` is the payload that brings all of them to the current model.
+    3. `train(round, clients)` trains them from that model; `encode` then gives one client's payload.
+    4. `lost` puts what did not arrive back to the client; `aggregate` merges what did.
+    5. `evaluate` gives the metrics of the current model; `diagnostics` the rest of a trace row.
+    """
+
+    def weight(self, client: int) -> float: ...
+    def menu(self, client: int) -> PayloadMenu: ...
+    def downlink(self, clients: Sequence[int]) -> Payload: ...
+    def received(self, clients: Sequence[int]) -> None: ...
+    def train(self, round_: int, clients: Sequence[int]) -> None: ...
+    def encode(self, client: int, point: Point) -> Payload: ...
+    def lost(self, client: int) -> None: ...
+    def aggregate(self, arrivals: dict[int, Payload]) -> None: ...
+    def evaluate(self) -> dict[str, float]: ...
+    def diagnostics(self) -> dict[str, Any]: ...

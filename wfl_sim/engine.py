@@ -1,0 +1,155 @@
+"""The engine: builds the world of one cell, runs its protocol under SimPy, writes its run directory.
+
+Owns the clock. Imports no tensor library: the learning side is made by a function of another module.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import resource
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import simpy
+
+from channels.links import Links
+from channels.streams import Stream
+from wfl_sim.contracts import Work
+from wfl_sim.protocols.base import ProtocolState, World
+from wfl_sim.radio.medium import Medium
+from wfl_sim.scenario import Cell, Scenario, to_yaml
+from wfl_sim.trace import Row, TraceWriter, write_csv
+
+Report = Callable[[Row], None]
+REPORTED_PACKAGES = ("wfl-sim", "torch", "transformers", "peft", "numpy", "scipy", "simpy")
+
+
+def build_medium(env: simpy.Environment, scenario: Scenario, root: Stream) -> Medium:
+    """The air of a scenario: links and shared medium, drawn from the ``channel`` stream alone."""
+    radio, clients, channel = scenario.radio, scenario.clients, scenario.channel
+    stream = root.child("channel")
+    links = Links(
+        stream,
+        clients.count,
+        carrier_hz=radio.carrier_hz,
+        path_loss=channel.path_loss,
+        shadowing=channel.shadowing,
+        fading=channel.fading,
+        placement=clients.placement,
+        mobility=clients.mobility,
+        antenna_gain_db=radio.antenna_gain.base_station_db + radio.antenna_gain.client_db,
+    )
+    return Medium(
+        env,
+        radio,
+        links,
+        channel.loss,
+        stream.child("loss"),
+        tx_power_w=10 ** (clients.tx_power_dbm / 10 - 3),
+        amplifier_efficiency=clients.amplifier_efficiency,
+        circuit_power_w=clients.circuit_power_w,
+    )
+
+
+def simulate(
+    scenario: Scenario, work: Work, commit: Callable[[Row, Sequence[Row], Sequence[Row]], None]
+) -> Medium:
+    """Run one scenario (its first seed) to the end; `commit` gets every round. Returns the medium for its ledger."""
+    env = simpy.Environment()
+    root = Stream.root(scenario.seeds[0])
+    medium = build_medium(env, scenario, root)
+    world = World(
+        env=env,
+        medium=medium,
+        work=work,
+        schedule=scenario.schedule,
+        compute=scenario.clients.compute,
+        stream=root.child("protocol"),
+        clients=scenario.clients.count,
+        rounds=scenario.rounds,
+        commit=commit,
+    )
+    env.run(env.process(scenario.protocol.run(world, ProtocolState())))
+    medium.ledger.check()
+    return medium
+
+
+def run_cell(cell: Cell, arm_index: int, directory: Path, report: Report = lambda row: None) -> dict[str, Any]:
+    """Run one cell into an empty directory, and return its manifest.
+
+    The manifest's status is ``running`` until the end, then ``finished``, ``interrupted`` (KeyboardInterrupt) or
+    ``failed``; whatever the end, all rounds that were committed can be read.
+    """
+    began_s, cpu_s = time.perf_counter(), time.process_time()
+    directory.mkdir(parents=True, exist_ok=True)
+    text = to_yaml(cell.scenario)
+    (directory / "scenario.yaml").write_text(text, encoding="utf-8")
+    manifest: dict[str, Any] = {
+        "name": cell.scenario.name,
+        "arm": cell.arm,
+        "arm_index": arm_index,
+        "seed": cell.seed,
+        "status": "running",
+        "rounds": cell.scenario.rounds,
+        "targets": list(cell.scenario.learning.targets),
+        "latency_budget_s": cell.scenario.schedule.latency_budget,
+        "scenario_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "versions": {name: _version(name) for name in REPORTED_PACKAGES} | {"python": platform.python_version()},
+        "warnings": [],
+    }
+    _write_json(directory / "manifest.json", manifest)
+    trace = TraceWriter(directory / "trace.sqlite")
+    rounds = 0
+
+    def commit(round_row: Row, transmissions: Sequence[Row], decisions: Sequence[Row]) -> None:
+        nonlocal rounds
+        trace.commit_round(round_row, transmissions, decisions)
+        rounds += 1
+        report(round_row)
+
+    try:
+        from wfl_sim.learning.federated import build_work  # loads the tensor library
+
+        work, manifest["data"] = build_work(cell.scenario)
+        medium = simulate(cell.scenario, work, commit)
+        manifest |= {"status": "finished", "ledger": medium.ledger.totals()}
+    except KeyboardInterrupt:
+        manifest["status"] = "interrupted"
+        raise
+    except BaseException as error:
+        manifest |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+        raise
+    finally:
+        trace.close()
+        write_csv(directory / "trace.sqlite", directory / "rounds.csv")
+        manifest["rounds_done"] = rounds
+        manifest["measured"] = {
+            "wall_s": round(time.perf_counter() - began_s, 3),
+            "cpu_s": round(time.process_time() - cpu_s, 3),
+            "peak_rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        }
+        _write_json(directory / "manifest.json", manifest)
+    return manifest
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _write_json(path: Path, data: dict[str, Any]) -> None:
+    """Write a JSON file so that a reader sees the old or the new one, never a part."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+

@@ -1,0 +1,164 @@
+"""The federation: global model, clients' residuals and pending updates; joins method, codec and learner.
+
+The learning side of a run. Knows neither SimPy nor the radio: a protocol calls it with clients and rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from wfl_sim import lowrank
+from wfl_sim.codecs.base import Codec, Layout, Update
+from wfl_sim.contracts import Params, Payload, PayloadMenu, Point
+from wfl_sim.errors import RunFailed
+from wfl_sim.methods.base import Arrival, Method
+
+
+class Learner(Protocol):
+    """Trains and evaluates parameters on one task; `wfl_sim.learning.training.Trainer` is one."""
+
+    layout: Layout
+
+    def initial(self) -> Params: ...
+    def examples(self, client: int) -> int: ...
+    def train(self, start: Params, client: int, round_: int) -> Params: ...
+    def evaluate(self, params: Params) -> dict[str, float]: ...
+
+
+@dataclass
+class FederationState:
+    """All that a run must keep to go on: plain arrays and numbers."""
+
+    model: Params
+    version: int = 0
+    last_change: Payload | None = None  # what brought version - 1 to version, as it is broadcast
+    held_version: dict[int, int] = field(default_factory=dict)  # by client; absent: it has nothing yet
+    residual: dict[int, Params] = field(default_factory=dict)
+    pending: dict[int, Update] = field(default_factory=dict)  # trained, not yet aggregated or lost
+    sent: dict[int, Params] = field(default_factory=dict)  # decoded payloads of the same
+    diagnostics: dict[str, float | None] = field(default_factory=dict)
+
+
+class Federation:
+    """See `wfl_sim.contracts.Work` for what a protocol may ask."""
+
+    def __init__(self, method: Method, codec: Codec, learner: Learner, clients: int) -> None:
+        self.method, self.codec, self.learner, self.clients = method, codec, learner, clients
+        self.state = FederationState(learner.initial())
+        self._menu = codec.menu(learner.layout)
+        total = sum(learner.examples(client) for client in range(clients))
+        self._weight = [learner.examples(client) / total for client in range(clients)]
+
+    def weight(self, client: int) -> float:
+        """The client's share of all examples."""
+        return self._weight[client]
+
+    def menu(self, client: int) -> PayloadMenu:
+        """What the client could send."""
+        return self._menu
+
+    def downlink(self, clients: Sequence[int]) -> Payload:
+        """The last change if all `clients` hold the version before it, else the full set at 32 bits."""
+        held = {self.state.held_version.get(client, -1) for client in clients}
+        if self.state.last_change is not None and held == {self.state.version - 1}:
+            return self.state.last_change
+        return Payload(b"".join(value.astype("<f4").tobytes() for value in self.state.model.values()), 1.0)
+
+    def received(self, clients: Sequence[int]) -> None:
+        """`clients` now hold the current model."""
+        self.state.held_version.update(dict.fromkeys(clients, self.state.version))
+
+    def train(self, round_: int, clients: Sequence[int]) -> None:
+        """Train `clients` from the current model; their changes wait, with what was left unsent before."""
+        model = self.state.model
+        for client in clients:
+            after = self.learner.train(model, client, round_)
+            change = {name: value - model[name] for name, value in after.items()}
+            left = self.state.residual.pop(client, None)
+            if left is not None:
+                change = {name: value + left[name] for name, value in change.items()}
+            if not all(np.isfinite(value).all() for value in change.values()):
+                raise RunFailed(
+                    f"round {round_}: the training of client {client} diverged (an update is not finite); "
+                    "lower learning.local.lr or learning.local.head_lr"
+                )
+            self.state.pending[client] = Update(model, change, self.learner.layout)
+
+    def encode(self, client: int, point: Point) -> Payload:
+        """Code a trained client's change; what is left out waits at the client if the codec feeds errors back."""
+        update = self.state.pending[client]
+        payload = self.codec.encode(update, point.kept_fraction)
+        sent = self.codec.decode(payload.data, update.layout)
+        self.state.sent[client] = sent
+        self._keep(client, {name: value - sent[name] for name, value in update.change.items()})
+        return payload
+
+    def lost(self, client: int) -> None:
+        """A payload did not arrive: its change waits at the client too."""
+        self._keep(client, self.state.pending.pop(client).change)
+        self.state.sent.pop(client)
+
+    def _keep(self, client: int, unsent: Params) -> None:
+        decay = np.float32(self.codec.error_feedback)
+        if decay > 0:
+            self.state.residual[client] = {name: decay * value for name, value in unsent.items()}
+
+    def aggregate(self, arrivals: dict[int, Payload]) -> None:
+        """Merge what arrived. Weights are shares among the arrivals; without any, the model stays."""
+        state, layout = self.state, self.learner.layout
+        total = sum(self._weight[client] for client in arrivals)
+        merged = [
+            Arrival(client, state.sent[client], self._weight[client] / total) for client in sorted(arrivals)
+        ]
+        self.state.diagnostics = self._diagnose(merged)
+        for client in arrivals:
+            del state.pending[client], state.sent[client]
+        if not merged:
+            return
+        target = self.method.aggregate(state.model, merged)
+        change = {name: value - state.model[name] for name, value in target.items()}
+        # The server moves by what it will broadcast, so that clients hold its model bit for bit.
+        payload = self.codec.encode_changed(Update(state.model, change, layout))
+        decoded = self.codec.decode(payload.data, layout)
+        state.model = {name: value + decoded[name] for name, value in state.model.items()}
+        state.version, state.last_change = state.version + 1, payload
+
+    def evaluate(self) -> dict[str, float]:
+        """Accuracy and loss of the current model on held-out examples."""
+        return self.learner.evaluate(self.state.model)
+
+    def diagnostics(self) -> dict[str, Any]:
+        """Rank, coherence of the global factors, and the errors of the last aggregation."""
+        pairs = self.learner.layout.pairs
+        adapter = self.method.adapter()
+        model = self.state.model
+        return {
+            "rank": adapter.rank if adapter else 0,
+            "coherence_a": max((lowrank.coherence(model[a]) for a, _ in pairs), default=None),
+            "coherence_b": max((lowrank.coherence(model[b].T) for _, b in pairs), default=None),
+            **self.state.diagnostics,
+        }
+
+    def _diagnose(self, arrivals: Sequence[Arrival]) -> dict[str, float | None]:
+        """e_cov over what arrived, e_sp over what the arrivals' codec left out."""
+        pairs, model = self.learner.layout.pairs, self.state.model
+        if not pairs or not arrivals:
+            return {"e_cov": None, "e_sp": None}
+        weights = [arrival.weight for arrival in arrivals]
+        e_cov = e_sp = 0.0
+        for a, b in pairs:
+            received = [(model[a] + x.change[a], model[b] + x.change[b]) for x in arrivals]
+            wanted = [
+                (model[a] + self.state.pending[x.client].change[a], model[b] + self.state.pending[x.client].change[b])
+                for x in arrivals
+            ]
+            e_cov += lowrank.covariance_gap(received, weights)
+            e_sp += sum(
+                weight * lowrank.product_gap(*full, *part)
+                for weight, full, part in zip(weights, wanted, received, strict=True)
+            )
+        return {"e_cov": e_cov, "e_sp": e_sp}

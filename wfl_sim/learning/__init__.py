@@ -1,0 +1,1 @@
+"""Models, data, partitions and local training."""

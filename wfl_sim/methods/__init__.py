@@ -1,0 +1,11 @@
+"""Methods: what is trained, with which regulariser, and how updates are merged.
+
+Know arrays; neither time, nor SNR, nor bits. A new method is one file and one line here.
+"""
+
+from wfl_sim.methods.fedavg import FedAvg
+from wfl_sim.methods.head_only import HeadOnly
+from wfl_sim.methods.soft import Soft
+from wfl_sim.plugins import registry
+
+METHODS = registry("wfl_sim.methods", HeadOnly, FedAvg, Soft)

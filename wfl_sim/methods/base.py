@@ -1,0 +1,61 @@
+"""What a method is: the adapters that it trains, its regulariser, its rule of aggregation.
+
+Knows arrays; of each arrival it sees weight and staleness, never time, SNR or bits. An implementer's contract:
+
+1. `adapter` says which LoRA adapters are trained, or None for the task head alone.
+2. `regulariser`, if there is one, maps a pair (A [r, n], B [m, r]) of tensors to a scalar that local training adds
+   to its loss; it uses tensor methods only, so that this package imports no tensor library.
+3. `aggregate` returns the new global parameters and changes none of its arguments. Arrivals come in order of
+   client and sums are in float64, so that the result does not depend on who was faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from wfl_sim.contracts import Params
+
+Regulariser = Callable[[Any, Any], Any]
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """LoRA on the attention's query and value projections: dW = (alpha / rank) B A, B = 0 at the start.
+
+    `init` of A: ``orthonormal`` rows, or ``kaiming`` (uniform in +-1/sqrt(n), peft's default).
+    """
+
+    rank: int
+    alpha: float
+    init: Literal["orthonormal", "kaiming"]
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One client's decoded change of the parameters, with its share of the data among those who arrived."""
+
+    client: int
+    change: Params
+    weight: float
+    staleness: int = 0
+
+
+class Method(Protocol):
+    """See the module docstring."""
+
+    def adapter(self) -> Adapter | None: ...
+    def regulariser(self) -> Regulariser | None: ...
+    def aggregate(self, model: Params, arrivals: Sequence[Arrival]) -> Params: ...
+
+
+def add_weighted(model: Params, arrivals: Sequence[Arrival]) -> Params:
+    """model + sum_k w_k change_k, summed in float64 in order of client."""
+    total = {name: value.astype(np.float64) for name, value in model.items()}
+    for arrival in sorted(arrivals, key=lambda arrival: arrival.client):
+        for name, change in arrival.change.items():
+            total[name] += arrival.weight * change.astype(np.float64)
+    return {name: value.astype(np.float32) for name, value in total.items()}

@@ -1,0 +1,30 @@
+"""Head only: the backbone stays as it was pre-trained, and the task head alone is trained and sent.
+
+The floor of every comparison: an adapter that does not beat it has bought nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from channels.options import Options
+from wfl_sim.contracts import Params
+from wfl_sim.methods.base import Adapter, Arrival, Regulariser, add_weighted
+
+
+@dataclass(frozen=True)
+class HeadOnly(Options):
+    """FedAvg of the task head."""
+
+    kind: Literal["head_only"] = "head_only"
+
+    def adapter(self) -> Adapter | None:
+        return None
+
+    def regulariser(self) -> Regulariser | None:
+        return None
+
+    def aggregate(self, model: Params, arrivals: Sequence[Arrival]) -> Params:
+        return add_weighted(model, arrivals)

@@ -1,0 +1,41 @@
+"""SOFT: FedAvg of LoRA adapters whose rank components are kept near orthogonal while they train.
+
+Knows arrays; what is then sent is chosen by the ``components`` codec.
+
+A reconstruction of the local objective of Kim & Choi, arXiv:2505.00333, whose abstract says that near
+orthogonality is imposed on the factors so that norms of rank components can stand in for singular values.
+The penalty leaves the norms free (its diagonal is taken out): pulling both Gram matrices to the identity
+would make every norm 1 and the scores empty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from channels.units import NonNegative
+from wfl_sim.methods.base import Regulariser
+from wfl_sim.methods.fedavg import FedAvg
+
+
+@dataclass(frozen=True)
+class Soft(FedAvg):
+    """min F_k + (lambda / 2) sum_l |offdiag(A A^T)|_F^2 + |offdiag(B^T B)|_F^2, in O(r^2 (m + n)) a layer.
+
+    `orthogonality` is lambda. If the rows of A and the columns of B are orthogonal, |b_i| |a_i| are the
+    singular values of B A and the largest components are its best approximation (Eckart-Young).
+    """
+
+    kind: Literal["soft"] = "soft"  # type: ignore[assignment]
+    orthogonality: NonNegative = 0.01
+
+    def regulariser(self) -> Regulariser | None:
+        return self._penalty if self.orthogonality > 0 else None
+
+    def _penalty(self, a: Any, b: Any) -> Any:
+        return 0.5 * self.orthogonality * (_off_diagonal_energy(a @ a.T) + _off_diagonal_energy(b.T @ b))
+
+
+def _off_diagonal_energy(gram: Any) -> Any:
+    """|offdiag(gram)|_F^2; its gradient through gram = A A^T is 4 offdiag(A A^T) A."""
+    return (gram - gram.diagonal().diag()).square().sum()

@@ -1,0 +1,1 @@
+"""The shared medium: bandwidth, slots, packets, retransmissions, energy and the ledger."""

@@ -1,0 +1,55 @@
+"""The ledger of bits: offered = delivered + dropped + in flight, for every client and direction.
+
+Knows sizes and outcomes only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal
+
+from wfl_sim.errors import LedgerError
+
+Direction = Literal["up", "down"]
+Account = tuple[int, Direction]
+
+
+@dataclass
+class Ledger:
+    """Payload bits by (client, direction), in whole bits so that the balance is exact."""
+
+    offered: Counter[Account] = field(default_factory=Counter)
+    delivered: Counter[Account] = field(default_factory=Counter)
+    dropped: Counter[Account] = field(default_factory=Counter)
+    in_flight: Counter[Account] = field(default_factory=Counter)
+
+    def offer(self, client: int, direction: Direction, bits: int) -> None:
+        """`bits` are ready to be sent."""
+        self.offered[client, direction] += bits
+        self.in_flight[client, direction] += bits
+
+    def settle(self, client: int, direction: Direction, bits: int, delivered: bool) -> None:
+        """`bits` that were in flight have arrived, or never will."""
+        self.in_flight[client, direction] -= bits
+        (self.delivered if delivered else self.dropped)[client, direction] += bits
+
+    def check(self) -> None:
+        """Raise `LedgerError` unless every account balances and none is negative."""
+        for account, offered in self.offered.items():
+            parts = [book[account] for book in (self.delivered, self.dropped, self.in_flight)]
+            if sum(parts) != offered or min(parts) < 0:
+                raise LedgerError(
+                    f"client {account[0]} {account[1]}: {offered} bit offered, but "
+                    f"{parts[0]} delivered + {parts[1]} dropped + {parts[2]} in flight"
+                )
+
+    def totals(self) -> dict[str, int]:
+        """Sums over clients, by book and direction."""
+        books = {"offered": self.offered, "delivered": self.delivered,
+                 "dropped": self.dropped, "in_flight": self.in_flight}  # fmt: skip
+        return {
+            f"{name}_{direction}_bits": sum(bits for (_, d), bits in book.items() if d == direction)
+            for name, book in books.items()
+            for direction in ("up", "down")
+        }

@@ -1,0 +1,314 @@
+"""The shared medium: who holds which bandwidth, what rate and loss follow, and when a transfer ends.
+
+Knows SimPy and channels; payloads are sizes, and rounds, methods and tensors do not exist here.
+
+A transfer's rate is constant within a slot (radio.slot, counted from time 0), so its course is worked out
+for a whole run of slots at once and one SimPy event covers all packets up to the next thing that can change
+an allocation: a transfer that begins or ends. `Medium` then settles all transfers up to that instant and
+works out the rest anew. Gains and losses are functions of time, so this changes no draw.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import simpy
+from numpy.typing import NDArray
+
+from channels.erasure import Loss
+from channels.fading import NoFading
+from channels.linkadaptation import RateCurve
+from channels.links import Links
+from channels.streams import Stream
+from wfl_sim.contracts import Air, FloatArray
+from wfl_sim.radio.ledger import Direction, Ledger
+from wfl_sim.radio.options import THERMAL_NOISE_W_PER_HZ, Radio
+from wfl_sim.radio.packets import PacketQueue
+
+BROADCAST = -1
+_BLOCK_SLOTS = 256
+_BLOCKS_KEPT = 4096
+
+
+@dataclass(frozen=True)
+class Transmission:
+    """What became of one transfer; the columns of the trace's ``transmissions`` table."""
+
+    client: int
+    direction: Direction
+    t_request_s: float
+    t_start_s: float
+    t_end_s: float
+    payload_bits: int
+    sent_bits: int
+    packets: int
+    lost: int
+    snr_mean_db: float
+    snr_min_db: float
+    bandwidth_hz: float
+    outcome: Literal["delivered", "dropped"]
+    energy_j: float
+    reached: tuple[int, ...]
+
+
+@dataclass
+class _Transfer:
+    """A transfer under way: settled up to `now_s`."""
+
+    direction: Direction
+    clients: NDArray[np.int64]
+    payload_bits: int
+    queue: PacketQueue
+    bandwidth_hz: float
+    t_request_s: float
+    now_s: float
+    done: simpy.Event
+    into_packet_bits: float = 0.0
+    snr_db_s: float = 0.0
+    snr_min_db: float = math.inf
+    hz_s: float = 0.0
+    t_start_s: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.t_start_s = self.now_s
+
+    @property
+    def client(self) -> int:
+        return int(self.clients[0]) if self.direction == "up" else BROADCAST
+
+
+class Medium:
+    """The air between one base station and its clients.
+
+    Parameters
+    ----------
+    env : simpy.Environment
+    radio : Radio
+    links : Links
+        Power gains of all clients as functions of time; uplink and downlink share them (TDD reciprocity).
+    loss : Erasure
+        Packet loss from elsewhere than this radio.
+    stream : Stream
+        Random stream of the packet losses.
+    tx_power_w, amplifier_efficiency, circuit_power_w : float
+        Of a client. An upload takes (tx_power / efficiency + circuit_power) x air time in joules.
+    """
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        radio: Radio,
+        links: Links,
+        loss: Loss,
+        stream: Stream,
+        *,
+        tx_power_w: float,
+        amplifier_efficiency: float = 1.0,
+        circuit_power_w: float = 0.0,
+    ) -> None:
+        self.env, self.radio, self.links, self.loss = env, radio, links, loss
+        self.ledger = Ledger()
+        self._loss_stream = {"up": stream.child("up"), "down": stream.child("down")}
+        self._power_w = {"up": tx_power_w, "down": 10 ** (radio.downlink.tx_power_dbm / 10 - 3)}
+        noise_db = {"up": radio.noise_figure.base_station_db, "down": radio.noise_figure.client_db}
+        self._noise = {d: THERMAL_NOISE_W_PER_HZ * 10 ** (f / 10) for d, f in noise_db.items()}
+        self._draw_w = tx_power_w / amplifier_efficiency + circuit_power_w
+        self._active: list[_Transfer] = []
+        self._gains: dict[tuple[int, int], FloatArray] = {}
+        self._curves = {
+            known: RateCurve.of(NoFading() if known else links.fading, radio.rate) for known in (True, False)
+        }
+        self._epoch = 0
+
+    # -- what a protocol asks for -------------------------------------------------------------------
+
+    def uplink(self, client: int, payload_bits: int, bandwidth_hz: float) -> simpy.Event:
+        """Start an upload in a granted bandwidth; the event's value is its `Transmission`."""
+        held = sum(t.bandwidth_hz for t in self._active if t.direction == "up")
+        if not 0 < bandwidth_hz <= self.radio.uplink.bandwidth_hz * (1 + 1e-9):
+            raise ValueError(f"client {client}: a bandwidth of {bandwidth_hz} Hz cannot be granted")
+        if not self.radio.uplink.work_conserving and held + bandwidth_hz > self.radio.uplink.bandwidth_hz * (1 + 1e-6):
+            raise ValueError(f"client {client}: {bandwidth_hz} Hz on top of {held} Hz exceed the uplink band")
+        return self._begin("up", [client], payload_bits, bandwidth_hz)
+
+    def downlink(self, clients: Sequence[int], payload_bits: int) -> simpy.Event:
+        """Start a broadcast to `clients` over the whole downlink band."""
+        return self._begin("down", clients, payload_bits, self.radio.downlink.bandwidth_hz)
+
+    def air(self, known_gain: bool) -> Air:
+        """What a schedule may plan the uplink with: a known gain, or the ergodic mean over the fading."""
+        radio, up = self.radio, self.radio.uplink
+        return Air(
+            bandwidth_hz=up.bandwidth_hz,
+            curve=self._curves[known_gain],
+            overhead=up.overhead,
+            loss=self.loss.mean_loss,
+            packet_bits=radio.packet_bits,
+            header_bits=radio.header_bits,
+        )
+
+    def snr_hz(self, clients: Sequence[int], time_s: float, known_gain: bool) -> FloatArray:
+        """P h / (N0 F) of the uplink in Hz, as it was at a time: with the fading, or its mean."""
+        ids, times = np.asarray(clients, dtype=np.int64), np.array([max(time_s, 0.0)])
+        if known_gain:
+            gain = self.links.gain(times, clients=ids)[:, 0]
+        else:
+            gain = 10 ** (self.links.large_scale_db(times, clients=ids)[:, 0] / 10)
+        return np.asarray(self._power_w["up"] * gain / self._noise["up"])
+
+    def downlink_estimate_s(self, clients: Sequence[int], payload_bits: int, known_gain: bool) -> float:
+        """How long a broadcast is expected to take, at the weakest receiver's planning rate, and latency."""
+        down = self.radio.downlink
+        scale = self._power_w["down"] / self._noise["down"] * self._noise["up"] / self._power_w["up"]
+        weakest = float(self.snr_hz(clients, self.env.now, known_gain).min()) * scale
+        air = Air(down.bandwidth_hz, self._curves[known_gain], down.overhead, self.loss.mean_loss,
+                  self.radio.packet_bits, self.radio.header_bits)  # fmt: skip
+        rate = air.rate_bps(np.array([down.bandwidth_hz]), np.array([weakest]))
+        return air.wire_bits(payload_bits) / float(rate[0]) + self.radio.latency_s
+
+    # -- the course of a transfer -------------------------------------------------------------------
+
+    def _begin(
+        self, direction: Direction, clients: Sequence[int], payload_bits: int, bandwidth_hz: float
+    ) -> simpy.Event:
+        if payload_bits <= 0:
+            raise ValueError(f"a transfer needs a payload, got {payload_bits} bit")
+        radio = self.radio
+        queue = PacketQueue(payload_bits, radio.packet_bits, radio.header_bits,
+                            radio.retransmission.attempts, len(clients))  # fmt: skip
+        transfer = _Transfer(direction, np.asarray(clients, dtype=np.int64), payload_bits, queue,
+                             bandwidth_hz, self.env.now, self.env.now, self.env.event())  # fmt: skip
+        self.ledger.offer(transfer.client, direction, payload_bits)
+        self._settle_all()
+        self._active.append(transfer)
+        self._replan()
+        return transfer.done
+
+    def _settle_all(self) -> None:
+        for transfer in self._active:
+            self._walk(transfer, self._granted_hz(transfer), self.env.now)
+
+    def _replan(self) -> None:
+        """Find the next transfer to end if no allocation changes, and come back then."""
+        self._epoch += 1
+        first, first_plan, first_end_s = None, None, math.inf
+        for transfer in self._active:
+            plan = copy.copy(transfer)
+            plan.queue = copy.deepcopy(transfer.queue)
+            if self._walk(plan, self._granted_hz(plan), first_end_s) and plan.now_s < first_end_s:
+                first, first_plan, first_end_s = transfer, plan, plan.now_s
+        if first is not None and first_plan is not None:
+            self.env.process(self._finish(first, first_plan, self._epoch))
+
+    def _finish(self, transfer: _Transfer, plan: _Transfer, epoch: int) -> Generator[simpy.Event, None, None]:
+        yield self.env.timeout(max(0.0, plan.now_s - self.env.now))
+        if epoch != self._epoch:
+            return  # an allocation changed meanwhile, and another plan holds
+        self._settle_all()
+        self._active.remove(transfer)
+        self._conclude(transfer, plan)
+        self._replan()
+
+    def _granted_hz(self, transfer: _Transfer) -> float:
+        """The bandwidth that a transfer has now: its grant, and its share of what is free."""
+        if transfer.direction == "down" or not self.radio.uplink.work_conserving:
+            return transfer.bandwidth_hz
+        held = sum(t.bandwidth_hz for t in self._active if t.direction == "up")
+        return transfer.bandwidth_hz * self.radio.uplink.bandwidth_hz / held
+
+    def _walk(self, transfer: _Transfer, bandwidth_hz: float, until_s: float) -> bool:
+        """Carry a transfer on to `until_s`, or to its end if that comes first; says whether it ended."""
+        give_up_s = transfer.t_start_s + self.radio.timeout_s
+        stop_s = min(until_s, give_up_s)
+        while not transfer.queue.done and transfer.now_s < stop_s:
+            self._send(transfer, bandwidth_hz, stop_s)
+        return transfer.queue.done or transfer.now_s >= give_up_s
+
+    def _gain(self, clients: NDArray[np.int64], block: int) -> FloatArray:
+        """Gains [clients, slots] in one block of slots, kept for the transfers that pass through it again."""
+        missing = {int(c) for c in clients if (int(c), block) not in self._gains}
+        if missing:
+            now = math.floor(self.env.now / (self.radio.slot_s * _BLOCK_SLOTS))
+            if len(self._gains) >= _BLOCKS_KEPT:
+                self._gains = {key: gain for key, gain in self._gains.items() if key[1] >= now}
+            # Whoever sends now will ask soon: one question for all is much cheaper than one each.
+            active = {int(c) for transfer in self._active for c in transfer.clients}
+            wanted = sorted(missing | {c for c in active if (c, block) not in self._gains})
+            mids = (np.arange(block * _BLOCK_SLOTS, (block + 1) * _BLOCK_SLOTS) + 0.5) * self.radio.slot_s
+            gains = self.links.gain(mids, clients=np.array(wanted))
+            self._gains |= {(client, block): gain for client, gain in zip(wanted, gains, strict=True)}
+        return np.array([self._gains[int(c), block] for c in clients])
+
+    def _send(self, transfer: _Transfer, bandwidth_hz: float, stop_s: float) -> None:
+        """Send to the end of this block of slots, to `stop_s`, or until the transfer is done."""
+        direction, queue, slot_s = transfer.direction, transfer.queue, self.radio.slot_s
+        first = math.floor(transfer.now_s / slot_s)
+        block = first // _BLOCK_SLOTS
+        slots = np.arange(first, (block + 1) * _BLOCK_SLOTS)
+        ends_s = np.minimum((slots + 1) * slot_s, stop_s)
+        keep = ends_s > np.concatenate(([transfer.now_s], ends_s[:-1]))
+        edges = np.concatenate(([transfer.now_s], ends_s[keep]))
+        if not keep.any():  # what is left of the block is below the resolution of floats
+            transfer.now_s = float(np.nextafter(transfer.now_s, math.inf))
+            return
+        gain = self._gain(transfer.clients, block).min(axis=0)  # a broadcast: the weakest
+        gain = gain[slots - block * _BLOCK_SLOTS][keep]
+        overhead = self.radio.uplink.overhead if direction == "up" else self.radio.downlink.overhead
+        snr = self._power_w[direction] * gain / (self._noise[direction] * bandwidth_hz)
+        rate = bandwidth_hz * self.radio.rate.efficiency(snr) * (1.0 - overhead)
+        ends_bits = np.concatenate(([0.0], np.cumsum(rate * np.diff(edges))))
+        at_bits = 0.0  # how far into the slots' bits we are
+        while True:
+            size = queue.size_bits
+            first_end = at_bits + size - transfer.into_packet_bits
+            number = min(int((ends_bits[-1] - first_end) / size) + 1, 4 * queue.same_size)
+            if first_end > ends_bits[-1]:
+                transfer.into_packet_bits += ends_bits[-1] - at_bits
+                end_s = float(edges[-1])
+                break
+            packet_ends_bits = first_end + size * np.arange(max(number, 1))
+            packet_ends_s = np.interp(packet_ends_bits, ends_bits, edges)
+            stream = self._loss_stream[direction]
+            lost = np.array([self.loss.lost(stream, int(c), packet_ends_s) for c in transfer.clients])
+            used = queue.attempt(lost)
+            at_bits, transfer.into_packet_bits = float(packet_ends_bits[used - 1]), 0.0
+            if queue.done:
+                end_s = float(packet_ends_s[used - 1])
+                break
+        snr_db = 10 * np.log10(np.maximum(snr, 1e-30))
+        held_s = np.clip(np.minimum(edges[1:], end_s) - edges[:-1], 0.0, None)
+        sent = held_s > 0
+        transfer.snr_db_s += float(held_s @ snr_db)
+        transfer.snr_min_db = min(transfer.snr_min_db, float(snr_db[sent].min(initial=math.inf)))
+        transfer.hz_s += bandwidth_hz * float(held_s.sum())
+        transfer.now_s = end_s
+
+    def _conclude(self, transfer: _Transfer, plan: _Transfer) -> None:
+        """Book the outcome and tell whoever waits."""
+        reached = tuple(int(c) for c in transfer.clients[plan.queue.reached])
+        air_s = plan.now_s - plan.t_start_s
+        self.ledger.settle(transfer.client, transfer.direction, transfer.payload_bits, bool(reached))
+        result = Transmission(
+            client=transfer.client,
+            direction=transfer.direction,
+            t_request_s=transfer.t_request_s,
+            t_start_s=plan.t_start_s,
+            t_end_s=plan.now_s,
+            payload_bits=transfer.payload_bits,
+            sent_bits=round(plan.queue.sent_bits),
+            packets=plan.queue.sent,
+            lost=plan.queue.lost,
+            snr_mean_db=plan.snr_db_s / air_s if air_s > 0 else math.nan,
+            snr_min_db=plan.snr_min_db,
+            bandwidth_hz=plan.hz_s / air_s if air_s > 0 else transfer.bandwidth_hz,
+            outcome="delivered" if reached else "dropped",
+            energy_j=self._draw_w * air_s if transfer.direction == "up" else 0.0,
+            reached=reached,
+        )
+        transfer.done.succeed(result)
+

@@ -1,0 +1,35 @@
+"""Equal shares: every client gets the same bandwidth and sends at a fixed kept fraction.
+
+Looks at no link; the plainest baseline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from channels.units import Fraction
+from wfl_sim.contracts import Air, Decision, Request
+from wfl_sim.schedules.base import WithCsi, send_all
+
+
+@dataclass(frozen=True)
+class Equal(WithCsi):
+    """b_k = B / K for every client, whatever its link.
+
+    `kept_fraction` is that of every update. With a work-conserving uplink, bandwidth that falls free is
+    still shared out at once, which makes this a stronger baseline than a fixed split.
+    """
+
+    kind: Literal["equal"] = "equal"
+    kept_fraction: Fraction = 1.0
+
+    def decide(
+        self, now_s: float, air: Air, requests: Sequence[Request], state: dict[str, float]
+    ) -> tuple[list[Decision], dict[str, float]]:
+        share = np.full(len(requests), air.bandwidth_hz / len(requests))
+        points = [request.menu.nearest(self.kept_fraction) for request in requests]
+        return send_all(requests, share, points), state

@@ -1,0 +1,254 @@
+"""TSFA stage 2: kept fraction and bandwidth of every client, each round, under a long-term latency budget.
+
+Sees CSI, payload menus and a virtual queue; what a kept fraction means is the codec's business.
+
+Reconstruction of the online stage of Kim & Choi, arXiv:2505.00333 (two-stage federated algorithm): the
+abstract says that sparsification ratio and bandwidth follow from Lyapunov optimisation under a long-term
+latency constraint; the formulas below are our derivation.
+
+With the virtual queue Q <- max(0, Q + tau / budget - 1), any policy keeps mean(tau) <= budget (1 + (Q_T - Q_0) / T).
+Minimising the drift-plus-penalty bound of one round gives
+
+    min over rho, b, tau   V sum_k u_k phi(rho_k) + Q tau / budget
+    s.t.  ready_k + (D0_k + rho_k D_k) / R_k(b_k) <= tau,   sum b_k <= B,   rho_min <= rho_k <= 1
+
+with u_k the clients' weights, phi the error surrogate, R_k(b) concave. For a given tau the kept fraction that a
+bandwidth carries, rho_k(b) = (s_k R_k(b) - D0_k) / D_k with the slack s_k = tau - ready_k, is concave in b: the
+inner problem is solved by its one dual variable, and tau by a grid that is refined around its best point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from channels.options import OptionError
+from channels.units import Fraction, NonNegative, Positive, Seconds
+from wfl_sim.contracts import Air, Decision, FloatArray, Request
+from wfl_sim.schedules.base import WithCsi, finish_together, send_all
+
+_GRID, _REFINED, _REFINEMENTS = 48, 25, 6  # leaves tau within (tau_dense - tau_min) / 48 / 12^6
+_HALVINGS = 56  # of a bandwidth interval, to the resolution of floats
+_PRICES, _ROUNDS_OF_PRICES = 17, 11  # narrows the log price by 16^11 = 2^44
+
+
+class Problem(NamedTuple):
+    """One round's data; arrays [clients]. `fixed` + rho `scaled` bits are on the air, headers included."""
+
+    air: Air
+    snr_hz: FloatArray
+    ready_s: FloatArray
+    fixed_bits: FloatArray
+    scaled_bits: FloatArray
+    weight: FloatArray
+    kept_fraction_min: float
+
+
+class Solution(NamedTuple):
+    """The planned time of the round, and kept fractions and bandwidths [clients]."""
+
+    tau_s: float
+    kept_fraction: FloatArray
+    bandwidth_hz: FloatArray
+    objective: float
+
+
+def surrogate_error(kind: str, kept: FloatArray) -> FloatArray:
+    """phi(rho): 0 at rho = 1. ``contraction``: 1 - rho. ``variance``: 1 / rho - 1."""
+    return 1.0 - kept if kind == "contraction" else 1.0 / kept - 1.0
+
+
+def solve(problem: Problem, *, v: float, queue: float, budget_s: float, surrogate: str = "contraction") -> Solution:
+    """Solve one round's drift-plus-penalty problem (module docstring).
+
+    Parameters
+    ----------
+    problem : Problem
+    v : float
+        Weight of the error against the queue, > 0.
+    queue : float
+        Virtual queue in budgets, >= 0. At 0 time costs nothing: all send everything.
+    budget_s : float
+        Latency budget in seconds.
+    surrogate : {"contraction", "variance"}
+    """
+    air = problem.air
+
+    def wire(kept: float) -> FloatArray:
+        return problem.fixed_bits + kept * problem.scaled_bits
+
+    flat = Air(air.bandwidth_hz, air.curve, air.overhead, air.loss)  # headers are in the bits already
+    dense_s, dense_hz = finish_together(flat, problem.snr_hz, problem.ready_s, list(wire(1.0)))
+    ones = np.ones_like(problem.snr_hz)
+    if queue <= 0 or problem.kept_fraction_min >= 1:
+        return Solution(dense_s, ones, dense_hz, queue * dense_s / budget_s)
+    least_s, least_hz = finish_together(flat, problem.snr_hz, problem.ready_s, list(wire(problem.kept_fraction_min)))
+
+    taus = np.linspace(least_s, dense_s, _GRID)
+    best = _best(problem, taus, v, queue, budget_s, surrogate)
+    for _ in range(_REFINEMENTS):
+        step = taus[1] - taus[0]
+        taus = np.linspace(max(least_s, best.tau_s - step), min(dense_s, best.tau_s + step), _REFINED)
+        best = min(best, _best(problem, taus, v, queue, budget_s, surrogate), key=lambda s: s.objective)
+    ends = (
+        Solution(dense_s, ones, dense_hz, queue * dense_s / budget_s),
+        Solution(least_s, ones * problem.kept_fraction_min, least_hz,
+                 _objective(problem, np.array([least_s]), ones[None] * problem.kept_fraction_min,
+                            v, queue, budget_s, surrogate)[0]),
+    )  # fmt: skip
+    return min((best, *ends), key=lambda s: s.objective)
+
+
+def _objective(
+    problem: Problem, taus: FloatArray, kept: FloatArray, v: float, queue: float, budget_s: float, surrogate: str
+) -> FloatArray:
+    return np.asarray(v * surrogate_error(surrogate, kept) @ problem.weight + queue * taus / budget_s)
+
+
+def _best(
+    problem: Problem, taus: FloatArray, v: float, queue: float, budget_s: float, surrogate: str
+) -> Solution:
+    kept, bandwidth = _allocate(problem, taus, surrogate)
+    value = _objective(problem, taus, kept, v, queue, budget_s, surrogate)
+    value = np.where(bandwidth.sum(axis=1) <= problem.air.bandwidth_hz * (1 + 1e-9), value, np.inf)
+    i = int(np.argmin(value))
+    return Solution(float(taus[i]), kept[i], bandwidth[i], float(value[i]))
+
+
+def _allocate(problem: Problem, taus: FloatArray, surrogate: str) -> tuple[FloatArray, FloatArray]:
+    """Kept fractions and bandwidths [taus, clients] that minimise the error at each given time."""
+    air, scaled, fixed = problem.air, problem.scaled_bits, problem.fixed_bits
+    slack = np.maximum(taus[:, None] - problem.ready_s, 1e-300)
+    snr = np.broadcast_to(problem.snr_hz, slack.shape)
+
+    def bandwidth_for(kept: float) -> FloatArray:
+        return np.asarray(air.curve.bandwidth_for_rate((fixed + kept * scaled) / slack / air.goodput, snr))
+
+    least, most = bandwidth_for(problem.kept_fraction_min), bandwidth_for(1.0)
+    most = np.minimum(most, air.bandwidth_hz)
+    least = np.minimum(least, most)
+
+    def kept_by(bandwidth: FloatArray) -> FloatArray:
+        kept = (slack * air.rate_bps(bandwidth, snr) - fixed) / scaled
+        return np.clip(kept, problem.kept_fraction_min, 1.0)
+
+    def gain(bandwidth: FloatArray) -> FloatArray:
+        """How much error one more hertz saves: falls in the bandwidth."""
+        slope = problem.weight * slack / scaled * air.goodput * air.curve.slope(bandwidth, snr)
+        return np.asarray(slope if surrogate == "contraction" else slope / kept_by(bandwidth) ** 2)
+
+    def spend(log_price: FloatArray) -> FloatArray:
+        """Bandwidths [prices, taus, clients] that clients take when a hertz costs e^log_price [prices, taus]."""
+        price = np.exp(log_price)[..., None]
+        if surrogate == "contraction":
+            slope = price * scaled / (problem.weight * slack * air.goodput)
+            return np.clip(air.curve.bandwidth_for_slope(slope, snr), least, most)
+        low, high = np.broadcast_to(least, price.shape[:2] + snr.shape[-1:]), np.broadcast_to(most, price.shape[:2] + snr.shape[-1:])
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (low + high)
+            worth = gain(middle) > price
+            low, high = np.where(worth, middle, low), np.where(worth, high, middle)
+        return low
+
+    low = np.log(np.maximum(gain(most).min(axis=1), 1e-290)) - 1
+    high = np.log(np.maximum(gain(np.maximum(least, 1e-6)).max(axis=1), 1e-290)) + 1
+    share = np.linspace(0.0, 1.0, _PRICES)[:, None]
+    for _ in range(_ROUNDS_OF_PRICES):  # many prices at once: numpy's overhead is what counts here
+        prices = low + share * (high - low)
+        over = (spend(prices).sum(axis=2) > air.bandwidth_hz).sum(axis=0)  # spending falls with the price
+        column = np.arange(prices.shape[1])
+        low, high = prices[np.clip(over - 1, 0, None), column], prices[np.clip(over, 0, _PRICES - 1), column]
+    bandwidth = spend(high[None])[0]
+    return kept_by(bandwidth), bandwidth
+
+
+@dataclass(frozen=True, kw_only=True)
+class TSFA(WithCsi):
+    """Lyapunov schedule of kept fraction and bandwidth under a long-term latency budget.
+
+    Every round minimises V sum u_k phi(rho_k) + Q tau / budget; the kept fractions are then floored to the
+    payload menu, so that the planned time is kept, and the bandwidths set so that all finish together. A client
+    whose smallest point alone would take more than `patience` budgets is deferred.
+
+    `v` weighs the error against the queue (larger: denser updates, a longer transient); `queue_start` above 0
+    avoids the dense first round that an empty queue asks for.
+    """
+
+    kind: Literal["tsfa"] = "tsfa"
+    latency_budget_s: Seconds
+    v: Positive = 10.0
+    kept_fraction_min: Fraction = 0.1
+    queue_start: NonNegative = 0.0
+    surrogate: Literal["contraction", "variance"] = "contraction"
+    patience: Positive = 4.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.patience < 1:
+            raise OptionError("TSFA", "patience", f"must be at least 1 budget; got {self.patience}")
+
+    @property
+    def latency_budget(self) -> float | None:
+        return self.latency_budget_s
+
+    def start(self) -> dict[str, float]:
+        return {"queue": self.queue_start}
+
+    def observe(self, round_s: float, state: dict[str, float]) -> dict[str, float]:
+        return {"queue": max(0.0, state["queue"] + round_s / self.latency_budget_s - 1.0)}
+
+    def decide(
+        self, now_s: float, air: Air, requests: Sequence[Request], state: dict[str, float]
+    ) -> tuple[list[Decision], dict[str, float]]:
+        menus = {r.client: r.menu.at_least(self.kept_fraction_min) for r in requests}
+        sending = [r for r in requests if self._alone_s(air, r) <= self.patience * self.latency_budget_s]
+        decided = {r.client: Decision(r.client, "defer", 0.0, menus[r.client].points[0]) for r in requests}
+        if sending:
+            snr = np.array([r.snr_hz for r in sending])
+            ready = np.array([r.ready_s for r in sending])
+            plan = solve(
+                self._problem(air, sending),
+                v=self.v,
+                queue=state["queue"],
+                budget_s=self.latency_budget_s,
+                surrogate=self.surrogate,
+            )
+            points = []
+            for i, request in enumerate(sending):
+                rate = float(air.rate_bps(plan.bandwidth_hz[i : i + 1], snr[i : i + 1])[0])
+                slack = plan.tau_s - request.ready_s
+                menu = menus[request.client]
+                fits = [p for p in menu.points if air.wire_bits(p.bits) <= rate * slack * (1 + 1e-9)]
+                points.append(fits[-1] if fits else menu.points[0])
+            _, bandwidth = finish_together(air, snr, ready, [point.bits for point in points])
+            decided |= {d.client: d for d in send_all(sending, bandwidth, points)}
+        return [decided[r.client] for r in requests], state
+
+    def _alone_s(self, air: Air, request: Request) -> float:
+        """The earliest end of the client's smallest upload if it had the whole band."""
+        rate = air.rate_bps(np.array([air.bandwidth_hz]), np.array([request.snr_hz]))
+        smallest = request.menu.at_least(self.kept_fraction_min).points[0]
+        return request.ready_s + air.wire_bits(smallest.bits) / float(rate[0])
+
+    def _problem(self, air: Air, requests: Sequence[Request]) -> Problem:
+        """Menus as straight lines between their end points: bits = fixed + rho x scaled."""
+        ends = [(r.menu.points[0], r.menu.points[-1]) for r in requests]
+        per_kept = np.array([
+            (air.wire_bits(b.bits) - air.wire_bits(a.bits)) / (b.kept_fraction - a.kept_fraction)
+            if b.kept_fraction > a.kept_fraction else 1.0
+            for a, b in ends
+        ])  # fmt: skip
+        fixed = np.array([air.wire_bits(b.bits) for _, b in ends]) - per_kept
+        weight = np.array([r.weight for r in requests])
+        return Problem(
+            air,
+            np.array([r.snr_hz for r in requests]),
+            np.array([r.ready_s for r in requests]),
+            fixed,
+            per_kept,
+            weight / weight.sum(),
+            max(self.kept_fraction_min, max(a.kept_fraction for a, _ in ends)),
+        )

@@ -1,0 +1,118 @@
+"""Runs the cells of a study side by side, each in a process and a directory of its own.
+
+Knows cells and directories; what happens in a cell is the engine's business.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from wfl_sim.errors import OutputExists, RunFailed
+from wfl_sim.scenario import Cell, Study, check_resources
+from wfl_sim.trace import Row
+
+Report = Callable[[Cell, Row], None]
+_messages: Any = None  # in a worker process: the way back to the parent
+
+
+def cell_directory(output: Path, cell: Cell) -> Path:
+    """``NAME/ARM-seedK`` below `output`."""
+    return output / cell.scenario.name / f"{cell.arm}-seed{cell.seed}"
+
+
+def run(
+    study: Study, output: Path, *, force: bool = False, jobs: int | None = None, report: Report | None = None
+) -> Path:
+    """Run all cells and return the study's directory.
+
+    Raises
+    ------
+    ScenarioError, MissingResource, OutputExists
+        Before anything runs or is removed.
+    RunFailed
+        A cell failed; the others ran to their end.
+    KeyboardInterrupt
+        All cells were stopped; finished rounds are in their traces.
+    """
+    for scenario in dict.fromkeys(cell.scenario for cell in study.cells):
+        check_resources(scenario)
+    directories = [cell_directory(output, cell) for cell in study.cells]
+    existing = [directory for directory in directories if directory.exists()]
+    if existing and not force:
+        raise OutputExists(f"{existing[0]} exists already; use --force to replace it, or --output for another place")
+    for directory in existing:
+        shutil.rmtree(directory)
+    jobs = max(1, min(len(study.cells), jobs or os.cpu_count() or 1))
+    arms = list(dict.fromkeys(cell.arm for cell in study.cells))
+    tasks = [(cell, arms.index(cell.arm), directory) for cell, directory in zip(study.cells, directories, strict=True)]
+    if jobs == 1:
+        for cell, arm_index, directory in tasks:
+            _run_here(cell, arm_index, directory, report)
+    else:
+        _run_pool(tasks, jobs, report)
+    return output / study.name
+
+
+def _run_here(cell: Cell, arm_index: int, directory: Path, report: Report | None) -> None:
+    from wfl_sim.engine import run_cell
+
+    run_cell(cell, arm_index, directory, lambda row: report(cell, row) if report else None)
+
+
+def _run_pool(tasks: list[tuple[Cell, int, Path]], jobs: int, report: Report | None) -> None:
+    # Fresh interpreters: a forked one would inherit torch's thread pools half alive.
+    context = multiprocessing.get_context("spawn")
+    messages = context.Queue()
+    listener = threading.Thread(target=_listen, args=(messages, tasks, report), daemon=True)
+    listener.start()
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(messages,))
+    futures: list[Future[None]] = []
+    try:
+        futures = [pool.submit(_run_in_worker, number, *task) for number, task in enumerate(tasks)]
+        wait(futures)
+        failures = [(tasks[i][0], error) for i, f in enumerate(futures) if (error := f.exception()) is not None]
+    except KeyboardInterrupt:
+        for process in list(pool._processes.values()):  # the terminal has told them already; a plain kill has not
+            if process.pid is not None and process.is_alive():
+                os.kill(process.pid, signal.SIGINT)
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        messages.put(None)
+        listener.join(timeout=5)
+    for cell, error in failures:
+        if isinstance(error, BrokenProcessPool):
+            raise RunFailed("a worker process died (out of memory?); finished rounds are in the traces")
+        raise RunFailed(f"{cell.arm}, seed {cell.seed}: {error}") from error
+
+
+def _listen(messages: Any, tasks: list[tuple[Cell, int, Path]], report: Report | None) -> None:
+    while (message := messages.get()) is not None:
+        number, row = message
+        if report is not None:
+            report(tasks[number][0], row)
+
+
+def _start_worker(messages: Any) -> None:
+    global _messages
+    _messages = messages
+
+
+def _run_in_worker(number: int, cell: Cell, arm_index: int, directory: Path) -> None:
+    from wfl_sim.engine import run_cell
+
+    try:
+        run_cell(cell, arm_index, directory, lambda row: _messages.put((number, row)))
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+

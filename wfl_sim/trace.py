@@ -1,0 +1,146 @@
+"""The trace: one SQLite file a run, one transaction a round, every column with its unit and meaning.
+
+Knows rows, not who makes them. Wall-clock time never enters: it belongs under ``measured`` in the manifest.
+"""
+
+from __future__ import annotations
+
+import csv
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+TRACE_FORMAT = 1
+
+
+class Column(NamedTuple):
+    """One column of a table; the ``columns`` table of a trace holds these rows."""
+
+    name: str
+    type: str
+    unit: str
+    meaning: str
+
+
+Row = Mapping[str, Any]
+
+TABLES: dict[str, tuple[Column, ...]] = {
+    "rounds": (
+        Column("round", "INTEGER", "", "number of the round, from 1"),
+        Column("t_start_s", "REAL", "s", "simulated time at which the round began"),
+        Column("t_end_s", "REAL", "s", "simulated time at which the global model was updated"),
+        Column("accuracy", "REAL", "1", "share of held-out examples classified rightly after the round"),
+        Column("loss", "REAL", "nat", "mean cross-entropy on the held-out examples after the round"),
+        Column("uplink_bits", "INTEGER", "bit", "bits sent by all clients since the start, headers and repeats included"),
+        Column("downlink_bits", "INTEGER", "bit", "bits sent to clients since the start; a broadcast counts once"),
+        Column("delivered", "INTEGER", "clients", "updates that arrived and were aggregated"),
+        Column("dropped", "INTEGER", "clients", "transmissions given up after the last attempt, up or down"),
+        Column("deferred", "INTEGER", "clients", "clients that the schedule did not ask to train"),
+        Column("energy_j", "REAL", "J", "clients' energy since the start: transmission and computation"),
+        Column("kept_fraction_mean", "REAL", "1", "mean kept fraction of the updates sent; empty if none was"),
+        Column("rank", "INTEGER", "1", "LoRA rank; 0 without adapters"),
+        Column("queue", "REAL", "1", "virtual latency queue after the round, in latency budgets; 0 without one"),
+        Column("coherence_a", "REAL", "1", "largest |cosine| between two rows of a global A; empty without adapters"),
+        Column("coherence_b", "REAL", "1", "largest |cosine| between two columns of a global B; empty without adapters"),
+        Column("e_cov", "REAL", "1", "|sum_k w_k (B_k - Bbar)(A_k - Abar)|_F^2 over the arrivals: separate averaging"),
+        Column("e_sp", "REAL", "1", "weighted energy |B'A' - B_s A_s|_F^2 of what the codec did not send"),
+    ),
+    "transmissions": (
+        Column("round", "INTEGER", "", "number of the round"),
+        Column("client", "INTEGER", "", "client, from 0; -1 for a broadcast to all who take part"),
+        Column("direction", "TEXT", "", "up or down"),
+        Column("t_request_s", "REAL", "s", "simulated time at which the bits were ready to send"),
+        Column("t_start_s", "REAL", "s", "simulated time at which the first packet began"),
+        Column("t_end_s", "REAL", "s", "simulated time at which it was delivered or dropped"),
+        Column("payload_bits", "INTEGER", "bit", "bits offered: the serialised update"),
+        Column("sent_bits", "INTEGER", "bit", "bits on the air, headers and repeats included"),
+        Column("packets", "INTEGER", "packets", "packets put on the air, repeats included"),
+        Column("lost", "INTEGER", "packets", "packets lost on the air"),
+        Column("snr_mean_db", "REAL", "dB", "mean SNR in the granted band while sending"),
+        Column("snr_min_db", "REAL", "dB", "lowest SNR of a slot while sending"),
+        Column("bandwidth_hz", "REAL", "Hz", "time-averaged bandwidth held while sending"),
+        Column("kept_fraction", "REAL", "1", "kept fraction of the update; 1 for a dense one"),
+        Column("outcome", "TEXT", "", "delivered or dropped"),
+        Column("energy_j", "REAL", "J", "client's transmission energy; 0 for the downlink"),
+    ),
+    "decisions": (
+        Column("round", "INTEGER", "", "number of the round"),
+        Column("client", "INTEGER", "", "client, from 0"),
+        Column("t_s", "REAL", "s", "simulated time of the decision"),
+        Column("action", "TEXT", "", "send, defer or skip"),
+        Column("bandwidth_hz", "REAL", "Hz", "bandwidth granted"),
+        Column("kept_fraction", "REAL", "1", "kept fraction chosen"),
+        Column("menu_bits", "INTEGER", "bit", "largest size of the chosen point of the payload menu"),
+        Column("csi_snr_db", "REAL", "dB", "SNR over the whole uplink band, as the schedule saw it"),
+        Column("ready_s", "REAL", "s", "time that the schedule expected before the upload could start"),
+        Column("compute_s", "REAL", "s", "time that the client then took to compute; 0 if it did not"),
+        Column("compute_energy_j", "REAL", "J", "energy that the client then took to compute"),
+    ),
+}  # fmt: skip
+
+
+class TraceWriter:
+    """Writes a trace. `commit_round` is the only way rows get in, so that a reader sees whole rounds only."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None)
+        # A rollback journal (not WAL) works on network file systems.
+        self._db.execute("PRAGMA journal_mode = DELETE")
+        self._db.execute(f"PRAGMA user_version = {TRACE_FORMAT}")
+        self._db.execute("BEGIN")
+        for table, columns in TABLES.items():
+            self._db.execute(f"CREATE TABLE {table} ({', '.join(f'{c.name} {c.type}' for c in columns)})")
+        self._db.execute('CREATE TABLE columns ("table" TEXT, name TEXT, unit TEXT, meaning TEXT)')
+        self._db.executemany(
+            "INSERT INTO columns VALUES (?, ?, ?, ?)",
+            [(table, c.name, c.unit, c.meaning) for table, columns in TABLES.items() for c in columns],
+        )
+        self._db.execute("COMMIT")
+
+    def commit_round(self, round_row: Row, transmissions: Iterable[Row], decisions: Iterable[Row]) -> None:
+        """Add one round and all that belongs to it, or nothing."""
+        self._db.execute("BEGIN")
+        try:
+            self._insert("rounds", [round_row])
+            self._insert("transmissions", transmissions)
+            self._insert("decisions", decisions)
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def _insert(self, table: str, rows: Iterable[Row]) -> None:
+        names = [column.name for column in TABLES[table]]
+        marks = ", ".join("?" * len(names))
+        self._db.executemany(f"INSERT INTO {table} VALUES ({marks})", [[row[n] for n in names] for row in rows])
+
+    def close(self) -> None:
+        """Close the file; what was committed stays."""
+        self._db.close()
+
+
+def read_rows(path: Path, table: str) -> list[dict[str, Any]]:
+    """All rows of one table, in the order in which they were written."""
+    if table not in TABLES:
+        raise ValueError(f"no table {table!r} in a trace; there are: {', '.join(TABLES)}")
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        db.row_factory = sqlite3.Row
+        return [dict(row) for row in db.execute(f"SELECT * FROM {table} ORDER BY rowid")]
+    finally:
+        db.close()
+
+
+def dump(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """The ordered content of all tables: two traces are identical when their dumps are equal."""
+    return {table: [tuple(row.values()) for row in read_rows(path, table)] for table in TABLES}
+
+
+def write_csv(trace: Path, target: Path) -> None:
+    """Write the ``rounds`` table as CSV."""
+    names: Sequence[str] = [column.name for column in TABLES["rounds"]]
+    with target.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, fieldnames=names)
+        writer.writeheader()
+        writer.writerows(read_rows(trace, "rounds"))
