@@ -150,9 +150,7 @@ class RateCurve:
         rate, snr = np.broadcast_arrays(non_negative("rate_bps", rate_bps), non_negative("snr_hz", snr_hz))
         solvable = (rate > 0.0) & (rate < self.limit(snr))
         with np.errstate(divide="ignore", invalid="ignore"):
-            target = np.where(
-                solvable, np.log(rate) - np.log(snr) + math.log(self._gap), self._ratio_table[0]
-            )
+            target = np.where(solvable, np.log(rate) - np.log(snr) + math.log(self._gap), self._ratio_table[0])
         y = np.interp(-target, -self._ratio_table, self._y)  # the table falls, interp wants it rising
         low, high = target > self._ratio_table[0], target < self._ratio_table[-1]
         y = _newton(self._log_ratio, y, target)
@@ -184,9 +182,7 @@ class RateCurve:
 
     def _log_u(self, bandwidth_hz: ArrayLike, snr_hz: ArrayLike) -> tuple[Floats, Floats]:
         """ln(c / (b gap)), +inf where only b is 0, -inf where c is 0; and c. Both of the broadcast shape."""
-        bandwidth, snr = np.broadcast_arrays(
-            non_negative("bandwidth_hz", bandwidth_hz), non_negative("snr_hz", snr_hz)
-        )
+        bandwidth, snr = np.broadcast_arrays(non_negative("bandwidth_hz", bandwidth_hz), non_negative("snr_hz", snr_hz))
         with np.errstate(divide="ignore"):
             y = np.log(snr) - np.log(np.where(snr > 0.0, bandwidth, 1.0)) - math.log(self._gap)
         return np.asarray(y), snr
@@ -239,9 +235,7 @@ class _Spline:
     def __init__(self, value: Floats, derivative: Floats) -> None:
         rise, begin, end = np.diff(value), _STEP * derivative[:-1], _STEP * derivative[1:]
         # one row a piece, so that one look-up brings all four coefficients of s^0 to s^3, s in [0, 1]
-        self._pieces = np.stack(
-            [value[:-1], begin, 3.0 * rise - 2.0 * begin - end, begin + end - 2.0 * rise], 1
-        )
+        self._pieces = np.stack([value[:-1], begin, 3.0 * rise - 2.0 * begin - end, begin + end - 2.0 * rise], 1)
 
     def __call__(self, y: Floats) -> tuple[Floats, Floats]:
         """Value and derivative at y, of any shape."""

@@ -83,13 +83,13 @@ class Links:
         Returns
         -------
         ndarray
-            Gains [K, T] in dB, not below -300 dB.
+            Gains [K, T] in dB.
         """
         times, rows = times_array(times_s), self._rows(clients)
         loss = self.path_loss.path_loss_db(self.trajectory.distance_m(times, rows), self.carrier_hz)
         travelled = self.trajectory.travelled_m(times, rows)
         shadow = self.shadowing.shadowing_db(self._shadowing_stream, self.clients[rows], travelled)
-        return np.maximum(self.antenna_gain_db - loss + shadow, LOWEST_GAIN_DB)
+        return np.asarray(self.antenna_gain_db - loss + shadow)
 
     def fading_gain(self, times_s: ArrayLike, clients: ArrayLike | None = None) -> Floats:
         """The fading alone: linear power gains [K, T] of mean 1 (parameters as in `large_scale_db`)."""

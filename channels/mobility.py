@@ -224,9 +224,7 @@ class RandomWaypoint(Options):
         if self.speed_mps == 0.0:
             return _Straight(start, np.zeros_like(start), 0.0)
         if placement.is_point:
-            raise OptionError(
-                "RandomWaypoint", "speed_mps", "clients cannot move: the placement is a single point"
-            )
+            raise OptionError("RandomWaypoint", "speed_mps", "clients cannot move: the placement is a single point")
         rows = _checked_clients(clients, count)
         return _Waypoints(stream.child("mobility"), placement, rows, start, self.speed_mps)
 
@@ -253,9 +251,7 @@ class _Straight:
 class _Waypoints:
     """Paths of legs; only the path length up to each waypoint is kept, waypoints are drawn again by key."""
 
-    def __init__(
-        self, stream: Stream, placement: Placement, clients: Ints, start: Floats, speed_mps: float
-    ) -> None:
+    def __init__(self, stream: Stream, placement: Placement, clients: Ints, start: Floats, speed_mps: float) -> None:
         self._stream, self._placement, self._clients, self._start = stream, placement, clients, start
         self.speed_mps = float(speed_mps)
         self._reached = np.zeros((clients.size, 1))  # [K, legs + 1]: length of path at each waypoint

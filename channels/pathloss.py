@@ -15,9 +15,7 @@ from channels.arrays import SPEED_OF_LIGHT_MPS, Floats, non_negative, positive
 from channels.options import Options
 from channels.units import Decibels, Metres, Positive, Quantity
 
-_TR_38901_SPEED_OF_LIGHT_MPS = (
-    3.0e8  # the round figure of the TR's breakpoint; the exact one moves PL2 by 0.006 dB
-)
+_TR_38901_SPEED_OF_LIGHT_MPS = 3.0e8  # the round figure of the TR's breakpoint; the exact one moves PL2 by 0.006 dB
 _UMA_NEAREST_M = 10.0
 _UMA_ENVIRONMENT_HEIGHT_M = 1.0  # h_E for a client below 13 m
 

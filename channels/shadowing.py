@@ -90,9 +90,7 @@ class LogNormal(Options):
         rows, travelled = _checked(clients, travelled_m)
         steps = travelled * (_POINTS_PER_CORRELATION_DISTANCE / self.correlation_distance_m)
         if steps.size and steps.max() >= 2.0**52:
-            raise ValueError(
-                f"a travelled distance of {travelled.max()} m is beyond the grid of the shadowing"
-            )
+            raise ValueError(f"a travelled distance of {travelled.max()} m is beyond the grid of the shadowing")
         cell = np.floor(steps)
         fraction = steps - cell
         flat = cell.astype(np.int64).reshape(-1)
@@ -113,9 +111,7 @@ def _checked(clients: ArrayLike, travelled_m: ArrayLike) -> tuple[Ints, Floats]:
     rows = clients_array(clients)
     travelled = non_negative("a travelled distance in m", travelled_m)
     if travelled.ndim != 2 or travelled.shape[0] != rows.size:
-        raise ValueError(
-            f"travelled_m must have the shape [{rows.size} clients, times]; got {travelled.shape}"
-        )
+        raise ValueError(f"travelled_m must have the shape [{rows.size} clients, times]; got {travelled.shape}")
     return rows, travelled
 
 

@@ -21,6 +21,7 @@ POWER_ACF_TOLERANCE = 0.037
 CROSSING_TOLERANCE = 0.03  # acceptance limit for level crossing rate and fade duration
 OUTAGE_TOLERANCE = 0.005  # acceptance limit
 QUADRATURE = 1e-11  # relative; the trapezoid rule is good to 1e-12
+SINGLE_PRECISION = 1e-6  # promised error of an amplitude, whose root mean square is 0.7
 DOPPLER_HZ = 10.0
 MODELS = [NoFading(), BlockRayleigh(block_s=0.25), Rayleigh(), Rayleigh(doppler_hz=70.0)]
 
@@ -166,3 +167,19 @@ def test_options_are_checked():
     with pytest.raises(OptionError, match="block_s: must be above 0 s"):
         BlockRayleigh(block_s=-1.0)
     assert {kind: model.kind for kind, model in FADING.items()} == {k: k for k in ("none", "block", "rayleigh")}
+
+
+@pytest.mark.parametrize(
+    "times", [np.arange(500) * 1e-3 + 40.0, np.sqrt(np.arange(40.0)) * 37.0], ids=["grid", "loose"]
+)
+def test_amplitudes_are_the_stated_sum(times):
+    # The formula of the docstring, written out in double precision for one client
+    client, doppler, count = 5, 80.0, 32
+    theta = 2 * np.pi * float(STREAM.uniform(client, 0)) - np.pi
+    angle = (2 * np.pi * np.arange(1, count + 1) - np.pi + theta) / (4 * count)
+    phase = 2 * np.pi * STREAM.uniform(client, 1 + np.arange(2 * count)).reshape(2, count)
+    moments = np.rint(times * 1e9)[:, None] / 1e9
+    measured = Rayleigh().amplitudes(STREAM, [client], times, doppler)
+    for part, direction in enumerate((np.cos(angle), np.sin(angle))):
+        expected = np.cos(2 * np.pi * doppler * moments * direction + phase[part]).sum(axis=1) / np.sqrt(count)
+        np.testing.assert_allclose(measured[part][0], expected, rtol=0, atol=SINGLE_PRECISION)

@@ -102,7 +102,7 @@ def test_gain_has_a_floor():
     assert np.all(links(fading=Dead()).gain_db(TIMES_S) == LOWEST_GAIN_DB)
     lost = links(path_loss=LogDistance(exponent=2.0, reference_loss_db=5000.0))
     assert np.all(lost.gain_db(TIMES_S) == LOWEST_GAIN_DB)
-    assert np.all(lost.large_scale_db(TIMES_S) == LOWEST_GAIN_DB)
+    assert np.all(lost.large_scale_db(TIMES_S) < -4900.0)
 
 
 def test_count_places_named_clients_on_a_line():

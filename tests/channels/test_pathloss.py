@@ -94,7 +94,7 @@ def test_a_wrong_distance_or_carrier_is_refused(model, bad):
 
 
 def test_options_outside_the_validity_range_are_refused():
-    with pytest.raises(OptionError, match="client_height_m: must be at least 1.5 m and below 13 m"):
+    with pytest.raises(OptionError, match=r"client_height_m: must be at least 1\.5 m and below 13 m"):
         UMa(client_height_m=20.0)
     with pytest.raises(OptionError, match="line_of_sight: must be one of always, never"):
         UMa(line_of_sight="sometimes")

@@ -86,7 +86,7 @@ def test_speeds_in_km_h_come_back_as_written(tenths, scale):
         (0.0, "m/s", "0 m/s"),
         (0.0004, "s", "400 us"),
         (30 / 3.6, "m/s", "30 km/h"),
-        (3 / 3.6, "m/s", "3 km/h"),
+        (2.5 / 3, "m/s", "3 km/h"),
         (10.0, "m/s", "10 m/s"),
         (1.5, "m/s", "1.5 m/s"),
         (-6.0, "dB", "-6 dB"),

@@ -215,7 +215,7 @@ def _encoder(folder: str, model: Model) -> Any:
     """The pre-trained encoder in single precision, cut to its first layers, frozen."""
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    encoder = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    encoder = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
     if hasattr(encoder, "pooler"):
         encoder.pooler = None  # the head reads the mean of the tokens
     if model.layers is not None:
