@@ -47,7 +47,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
 ) -> None:
     """Simulate federated fine-tuning over wireless links."""
 
@@ -130,8 +132,9 @@ def plot(
 
 
 def _print_table(traces: Traces) -> None:
-    from analysis.tables import arms_table
     from rich.console import Console
+
+    from analysis.tables import arms_table
 
     console = Console() if sys.stdout.isatty() else Console(width=200, no_color=True)
     console.print(arms_table(traces))
@@ -157,7 +160,9 @@ def _progress(study: Study) -> Iterator[Callable[[Cell, Row], None]]:
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         tasks: dict[Any, Any] = {
-            (cell.arm, cell.seed): progress.add_task(f"{cell.arm} seed {cell.seed}", total=rounds, start=False, detail="")
+            (cell.arm, cell.seed): progress.add_task(
+                f"{cell.arm} seed {cell.seed}", total=rounds, start=False, detail=""
+            )
             for cell in study.cells
         }
 

@@ -57,9 +57,7 @@ def build_medium(env: simpy.Environment, scenario: Scenario, root: Stream) -> Me
     )
 
 
-def simulate(
-    scenario: Scenario, work: Work, commit: Callable[[Row, Sequence[Row], Sequence[Row]], None]
-) -> Medium:
+def simulate(scenario: Scenario, work: Work, commit: Callable[[Row, Sequence[Row], Sequence[Row]], None]) -> Medium:
     """Run one scenario (its first seed) to the end; `commit` gets every round. Returns the medium for its ledger."""
     env = simpy.Environment()
     root = Stream.root(scenario.seeds[0])
@@ -80,8 +78,16 @@ def simulate(
     return medium
 
 
-def run_cell(cell: Cell, arm_index: int, directory: Path, report: Report = lambda row: None) -> dict[str, Any]:
+def run_cell(
+    cell: Cell,
+    arm_index: int,
+    directory: Path,
+    report: Report = lambda row: None,
+    memo_folder: Path | None = None,
+) -> dict[str, Any]:
     """Run one cell into an empty directory, and return its manifest.
+
+    `memo_folder` may hold results of training that other cells left; it changes no result.
 
     The manifest's status is ``running`` until the end, then ``finished``, ``interrupted`` (KeyboardInterrupt) or
     ``failed``; whatever the end, all rounds that were committed can be read.
@@ -116,7 +122,7 @@ def run_cell(cell: Cell, arm_index: int, directory: Path, report: Report = lambd
     try:
         from wfl_sim.learning.federated import build_work  # loads the tensor library
 
-        work, manifest["data"] = build_work(cell.scenario)
+        work, manifest["data"] = build_work(cell.scenario, memo_folder)
         medium = simulate(cell.scenario, work, commit)
         manifest |= {"status": "finished", "ledger": medium.ledger.totals()}
     except KeyboardInterrupt:
@@ -150,6 +156,3 @@ def _write_json(path: Path, data: dict[str, Any]) -> None:
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(partial, path)
-
-
-

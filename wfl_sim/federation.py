@@ -111,9 +111,7 @@ class Federation:
         """Merge what arrived. Weights are shares among the arrivals; without any, the model stays."""
         state, layout = self.state, self.learner.layout
         total = sum(self._weight[client] for client in arrivals)
-        merged = [
-            Arrival(client, state.sent[client], self._weight[client] / total) for client in sorted(arrivals)
-        ]
+        merged = [Arrival(client, state.sent[client], self._weight[client] / total) for client in sorted(arrivals)]
         self.state.diagnostics = self._diagnose(merged)
         for client in arrivals:
             del state.pending[client], state.sent[client]

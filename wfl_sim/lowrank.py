@@ -30,9 +30,7 @@ def component_changes(a: Array, b: Array, new_a: Array, new_b: Array) -> FloatAr
     a, b, new_a, new_b = (x.astype(float) for x in (a, b, new_a, new_b))
     da, db = new_a - a, new_b - b
     squared = (
-        (db**2).sum(0) * (new_a**2).sum(1)
-        + 2 * (db * b).sum(0) * (new_a * da).sum(1)
-        + (b**2).sum(0) * (da**2).sum(1)
+        (db**2).sum(0) * (new_a**2).sum(1) + 2 * (db * b).sum(0) * (new_a * da).sum(1) + (b**2).sum(0) * (da**2).sum(1)
     )
     return np.asarray(np.sqrt(np.maximum(squared, 0.0)))
 

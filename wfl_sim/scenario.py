@@ -11,8 +11,10 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, TypeAdapter, ValidationError
 
@@ -44,7 +46,7 @@ from wfl_sim.schedules.equal import Equal
 def _one_of(registry: Mapping[str, type[Any]]) -> Any:
     """The type of a key that takes any kind of a registry."""
     kinds = tuple(registry.values())
-    return Annotated[Union[kinds], Discriminator("kind")] if len(kinds) > 1 else kinds[0]
+    return Annotated[reduce(or_, kinds), Discriminator("kind")] if len(kinds) > 1 else kinds[0]
 
 
 if TYPE_CHECKING:
@@ -189,9 +191,7 @@ def _resolve(document: yamlfile.Document) -> Study:
     if problems:
         raise ScenarioError(*problems)
     first = next(iter(resolved.values()))
-    cells = tuple(
-        Cell(arm, seed, single(scenario, seed)) for seed in first.seeds for arm, scenario in resolved.items()
-    )
+    cells = tuple(Cell(arm, seed, single(scenario, seed)) for seed in first.seeds for arm, scenario in resolved.items())
     return Study(first.name, cells)
 
 
@@ -254,9 +254,8 @@ def _file_path(loc: Sequence[str | int], data: Any) -> tuple[str, ...]:
     """The location without the kinds that pydantic puts into it."""
     path: list[str] = []
     for i, part in enumerate(loc):
-        if isinstance(data, dict) and part in data:
-            data = data[part]
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+        in_list = isinstance(data, list) and isinstance(part, int) and part < len(data)
+        if in_list or (isinstance(data, dict) and part in data):
             data = data[part]
         elif i < len(loc) - 1 or (isinstance(data, dict) and data.get("kind") == part):
             continue  # the tag of a discriminated union
@@ -312,7 +311,10 @@ def check_resources(scenario: Scenario) -> None:
         )
     if scenario.clients.count > learning.data.train:
         problems.append(
-            ("clients.count", f"must be at most the {learning.data.train} training examples; got {scenario.clients.count}")
+            (
+                "clients.count",
+                f"must be at most the {learning.data.train} training examples; got {scenario.clients.count}",
+            )
         )
     if problems:
         raise ScenarioError(*problems)

@@ -9,7 +9,9 @@ import multiprocessing
 import os
 import shutil
 import signal
+import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -21,6 +23,7 @@ from wfl_sim.scenario import Cell, Study, check_resources
 from wfl_sim.trace import Row
 
 Report = Callable[[Cell, Row], None]
+Task = tuple[Cell, int, Path]  # a cell, the place of its arm in the study, its directory
 _messages: Any = None  # in a worker process: the way back to the parent
 
 
@@ -54,21 +57,37 @@ def run(
     jobs = max(1, min(len(study.cells), jobs or os.cpu_count() or 1))
     arms = list(dict.fromkeys(cell.arm for cell in study.cells))
     tasks = [(cell, arms.index(cell.arm), directory) for cell, directory in zip(study.cells, directories, strict=True)]
-    if jobs == 1:
-        for cell, arm_index, directory in tasks:
-            _run_here(cell, arm_index, directory, report)
-    else:
-        _run_pool(tasks, jobs, report)
+    (output / study.name).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".training-", dir=output / study.name) as memo:
+        if jobs == 1:
+            for cell, arm_index, directory in tasks:
+                _run_here(cell, arm_index, directory, Path(memo), report)
+        else:
+            _run_pool(_spread(tasks), jobs, Path(memo), report)
     return output / study.name
 
 
-def _run_here(cell: Cell, arm_index: int, directory: Path, report: Report | None) -> None:
+def _spread(tasks: list[Task]) -> list[Task]:
+    """The tasks in an order in which those that train alike do not run side by side, as far as possible.
+
+    They share their training through the memo, so the later one is nearly free once the earlier one is done.
+    """
+    seen: Counter[tuple[Any, ...]] = Counter()
+    turns = []
+    for cell, _, _ in tasks:
+        alike = (cell.seed, cell.scenario.learning, cell.scenario.method, cell.scenario.codec)
+        turns.append(seen[alike])
+        seen[alike] += 1
+    return [tasks[i] for i in sorted(range(len(tasks)), key=lambda i: turns[i])]
+
+
+def _run_here(cell: Cell, arm_index: int, directory: Path, memo: Path, report: Report | None) -> None:
     from wfl_sim.engine import run_cell
 
-    run_cell(cell, arm_index, directory, lambda row: report(cell, row) if report else None)
+    run_cell(cell, arm_index, directory, lambda row: report(cell, row) if report else None, memo)
 
 
-def _run_pool(tasks: list[tuple[Cell, int, Path]], jobs: int, report: Report | None) -> None:
+def _run_pool(tasks: list[Task], jobs: int, memo: Path, report: Report | None) -> None:
     # Fresh interpreters: a forked one would inherit torch's thread pools half alive.
     context = multiprocessing.get_context("spawn")
     messages = context.Queue()
@@ -77,7 +96,7 @@ def _run_pool(tasks: list[tuple[Cell, int, Path]], jobs: int, report: Report | N
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(messages,))
     futures: list[Future[None]] = []
     try:
-        futures = [pool.submit(_run_in_worker, number, *task) for number, task in enumerate(tasks)]
+        futures = [pool.submit(_run_in_worker, number, *task, memo) for number, task in enumerate(tasks)]
         wait(futures)
         failures = [(tasks[i][0], error) for i, f in enumerate(futures) if (error := f.exception()) is not None]
     except KeyboardInterrupt:
@@ -95,7 +114,7 @@ def _run_pool(tasks: list[tuple[Cell, int, Path]], jobs: int, report: Report | N
         raise RunFailed(f"{cell.arm}, seed {cell.seed}: {error}") from error
 
 
-def _listen(messages: Any, tasks: list[tuple[Cell, int, Path]], report: Report | None) -> None:
+def _listen(messages: Any, tasks: list[Task], report: Report | None) -> None:
     while (message := messages.get()) is not None:
         number, row = message
         if report is not None:
@@ -107,12 +126,10 @@ def _start_worker(messages: Any) -> None:
     _messages = messages
 
 
-def _run_in_worker(number: int, cell: Cell, arm_index: int, directory: Path) -> None:
+def _run_in_worker(number: int, cell: Cell, arm_index: int, directory: Path, memo: Path) -> None:
     from wfl_sim.engine import run_cell
 
     try:
-        run_cell(cell, arm_index, directory, lambda row: _messages.put((number, row)))
+        run_cell(cell, arm_index, directory, lambda row: _messages.put((number, row)), memo)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-
-

@@ -73,9 +73,7 @@ def test_lexnames_are_the_26_noun_files() -> None:
     assert (wordnet.LEXNAMES[4], wordnet.LEXNAMES[26]) == ("act", "state")
 
 
-@pytest.mark.parametrize(
-    "line", ["no bar at all", "00001740 29 v 01 breathe 0 000 | draw air", "00001740 xx n | text"]
-)
+@pytest.mark.parametrize("line", ["no bar at all", "00001740 29 v 01 breathe 0 000 | draw air", "00001740 xx n | text"])
 def test_read_nouns_locates_a_line_of_another_format(tmp_path: Path, line: str) -> None:
     path = write_nouns(tmp_path, NOUNS + line + "\n")
     with pytest.raises(ValueError, match=r"data\.noun:7: not a noun entry"):
@@ -110,9 +108,7 @@ def test_an_empty_file_is_not_a_dictionary(bare: Path) -> None:
     assert wordnet.find() is None
 
 
-def test_cache_dir_ignores_a_relative_xdg_folder(
-    bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cache_dir_ignores_a_relative_xdg_folder(bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     assert wordnet.cache_dir() == tmp_path / "home" / ".cache" / "wfl_sim" / "wordnet"
 
@@ -134,9 +130,7 @@ def test_failed_fetch_names_the_three_remedies_and_leaves_nothing(bare: Path) ->
     assert list(wordnet.cache_dir().iterdir()) == []
 
 
-def test_main_ends_with_2_where_the_dictionary_cannot_be_had(
-    bare: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_main_ends_with_2_where_the_dictionary_cannot_be_had(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert wordnet.main([]) == 2
     output = capsys.readouterr()
     assert output.out == ""
@@ -209,9 +203,7 @@ def test_another_debian_version_is_taken_and_recorded_a_changed_file_is_not(
     assert "1:3.0-99 came instead of" in capsys.readouterr().err
 
 
-def test_fetch_unpacks_the_zip_that_nltk_leaves(
-    bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fetch_unpacks_the_zip_that_nltk_leaves(bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpora = tmp_path / "nltk" / "corpora"
     corpora.mkdir(parents=True)
     with zipfile.ZipFile(corpora / "wordnet.zip", "w") as opened:

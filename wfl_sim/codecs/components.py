@@ -70,9 +70,7 @@ class Components(ValueOptions):
         return self._serialise(update, mask)
 
     def encode_changed(self, update: Update) -> Payload:
-        parts = [
-            update.change[a].any(axis=1) | update.change[b].any(axis=0) for a, b in update.layout.pairs
-        ]
+        parts = [update.change[a].any(axis=1) | update.change[b].any(axis=0) for a, b in update.layout.pairs]
         return self._serialise(update, np.concatenate(parts) if parts else np.zeros(0, dtype=bool))
 
     def _serialise(self, update: Update, mask: Mask) -> Payload:
@@ -102,9 +100,7 @@ class Components(ValueOptions):
 
 def _widths(layout: Layout) -> NDArray[np.int64]:
     """Values sent for each component: m + n of its pair."""
-    widths = [
-        np.full(layout.shapes[a][0], layout.shapes[a][1] + layout.shapes[b][0]) for a, b in layout.pairs
-    ]
+    widths = [np.full(layout.shapes[a][0], layout.shapes[a][1] + layout.shapes[b][0]) for a, b in layout.pairs]
     return np.concatenate(widths) if widths else np.zeros(0, dtype=np.int64)
 
 

@@ -100,6 +100,6 @@ def partition(labels: Ints, clients: int, options: Iid | Dirichlet, stream: Stre
         if min(part.size for part in sets) >= options.least:
             return sets
     raise RunFailed(
-        f"learning.data.partition: with alpha {options.alpha} no split of {labels.size} examples over {clients} clients "
-        f"gave everyone {options.least}; raise alpha, or lower least or clients.count"
+        f"learning.data.partition: with alpha {options.alpha} no split of {labels.size} examples over {clients} "
+        f"clients gave everyone {options.least}; raise alpha, or lower least or clients.count"
     )

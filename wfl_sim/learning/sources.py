@@ -46,7 +46,9 @@ def model_folder(name: str) -> Path:
     else:
         folder = Path(name)
     if not (folder / "config.json").is_file():
-        raise MissingResource(f"model {name!r}: no config.json in its folder; expected a folder as `save_pretrained` writes it")
+        raise MissingResource(
+            f"model {name!r}: no config.json in its folder; expected a folder as `save_pretrained` writes it"
+        )
     return folder
 
 
@@ -58,6 +60,15 @@ def model_info(name: str) -> ModelInfo:
         return ModelInfo(folder, int(config["num_hidden_layers"]), int(config["hidden_size"]))
     except KeyError as key:
         raise MissingResource(f"model {name!r}: config.json does not say {key}") from None
+
+
+def weights_file(name: str) -> Path:
+    """The file of a model's weights, for its fingerprint."""
+    folder = model_folder(name)
+    found = [folder / file for file in ("model.safetensors", "pytorch_model.bin") if (folder / file).is_file()]
+    if not found:
+        raise MissingResource(f"model {name!r}: no model.safetensors in its folder")
+    return found[0]
 
 
 def data_file(name: str) -> Path:

@@ -9,6 +9,7 @@ module, ``MODULE.A`` and ``MODULE.B``. The head reads the mean of the last layer
 from __future__ import annotations
 
 import os
+import warnings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # models come from packages and folders, never from a network
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -29,7 +30,8 @@ from channels.streams import Stream
 from wfl_sim.codecs.base import Layout
 from wfl_sim.contracts import Params
 from wfl_sim.errors import MissingResource
-from wfl_sim.learning.data import TextTask, Texts
+from wfl_sim.learning.data import Texts, TextTask
+from wfl_sim.learning.memo import Memo
 from wfl_sim.learning.options import Local, Model
 from wfl_sim.learning.sources import model_folder
 from wfl_sim.methods.base import Adapter, Regulariser
@@ -84,6 +86,8 @@ class Trainer:
         Added to the loss, summed over all pairs (A, B).
     stream : Stream
         First weights and batches are drawn from it.
+    memo : Memo
+        Results of earlier, equal calls of `train` and `evaluate`.
     """
 
     def __init__(
@@ -96,7 +100,9 @@ class Trainer:
         local: Local,
         regulariser: Regulariser | None,
         stream: Stream,
+        memo: Memo,
     ) -> None:
+        self._memo = memo
         folder = str(model_folder(model.name))
         self._parts, self._local, self._regulariser, self._stream = parts, local, regulariser, stream
         self._train, self._test = (tokenize(texts, folder, max_tokens) for texts in (task.train, task.test))
@@ -108,7 +114,9 @@ class Trainer:
         if adapter is None:
             self._features = {"train": self._pooled(self._train), "test": self._pooled(self._test)}
         else:
-            self._encoder = get_peft_model(self._encoder, _lora(self._encoder, adapter))
+            with warnings.catch_warnings():  # peft asks transformers for an attribute that it has renamed
+                warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+                self._encoder = get_peft_model(self._encoder, _lora(self._encoder, adapter))
             self._encoder.eval()  # no dropout: the same in every arm, and no draws outside the keyed streams
             for name, module in self._encoder.named_modules():
                 if hasattr(module, "lora_A") and "default" in module.lora_A:
@@ -140,6 +148,14 @@ class Trainer:
 
     def train(self, start: Params, client: int, round_: int) -> Params:
         """Parameters after a round of local training from `start`; fresh optimiser state."""
+        key = self._memo.key(start, "train", client, round_)
+        result = self._memo.get(key)
+        if result is None:
+            result = self._trained(start, client, round_)
+            self._memo.put(key, result)
+        return result
+
+    def _trained(self, start: Params, client: int, round_: int) -> Params:
         self._load(start)
         local = self._local
         groups = [
@@ -159,6 +175,17 @@ class Trainer:
 
     def evaluate(self, params: Params) -> dict[str, float]:
         """Share of held-out examples classified rightly, and mean cross-entropy in nat."""
+        key = self._memo.key(params, "evaluate")
+        known = self._memo.get(key)
+        if known is None:
+            right, loss = self._evaluated(params)
+            known = {"sums": np.array([right, loss])}
+            self._memo.put(key, known)
+        right, loss = known["sums"].tolist()
+        return {"accuracy": right / len(self._test.labels), "loss": loss / len(self._test.labels)}
+
+    def _evaluated(self, params: Params) -> tuple[int, float]:
+        """How many held-out examples are classified rightly, and the sum of their cross-entropies."""
         self._load(params)
         order = np.argsort(self._test.lengths.numpy(), kind="stable")  # equal lengths together: no padding
         right, loss = 0, 0.0
@@ -167,7 +194,7 @@ class Trainer:
                 logits, labels = self._logits("test", order[start : start + EVALUATION_BATCH])
                 right += int((logits.argmax(dim=1) == labels).sum())
                 loss += float(cross_entropy(logits, labels, reduction="sum"))
-        return {"accuracy": right / order.size, "loss": loss / order.size}
+        return right, loss
 
     def _load(self, params: Params) -> None:
         with torch.no_grad():
@@ -234,7 +261,9 @@ def _lora(encoder: Any, adapter: Adapter) -> LoraConfig:
         if linear.issuperset(names):
             return LoraConfig(r=adapter.rank, lora_alpha=adapter.alpha, target_modules=list(names), lora_dropout=0.0)
     wanted = ", ".join("/".join(names) for names in ATTENTION_NAMES)
-    raise MissingResource(f"no query and value projections found (looked for {wanted}); linear layers: {sorted(linear)}")
+    raise MissingResource(
+        f"no query and value projections found (looked for {wanted}); linear layers: {sorted(linear)}"
+    )
 
 
 def _first_a(adapter: Adapter, shape: tuple[int, ...], random: np.random.Generator) -> NDArray[np.float32]:

@@ -124,9 +124,7 @@ def require() -> Path:
     """
     path = find()
     if path is None:
-        raise DictionaryMissing(
-            f'no WordNet dictionary ({NOUNS}) found: run "make env". If that fails, {REMEDIES}'
-        )
+        raise DictionaryMissing(f'no WordNet dictionary ({NOUNS}) found: run "make env". If that fails, {REMEDIES}')
     return path
 
 
@@ -164,9 +162,7 @@ def fetch() -> Path:
             else:
                 return _store(nouns, origin, version, workspace, target)
     tried = "\n".join(failures)
-    raise DictionaryMissing(
-        f"no WordNet dictionary ({NOUNS}) found, and none could be fetched:\n{tried}\n{REMEDIES}"
-    )
+    raise DictionaryMissing(f"no WordNet dictionary ({NOUNS}) found, and none could be fetched:\n{tried}\n{REMEDIES}")
 
 
 def describe(path: Path) -> dict[str, str]:
@@ -225,12 +221,8 @@ def read_nouns(path: Path) -> list[tuple[str, int]]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Get the dictionary if it is missing; return the exit code (0, or 2 where it cannot be had)."""
-    parser = argparse.ArgumentParser(
-        description="Find WordNet's noun file, or fetch it into the user's cache."
-    )
-    parser.add_argument(
-        "--quiet", action="store_true", help="say nothing where the dictionary is already there"
-    )
+    parser = argparse.ArgumentParser(description="Find WordNet's noun file, or fetch it into the user's cache.")
+    parser.add_argument("--quiet", action="store_true", help="say nothing where the dictionary is already there")
     options = parser.parse_args(argv)
     try:
         present = find()

@@ -311,4 +311,3 @@ class Medium:
             reached=reached,
         )
         transfer.done.succeed(result)
-

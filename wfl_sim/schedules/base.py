@@ -46,7 +46,9 @@ class WithCsi(Options):
         return state
 
 
-def finish_together(air: Air, snr_hz: FloatArray, ready_s: FloatArray, bits: Sequence[float]) -> tuple[float, FloatArray]:
+def finish_together(
+    air: Air, snr_hz: FloatArray, ready_s: FloatArray, bits: Sequence[float]
+) -> tuple[float, FloatArray]:
     """The bandwidths that let all uploads end at one time, the earliest at which the band carries them.
 
     Parameters

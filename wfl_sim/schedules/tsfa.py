@@ -108,9 +108,7 @@ def _objective(
     return np.asarray(v * surrogate_error(surrogate, kept) @ problem.weight + queue * taus / budget_s)
 
 
-def _best(
-    problem: Problem, taus: FloatArray, v: float, queue: float, budget_s: float, surrogate: str
-) -> Solution:
+def _best(problem: Problem, taus: FloatArray, v: float, queue: float, budget_s: float, surrogate: str) -> Solution:
     kept, bandwidth = _allocate(problem, taus, surrogate)
     value = _objective(problem, taus, kept, v, queue, budget_s, surrogate)
     value = np.where(bandwidth.sum(axis=1) <= problem.air.bandwidth_hz * (1 + 1e-9), value, np.inf)
@@ -146,7 +144,10 @@ def _allocate(problem: Problem, taus: FloatArray, surrogate: str) -> tuple[Float
         if surrogate == "contraction":
             slope = price * scaled / (problem.weight * slack * air.goodput)
             return np.clip(air.curve.bandwidth_for_slope(slope, snr), least, most)
-        low, high = np.broadcast_to(least, price.shape[:2] + snr.shape[-1:]), np.broadcast_to(most, price.shape[:2] + snr.shape[-1:])
+        low, high = (
+            np.broadcast_to(least, price.shape[:2] + snr.shape[-1:]),
+            np.broadcast_to(most, price.shape[:2] + snr.shape[-1:]),
+        )
         for _ in range(_HALVINGS):
             middle = 0.5 * (low + high)
             worth = gain(middle) > price

@@ -1,0 +1,60 @@
+"""A memo of training: what was trained or evaluated once need not be again.
+
+Knows arrays and files. Arms that differ only in radio or schedule train the same clients from the same model as
+long as the same updates arrive; a study gives all its cells one folder, and whoever comes second reads the result.
+Training is a pure function of what goes into the key, so a memo changes no result, only the time it takes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from wfl_sim.contracts import Params
+
+
+class Memo:
+    """Results by key in a folder; without a folder it remembers nothing.
+
+    Parameters
+    ----------
+    folder : Path or None
+    task : str
+        Everything that a result depends on besides the arguments: model, data, seed, options, versions.
+    """
+
+    def __init__(self, folder: Path | None, task: str) -> None:
+        self._folder, self._task = folder, task
+
+    def key(self, params: Params, *arguments: object) -> str:
+        """The name under which the result for `params` and `arguments` is kept."""
+        digest = hashlib.blake2b(repr((self._task, arguments)).encode(), digest_size=20)
+        for name in sorted(params):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(params[name]).tobytes())
+        return digest.hexdigest()
+
+    def get(self, key: str) -> Params | None:
+        """What was kept, or None. A file that cannot be read counts as missing."""
+        if self._folder is None:
+            return None
+        try:
+            return dict(load((self._folder / key).read_bytes()))
+        except (OSError, SafetensorError):
+            return None
+
+    def put(self, key: str, result: Params) -> None:
+        """Keep a result, whole or not at all; a full disk costs only the memory of it."""
+        if self._folder is None:
+            return
+        partial = self._folder / f"{key}.{os.getpid()}"
+        try:
+            partial.write_bytes(save(result))
+            os.replace(partial, self._folder / key)
+        except OSError:
+            partial.unlink(missing_ok=True)
