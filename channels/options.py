@@ -21,7 +21,6 @@ class OptionError(ValueError):
         return f"{model}.{option}: {message}"
 
 
-@cache
 def quantities(cls: type) -> dict[str, Quantity]:
     """The fields of `cls` that are annotated with a `Quantity`, or with one or None."""
     found: dict[str, Quantity] = {}
@@ -32,13 +31,12 @@ def quantities(cls: type) -> dict[str, Quantity]:
     return found
 
 
-@cache
 def choices(cls: type) -> dict[str, tuple[Any, ...]]:
     """The fields of `cls` that take one of a few words, and the words."""
     return {name: get_args(hint) for name, hint in _hints(cls).items() if get_origin(hint) is Literal}
 
 
-@cache
+@cache  # resolving annotations takes longer than all the checks
 def _hints(cls: type) -> dict[str, Any]:
     hints = get_type_hints(cls, include_extras=True)
     return {field.name: hints[field.name] for field in fields(cls)}
@@ -70,3 +68,11 @@ class Options:
             if getattr(self, name) not in allowed:
                 message = f"must be one of {', '.join(map(str, allowed))}; got {getattr(self, name)!r}"
                 raise OptionError(cls.__name__, name, message)
+
+
+def at_least(options: Options, least: int, *names: str) -> None:
+    """Raise `OptionError` for the first of the whole-number options that is below `least`."""
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise OptionError(type(options).__name__, name, f"must be at least {least}; got {value}")

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
 
 from channels.arrays import Floats
 
@@ -125,6 +124,8 @@ class Stream:
             np.add(part, 0.5, out=result, dtype=np.float64, casting="unsafe")
             np.multiply(result, 2.0**-52, out=result)
             if normal:
+                from scipy.special import ndtri  # a fifth of a second to import: not before a draw needs it
+
                 ndtri(result, out=result)
         return draws
 

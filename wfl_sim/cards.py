@@ -9,29 +9,34 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from difflib import get_close_matches
-from typing import Any
 
 from channels.erasure import LOSS
 from channels.fading import FADING
+from channels.linkadaptation import LINK_ADAPTATION
 from channels.mobility import MOBILITY, PLACEMENT
-from channels.options import choices, option_name, quantities
+from channels.options import Options, choices, option_name, quantities
 from channels.pathloss import PATH_LOSS
 from channels.shadowing import SHADOWING
 from channels.units import render
 from wfl_sim.codecs import CODECS
 from wfl_sim.errors import ScenarioError
+from wfl_sim.learning.options import Dirichlet, Iid
 from wfl_sim.methods import METHODS
 from wfl_sim.protocols import PROTOCOLS
+from wfl_sim.radio.options import Arq
 from wfl_sim.schedules import SCHEDULES
 
 # Where a scenario selects each kind -> the kinds.
-NOUNS: Mapping[str, Mapping[str, type[Any]]] = {
+NOUNS: Mapping[str, Mapping[str, type[Options]]] = {
     "channel.path_loss": PATH_LOSS,
     "channel.shadowing": SHADOWING,
     "channel.fading": FADING,
     "channel.loss": LOSS,
+    "radio.rate": LINK_ADAPTATION,
+    "radio.retransmission": {"arq": Arq},
     "clients.placement": PLACEMENT,
     "clients.mobility": MOBILITY,
+    "learning.data.partition": {"iid": Iid, "dirichlet": Dirichlet},
     "method": METHODS,
     "codec": CODECS,
     "schedule": SCHEDULES,
@@ -65,7 +70,7 @@ def card(name: str) -> str:
     return "\n\n".join(_card(key, name, cls) for key, cls in found)
 
 
-def _card(key: str, name: str, cls: type[Any]) -> str:
+def _card(key: str, name: str, cls: type[Options]) -> str:
     units, words = quantities(cls), choices(cls)
     lines = [f"{key}: {{kind: {name}}}", "", inspect.getdoc(cls) or "", "", "Keys:"]
     for field in fields(cls):
@@ -84,5 +89,5 @@ def _card(key: str, name: str, cls: type[Any]) -> str:
     return "\n".join(lines)
 
 
-def _first_line(cls: type[Any]) -> str:
+def _first_line(cls: type[Options]) -> str:
     return (inspect.getdoc(cls) or "").splitlines()[0]

@@ -130,10 +130,14 @@ class Schedule(Protocol):
     4. Nothing is remembered on the schedule itself: it is frozen, and a run resumes from `state`.
     """
 
-    csi: Literal["large_scale", "block", "instantaneous"]
-    csi_delay_s: float
-    csi_error_db: float
-
+    @property
+    def kind(self) -> str: ...
+    @property
+    def csi(self) -> Literal["large_scale", "block", "instantaneous"]: ...
+    @property
+    def csi_delay_s(self) -> float: ...
+    @property
+    def csi_error_db(self) -> float: ...
     @property
     def latency_budget(self) -> float | None: ...
 

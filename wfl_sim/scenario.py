@@ -10,18 +10,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import ConfigDict, Discriminator, TypeAdapter, ValidationError
 
 from channels.erasure import LOSS, Loss, NoLoss
 from channels.fading import FADING, Fading, Rayleigh
 from channels.mobility import MOBILITY, PLACEMENT, Mobility, Placement, Static
-from channels.options import OptionError, Options, option_name, quantities
+from channels.options import OptionError, Options, at_least, option_name, quantities
 from channels.pathloss import PATH_LOSS, PathLoss
 from channels.shadowing import SHADOWING, LogNormal, Shadowing
 from channels.units import DecibelMilliwatts, Fraction, Watts, render
@@ -32,7 +32,7 @@ from wfl_sim.codecs.dense import Dense
 from wfl_sim.contracts import Schedule
 from wfl_sim.devices import Compute
 from wfl_sim.errors import MissingResource, ScenarioError
-from wfl_sim.learning.options import Learning, at_least
+from wfl_sim.learning.options import Learning
 from wfl_sim.methods import METHODS
 from wfl_sim.methods.base import Method
 from wfl_sim.protocols import PROTOCOLS
@@ -50,9 +50,16 @@ def _one_of(registry: Mapping[str, type[Any]]) -> Any:
 
 
 if TYPE_CHECKING:
-    AnyPathLoss, AnyShadowing, AnyFading, AnyLoss = PathLoss, Shadowing, Fading, Loss
-    AnyPlacement, AnyMobility = Placement, Mobility
-    AnyMethod, AnyCodec, AnySchedule, AnyProtocol = Method, Codec, Schedule, Protocol
+    AnyPathLoss: TypeAlias = PathLoss
+    AnyShadowing: TypeAlias = Shadowing
+    AnyFading: TypeAlias = Fading
+    AnyLoss: TypeAlias = Loss
+    AnyPlacement: TypeAlias = Placement
+    AnyMobility: TypeAlias = Mobility
+    AnyMethod: TypeAlias = Method
+    AnyCodec: TypeAlias = Codec
+    AnySchedule: TypeAlias = Schedule
+    AnyProtocol: TypeAlias = Protocol
 else:
     AnyPathLoss, AnyShadowing, AnyFading, AnyLoss = map(_one_of, (PATH_LOSS, SHADOWING, FADING, LOSS))
     AnyPlacement, AnyMobility = map(_one_of, (PLACEMENT, MOBILITY))
@@ -263,7 +270,7 @@ def _file_path(loc: Sequence[str | int], data: Any) -> tuple[str, ...]:
     return tuple(path)
 
 
-def to_plain(options: Any) -> dict[str, Any]:
+def to_plain(options: Options) -> dict[str, Any]:
     """Options as the mapping that a scenario file would hold, quantities with their units."""
     units = quantities(type(options))
     plain: dict[str, Any] = {}
@@ -271,7 +278,7 @@ def to_plain(options: Any) -> dict[str, Any]:
         value = getattr(options, field.name)
         if value is None:
             continue
-        if is_dataclass(value):
+        if isinstance(value, Options):
             value = to_plain(value)
         elif isinstance(value, tuple):
             value = list(value)

@@ -128,7 +128,7 @@ def write(data: dict[str, Any], comment: str) -> str:
     """`data` as block-style YAML behind a comment line."""
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[attr-defined]
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     stream = io.StringIO()
     yaml.dump(data, stream)
     return f"# {comment}\n{stream.getvalue()}"

@@ -24,7 +24,9 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Components(ValueOptions):
-    """Keeps the floor(rho R) (at least 1) of all R components with the largest score^2 per value sent.
+    """The rank components of a LoRA update that matter most.
+
+    Keeps the floor(rho R) (at least 1) of all R components with the largest score^2 per value sent.
 
     `score`: ``change`` is d_i = |b'_i a'_i - b_i a_i|_F, what is missing if component i is not sent;
     ``weight`` is p_i = |b'_i|_2 |a'_i|_2, the component's own size after training.

@@ -14,7 +14,7 @@ from wfl_sim.contracts import Params, Payload, PayloadMenu
 
 @dataclass(frozen=True)
 class Dense(ValueOptions):
-    """All values of all arrays in turn, each array with its scale."""
+    """The whole update: all values of all arrays in turn."""
 
     kind: Literal["dense"] = "dense"
 

@@ -21,7 +21,9 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class TopK(ValueOptions):
-    """Keeps the floor(rho N) (at least 1) of all N adapter entries with the largest |change|.
+    """The largest entries of a LoRA update, wherever they are.
+
+    Keeps the floor(rho N) (at least 1) of all N adapter entries with the largest |change|.
 
     Each entry kept costs its value and its share of an enumerative index (near the entropy of the mask).
     """

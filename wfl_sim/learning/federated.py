@@ -28,7 +28,7 @@ def build_work(scenario: Scenario, memo_folder: Path | None) -> tuple[Federation
     torch.set_num_threads(1)  # two threads change the last bits, and spin on small machines
     learning, clients, seed = scenario.learning, scenario.clients.count, scenario.seeds[0]
     stream = Stream.root(seed).child("learning")
-    recorded = {
+    recorded: dict[str, Any] = {
         "name": learning.data.name,
         "dictionary": wordnet.describe(sources.data_file(learning.data.name)),
         "model": learning.model.name,

@@ -10,18 +10,10 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator
 
-from channels.options import OptionError, Options
+from channels.options import Options, at_least
 from channels.units import NonNegative, Positive, Quantity
 
 Accuracy = Annotated[float, Quantity("1", gt=0, lt=1)]
-
-
-def at_least(options: Options, least: int, *names: str) -> None:
-    """Raise `OptionError` for the first of the whole-number options that is below `least`."""
-    for name in names:
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise OptionError(type(options).__name__, name, f"must be at least {least}; got {value}")
 
 
 @dataclass(frozen=True)

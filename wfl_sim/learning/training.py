@@ -169,7 +169,7 @@ class Trainer:
             if self._regulariser is not None:
                 for a, b in self.layout.pairs:
                     loss = loss + self._regulariser(self._tensors[a], self._tensors[b])
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         return {name: tensor.detach().numpy().copy() for name, tensor in self._tensors.items()}
 
@@ -222,7 +222,7 @@ class Trainer:
         return self._head(self._mean(ids, mask)), labels
 
     def _mean(self, ids: Tensor, mask: Tensor) -> Tensor:
-        hidden = self._encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        hidden: Tensor = self._encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         share = mask.to(hidden.dtype)
         return (hidden * share[..., None]).sum(dim=1) / share.sum(dim=1, keepdim=True)
 
@@ -240,8 +240,8 @@ class Trainer:
 
 def _encoder(folder: str, model: Model) -> Any:
     """The pre-trained encoder in single precision, cut to its first layers, frozen."""
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     encoder = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
     if hasattr(encoder, "pooler"):
         encoder.pooler = None  # the head reads the mean of the tokens

@@ -30,7 +30,7 @@ class Adapter:
     """
 
     rank: int
-    alpha: float
+    alpha: int
     init: Literal["orthonormal", "kaiming"]
 
 
@@ -47,6 +47,8 @@ class Arrival:
 class Method(Protocol):
     """See the module docstring."""
 
+    @property
+    def kind(self) -> str: ...
     def adapter(self) -> Adapter | None: ...
     def regulariser(self) -> Regulariser | None: ...
     def aggregate(self, model: Params, arrivals: Sequence[Arrival]) -> Params: ...

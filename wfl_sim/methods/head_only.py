@@ -16,7 +16,7 @@ from wfl_sim.methods.base import Adapter, Arrival, Regulariser, add_weighted
 
 @dataclass(frozen=True)
 class HeadOnly(Options):
-    """FedAvg of the task head."""
+    """FedAvg of the task head on frozen features: the floor of every comparison."""
 
     kind: Literal["head_only"] = "head_only"
 

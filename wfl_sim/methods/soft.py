@@ -20,7 +20,10 @@ from wfl_sim.methods.fedavg import FedAvg
 
 @dataclass(frozen=True)
 class Soft(FedAvg):
-    """min F_k + (lambda / 2) sum_l |offdiag(A A^T)|_F^2 + |offdiag(B^T B)|_F^2, in O(r^2 (m + n)) a layer.
+    """FedAvg of LoRA adapters whose rank components are kept near orthogonal (SOFT).
+
+    Each client minimises F_k + (lambda / 2) sum_l |offdiag(A A^T)|_F^2 + |offdiag(B^T B)|_F^2, which takes
+    O(r^2 (m + n)) a layer.
 
     `orthogonality` is lambda. If the rows of A and the columns of B are orthogonal, |b_i| |a_i| are the
     singular values of B A and the largest components are its best approximation (Eckart-Young).

@@ -79,7 +79,7 @@ class RoundLog:
         self._world, self._state = world, state
         self._start_s = world.env.now
         self._round = state.round + 1
-        self._decisions: dict[int, Row] = {}
+        self._decisions: dict[int, dict[str, Any]] = {}
         self._transmissions: list[Row] = []
         self._kept: list[float] = []
 
@@ -111,7 +111,7 @@ class RoundLog:
         """A transfer ended, one way or the other."""
         row = asdict(transmission)
         del row["reached"]
-        self._transmissions.append(row | {"round": self._round, "kept_fraction": kept_fraction})
+        self._transmissions.append({**row, "round": self._round, "kept_fraction": kept_fraction})
         self._state.energy_j += transmission.energy_j
         if transmission.direction == "up":
             self._state.uplink_bits += transmission.sent_bits

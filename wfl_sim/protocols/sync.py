@@ -19,7 +19,7 @@ from wfl_sim.protocols.base import ProtocolState, RoundLog, World
 
 @dataclass(frozen=True)
 class Sync(Options):
-    """Every client is asked in every round, and the round ends when the last upload has ended.
+    """Synchronous rounds: all are asked, and the round ends when the last upload has ended.
 
     A client that the schedule defers does not train and is asked again in the next round. A round in which
     all are deferred lasts `retry`.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from channels.linkadaptation import Shannon
-from channels.options import OptionError, Options
+from channels.options import OptionError, Options, at_least
 from channels.units import (
     Bits,
     DecibelMilliwatts,
@@ -76,8 +76,7 @@ class Arq(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.attempts < 1:
-            raise OptionError("Arq", "attempts", f"must be at least 1; got {self.attempts}")
+        at_least(self, 1, "attempts")
 
 
 @dataclass(frozen=True)

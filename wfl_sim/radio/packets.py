@@ -65,12 +65,12 @@ class PacketQueue:
         size = self.size_bits
         useful = lost & ~self._given_up[:, None]
         if self.tries == 0 and not useful.any():  # the common case, without a loop
-            used = min(lost.shape[1], self.same_size)
+            used = min(int(lost.shape[1]), self.same_size)
             self.served += used
             self._count(used, 0, size)
             return used
-        budget = self.same_size
-        for column in range(lost.shape[1]):
+        budget, attempts = self.same_size, int(lost.shape[1])
+        for column in range(attempts):
             self._lacking &= ~self._given_up
             failed = self._lacking & lost[:, column]
             self.tries += 1
@@ -85,7 +85,7 @@ class PacketQueue:
             self._lacking = ~self._given_up
             if budget == 0:
                 return column + 1
-        return lost.shape[1]
+        return attempts
 
     def _count(self, sent: int, lost: int, size: float) -> None:
         self.sent += sent

@@ -5,7 +5,7 @@ Knows plain numbers; neither SimPy nor tensors.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +15,8 @@ from channels.options import Options
 from channels.units import Delay, PositiveDecibels
 from wfl_sim.contracts import Air, Decision, FloatArray, Point, Request
 
-_HALVINGS = 100  # of an interval of log time: more than a float can tell apart
+_STEPS = 60  # of a search, at most; a smooth function takes about ten
+_NEAR = 1e-13  # of a logarithm: a few hundred of its last bits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,20 +66,50 @@ def finish_together(
     """
     wire = np.array([air.wire_bits(b) for b in bits])
 
-    def needed(slack_s: float) -> FloatArray:
-        rate = wire / (ready_s.max() - ready_s + slack_s) / air.goodput
+    def needed(log_slack: FloatArray) -> FloatArray:
+        rate = wire / (ready_s.max() - ready_s + np.exp(log_slack)[:, None]) / air.goodput
         return np.asarray(air.curve.bandwidth_for_rate(rate, snr_hz))
 
-    low, high = 0.0, 1e-3
-    while needed(high).sum() > air.bandwidth_hz:
-        low, high = high, 2 * high
-    for _ in range(_HALVINGS):
-        middle = 0.5 * (low + high)
-        if middle in (low, high):
-            break
-        low, high = (middle, high) if needed(middle).sum() > air.bandwidth_hz else (low, middle)
-    bandwidth = needed(high)
-    return float(ready_s.max() + high), bandwidth * (air.bandwidth_hz / bandwidth.sum())
+    def excess(log_slack: FloatArray) -> FloatArray:
+        return np.asarray(np.log(needed(log_slack).sum(axis=1) / air.bandwidth_hz))
+
+    low, high = np.log([1e-9]), np.log([1e-3])
+    while excess(high)[0] > 0:
+        low, high = high, high + 1.0
+    log_slack = falling_root(excess, low, high)
+    bandwidth = needed(log_slack)[0]
+    return float(ready_s.max() + np.exp(log_slack[0])), bandwidth * (air.bandwidth_hz / bandwidth.sum())
+
+
+def falling_root(function: Callable[[FloatArray], FloatArray], low: FloatArray, high: FloatArray) -> FloatArray:
+    """Where a falling function is 0, element by element; an end of the interval where it has one sign there.
+
+    Chandrupatla's method (1997, doi:10.1016/S0965-9978(96)00051-8): inverse quadratic interpolation where
+    that is safe, else bisection.
+    """
+    a, b = high, low
+    at_a, at_b = function(a), function(b)
+    inside = (at_b > 0) & (at_a < 0)
+    end = np.where(at_a >= 0, high, low)
+    share = np.full_like(a, 0.5)
+    with np.errstate(all="ignore"):  # elements that are done divide 0 by 0
+        for _ in range(_STEPS):
+            new = np.where(inside, a + share * (b - a), end)
+            value = function(new)
+            same = np.sign(value) == np.sign(at_a)
+            c, at_c = np.where(same, a, b), np.where(same, at_a, at_b)
+            b, at_b = np.where(same, b, a), np.where(same, at_b, at_a)
+            a, at_a = new, value
+            least_share = _NEAR * np.maximum(np.abs(a), 1.0) / np.abs(b - a)
+            if np.all((least_share > 0.5) | (at_a == 0) | ~inside):
+                break
+            xi, phi = (a - b) / (c - b), (at_a - at_b) / (at_c - at_b)
+            quadratic = at_a / (at_b - at_a) * at_c / (at_b - at_c)
+            quadratic = quadratic + (c - a) / (b - a) * at_a / (at_c - at_a) * at_b / (at_c - at_b)
+            safe = (phi**2 < xi) & ((1 - phi) ** 2 < 1 - xi) & np.isfinite(quadratic)
+            share = np.clip(np.where(safe, quadratic, 0.5), least_share, 1 - least_share)
+            share = np.where((least_share > 0.5) | (at_a == 0), 0.0, share)
+    return np.where(inside, a, end)
 
 
 def send_all(requests: Sequence[Request], bandwidth_hz: FloatArray, points: Sequence[Point]) -> list[Decision]:

@@ -18,7 +18,7 @@ from wfl_sim.schedules.base import WithCsi, send_all
 
 @dataclass(frozen=True)
 class Equal(WithCsi):
-    """b_k = B / K for every client, whatever its link.
+    """Equal shares of the band for every client, whatever its link.
 
     `kept_fraction` is that of every update. With a work-conserving uplink, bandwidth that falls free is
     still shared out at once, which makes this a stronger baseline than a fixed split.

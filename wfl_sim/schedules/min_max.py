@@ -18,7 +18,9 @@ from wfl_sim.schedules.base import WithCsi, finish_together, send_all
 
 @dataclass(frozen=True)
 class MinMax(WithCsi):
-    """min over b of max_k T_k(b_k), sum b_k = B, at a fixed kept fraction.
+    """The bandwidths with which all uploads are planned to end together, at a fixed kept fraction.
+
+    They minimise max_k T_k(b_k) under sum b_k = B.
 
     T_k = ready_k + bits_k / R_k(b_k) falls in b_k, so at the optimum all T_k are equal; the common time is
     found by bisection and each b_k from its rate.

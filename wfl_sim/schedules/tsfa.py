@@ -19,7 +19,7 @@ inner problem is solved by its one dual variable, and tau by a grid that is refi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -28,11 +28,10 @@ import numpy as np
 from channels.options import OptionError
 from channels.units import Fraction, NonNegative, Positive, Seconds
 from wfl_sim.contracts import Air, Decision, FloatArray, Request
-from wfl_sim.schedules.base import WithCsi, finish_together, send_all
+from wfl_sim.schedules.base import WithCsi, falling_root, finish_together, send_all
 
-_GRID, _REFINED, _REFINEMENTS = 48, 25, 6  # leaves tau within (tau_dense - tau_min) / 48 / 12^6
-_HALVINGS = 56  # of a bandwidth interval, to the resolution of floats
-_PRICES, _ROUNDS_OF_PRICES = 17, 11  # narrows the log price by 16^11 = 2^44
+_GRID, _REFINED, _REFINEMENTS = 48, 25, 11  # at most: the last leaves tau within the resolution of floats
+_FLAT = 1e-11  # relative: when the values beside the best are this near, no better tau is left to find
 
 
 class Problem(NamedTuple):
@@ -88,11 +87,14 @@ def solve(problem: Problem, *, v: float, queue: float, budget_s: float, surrogat
     least_s, least_hz = finish_together(flat, problem.snr_hz, problem.ready_s, list(wire(problem.kept_fraction_min)))
 
     taus = np.linspace(least_s, dense_s, _GRID)
-    best = _best(problem, taus, v, queue, budget_s, surrogate)
+    best, spread = _best(problem, taus, v, queue, budget_s, surrogate)
     for _ in range(_REFINEMENTS):
+        if spread <= _FLAT * best.objective:
+            break
         step = taus[1] - taus[0]
         taus = np.linspace(max(least_s, best.tau_s - step), min(dense_s, best.tau_s + step), _REFINED)
-        best = min(best, _best(problem, taus, v, queue, budget_s, surrogate), key=lambda s: s.objective)
+        refined, spread = _best(problem, taus, v, queue, budget_s, surrogate)
+        best = min(best, refined, key=lambda s: s.objective)
     ends = (
         Solution(dense_s, ones, dense_hz, queue * dense_s / budget_s),
         Solution(least_s, ones * problem.kept_fraction_min, least_hz,
@@ -108,12 +110,16 @@ def _objective(
     return np.asarray(v * surrogate_error(surrogate, kept) @ problem.weight + queue * taus / budget_s)
 
 
-def _best(problem: Problem, taus: FloatArray, v: float, queue: float, budget_s: float, surrogate: str) -> Solution:
+def _best(
+    problem: Problem, taus: FloatArray, v: float, queue: float, budget_s: float, surrogate: str
+) -> tuple[Solution, float]:
+    """The best of some times, and how much worse its neighbours are at most."""
     kept, bandwidth = _allocate(problem, taus, surrogate)
     value = _objective(problem, taus, kept, v, queue, budget_s, surrogate)
     value = np.where(bandwidth.sum(axis=1) <= problem.air.bandwidth_hz * (1 + 1e-9), value, np.inf)
     i = int(np.argmin(value))
-    return Solution(float(taus[i]), kept[i], bandwidth[i], float(value[i]))
+    spread = float(value[max(0, i - 1) : i + 2].max() - value[i])
+    return Solution(float(taus[i]), kept[i], bandwidth[i], float(value[i])), spread
 
 
 def _allocate(problem: Problem, taus: FloatArray, surrogate: str) -> tuple[FloatArray, FloatArray]:
@@ -139,36 +145,27 @@ def _allocate(problem: Problem, taus: FloatArray, surrogate: str) -> tuple[Float
         return np.asarray(slope if surrogate == "contraction" else slope / kept_by(bandwidth) ** 2)
 
     def spend(log_price: FloatArray) -> FloatArray:
-        """Bandwidths [prices, taus, clients] that clients take when a hertz costs e^log_price [prices, taus]."""
-        price = np.exp(log_price)[..., None]
+        """Bandwidths [taus, clients] that clients take when a hertz costs e^log_price [taus]."""
+        price = log_price[:, None]
         if surrogate == "contraction":
-            slope = price * scaled / (problem.weight * slack * air.goodput)
+            slope = np.exp(price) * scaled / (problem.weight * slack * air.goodput)
             return np.clip(air.curve.bandwidth_for_slope(slope, snr), least, most)
-        low, high = (
-            np.broadcast_to(least, price.shape[:2] + snr.shape[-1:]),
-            np.broadcast_to(most, price.shape[:2] + snr.shape[-1:]),
-        )
-        for _ in range(_HALVINGS):
-            middle = 0.5 * (low + high)
-            worth = gain(middle) > price
-            low, high = np.where(worth, middle, low), np.where(worth, high, middle)
-        return low
+        log_band = falling_root(lambda x: np.log(gain(np.exp(x))) - price, np.log(least), np.log(most))
+        return np.clip(np.exp(log_band), least, most)
 
     low = np.log(np.maximum(gain(most).min(axis=1), 1e-290)) - 1
-    high = np.log(np.maximum(gain(np.maximum(least, 1e-6)).max(axis=1), 1e-290)) + 1
-    share = np.linspace(0.0, 1.0, _PRICES)[:, None]
-    for _ in range(_ROUNDS_OF_PRICES):  # many prices at once: numpy's overhead is what counts here
-        prices = low + share * (high - low)
-        over = (spend(prices).sum(axis=2) > air.bandwidth_hz).sum(axis=0)  # spending falls with the price
-        column = np.arange(prices.shape[1])
-        low, high = prices[np.clip(over - 1, 0, None), column], prices[np.clip(over, 0, _PRICES - 1), column]
-    bandwidth = spend(high[None])[0]
+    high = np.log(np.maximum(gain(least).max(axis=1), 1e-290)) + 1
+    log_price = falling_root(lambda x: spend(x).sum(axis=1) / air.bandwidth_hz - 1, low, high)
+    bandwidth = spend(log_price)
+    # what the root leaves over the band is taken off; a time at which `least` does not fit is left over the band
+    over = bandwidth.sum(axis=1) / air.bandwidth_hz
+    bandwidth = bandwidth / np.where(least.sum(axis=1) > air.bandwidth_hz, 1.0, np.maximum(over, 1.0))[:, None]
     return kept_by(bandwidth), bandwidth
 
 
 @dataclass(frozen=True, kw_only=True)
 class TSFA(WithCsi):
-    """Lyapunov schedule of kept fraction and bandwidth under a long-term latency budget.
+    """Kept fraction and bandwidth by Lyapunov optimisation under a long-term latency budget.
 
     Every round minimises V sum u_k phi(rho_k) + Q tau / budget; the kept fractions are then floored to the
     payload menu, so that the planned time is kept, and the bandwidths set so that all finish together. A client
