@@ -71,8 +71,12 @@ def run(
     from wfl_sim.scenario import load
 
     study = load(scenario, overrides or ())
-    with _progress(study) as report:
-        traces = wfl_sim.run(study, output=output, force=force, jobs=jobs, report=report)
+    try:
+        with _progress(study) as report:
+            traces = wfl_sim.run(study, output=output, force=force, jobs=jobs, report=report)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the traces hold all finished rounds", err=True)
+        raise typer.Exit(130) from None
     _print_table(traces)
     typer.echo(f"\ntraces    {output / study.name}")
     if plots:
@@ -89,11 +93,10 @@ def validate(scenario: ScenarioFile, overrides: Overrides = None) -> None:
 
     Example: wfl-sim validate scenarios/quickstart.yaml clients.count=20
     """
-    from wfl_sim.scenario import check_resources, load
+    from wfl_sim.scenario import load
 
     study = load(scenario, overrides or ())
-    for unique in dict.fromkeys(cell.scenario for cell in study.cells):
-        check_resources(unique)
+    study.check()
     typer.echo(f"{scenario}: valid; {len(study.cells)} runs of {study.cells[0].scenario.rounds} rounds:")
     for cell in study.cells:
         kinds = [getattr(cell.scenario, noun).kind for noun in ("method", "codec", "schedule", "protocol")]
@@ -143,9 +146,8 @@ def _print_table(traces: Traces) -> None:
 @contextmanager
 def _progress(study: Study) -> Iterator[Callable[[Cell, Row], None]]:
     """Live bars on a terminal, one plain line a round elsewhere."""
-    rounds = study.cells[0].scenario.rounds
     if not sys.stderr.isatty():
-        yield lambda cell, row: typer.echo(_line(cell, row, rounds), err=True)
+        yield lambda cell, row: typer.echo(_line(cell, row), err=True)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -161,7 +163,7 @@ def _progress(study: Study) -> Iterator[Callable[[Cell, Row], None]]:
     with Progress(*columns, console=Console(stderr=True)) as progress:
         tasks: dict[Any, Any] = {
             (cell.arm, cell.seed): progress.add_task(
-                f"{cell.arm} seed {cell.seed}", total=rounds, start=False, detail=""
+                f"{cell.arm} seed {cell.seed}", total=cell.scenario.rounds, start=False, detail=""
             )
             for cell in study.cells
         }
@@ -179,8 +181,8 @@ def _detail(row: Row) -> str:
     return f"{row['t_end_s']:7.2f} s  {row['uplink_bits'] / 1e6:7.2f} Mbit up  accuracy {row['accuracy']:.3f}"
 
 
-def _line(cell: Cell, row: Row, rounds: int) -> str:
-    return f"{cell.arm} seed {cell.seed}: round {row['round']:>3}/{rounds}  {_detail(row)}"
+def _line(cell: Cell, row: Row) -> str:
+    return f"{cell.arm} seed {cell.seed}: round {row['round']:>3}/{cell.scenario.rounds}  {_detail(row)}"
 
 
 def main() -> None:
@@ -191,7 +193,6 @@ def main() -> None:
         typer.echo(f"error: {error}", err=True)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
-        typer.echo("interrupted; the traces hold all finished rounds", err=True)
         raise SystemExit(130) from None
 
 

@@ -101,7 +101,9 @@ class Air:
 class Request:
     """What one client would like: CSI, menu, the time before its upload can start, its weight.
 
-    `snr_hz` is P h / (N0 F): the SNR in a band b is snr_hz / b.
+    `snr_hz` is P h / (N0 F): the SNR in a band b is snr_hz / b. The upload can start `ready_s` after the
+    broadcast has ended, which takes the longest `downlink_s` of the clients that are called: a client that is
+    deferred keeps nobody waiting.
     """
 
     client: int
@@ -109,6 +111,7 @@ class Request:
     menu: PayloadMenu
     ready_s: float
     weight: float
+    downlink_s: float = 0.0
 
 
 @dataclass(frozen=True)

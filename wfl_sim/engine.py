@@ -24,7 +24,7 @@ from wfl_sim.contracts import Work
 from wfl_sim.protocols.base import ProtocolState, World
 from wfl_sim.radio.medium import Medium
 from wfl_sim.scenario import Cell, Scenario, to_yaml
-from wfl_sim.trace import Row, TraceWriter, write_csv
+from wfl_sim.trace import Row, TraceWriter, read_rows, write_csv
 
 Report = Callable[[Row], None]
 REPORTED_PACKAGES = ("wfl-sim", "torch", "transformers", "peft", "numpy", "scipy", "simpy")
@@ -93,9 +93,7 @@ def run_cell(
     ``failed``; whatever the end, all rounds that were committed can be read.
     """
     began_s, cpu_s = time.perf_counter(), time.process_time()
-    directory.mkdir(parents=True, exist_ok=True)
     text = to_yaml(cell.scenario)
-    (directory / "scenario.yaml").write_text(text, encoding="utf-8")
     manifest: dict[str, Any] = {
         "name": cell.scenario.name,
         "arm": cell.arm,
@@ -109,14 +107,13 @@ def run_cell(
         "versions": {name: _version(name) for name in REPORTED_PACKAGES} | {"python": platform.python_version()},
         "warnings": [],
     }
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "scenario.yaml").write_text(text, encoding="utf-8")
     _write_json(directory / "manifest.json", manifest)
     trace = TraceWriter(directory / "trace.sqlite")
-    rounds = 0
 
     def commit(round_row: Row, transmissions: Sequence[Row], decisions: Sequence[Row]) -> None:
-        nonlocal rounds
         trace.commit_round(round_row, transmissions, decisions)
-        rounds += 1
         report(round_row)
 
     try:
@@ -134,7 +131,7 @@ def run_cell(
     finally:
         trace.close()
         write_csv(directory / "trace.sqlite", directory / "rounds.csv")
-        manifest["rounds_done"] = rounds
+        manifest["rounds_done"] = len(read_rows(directory / "trace.sqlite", "rounds"))
         manifest["measured"] = {
             "wall_s": round(time.perf_counter() - began_s, 3),
             "cpu_s": round(time.process_time() - cpu_s, 3),

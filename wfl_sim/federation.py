@@ -110,8 +110,9 @@ class Federation:
     def aggregate(self, arrivals: dict[int, Payload]) -> None:
         """Merge what arrived. Weights are shares among the arrivals; without any, the model stays."""
         state, layout = self.state, self.learner.layout
-        total = sum(self._weight[client] for client in arrivals)
-        merged = [Arrival(client, state.sent[client], self._weight[client] / total) for client in sorted(arrivals)]
+        order = sorted(arrivals)  # by client, also for the total: who was faster changes no bit
+        total = sum(self._weight[client] for client in order)
+        merged = [Arrival(client, state.sent[client], self._weight[client] / total) for client in order]
         self.state.diagnostics = self._diagnose(merged)
         for client in arrivals:
             del state.pending[client], state.sent[client]

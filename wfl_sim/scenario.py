@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -142,6 +142,27 @@ class Study:
 
     name: str
     cells: tuple[Cell, ...]
+    document: yamlfile.Document | None = field(default=None, repr=False, compare=False)
+
+    def check(self) -> None:
+        """`check_resources` for every arm, with what is found located in the file.
+
+        Raises
+        ------
+        MissingResource, ScenarioError
+        """
+        problems: dict[tuple[str, str], None] = {}
+        for cell in self.cells:
+            if cell.seed != self.cells[0].seed:
+                continue
+            try:
+                check_resources(cell.scenario)
+            except ScenarioError as error:
+                for key, message in error.args:
+                    where = _where(self.document, cell.arm, key.split(".")) if self.document else key
+                    problems[where, message] = None
+        if problems:
+            raise ScenarioError(*problems)
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Study:
@@ -177,29 +198,58 @@ def parse(text: str, source: str = "scenario") -> Study:
 def _resolve(document: yamlfile.Document) -> Study:
     base = {key: value for key, value in document.data.items() if key != "arms"}
     arms = document.data.get("arms", {})
-    if not isinstance(arms, dict) or not all(isinstance(v, dict) for v in arms.values()):
-        raise ScenarioError((document.where(("arms",)), "arms: a mapping of names to the keys that each arm changes"))
+    if not isinstance(arms, dict):
+        raise ScenarioError((document.where(("arms",)), "must be a mapping of names to the keys that each arm changes"))
     problems: dict[tuple[str, str], None] = {}
     resolved: dict[str, Scenario] = {}
-    for arm, changes in arms.items() or ((None, {}),):
-        if arm is not None and not _NAME.fullmatch(str(arm)):
-            problems[document.where(("arms", str(arm))), "an arm names a folder: letters, digits, '.', '_', '-'"] = None
+    for arm, changes in (arms or {"": {}}).items():
+        if arms and not (isinstance(arm, str) and _NAME.fullmatch(arm)):
+            where = document.where(("arms", str(arm)))
+            problems[where, f"an arm names a folder: a text of letters, digits, '.', '_', '-'; got {arm!r}"] = None
             continue
+        if not isinstance(changes, dict):
+            where = document.where(("arms", arm))
+            problems[where, f"must be a mapping of the keys that the arm changes, or {{}}; got {changes!r}"] = None
+            continue
+        for key in ("schema_version", "name", "seeds"):
+            if key in changes:
+                problems[document.where(("arms", arm, key)), "is the same for all arms of a file"] = None
         try:
             scenario = _adapter().validate_json(json.dumps(yamlfile.merge(base, changes), default=str))
         except ValidationError as error:
             for path, message in _problems(error, yamlfile.merge(base, changes)):
-                in_arm = ("arms", str(arm), *path)
-                written = next((p for n in range(len(in_arm), 2, -1) if (p := in_arm[:n]) in document.marks), None)
-                where = document.where(in_arm if written is not None and _covers(document, written, path) else path)
-                problems[where, message] = None
+                problems[_where(document, arm, path), message] = None
             continue
-        resolved[str(arm) if arm is not None else scenario.method.kind] = scenario  # type: ignore[attr-defined]
+        resolved[arm or scenario.method.kind] = scenario
     if problems:
         raise ScenarioError(*problems)
     first = next(iter(resolved.values()))
     cells = tuple(Cell(arm, seed, single(scenario, seed)) for seed in first.seeds for arm, scenario in resolved.items())
-    return Study(first.name, cells)
+    return Study(first.name, cells, document)
+
+
+def _where(document: yamlfile.Document, arm: str, path: Sequence[str]) -> str:
+    """Where the value at `path` comes from, for one arm: from the arm's own keys or from those of the file."""
+    path, in_arm = tuple(path), ("arms", arm, *path)
+    arms = document.data.get("arms") or {}
+    written = next((p for n in range(len(in_arm), 2, -1) if (p := in_arm[:n]) in document.marks), None)
+    survives = _survives(document.data, arms.get(arm, {}), path)
+    nearer = written is not None and _covers(document, written, path[:survives])
+    return document.where(in_arm if nearer else path)
+
+
+def _survives(base: dict[str, Any], changes: dict[str, Any], path: Sequence[str]) -> int:
+    """How much of `path` the base has a say in: up to where an arm's value takes the place of the base's."""
+    for depth, key in enumerate(path, 1):
+        old, new = base.get(key), changes.get(key)
+        if (
+            not isinstance(old, dict)
+            or not isinstance(new, dict)
+            or new.get("kind", old.get("kind")) != old.get("kind")
+        ):
+            return depth
+        base, changes = old, new
+    return len(path)
 
 
 def _covers(document: yamlfile.Document, written: tuple[str, ...], path: tuple[str, ...]) -> bool:
@@ -274,17 +324,17 @@ def to_plain(options: Options) -> dict[str, Any]:
     """Options as the mapping that a scenario file would hold, quantities with their units."""
     units = quantities(type(options))
     plain: dict[str, Any] = {}
-    for field in fields(options):
-        value = getattr(options, field.name)
+    for item in fields(options):
+        value = getattr(options, item.name)
         if value is None:
             continue
         if isinstance(value, Options):
             value = to_plain(value)
         elif isinstance(value, tuple):
             value = list(value)
-        elif field.name in units:
-            value = render(value, units[field.name].unit)
-        plain[option_name(field.name)] = value
+        elif item.name in units:
+            value = render(value, units[item.name].unit)
+        plain[option_name(item.name)] = value
     return plain
 
 

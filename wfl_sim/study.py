@@ -13,18 +13,21 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from wfl_sim.errors import OutputExists, RunFailed
-from wfl_sim.scenario import Cell, Study, check_resources
+from wfl_sim.errors import MissingResource, OutputExists, RunFailed, WflError
+from wfl_sim.scenario import Cell, Study
 from wfl_sim.trace import Row
 
 Report = Callable[[Cell, Row], None]
 Task = tuple[Cell, int, Path]  # a cell, the place of its arm in the study, its directory
+Failure = tuple[Cell, BaseException]
 _messages: Any = None  # in a worker process: the way back to the parent
+_stop: Any = None  # in a worker process: set when no further cell shall start
 
 
 def cell_directory(output: Path, cell: Cell) -> Path:
@@ -46,8 +49,7 @@ def run(
     KeyboardInterrupt
         All cells were stopped; finished rounds are in their traces.
     """
-    for scenario in dict.fromkeys(cell.scenario for cell in study.cells):
-        check_resources(scenario)
+    study.check()
     directories = [cell_directory(output, cell) for cell in study.cells]
     existing = [directory for directory in directories if directory.exists()]
     if existing and not force:
@@ -57,13 +59,21 @@ def run(
     jobs = max(1, min(len(study.cells), jobs or os.cpu_count() or 1))
     arms = list(dict.fromkeys(cell.arm for cell in study.cells))
     tasks = [(cell, arms.index(cell.arm), directory) for cell, directory in zip(study.cells, directories, strict=True)]
-    (output / study.name).mkdir(parents=True, exist_ok=True)
+    try:
+        (output / study.name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFailed(f"cannot write to {output / study.name}: {error.strerror}") from None
     with tempfile.TemporaryDirectory(prefix=".training-", dir=output / study.name) as memo:
         if jobs == 1:
-            for cell, arm_index, directory in tasks:
-                _run_here(cell, arm_index, directory, Path(memo), report)
+            failures = _run_here(tasks, Path(memo), report)
         else:
-            _run_pool(_spread(tasks), jobs, Path(memo), report)
+            failures = _run_pool(_spread(tasks), jobs, Path(memo), report)
+    for cell, cause in failures:
+        if isinstance(cause, BrokenProcessPool):
+            raise RunFailed("a worker process died (out of memory?); finished rounds are in the traces")
+        kind = MissingResource if isinstance(cause, MissingResource) else RunFailed
+        what = str(cause) if isinstance(cause, WflError) else f"{type(cause).__name__}: {cause}"
+        raise kind(f"{cell.arm}, seed {cell.seed}: {what}") from cause
     return output / study.name
 
 
@@ -81,25 +91,35 @@ def _spread(tasks: list[Task]) -> list[Task]:
     return [tasks[i] for i in sorted(range(len(tasks)), key=lambda i: turns[i])]
 
 
-def _run_here(cell: Cell, arm_index: int, directory: Path, memo: Path, report: Report | None) -> None:
+def _run_here(tasks: list[Task], memo: Path, report: Report | None) -> list[Failure]:
     from wfl_sim.engine import run_cell
 
-    run_cell(cell, arm_index, directory, lambda row: report(cell, row) if report else None, memo)
+    failures: list[Failure] = []
+    for cell, arm_index, directory in tasks:
+        try:
+            run_cell(cell, arm_index, directory, partial(report, cell) if report else lambda row: None, memo)
+        except Exception as error:
+            failures.append((cell, error))
+    return failures
 
 
-def _run_pool(tasks: list[Task], jobs: int, memo: Path, report: Report | None) -> None:
+def _run_pool(tasks: list[Task], jobs: int, memo: Path, report: Report | None) -> list[Failure]:
     # Fresh interpreters: a forked one would inherit torch's thread pools half alive.
     context = multiprocessing.get_context("spawn")
-    messages = context.Queue()
+    messages, stop = context.Queue(), context.Event()
     listener = threading.Thread(target=_listen, args=(messages, tasks, report), daemon=True)
     listener.start()
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(messages,))
-    futures: list[Future[None]] = []
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(messages, stop))
     try:
-        futures = [pool.submit(_run_in_worker, number, *task, memo) for number, task in enumerate(tasks)]
+        # A worker inherits the blocked signal, so that an interrupt cannot hit it while it is starting.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            futures = [pool.submit(_run_in_worker, number, *task, memo) for number, task in enumerate(tasks)]
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         wait(futures)
-        failures = [(tasks[i][0], error) for i, f in enumerate(futures) if (error := f.exception()) is not None]
     except KeyboardInterrupt:
+        stop.set()
         for process in list(pool._processes.values()):  # the terminal has told them already; a plain kill has not
             if process.pid is not None and process.is_alive():
                 os.kill(process.pid, signal.SIGINT)
@@ -108,10 +128,7 @@ def _run_pool(tasks: list[Task], jobs: int, memo: Path, report: Report | None) -
         pool.shutdown(wait=True, cancel_futures=True)
         messages.put(None)
         listener.join(timeout=5)
-    for cell, error in failures:
-        if isinstance(error, BrokenProcessPool):
-            raise RunFailed("a worker process died (out of memory?); finished rounds are in the traces")
-        raise RunFailed(f"{cell.arm}, seed {cell.seed}: {error}") from error
+    return [(tasks[i][0], error) for i, f in enumerate(futures) if (error := f.exception()) is not None]
 
 
 def _listen(messages: Any, tasks: list[Task], report: Report | None) -> None:
@@ -121,15 +138,27 @@ def _listen(messages: Any, tasks: list[Task], report: Report | None) -> None:
             report(tasks[number][0], row)
 
 
-def _start_worker(messages: Any) -> None:
-    global _messages
-    _messages = messages
+def _start_worker(messages: Any, stop: Any) -> None:
+    global _messages, _stop
+    _messages, _stop = messages, stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # between cells there is nothing to interrupt
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _run_in_worker(number: int, cell: Cell, arm_index: int, directory: Path, memo: Path) -> None:
-    from wfl_sim.engine import run_cell
-
+    signal.signal(signal.SIGINT, _interrupt)
     try:
-        run_cell(cell, arm_index, directory, lambda row: _messages.put((number, row)), memo)
+        if not _stop.is_set():
+            from wfl_sim.engine import run_cell
+
+            run_cell(cell, arm_index, directory, lambda row: _messages.put((number, row)), memo)
     except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        _stop.set()  # the parent may not have come to it yet
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """The first interrupt ends the cell; a second one must not hit it while it is putting things in order."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt

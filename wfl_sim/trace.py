@@ -124,7 +124,7 @@ def read_rows(path: Path, table: str) -> list[dict[str, Any]]:
     """All rows of one table, in the order in which they were written."""
     if table not in TABLES:
         raise ValueError(f"no table {table!r} in a trace; there are: {', '.join(TABLES)}")
-    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
     try:
         db.row_factory = sqlite3.Row
         return [dict(row) for row in db.execute(f"SELECT * FROM {table} ORDER BY rowid")]

@@ -12,12 +12,14 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from wfl_sim.errors import ScenarioError
 
 KeyPath = tuple[str, ...]
 LARGEST_BYTES = 1 << 20
+DEEPEST = 50  # levels; an alias that contains itself has no end
+MOST_VALUES = 20_000  # with those that an alias repeats
 
 
 @dataclass
@@ -46,8 +48,10 @@ class Document:
         if not equals or not all(path):
             raise ScenarioError((where, "an override reads key.path=value, for example radio.uplink.bandwidth='1 MHz'"))
         try:
-            value = YAML(typ="safe", pure=True).load(value_text)
-        except YAMLError:
+            value, _ = _parse(value_text, where)
+        except ScenarioError as error:
+            raise ScenarioError((where, str(error.args[0][1]))) from None
+        except (YAMLError, ValueError, RecursionError):
             raise ScenarioError((where, f"the value {value_text!r} is not YAML")) from None
         self._set(path, value, where)
         arms = self.data.get("arms")
@@ -58,9 +62,10 @@ class Document:
 
     def _set(self, path: KeyPath, value: Any, where: str) -> None:
         place = self.data
-        for key in path[:-1]:
+        for depth, key in enumerate(path[:-1], 1):
             if not isinstance(place.get(key), dict):
                 place[key] = {}
+                self.marks[path[:depth]] = where
             place = place[key]
         place[path[-1]] = value
         self.marks = {known: mark for known, mark in self.marks.items() if known[: len(path)] != path}
@@ -85,20 +90,20 @@ def read(path: Path) -> Document:
     """
     source = str(path)
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as stream:
+            raw = stream.read(LARGEST_BYTES + 1)
     except FileNotFoundError:
         raise ScenarioError((source, "no such file")) from None
     except OSError as error:
         raise ScenarioError((source, f"cannot be read: {error.strerror}")) from None
     if len(raw) > LARGEST_BYTES:
-        raise ScenarioError((source, f"has {len(raw)} bytes; a scenario has at most {LARGEST_BYTES}"))
+        raise ScenarioError((source, f"is too large; a scenario has at most {LARGEST_BYTES} bytes"))
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ScenarioError((source, f"is not UTF-8 text (byte {error.start})")) from None
     try:
-        root = YAML(typ="safe", pure=True).compose(io.StringIO(text))
-        data = YAML(typ="safe", pure=True).load(text)
+        data, marks = _parse(text, source)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
@@ -107,17 +112,37 @@ def read(path: Path) -> Document:
         raise ScenarioError((source, f"is not YAML: {' '.join(str(error).split())[:200]}")) from None
     if not isinstance(data, dict):
         raise ScenarioError((f"{source}:1:1", "a scenario is a mapping of keys to values"))
-    document = Document(source, data)
-    _mark(root, (), source, document.marks)
-    return document
+    return Document(source, data, marks)
+
+
+def _parse(text: str, source: str) -> tuple[Any, dict[KeyPath, str]]:
+    """The data of a YAML text, and where each key of it is."""
+    marks: dict[KeyPath, str] = {}
+    root = YAML(typ="safe", pure=True).compose(io.StringIO(text))
+    if root is not None:
+        _mark(root, (), source, marks)
+    return YAML(typ="safe", pure=True).load(text), marks
 
 
 def _mark(node: Node, path: KeyPath, source: str, marks: dict[KeyPath, str]) -> None:
-    marks.setdefault(path, f"{source}:{node.start_mark.line + 1}:{node.start_mark.column + 1}")
-    if isinstance(node, MappingNode):
+    here = f"{source}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
+    marks.setdefault(path, here)
+    if len(path) > DEEPEST:
+        raise ScenarioError((here, f"is nested more than {DEEPEST} levels deep, or an alias contains itself"))
+    if len(marks) > MOST_VALUES:
+        raise ScenarioError((here, f"makes more than {MOST_VALUES} values, with those that an alias repeats"))
+    if isinstance(node, ScalarNode):
+        try:
+            str(node.value).encode()
+        except UnicodeEncodeError:
+            raise ScenarioError((here, "holds half of a surrogate pair, which is no character")) from None
+    elif isinstance(node, MappingNode):
         for key, value in node.value:
+            mark = f"{source}:{key.start_mark.line + 1}:{key.start_mark.column + 1}"
+            if not isinstance(key, ScalarNode):
+                raise ScenarioError((mark, "a key is a word, not a list or a mapping"))
             place = (*path, str(key.value))
-            marks[place] = f"{source}:{key.start_mark.line + 1}:{key.start_mark.column + 1}"
+            marks[place] = mark
             _mark(value, place, source, marks)
     elif isinstance(node, SequenceNode):
         for number, value in enumerate(node.value):

@@ -54,7 +54,8 @@ class Components(ValueOptions):
         """One score a component, all pairs in turn."""
         parts = []
         for name_a, name_b in update.layout.pairs:
-            a, b = update.base[name_a], update.base[name_b]
+            # In float64: the sum in float32 would round a small change away.
+            a, b = update.base[name_a].astype(float), update.base[name_b].astype(float)
             new_a, new_b = a + update.change[name_a], b + update.change[name_b]
             if self.score == "change":
                 parts.append(lowrank.component_changes(a, b, new_a, new_b))

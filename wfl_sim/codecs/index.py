@@ -2,7 +2,7 @@
 
 Knows masks only. The mask is cut into blocks; each block is its count and the rank of its pattern among all
 patterns of that count (Cover 1973, IEEE Trans. Inf. Theory 19(1) 73-77), ceil(log2 C(n, k)) bits. Blocks keep
-the integers small; they cost at most about 2 % over one code for the whole mask.
+the integers small; over one code for the whole mask they cost 1 % at density 1/2, 2 % at 1/8 and 7 % at 1/32.
 """
 
 from __future__ import annotations

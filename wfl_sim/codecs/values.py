@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Float32 = NDArray[np.float32]
+BELOW_TWO = 2.0 - 2.0**-10  # the largest half below 2
 
 
 def pack(values: Float32, bits: int) -> bytes:
@@ -24,6 +25,8 @@ def pack(values: Float32, bits: int) -> bytes:
     largest = float(np.abs(values).max(initial=0.0))
     exponent = int(np.clip(np.frexp(largest)[1] - 1, -126, 127)) if largest > 0 else 0
     scaled = np.ldexp(values.astype(np.float64), -exponent)
+    if exponent == 127:  # a half of 2 would be 2^128, which is no float32: take the half below
+        scaled = np.clip(scaled, -BELOW_TWO, BELOW_TWO)
     return np.int8(exponent).tobytes() + scaled.astype("<f2").tobytes()
 
 

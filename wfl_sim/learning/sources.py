@@ -55,11 +55,17 @@ def model_folder(name: str) -> Path:
 def model_info(name: str) -> ModelInfo:
     """Depth and width of a model, from its `config.json` alone."""
     folder = model_folder(name)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     try:
-        return ModelInfo(folder, int(config["num_hidden_layers"]), int(config["hidden_size"]))
-    except KeyError as key:
-        raise MissingResource(f"model {name!r}: config.json does not say {key}") from None
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise MissingResource(f"model {name!r}: config.json cannot be read: {error}") from None
+    found = []
+    for names in (("num_hidden_layers", "n_layers"), ("hidden_size", "dim")):  # the second names are DistilBERT's
+        value = next((config[key] for key in names if key in config), None)
+        if not isinstance(value, int):
+            raise MissingResource(f"model {name!r}: config.json does not say {names[0]!r}")
+        found.append(value)
+    return ModelInfo(folder, *found)
 
 
 def weights_file(name: str) -> Path:

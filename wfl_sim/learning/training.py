@@ -246,12 +246,26 @@ def _encoder(folder: str, model: Model) -> Any:
     if hasattr(encoder, "pooler"):
         encoder.pooler = None  # the head reads the mean of the tokens
     if model.layers is not None:
-        stack = encoder.encoder.layer
-        if model.layers > len(stack):
-            raise MissingResource(f"model {model.name!r} has {len(stack)} layers, {model.layers} are asked for")
-        encoder.encoder.layer = stack[: model.layers]
-        encoder.config.num_hidden_layers = model.layers
+        _cut(encoder, model.name, model.layers)
     return encoder.eval().requires_grad_(False)
+
+
+def _cut(encoder: Any, name: str, layers: int) -> None:
+    """Keep the first layers only: of the one list of modules that is as long as the model is deep."""
+    depth = int(encoder.config.num_hidden_layers)
+    if layers > depth:
+        raise MissingResource(f"model {name!r} has {depth} layers, {layers} are asked for")
+    lists = {n: m for n, m in encoder.named_modules() if isinstance(m, torch.nn.ModuleList)}
+    stacks = [path for path, modules in lists.items() if len(modules) == depth]
+    if len(stacks) != 1:
+        found = ", ".join(f"{path} ({len(modules)})" for path, modules in lists.items()) or "none"
+        raise MissingResource(
+            f"model {name!r}: which layers to keep is not clear (looked for one list of {depth} modules; "
+            f"lists: {found}); leave out learning.model.layers"
+        )
+    parent, _, attribute = stacks[0].rpartition(".")
+    setattr(encoder.get_submodule(parent), attribute, lists[stacks[0]][:layers])
+    encoder.config.num_hidden_layers = layers
 
 
 def _lora(encoder: Any, adapter: Adapter) -> LoraConfig:

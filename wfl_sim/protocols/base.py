@@ -65,10 +65,10 @@ class World:
             error = self.stream.child("csi").normal(np.asarray(clients), round_)
             snr_hz = snr_hz * 10 ** (schedule.csi_error_db * error / 10)
         down_s = self.medium.downlink_estimate_s(clients, self.work.downlink(clients).bits, known)
-        ready_s = down_s + self.compute.median_s + self.medium.radio.latency_s
+        ready_s = self.compute.median_s + self.medium.radio.latency_s
         return [
-            Request(client, float(snr), self.work.menu(client), ready_s, self.work.weight(client))
-            for client, snr in zip(clients, snr_hz, strict=True)
+            Request(client, float(snr), self.work.menu(client), ready_s, self.work.weight(client), float(down))
+            for client, snr, down in zip(clients, snr_hz, down_s, strict=True)
         ]
 
 
@@ -86,6 +86,8 @@ class RoundLog:
     def decided(self, requests: Sequence[Request], decisions: Sequence[Decision]) -> None:
         """The schedule has spoken."""
         band_hz = self._world.medium.radio.uplink.bandwidth_hz
+        called = [request for request, decision in zip(requests, decisions, strict=True) if decision.action == "send"]
+        broadcast_s = max((request.downlink_s for request in called), default=0.0)
         for request, decision in zip(requests, decisions, strict=True):
             self._decisions[decision.client] = {
                 "round": self._round,
@@ -96,7 +98,7 @@ class RoundLog:
                 "kept_fraction": decision.point.kept_fraction,
                 "menu_bits": decision.point.bits,
                 "csi_snr_db": 10 * np.log10(max(request.snr_hz / band_hz, 1e-30)),
-                "ready_s": request.ready_s,
+                "ready_s": max(broadcast_s, request.downlink_s) + request.ready_s,
                 "compute_s": 0.0,
                 "compute_energy_j": 0.0,
             }

@@ -161,15 +161,15 @@ class Medium:
             gain = 10 ** (self.links.large_scale_db(times, clients=ids)[:, 0] / 10)
         return np.asarray(self._power_w["up"] * gain / self._noise["up"])
 
-    def downlink_estimate_s(self, clients: Sequence[int], payload_bits: int, known_gain: bool) -> float:
-        """How long a broadcast is expected to take, at the weakest receiver's planning rate, and latency."""
+    def downlink_estimate_s(self, clients: Sequence[int], payload_bits: int, known_gain: bool) -> FloatArray:
+        """How long a broadcast is expected to take with each client as its weakest receiver, latency included."""
         down = self.radio.downlink
         scale = self._power_w["down"] / self._noise["down"] * self._noise["up"] / self._power_w["up"]
-        weakest = float(self.snr_hz(clients, self.env.now, known_gain).min()) * scale
+        snr_hz = self.snr_hz(clients, self.env.now, known_gain) * scale
         air = Air(down.bandwidth_hz, self._curves[known_gain], down.overhead, self.loss.mean_loss,
                   self.radio.packet_bits, self.radio.header_bits)  # fmt: skip
-        rate = air.rate_bps(np.array([down.bandwidth_hz]), np.array([weakest]))
-        return air.wire_bits(payload_bits) / float(rate[0]) + self.radio.latency_s
+        rate = air.rate_bps(np.full_like(snr_hz, down.bandwidth_hz), snr_hz)
+        return np.asarray(air.wire_bits(payload_bits) / rate + self.radio.latency_s)
 
     # -- the course of a transfer -------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from channels.units import Delay, PositiveDecibels
 from wfl_sim.contracts import Air, Decision, FloatArray, Point, Request
 
 _STEPS = 60  # of a search, at most; a smooth function takes about ten
-_NEAR = 1e-13  # of a logarithm: a few hundred of its last bits
+_NEAR = 1e-13  # of a logarithm or of a relative error: a few hundred of its last bits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,12 @@ class WithCsi(Options):
     def observe(self, round_s: float, state: dict[str, float]) -> dict[str, float]:
         """Learn how long a round really took."""
         return state
+
+
+def ready_to_send(requests: Sequence[Request]) -> FloatArray:
+    """The times [clients] before the uploads can start if all these clients are called."""
+    broadcast_s = max(request.downlink_s for request in requests)
+    return np.array([broadcast_s + request.ready_s for request in requests])
 
 
 def finish_together(
@@ -84,8 +90,8 @@ def finish_together(
 def falling_root(function: Callable[[FloatArray], FloatArray], low: FloatArray, high: FloatArray) -> FloatArray:
     """Where a falling function is 0, element by element; an end of the interval where it has one sign there.
 
-    Chandrupatla's method (1997, doi:10.1016/S0965-9978(96)00051-8): inverse quadratic interpolation where
-    that is safe, else bisection.
+    Logarithms in, relative errors out: both are found to `_NEAR`. Chandrupatla's method (1997,
+    doi:10.1016/S0965-9978(96)00051-8): inverse quadratic interpolation where that is safe, else bisection.
     """
     a, b = high, low
     at_a, at_b = function(a), function(b)
@@ -101,14 +107,15 @@ def falling_root(function: Callable[[FloatArray], FloatArray], low: FloatArray, 
             b, at_b = np.where(same, b, a), np.where(same, at_b, at_a)
             a, at_a = new, value
             least_share = _NEAR * np.maximum(np.abs(a), 1.0) / np.abs(b - a)
-            if np.all((least_share > 0.5) | (at_a == 0) | ~inside):
+            done = (least_share > 0.5) | (np.abs(at_a) <= _NEAR) | ~inside
+            if done.all():
                 break
             xi, phi = (a - b) / (c - b), (at_a - at_b) / (at_c - at_b)
             quadratic = at_a / (at_b - at_a) * at_c / (at_b - at_c)
             quadratic = quadratic + (c - a) / (b - a) * at_a / (at_c - at_a) * at_b / (at_c - at_b)
             safe = (phi**2 < xi) & ((1 - phi) ** 2 < 1 - xi) & np.isfinite(quadratic)
             share = np.clip(np.where(safe, quadratic, 0.5), least_share, 1 - least_share)
-            share = np.where((least_share > 0.5) | (at_a == 0), 0.0, share)
+            share = np.where(done, 0.0, share)
     return np.where(inside, a, end)
 
 

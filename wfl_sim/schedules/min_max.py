@@ -13,7 +13,7 @@ import numpy as np
 
 from channels.units import Fraction
 from wfl_sim.contracts import Air, Decision, Request
-from wfl_sim.schedules.base import WithCsi, finish_together, send_all
+from wfl_sim.schedules.base import WithCsi, finish_together, ready_to_send, send_all
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class MinMax(WithCsi):
         _, bandwidth = finish_together(
             air,
             np.array([request.snr_hz for request in requests]),
-            np.array([request.ready_s for request in requests]),
+            ready_to_send(requests),
             [point.bits for point in points],
         )
         return send_all(requests, bandwidth, points), state

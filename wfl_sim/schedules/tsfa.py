@@ -19,7 +19,7 @@ inner problem is solved by its one dual variable, and tau by a grid that is refi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -28,10 +28,10 @@ import numpy as np
 from channels.options import OptionError
 from channels.units import Fraction, NonNegative, Positive, Seconds
 from wfl_sim.contracts import Air, Decision, FloatArray, Request
-from wfl_sim.schedules.base import WithCsi, falling_root, finish_together, send_all
+from wfl_sim.schedules.base import WithCsi, falling_root, finish_together, ready_to_send, send_all
 
-_GRID, _REFINED, _REFINEMENTS = 48, 25, 11  # at most: the last leaves tau within the resolution of floats
-_FLAT = 1e-11  # relative: when the values beside the best are this near, no better tau is left to find
+_GRID, _REFINED, _REFINEMENTS = 48, 33, 11  # at most: the last leaves tau within the resolution of floats
+_FLAT = 1e-10  # relative: when the values beside the best are this near, no better tau is left to find
 
 
 class Problem(NamedTuple):
@@ -206,7 +206,7 @@ class TSFA(WithCsi):
         decided = {r.client: Decision(r.client, "defer", 0.0, menus[r.client].points[0]) for r in requests}
         if sending:
             snr = np.array([r.snr_hz for r in sending])
-            ready = np.array([r.ready_s for r in sending])
+            ready = ready_to_send(sending)
             plan = solve(
                 self._problem(air, sending),
                 v=self.v,
@@ -217,7 +217,7 @@ class TSFA(WithCsi):
             points = []
             for i, request in enumerate(sending):
                 rate = float(air.rate_bps(plan.bandwidth_hz[i : i + 1], snr[i : i + 1])[0])
-                slack = plan.tau_s - request.ready_s
+                slack = plan.tau_s - float(ready[i])
                 menu = menus[request.client]
                 fits = [p for p in menu.points if air.wire_bits(p.bits) <= rate * slack * (1 + 1e-9)]
                 points.append(fits[-1] if fits else menu.points[0])
@@ -229,11 +229,12 @@ class TSFA(WithCsi):
         """The earliest end of the client's smallest upload if it had the whole band."""
         rate = air.rate_bps(np.array([air.bandwidth_hz]), np.array([request.snr_hz]))
         smallest = request.menu.at_least(self.kept_fraction_min).points[0]
-        return request.ready_s + air.wire_bits(smallest.bits) / float(rate[0])
+        return request.downlink_s + request.ready_s + air.wire_bits(smallest.bits) / float(rate[0])
 
     def _problem(self, air: Air, requests: Sequence[Request]) -> Problem:
-        """Menus as straight lines between their end points: bits = fixed + rho x scaled."""
-        ends = [(r.menu.points[0], r.menu.points[-1]) for r in requests]
+        """Menus as straight lines between the ends of what may be sent: bits = fixed + rho x scaled."""
+        menus = [r.menu.at_least(self.kept_fraction_min) for r in requests]
+        ends = [(menu.points[0], menu.points[-1]) for menu in menus]
         per_kept = np.array([
             (air.wire_bits(b.bits) - air.wire_bits(a.bits)) / (b.kept_fraction - a.kept_fraction)
             if b.kept_fraction > a.kept_fraction else 1.0
@@ -244,7 +245,7 @@ class TSFA(WithCsi):
         return Problem(
             air,
             np.array([r.snr_hz for r in requests]),
-            np.array([r.ready_s for r in requests]),
+            ready_to_send(requests),
             fixed,
             per_kept,
             weight / weight.sum(),

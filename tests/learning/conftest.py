@@ -1,0 +1,53 @@
+"""A small task on the real model and dictionary, and trainers for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from channels.streams import Stream
+from wfl_sim.learning import data
+from wfl_sim.learning.memo import Memo
+from wfl_sim.learning.options import Data, Local, Model
+from wfl_sim.methods.base import Adapter
+
+if TYPE_CHECKING:
+    from wfl_sim.learning.training import Trainer
+
+TRAIN, TEST, MAX_TOKENS = 200, 100, 8
+STREAM = Stream.root(5).child("learning")
+
+
+@pytest.fixture(scope="session")
+def task() -> data.TextTask:
+    return data.load(Data(train=TRAIN, test=TEST, max_tokens=MAX_TOKENS), STREAM.child("data"))
+
+
+@pytest.fixture(scope="session")
+def lora() -> Adapter:
+    return Adapter(rank=8, alpha=16.0, init="orthonormal")
+
+
+@pytest.fixture(scope="session")
+def make_trainer(task: data.TextTask, lora: Adapter) -> Callable[..., Trainer]:
+    """A trainer of two layers; four clients hold fifty texts each, unless told otherwise."""
+    from wfl_sim.learning.training import Trainer  # loads the tensor library: only where a test asks for it
+
+    def make(**changes: Any) -> Trainer:
+        options: dict[str, Any] = {
+            "model": Model(layers=2),
+            "adapter": lora,
+            "task": task,
+            "max_tokens": MAX_TOKENS,
+            "parts": np.array_split(np.arange(TRAIN), 4),
+            "local": Local(steps=2, batch=8),
+            "regulariser": None,
+            "stream": STREAM,
+            "memo": Memo(None, ""),
+        }
+        return Trainer(**(options | changes))
+
+    return make

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from wfl_sim.learning.memo import Memo
+
+PARAMS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([np.pi], dtype=np.float32)}
+
+
+def test_what_was_kept_comes_back_bit_for_bit(tmp_path):
+    key = Memo(tmp_path, "task").key(PARAMS, "train", 0, 1)
+    Memo(tmp_path, "task").put(key, PARAMS)
+    found = Memo(tmp_path, "task").get(key)
+    assert found.keys() == PARAMS.keys()
+    for name, value in PARAMS.items():
+        assert found[name].dtype == value.dtype
+        np.testing.assert_array_equal(found[name], value)
+    assert [path.name for path in tmp_path.iterdir()] == [key]
+
+
+def test_a_key_depends_on_everything_a_result_does():
+    changed = {"a": PARAMS["a"].copy(), "b": PARAMS["b"]}
+    changed["a"][1, 2] = np.nextafter(changed["a"][1, 2], np.float32(9))  # one bit
+    keys = [
+        Memo(None, "task").key(PARAMS, "train", 0, 1),
+        Memo(None, "other").key(PARAMS, "train", 0, 1),
+        Memo(None, "task").key(PARAMS, "train", 1, 0),
+        Memo(None, "task").key(PARAMS, "evaluate"),
+        Memo(None, "task").key(changed, "train", 0, 1),
+        Memo(None, "task").key({"a": PARAMS["a"], "c": PARAMS["b"]}, "train", 0, 1),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert Memo(None, "task").key(dict(reversed(PARAMS.items())), "train", 0, 1) == keys[0]
+
+
+def test_without_a_folder_nothing_is_kept():
+    memo = Memo(None, "task")
+    memo.put("key", PARAMS)
+    assert memo.get("key") is None
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 40, b"not a file of tensors"])
+def test_a_damaged_file_counts_as_missing(tmp_path, content):
+    (tmp_path / "key").write_bytes(content)
+    assert Memo(tmp_path, "task").get("key") is None
+
+
+def test_a_folder_that_cannot_be_written_costs_only_the_memory(tmp_path):
+    memo = Memo(tmp_path / "gone", "task")
+    memo.put("key", PARAMS)
+    assert memo.get("key") is None
+    assert list(tmp_path.iterdir()) == []

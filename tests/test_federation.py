@@ -1,0 +1,380 @@
+"""The federation with a learner that needs no tensor library: what is sent, kept, lost, merged and broadcast."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from wfl_sim import lowrank
+from wfl_sim.codecs.base import Layout
+from wfl_sim.codecs.components import Components
+from wfl_sim.codecs.dense import Dense
+from wfl_sim.codecs.topk import TopK
+from wfl_sim.errors import RunFailed
+from wfl_sim.federation import Federation
+from wfl_sim.methods.fedavg import FedAvg
+from wfl_sim.methods.head_only import HeadOnly
+
+SHAPES = {"head.weight": (3, 8), "q.A": (4, 8), "q.B": (6, 4), "v.A": (4, 8), "v.B": (5, 4)}
+LAYOUT = Layout((("q.A", "q.B"), ("v.A", "v.B")), ("head.weight",), SHAPES)
+HEAD_ONLY = Layout((), ("head.weight",), {"head.weight": (3, 8)})
+EXAMPLES = (10, 30, 20, 40)
+FULL_BYTES = 4 * LAYOUT.size(tuple(SHAPES))
+
+SINGLE = 2.0**-24  # half a unit in the last place of float32, relative
+DOUBLE = 1e-12  # sums of some tens of float64 products
+
+SPARSE = [codec(bits=bits, error_feedback=1.0) for bits in (16, 32) for codec in (Components, TopK)]
+sparse = pytest.mark.parametrize("codec", SPARSE, ids=lambda c: f"{c.kind}-{c.bits}")
+every = pytest.mark.parametrize("codec", [Dense(), Dense(bits=32), *SPARSE], ids=lambda c: f"{c.kind}-{c.bits}")
+
+
+class FakeLearner:
+    """Adds a draw of its own for every client and round, and remembers the changes that it made."""
+
+    def __init__(self, layout=LAYOUT, examples=EXAMPLES):
+        self.layout, self._examples = layout, examples
+        self.changes = {}  # (client, round) -> change as a client can know it, in float32
+        self.starts = {}
+
+    def draw(self, *key):
+        random = np.random.default_rng(key)
+        return {n: (0.1 * random.standard_normal(s)).astype(np.float32) for n, s in self.layout.shapes.items()}
+
+    def initial(self):
+        return self.draw(0)
+
+    def examples(self, client):
+        return self._examples[client]
+
+    def train(self, start, client, round_):
+        after = {name: start[name] + value for name, value in self.draw(1, client, round_).items()}
+        self.changes[client, round_] = {name: after[name] - start[name] for name in after}
+        self.starts[client, round_] = start
+        return after
+
+    def evaluate(self, params):
+        return {"accuracy": float(params["head.weight"][0, 0]), "loss": 0.0}
+
+
+def federation(codec, method=None, **learner):
+    fake = FakeLearner(**learner)
+    return Federation(method or FedAvg(rank=4), codec, fake, len(fake._examples)), fake
+
+
+def point_of(fed, kept_fraction=0.3):
+    return fed.menu(0).nearest(kept_fraction)
+
+
+def upload(fed, client, kept_fraction=0.3):
+    """Encode, and what the server will read in it."""
+    payload = fed.encode(client, point_of(fed, kept_fraction))
+    return payload, fed.codec.decode(payload.data, fed.learner.layout)
+
+
+def add(total, change):
+    for name, value in change.items():
+        total[name] = total.get(name, 0.0) + value.astype(float)
+
+
+def copy(params):
+    return {name: value.copy() for name, value in params.items()}
+
+
+def assert_same_bits(left, right):
+    assert left.keys() == right.keys()
+    for name in left:
+        assert left[name].tobytes() == right[name].tobytes(), name
+
+
+@sparse
+@pytest.mark.parametrize("loses", [False, True])
+def test_with_full_feedback_every_change_is_sent_or_waits(codec, loses):
+    """Conservation: sum of what arrived + the last residual = sum of the raw changes, client by client."""
+    fed, fake = federation(codec)
+    rounds, client = 12, 1
+    raw, arrived = {}, {}
+    for round_ in range(1, rounds + 1):
+        fed.train(round_, [client])
+        add(raw, fake.changes[client, round_])
+        payload, sent = upload(fed, client, (0.1, 0.5)[round_ % 2])
+        if loses and round_ % 3 == 0:
+            fed.lost(client)
+            fed.aggregate({})
+        else:
+            add(arrived, sent)
+            fed.aggregate({client: payload})
+    waiting = fed.state.residual[client]
+    assert max(np.abs(value).max() for name, value in waiting.items() if name != "head.weight") > 0.1
+    largest = max(np.abs(value).max() for value in (*raw.values(), *waiting.values()))
+    for name in SHAPES:  # each round adds the residual to the change and takes off what was sent: 2 roundings
+        np.testing.assert_allclose(
+            arrived[name] + waiting[name], raw[name], rtol=0, atol=2 * rounds * SINGLE * 2 * largest
+        )
+
+
+@pytest.mark.parametrize("codec", [Components(), TopK(), Dense()], ids=lambda c: c.kind)
+@pytest.mark.parametrize("loses", [False, True])
+def test_without_feedback_nothing_waits(codec, loses):
+    fed, fake = federation(codec)
+    for round_ in (1, 2):
+        fed.train(round_, [0])
+        assert_same_bits(fed.state.pending[0].change, fake.changes[0, round_])  # nothing from the round before
+        payload, _ = upload(fed, 0)
+        if loses:
+            fed.lost(0)
+        fed.aggregate({} if loses else {0: payload})
+        assert fed.state.residual == {}
+
+
+@sparse
+def test_decayed_feedback_keeps_its_share_of_what_was_not_sent(codec):
+    fed, fake = federation(type(codec)(bits=codec.bits, error_feedback=0.25))
+    fed.train(1, [2])
+    _, sent = upload(fed, 2)
+    first = copy(fed.state.residual[2])
+    for name in SHAPES:  # 0.25 is a power of two: exact
+        np.testing.assert_array_equal(first[name], np.float32(0.25) * (fake.changes[2, 1][name] - sent[name]))
+    fed.aggregate({2: fed.codec.encode(fed.state.pending[2], 0.3)})
+    fed.train(2, [2])
+    for name in SHAPES:
+        np.testing.assert_array_equal(fed.state.pending[2].change[name], fake.changes[2, 2][name] + first[name])
+    assert 2 not in fed.state.residual  # used up
+
+
+@sparse
+@pytest.mark.parametrize("decay", [1.0, 0.5])
+def test_a_lost_payload_waits_as_a_whole(codec, decay):
+    fed, fake = federation(type(codec)(bits=codec.bits, error_feedback=decay))
+    fed.train(1, [0, 3])
+    upload(fed, 0)
+    payload, _ = upload(fed, 3)
+    fed.lost(0)
+    for name in SHAPES:
+        np.testing.assert_array_equal(fed.state.residual[0][name], np.float32(decay) * fake.changes[0, 1][name])
+    fed.aggregate({3: payload})
+    assert fed.state.pending == {}
+    assert fed.state.sent == {}
+    fed.train(2, [0])
+    for name in SHAPES:
+        wanted = fake.changes[0, 2][name] + np.float32(decay) * fake.changes[0, 1][name]
+        np.testing.assert_array_equal(fed.state.pending[0].change[name], wanted)
+
+
+def test_residuals_belong_to_clients():
+    fed, _ = federation(TopK(error_feedback=1.0))
+    fed.train(1, [0, 1])
+    payloads = {client: upload(fed, client)[0] for client in (0, 1)}
+    kept = copy(fed.state.residual[0])
+    fed.aggregate(payloads)
+    fed.train(2, [1])  # client 0 sits this one out
+    upload(fed, 1)
+    assert_same_bits(fed.state.residual[0], kept)
+
+
+class Receiver:
+    """A client that knows its own version and reads downlinks, and nothing else of the server."""
+
+    def __init__(self, codec):
+        self.codec, self.model = codec, None
+
+    def read(self, data):
+        if len(data) == FULL_BYTES:
+            flat = np.frombuffer(data, "<f4")
+            parts = np.split(flat, np.cumsum([np.prod(shape) for shape in SHAPES.values()])[:-1])
+            self.model = {name: part.reshape(shape) for (name, shape), part in zip(SHAPES.items(), parts, strict=True)}
+        else:
+            change = self.codec.decode(data, LAYOUT)
+            self.model = {name: value + change[name] for name, value in self.model.items()}
+
+
+@every
+def test_clients_that_read_every_downlink_hold_the_servers_model_bit_for_bit(codec):
+    fed, fake = federation(codec)
+    receivers = [Receiver(codec) for _ in EXAMPLES]
+    kinds = []
+    for round_ in range(1, 7):
+        payload = fed.downlink(range(4))
+        kinds.append("full" if len(payload.data) == FULL_BYTES else "change")
+        for receiver in receivers:
+            receiver.read(payload.data)
+            assert_same_bits(receiver.model, fed.state.model)
+        fed.received(range(4))
+        fed.train(round_, range(4))
+        assert all(fake.starts[client, round_] is fed.state.model for client in range(4))
+        fed.aggregate({client: upload(fed, client)[0] for client in range(4)})
+    assert kinds == ["full"] + ["change"] * 5
+    assert fed.state.version == 6
+
+
+@every
+def test_a_random_cohort_with_losses_still_holds_the_servers_model(codec):
+    """Clients come and go; whoever missed a change gets the full set, and so do those called with it."""
+    fed, _ = federation(codec)
+    random = np.random.default_rng(3)
+    receivers, sizes = [Receiver(codec) for _ in EXAMPLES], set()
+    for round_ in range(1, 25):
+        called = [int(c) for c in np.flatnonzero(random.random(4) < 0.8)]
+        if called:
+            payload = fed.downlink(called)
+            sizes.add(len(payload.data) == FULL_BYTES)
+            reached = [client for client in called if random.random() < 0.8]
+            for client in reached:
+                receivers[client].read(payload.data)
+                assert_same_bits(receivers[client].model, fed.state.model)
+            fed.received(reached)
+            fed.train(round_, reached)
+            arrivals = {}
+            for client in reached:
+                payload, _ = upload(fed, client)
+                if random.random() < 0.2:
+                    fed.lost(client)
+                else:
+                    arrivals[client] = payload
+            fed.aggregate(arrivals)
+    assert sizes == {True, False}  # both kinds of downlink were used
+
+
+def test_a_stale_or_new_client_makes_the_downlink_the_full_set():
+    fed, _ = federation(Dense())
+
+    def play(clients):
+        fed.received(clients)
+        fed.train(fed.state.version + 1, clients)
+        fed.aggregate({client: upload(fed, client)[0] for client in clients})
+
+    assert len(fed.downlink([0, 1]).data) == FULL_BYTES  # nobody has anything
+    play([0, 1])
+    assert fed.downlink([0, 1]) == fed.state.last_change
+    assert fed.downlink([0]) == fed.state.last_change
+    assert len(fed.downlink([0, 2]).data) == FULL_BYTES  # 2 is new
+    play([0])
+    assert fed.downlink([0]) == fed.state.last_change
+    assert len(fed.downlink([0, 1]).data) == FULL_BYTES  # 1 holds version 0
+    assert fed.downlink([0, 1]).kept_fraction == 1.0
+
+
+def test_weights_are_shares_of_the_data_and_among_the_arrivals():
+    """Clients 1 and 3 hold 30 and 40 of 100 examples; alone they count 3/7 and 4/7."""
+    fed, _ = federation(Dense(bits=32))
+    assert [fed.weight(client) for client in range(4)] == [0.1, 0.3, 0.2, 0.4]
+    before = copy(fed.state.model)
+    fed.train(1, [1, 2, 3])
+    payloads, sent = {}, {}
+    for client in (3, 1, 2):
+        payloads[client], sent[client] = upload(fed, client)
+    fed.lost(2)
+    fed.aggregate({client: payloads[client] for client in (3, 1)})
+    for name in SHAPES:
+        wanted = before[name].astype(float) + 3 / 7 * sent[1][name].astype(float) + 4 / 7 * sent[3][name]
+        # float32: the target, its difference to the model, and their sum
+        np.testing.assert_allclose(fed.state.model[name], wanted, rtol=0, atol=3 * SINGLE * np.abs(wanted).max())
+
+
+@every
+def test_the_order_of_arrival_does_not_change_a_bit(codec):
+    models = []
+    for order in ([0, 1, 2, 3], [3, 1, 0, 2]):
+        fed, _ = federation(codec)
+        for round_ in (1, 2):
+            fed.train(round_, order)
+            fed.aggregate({client: upload(fed, client)[0] for client in reversed(order)})
+        models.append(fed.state.model)
+    assert_same_bits(*models)
+
+
+@every
+def test_a_round_without_arrivals_leaves_the_model_and_its_version(codec):
+    fed, _ = federation(codec)
+    fed.train(1, [0])
+    fed.aggregate({0: upload(fed, 0)[0]})
+    before, version, change = copy(fed.state.model), fed.state.version, fed.state.last_change
+    fed.train(2, [0, 1])
+    for client in (0, 1):
+        upload(fed, client)
+        fed.lost(client)
+    fed.aggregate({})
+    assert_same_bits(fed.state.model, before)
+    assert (fed.state.version, fed.state.last_change) == (version, change)
+    assert fed.diagnostics()["e_cov"] is fed.diagnostics()["e_sp"] is None
+    fed.train(3, [0])  # and the run goes on
+    fed.aggregate({0: upload(fed, 0)[0]})
+    assert fed.state.version == version + 1
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_diverged_client_stops_the_run_with_round_client_and_remedy(bad):
+    fed, fake = federation(Dense())
+    honest = fake.train
+
+    def train(start, client, round_):
+        after = honest(start, client, round_)
+        if client == 2:
+            after["v.B"][1, 1] = bad
+        return after
+
+    fake.train = train
+    with pytest.raises(RunFailed, match=r"round 7: .*client 2 diverged.*lower learning\.local\.lr"):
+        fed.train(7, [0, 2, 3])
+
+
+def test_training_starts_from_the_servers_model_and_leaves_it():
+    fed, fake = federation(Dense())
+    before = copy(fed.state.model)
+    fed.train(1, [0, 1])
+    assert fake.starts[0, 1] is fake.starts[1, 1] is fed.state.model
+    assert_same_bits(fed.state.model, before)
+
+
+def test_sparse_errors_are_the_weighted_energy_of_what_was_left_out():
+    fed, fake = federation(Components(bits=32))
+    model = {name: value.astype(float) for name, value in fed.state.model.items()}
+    fed.train(1, [1, 3])
+    payloads, sent = {}, {}
+    for client in (1, 3):
+        payloads[client], sent[client] = upload(fed, client, 0.5)
+    fed.aggregate(payloads)
+    e_cov = e_sp = 0.0
+    shares = {1: 3 / 7, 3: 4 / 7}
+    for a, b in LAYOUT.pairs:
+        mean_product = mean_a = mean_b = 0.0
+        for client, share in shares.items():
+            got_a, got_b = model[a] + sent[client][a], model[b] + sent[client][b]
+            change = fake.changes[client, 1]
+            e_sp += share * np.sum(((model[b] + change[b]) @ (model[a] + change[a]) - got_b @ got_a) ** 2)
+            mean_a, mean_b = mean_a + share * got_a, mean_b + share * got_b
+            mean_product = mean_product + share * got_b @ got_a
+        e_cov += np.sum((mean_product - mean_b @ mean_a) ** 2)
+    found = fed.diagnostics()
+    # The federation adds model and change in float32, which errs by a few 2^-24 of entries that weigh equally.
+    assert found["e_sp"] == pytest.approx(e_sp, rel=100 * SINGLE)
+    assert found["e_cov"] == pytest.approx(e_cov, rel=100 * SINGLE)
+
+
+def test_a_dense_payload_of_32_bits_leaves_nothing_out():
+    fed, _ = federation(Dense(bits=32))
+    fed.train(1, [0, 1])
+    fed.aggregate({client: upload(fed, client)[0] for client in (0, 1)})
+    assert fed.diagnostics()["e_sp"] == 0.0
+    assert fed.diagnostics()["e_cov"] > 0
+
+
+def test_diagnostics_name_rank_and_the_largest_coherence_of_the_global_factors():
+    fed, _ = federation(Dense())
+    found = fed.diagnostics()
+    assert found["rank"] == 4
+    assert found["coherence_a"] == max(lowrank.coherence(fed.state.model[a]) for a in ("q.A", "v.A"))
+    assert found["coherence_b"] == max(lowrank.coherence(fed.state.model[b].T) for b in ("q.B", "v.B"))
+
+
+def test_head_only_has_no_factors_to_diagnose():
+    fed, _ = federation(Dense(), HeadOnly(), layout=HEAD_ONLY)
+    fed.train(1, [0, 1])
+    fed.aggregate({client: upload(fed, client)[0] for client in (0, 1)})
+    assert fed.diagnostics() == {"rank": 0, "coherence_a": None, "coherence_b": None, "e_cov": None, "e_sp": None}
+    assert fed.evaluate()["accuracy"] == float(fed.state.model["head.weight"][0, 0])
+
+
+def test_all_clients_have_the_codecs_menu():
+    fed, _ = federation(Components())
+    assert all(fed.menu(client) == Components().menu(LAYOUT) for client in range(4))

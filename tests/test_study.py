@@ -1,0 +1,267 @@
+"""Cells side by side: directories, failures, interrupts, manifests.
+
+The learning is made up here, so that no tensor library is loaded; `test_quickstart.py` has the real one.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from channels.options import OptionError
+from wfl_sim import engine, study
+from wfl_sim.contracts import Payload, PayloadMenu, Point
+from wfl_sim.errors import MissingResource, OutputExists, RunFailed
+from wfl_sim.scenario import Cell, Scenario, Study, load, parse
+from wfl_sim.trace import Row, dump, read_rows
+
+SCENARIO = """\
+schema_version: 1
+name: small
+seeds: [3]
+rounds: 4
+channel: {path_loss: {kind: uma}, loss: {kind: independent, probability: 5 %, origin: interference}}
+clients:
+  count: 2
+  placement: {kind: disc, from: 35 m, to: 200 m}
+  compute: {time: 100 ms, jitter: 0.2}
+method: {kind: head_only}
+arms:
+  one: {}
+  two: {schedule: {kind: min_max}}
+  three: {schedule: {kind: tsfa, latency_budget: 300 ms}}
+"""
+
+
+class MadeUpWork:
+    """A learning side with payloads of a fixed size; `accident` is called before each training."""
+
+    def __init__(self, accident: Callable[[int], None]) -> None:
+        self._accident, self._round = accident, 0
+
+    def weight(self, client: int) -> float:
+        return 0.5
+
+    def menu(self, client: int) -> PayloadMenu:
+        return PayloadMenu((Point(0.5, 20_000, 0.5), Point(1.0, 40_000, 0.0)))
+
+    def downlink(self, clients: Sequence[int]) -> Payload:
+        return Payload(bytes(5_000), 1.0)
+
+    def received(self, clients: Sequence[int]) -> None:
+        pass
+
+    def train(self, round_: int, clients: Sequence[int]) -> None:
+        self._accident(round_)
+        self._round = round_
+
+    def encode(self, client: int, point: Point) -> Payload:
+        return Payload(bytes(point.bits // 8), point.kept_fraction)
+
+    def lost(self, client: int) -> None:
+        pass
+
+    def aggregate(self, arrivals: dict[int, Payload]) -> None:
+        pass
+
+    def evaluate(self) -> dict[str, float]:
+        return {"accuracy": 0.1 * self._round, "loss": 1.0}
+
+    def diagnostics(self) -> dict[str, Any]:
+        return dict.fromkeys(("rank", "coherence_a", "coherence_b", "e_cov", "e_sp"))
+
+
+@pytest.fixture
+def plan() -> Study:
+    """Three arms of one seed."""
+    return parse(SCENARIO)
+
+
+@pytest.fixture
+def learning(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str, int], None]], None]:
+    """Put made-up learning in the place of the real one; ``accident(schedule, round)`` may raise."""
+
+    def install(accident: Callable[[str, int], None] = lambda schedule, round_: None) -> None:
+        def build_work(scenario: Scenario, memo_folder: Path | None) -> tuple[MadeUpWork, dict[str, Any]]:
+            return MadeUpWork(lambda round_: accident(scenario.schedule.kind, round_)), {"made": "up"}  # type: ignore[attr-defined]
+
+        module = ModuleType("wfl_sim.learning.federated")
+        module.build_work = build_work  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    return install
+
+
+def manifest(directory: Path) -> dict[str, Any]:
+    """The manifest of a run directory."""
+    found: dict[str, Any] = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+    return found
+
+
+def whole_rounds(directory: Path) -> list[int]:
+    """The rounds of a trace, after checking that each is whole and that rounds.csv has the same."""
+    trace = directory / "trace.sqlite"
+    rounds = [row["round"] for row in read_rows(trace, "rounds")]
+    for table, least in (("decisions", 2), ("transmissions", 1)):
+        of_round = [row["round"] for row in read_rows(trace, table)]
+        assert set(of_round) == set(rounds)
+        assert all(of_round.count(number) >= least for number in rounds)
+    with (directory / "rounds.csv").open(newline="") as stream:
+        assert [int(row["round"]) for row in csv.DictReader(stream)] == rounds
+    return rounds
+
+
+def test_each_cell_gets_a_directory_of_its_own(plan: Study, learning: Any, tmp_path: Path) -> None:
+    learning()
+    seen: list[tuple[str, int]] = []
+    folder = study.run(plan, tmp_path, jobs=1, report=lambda cell, row: seen.append((cell.arm, row["round"])))
+    assert folder == tmp_path / "small"
+    assert sorted(path.name for path in folder.iterdir()) == ["one-seed3", "three-seed3", "two-seed3"], (
+        "no memo is left"
+    )
+    assert seen == [(arm, number) for arm in ("one", "two", "three") for number in (1, 2, 3, 4)]
+    for place, cell in enumerate(plan.cells):
+        directory = study.cell_directory(tmp_path, cell)
+        assert sorted(path.name for path in directory.iterdir()) == [
+            "manifest.json",
+            "rounds.csv",
+            "scenario.yaml",
+            "trace.sqlite",
+        ]
+        record = manifest(directory)
+        assert (record["arm"], record["arm_index"], record["seed"]) == (cell.arm, place, 3)
+        assert (record["status"], record["rounds"], record["rounds_done"]) == ("finished", 4, 4)
+        assert record["data"] == {"made": "up"}
+        assert load(directory / "scenario.yaml").cells[0].scenario == cell.scenario
+        assert whole_rounds(directory) == [1, 2, 3, 4]
+        for direction in ("up", "down"):
+            rows = [r for r in read_rows(directory / "trace.sqlite", "transmissions") if r["direction"] == direction]
+            ledger = record["ledger"]
+            assert ledger[f"offered_{direction}_bits"] == sum(row["payload_bits"] for row in rows)
+            assert ledger[f"delivered_{direction}_bits"] == sum(
+                row["payload_bits"] for row in rows if row["outcome"] == "delivered"
+            )
+    assert manifest(tmp_path / "small" / "three-seed3")["latency_budget_s"] == 0.3
+    assert manifest(tmp_path / "small" / "one-seed3")["latency_budget_s"] is None
+
+
+def test_a_resolved_scenario_runs_to_the_same_trace(plan: Study, learning: Any, tmp_path: Path) -> None:
+    learning()
+    study.run(plan, tmp_path / "a", jobs=1)
+    first = tmp_path / "a" / "small" / "three-seed3"
+    again = load(first / "scenario.yaml")
+    study.run(again, tmp_path / "b", jobs=1)
+    assert dump(study.cell_directory(tmp_path / "b", again.cells[0]) / "trace.sqlite") == dump(first / "trace.sqlite")
+
+
+def test_arms_see_the_same_links_and_compute_times(plan: Study, learning: Any, tmp_path: Path) -> None:
+    learning()
+    study.run(plan, tmp_path, jobs=1)
+    columns = []
+    for cell in plan.cells:
+        rows = read_rows(study.cell_directory(tmp_path, cell) / "trace.sqlite", "decisions")
+        columns.append(
+            (
+                [(row["client"], row["csi_snr_db"]) for row in rows if row["round"] == 1],
+                [(row["round"], row["client"], row["compute_s"]) for row in rows],
+            )
+        )
+    assert columns[0] == columns[1] == columns[2]
+    assert len(set(columns[0][0])) == 2
+
+
+def test_what_exists_is_refused_and_left_alone(plan: Study, learning: Any, tmp_path: Path) -> None:
+    learning()
+    old = tmp_path / "small" / "two-seed3"
+    old.mkdir(parents=True)
+    (old / "kept").write_text("x")
+    with pytest.raises(OutputExists, match=r"two-seed3 exists already; use --force to replace it"):
+        study.run(plan, tmp_path, jobs=1)
+    assert [path.name for path in (tmp_path / "small").iterdir()] == ["two-seed3"]
+    assert (old / "kept").read_text() == "x"
+
+
+def test_force_replaces_the_cells_and_nothing_else(plan: Study, learning: Any, tmp_path: Path) -> None:
+    learning()
+    for name in ("two-seed3", "two-seed4", "notes"):
+        (tmp_path / "small" / name).mkdir(parents=True)
+        (tmp_path / "small" / name / "old").write_text("x")
+    study.run(plan, tmp_path, jobs=1, force=True)
+    assert not (tmp_path / "small" / "two-seed3" / "old").exists()
+    assert whole_rounds(tmp_path / "small" / "two-seed3") == [1, 2, 3, 4]
+    assert (tmp_path / "small" / "two-seed4" / "old").read_text() == "x"
+    assert (tmp_path / "small" / "notes" / "old").read_text() == "x"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "says"),
+    [
+        (RunFailed("it diverged"), RunFailed, "two, seed 3: it diverged"),
+        (MissingResource("no weights"), MissingResource, "two, seed 3: no weights"),
+        (OptionError("Disc", "to_m", "too near"), RunFailed, "two, seed 3: OptionError: Disc.to_m: too near"),
+        (ZeroDivisionError("oh"), RunFailed, "two, seed 3: ZeroDivisionError: oh"),
+    ],
+)
+def test_a_cell_that_fails_does_not_stop_the_others(
+    plan: Study, learning: Any, tmp_path: Path, error: Exception, kind: type[Exception], says: str
+) -> None:
+    def accident(schedule: str, round_: int) -> None:
+        if (schedule, round_) == ("min_max", 3):
+            raise error
+
+    learning(accident)
+    with pytest.raises(kind) as caught:
+        study.run(plan, tmp_path, jobs=1)
+    assert (type(caught.value), str(caught.value)) == (kind, says)
+    failed = tmp_path / "small" / "two-seed3"
+    record = manifest(failed)
+    assert (record["status"], record["rounds_done"]) == ("failed", 2)
+    assert record["error"] == f"{type(error).__name__}: {error}"
+    assert whole_rounds(failed) == [1, 2]
+    assert [manifest(tmp_path / "small" / f"{arm}-seed3")["status"] for arm in ("one", "three")] == ["finished"] * 2
+
+
+def test_an_interrupt_stops_everything_and_keeps_finished_rounds(plan: Study, learning: Any, tmp_path: Path) -> None:
+    def accident(schedule: str, round_: int) -> None:
+        if (schedule, round_) == ("min_max", 3):
+            raise KeyboardInterrupt
+
+    learning(accident)
+    with pytest.raises(KeyboardInterrupt):
+        study.run(plan, tmp_path, jobs=1)
+    assert sorted(path.name for path in (tmp_path / "small").iterdir()) == ["one-seed3", "two-seed3"], "no further cell"
+    record = manifest(tmp_path / "small" / "two-seed3")
+    assert (record["status"], record["rounds_done"]) == ("interrupted", 2)
+    assert "ledger" not in record
+    assert whole_rounds(tmp_path / "small" / "two-seed3") == [1, 2]
+
+
+def test_the_manifest_says_running_while_a_cell_runs(plan: Study, learning: Any, tmp_path: Path) -> None:
+    learning()
+    during: list[Any] = []
+
+    def look(row: Row) -> None:
+        record = manifest(tmp_path / "cell")
+        during.append((record["status"], [r["round"] for r in read_rows(tmp_path / "cell" / "trace.sqlite", "rounds")]))
+
+    engine.run_cell(plan.cells[0], 0, tmp_path / "cell", look)
+    assert during == [("running", list(range(1, n + 1))) for n in (1, 2, 3, 4)], "a round is there when it is reported"
+
+
+def test_cells_that_train_alike_do_not_start_together() -> None:
+    cells = parse(SCENARIO.replace("seeds: [3]", "seeds: [3, 4]")).cells
+    tasks = [(cell, 0, Path(cell.arm)) for cell in cells]
+    order = [(cell.seed, cell.arm) for cell, _, _ in study._spread(tasks)]
+    assert order == [(3, "one"), (4, "one"), (3, "two"), (4, "two"), (3, "three"), (4, "three")]
+
+
+def test_directories_are_named_after_study_arm_and_seed(plan: Study) -> None:
+    cell: Cell = plan.cells[2]
+    assert study.cell_directory(Path("runs"), cell) == Path("runs/small/three-seed3")

@@ -1,0 +1,181 @@
+"""YAML files with places, overrides on plain data, merging and writing.
+
+Knows no scenario: keys are made up.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from wfl_sim.errors import ScenarioError
+from wfl_sim.yamlfile import Document, merge, read, write
+
+TEXT = """\
+# a comment
+top: 1
+group:
+  inner: {left: 2, right: [3, {deep: 4}]}
+  other: no
+arms:
+  one:
+    group: {inner: {left: 5}}
+  two: {}
+"""
+
+
+@pytest.fixture
+def document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Document:
+    """TEXT as a file called f.yaml."""
+    monkeypatch.chdir(tmp_path)
+    Path("f.yaml").write_text(TEXT)
+    return read(Path("f.yaml"))
+
+
+def test_the_data_is_plain_yaml_1_2(document: Document) -> None:
+    assert document.data == {
+        "top": 1,
+        "group": {"inner": {"left": 2, "right": [3, {"deep": 4}]}, "other": "no"},
+        "arms": {"one": {"group": {"inner": {"left": 5}}}, "two": {}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "where"),
+    [
+        ("", "f.yaml:2:1"),
+        ("top", "f.yaml:2:1: top"),
+        ("group.inner", "f.yaml:4:3: group.inner"),
+        ("group.inner.left", "f.yaml:4:11: group.inner.left"),
+        ("group.inner.right.1", "f.yaml:4:31: group.inner.right.1"),
+        ("group.inner.right.1.deep", "f.yaml:4:32: group.inner.right.1.deep"),
+        ("group.inner.missing", "f.yaml:4:3: group.inner.missing"),
+        ("nothing.at.all", "f.yaml:2:1: nothing.at.all"),
+        ("arms.one.group.inner.left", "f.yaml:8:21: arms.one.group.inner.left"),
+    ],
+)
+def test_each_key_has_its_place(document: Document, key: str, where: str) -> None:
+    assert document.where(tuple(key.split(".")) if key else ()) == where
+
+
+def test_a_byte_order_mark_and_windows_lines_do_no_harm(tmp_path: Path) -> None:
+    file = tmp_path / "w.yaml"
+    file.write_bytes(b"\xef\xbb\xbfa: 1\r\nb:\r\n  c: 2\r\n")
+    found = read(file)
+    assert found.data == {"a": 1, "b": {"c": 2}}
+    assert found.where(("b", "c")) == f"{file}:3:3: b.c"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("no", "no"), ("off", "off"), ("yes", "yes"), ("true", True), ("1e3", 1000.0), ("1e-3", 0.001), ("012", 12),
+        ("0o14", 12), ("0x10", 16), ("1:30", "1:30"), ("1 MHz", "1 MHz"), ("", None), ("~", None), ("'5'", "5"),
+        ("[1, 2]", [1, 2]), ("{a: 1}", {"a": 1}),
+    ],
+)  # fmt: skip
+def test_scalars_in_files_and_overrides_are_the_same(tmp_path: Path, text: str, value: Any) -> None:
+    (tmp_path / "x.yaml").write_text(f"key: {text}\n")
+    found = read(tmp_path / "x.yaml")
+    assert found.data == {"key": value}
+    found.override(f"other={text}")
+    assert found.data["other"] == value
+    assert type(found.data["key"]) is type(found.data["other"])
+
+
+def test_an_override_sets_creates_and_marks(document: Document) -> None:
+    assert document.override("group.inner.left=9") == ("group", "inner", "left")
+    assert document.override(" new.branch = 'x = y'") == ("new", "branch")
+    assert document.data["group"]["inner"]["left"] == 9
+    assert document.data["new"] == {"branch": "x = y"}
+    assert document.where(("group", "inner", "left")) == "command line: group.inner.left=9: group.inner.left"
+    assert document.where(("new",)) == "command line:  new.branch = 'x = y': new"
+    assert document.where(("group", "other")) == "f.yaml:5:3: group.other"
+
+
+def test_an_override_reaches_the_arms_that_write_the_key(document: Document) -> None:
+    document.override("group.inner.left=9")
+    assert document.data["arms"] == {"one": {"group": {"inner": {"left": 9}}}, "two": {}}
+    document.override("top=7")
+    assert document.data["arms"] == {"one": {"group": {"inner": {"left": 9}}}, "two": {}}
+
+
+def test_an_override_of_a_branch_forgets_the_places_below(document: Document) -> None:
+    document.override("group={inner: {left: 1}}")
+    assert document.where(("group", "inner", "left")) == "command line: group={inner: {left: 1}}: group.inner.left"
+    assert document.data["group"] == {"inner": {"left": 1}}
+
+
+def test_an_override_below_a_value_replaces_it_and_takes_the_blame(document: Document) -> None:
+    document.override("top.sub=1")
+    assert document.data["top"] == {"sub": 1}
+    assert document.where(("top",)) == "command line: top.sub=1: top"
+
+
+@pytest.mark.parametrize("text", ["top", "=1", "a..b=1", ".a=1", "a.=1", "top=[1", "top=!x 1", "top=&a {b: *a}"])
+def test_a_bad_override_changes_nothing(document: Document, text: str) -> None:
+    before = copy.deepcopy(document.data)
+    with pytest.raises(ScenarioError) as caught:
+        document.override(text)
+    assert str(caught.value).startswith(f"command line: {text}: ")
+    assert document.data == before
+
+
+# Merging
+
+KEYS = st.sampled_from(["a", "b", "c", "d"])
+SCALARS = st.none() | st.booleans() | st.integers(-(10**6), 10**6) | st.floats(allow_nan=False) | st.text(max_size=8)
+TREES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12
+)
+MAPPINGS = st.dictionaries(KEYS, TREES, max_size=4)
+FEW = settings(max_examples=60, deadline=None, derandomize=True)
+
+
+@FEW
+@given(MAPPINGS, MAPPINGS)
+def test_merging_lays_the_changes_over_the_base(base: dict[str, Any], changes: dict[str, Any]) -> None:
+    kept_base, kept_changes = copy.deepcopy(base), copy.deepcopy(changes)
+    merged = merge(base, changes)
+    assert (base, changes) == (kept_base, kept_changes), "neither is changed in place"
+    assert merge(base, {}) == base
+    assert merge({}, changes) == changes
+    assert merge(merged, changes) == merged
+    assert set(merged) == set(base) | set(changes)
+    for key, value in merged.items():
+        if key not in changes:
+            assert value == base[key]
+        elif not isinstance(changes[key], dict) or not isinstance(base.get(key), dict):
+            assert value == changes[key]
+
+
+def test_another_kind_takes_the_place_of_the_old_one() -> None:
+    base = {"m": {"kind": "x", "rank": 8, "sub": {"kind": "s", "p": 1}}}
+    assert merge(base, {"m": {"rank": 4}})["m"] == {"kind": "x", "rank": 4, "sub": {"kind": "s", "p": 1}}
+    assert merge(base, {"m": {"kind": "x", "rank": 4}})["m"]["sub"] == {"kind": "s", "p": 1}
+    assert merge(base, {"m": {"kind": "y"}})["m"] == {"kind": "y"}
+    assert merge(base, {"m": {"sub": {"kind": "t"}}})["m"] == {"kind": "x", "rank": 8, "sub": {"kind": "t"}}
+    assert merge({"m": {"rank": 8}}, {"m": {"kind": "y"}})["m"] == {"kind": "y"}
+
+
+# Writing
+
+
+@FEW
+@given(MAPPINGS)
+def test_what_is_written_reads_back_the_same(data: dict[str, Any]) -> None:
+    text = write(data, "made by a test")
+    assert text.startswith("# made by a test\n")
+    assert YAML(typ="safe", pure=True).load(text) == data
+
+
+def test_the_order_of_keys_is_kept() -> None:
+    assert write({"z": 1, "a": {"y": "no", "b": [1.5, "on"]}}, "c") == (
+        "# c\nz: 1\na:\n  y: no\n  b:\n  - 1.5\n  - on\n"
+    )
