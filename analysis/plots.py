@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import matplotlib
@@ -231,8 +231,10 @@ def bandwidth_shares(traces: Traces, arm: str, seed: int | None = None) -> Figur
 
 
 @in_house_style
-def save_all(traces: Traces, directory: str | Path) -> list[Path]:
+def save_all(traces: Traces, directory: str | Path, arms: Collection[str] | None = None) -> list[Path]:
     """Write every picture as PNG (150 dpi) and SVG; of each arm, the first seed that has a finished round.
+
+    `arms` limits the pictures of single arms to those named; the pictures that compare arms show all of them.
 
     The same traces give the same files. `directory` is made if needed; files of the same name are
     overwritten.
@@ -250,6 +252,8 @@ def save_all(traces: Traces, directory: str | Path) -> list[Path]:
         "accuracy-time": lambda: accuracy_against(traces, "t_end_s"),
     }
     for arm, cells in traces.cells[traces.cells["rounds"] > 0].groupby("arm", sort=False):
+        if arms is not None and arm not in arms:
+            continue
         seed = int(cells["seed"].iloc[0])
         name = f"{arm}-seed{seed}".replace("/", "-")
         draw[f"schedule-{name}"] = functools.partial(schedule_timeline, traces, str(arm), seed)

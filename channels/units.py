@@ -117,7 +117,7 @@ def render(value: float, unit: str) -> str | float:
             symbol = candidate
             break
     text = f"{_plain(exact / UNITS[unit][symbol])} {symbol}"
-    if unit == "m/s" and len(text) > len("1234 m/s"):
+    if unit == "m/s" and len(text) > len("1234 m/s") and math.isfinite(value * 3.6):
         # 30 km/h is 8.333333333333334 m/s: take the first rounding that leads back to this float
         for digits in range(1, 16):
             kmh = f"{_plain(Decimal(f'{value * 3.6:.{digits}g}'))} km/h"

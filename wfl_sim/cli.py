@@ -83,7 +83,8 @@ def run(
         from analysis.plots import save_all
 
         folder = output / study.name / "plots"
-        save_all(traces, folder)
+        adaptive = set(traces.cells.loc[traces.cells["latency_budget_s"].notna(), "arm"])
+        save_all(traces, folder, adaptive or None)  # `wfl-sim plot` draws those of all arms, which takes longer
         typer.echo(f"pictures  {folder}")
 
 

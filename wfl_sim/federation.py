@@ -62,9 +62,9 @@ class Federation:
         return self._menu
 
     def downlink(self, clients: Sequence[int]) -> Payload:
-        """The last change if all `clients` hold the version before it, else the full set at 32 bits."""
-        held = {self.state.held_version.get(client, -1) for client in clients}
-        if self.state.last_change is not None and held == {self.state.version - 1}:
+        """The last change if none of `clients` is further behind than that, else the full set at 32 bits."""
+        behind = self.state.version - min(self.state.held_version.get(client, -1) for client in clients)
+        if self.state.last_change is not None and behind <= 1:
             return self.state.last_change
         return Payload(b"".join(value.astype("<f4").tobytes() for value in self.state.model.values()), 1.0)
 
@@ -98,8 +98,8 @@ class Federation:
         return payload
 
     def lost(self, client: int) -> None:
-        """A payload did not arrive: its change waits at the client too."""
-        self._keep(client, self.state.pending.pop(client).change)
+        """A payload did not arrive: the whole change waits at the client, whatever the codec."""
+        self.state.residual[client] = self.state.pending.pop(client).change
         self.state.sent.pop(client)
 
     def _keep(self, client: int, unsent: Params) -> None:

@@ -118,6 +118,8 @@ def _run_pool(tasks: list[Task], jobs: int, memo: Path, report: Report | None) -
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         wait(futures)
+        if stop.is_set():  # only a worker was interrupted
+            raise KeyboardInterrupt
     except KeyboardInterrupt:
         stop.set()
         for process in list(pool._processes.values()):  # the terminal has told them already; a plain kill has not

@@ -292,7 +292,9 @@ def test_what_a_schedule_may_plan_with(make_medium, rate_bps, wire_bits):
     rates = [rate_bps(radio, band_hz, d, "down", g) for d, g in ((150.0, gain[0]), (450.0, gain[1]))]
     expected_s = [wire_bits(radio, 10**6) / (0.75 * rate) for rate in rates]
     medium.env.run(3.0)
-    assert medium.downlink_estimate_s([0, 1], 10**6, known_gain=True) == pytest.approx(expected_s, rel=EXACT)
+    assert medium.downlink_estimate_s(medium.snr_hz([0, 1], 0.0, True), [10**6] * 2, known_gain=True) == pytest.approx(
+        expected_s, rel=EXACT
+    )
 
 
 def test_options_out_of_range():

@@ -6,7 +6,8 @@ Knows neither time nor SNR, nor what an update is for. An implementer's contract
 2. `encode` turns an update into bytes; `decode` gives back the change that the receiver applies.
 3. Bits charged are 8 x the length of those bytes.
 4. `encode_changed` drops nothing but zeros: it serves the downlink.
-5. `error_feedback` is the share of an unsent change that waits at the client for the next round.
+5. `error_feedback` is the share of what was left out that waits at the client for the next round (what was lost on
+   the air waits as a whole, whatever the codec).
 """
 
 from __future__ import annotations

@@ -64,7 +64,10 @@ class World:
         if schedule.csi_error_db > 0:
             error = self.stream.child("csi").normal(np.asarray(clients), round_)
             snr_hz = snr_hz * 10 ** (schedule.csi_error_db * error / 10)
-        down_s = self.medium.downlink_estimate_s(clients, self.work.downlink(clients).bits, known)
+        down_bits = [
+            self.work.downlink([client]).bits for client in clients
+        ]  # what an absent one needs burdens no other
+        down_s = self.medium.downlink_estimate_s(snr_hz, down_bits, known)
         ready_s = self.compute.median_s + self.medium.radio.latency_s
         return [
             Request(client, float(snr), self.work.menu(client), ready_s, self.work.weight(client), float(down))

@@ -161,15 +161,19 @@ class Medium:
             gain = 10 ** (self.links.large_scale_db(times, clients=ids)[:, 0] / 10)
         return np.asarray(self._power_w["up"] * gain / self._noise["up"])
 
-    def downlink_estimate_s(self, clients: Sequence[int], payload_bits: int, known_gain: bool) -> FloatArray:
-        """How long a broadcast is expected to take with each client as its weakest receiver, latency included."""
+    def downlink_estimate_s(self, snr_hz: FloatArray, payload_bits: Sequence[int], known_gain: bool) -> FloatArray:
+        """How long a broadcast is expected to take with each client as its weakest receiver, latency included.
+
+        `snr_hz` [clients] is their uplink CSI as `snr_hz()` gives it, and `payload_bits` what each would need.
+        """
         down = self.radio.downlink
         scale = self._power_w["down"] / self._noise["down"] * self._noise["up"] / self._power_w["up"]
-        snr_hz = self.snr_hz(clients, self.env.now, known_gain) * scale
+        snr_hz = snr_hz * scale
         air = Air(down.bandwidth_hz, self._curves[known_gain], down.overhead, self.loss.mean_loss,
                   self.radio.packet_bits, self.radio.header_bits)  # fmt: skip
         rate = air.rate_bps(np.full_like(snr_hz, down.bandwidth_hz), snr_hz)
-        return np.asarray(air.wire_bits(payload_bits) / rate + self.radio.latency_s)
+        wire_bits = np.array([air.wire_bits(bits) for bits in payload_bits])
+        return np.asarray(wire_bits / rate + self.radio.latency_s)
 
     # -- the course of a transfer -------------------------------------------------------------------
 
