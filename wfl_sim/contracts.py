@@ -50,11 +50,6 @@ class PayloadMenu:
         fitting = [p for p in self.points if p.kept_fraction <= kept_fraction + 1e-12]
         return fitting[-1] if fitting else self.points[0]
 
-    def within(self, bits: float) -> Point:
-        """The largest point of at most `bits`; the smallest if none fits."""
-        fitting = [p for p in self.points if p.bits <= bits]
-        return fitting[-1] if fitting else self.points[0]
-
 
 @dataclass(frozen=True)
 class Payload:

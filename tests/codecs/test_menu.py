@@ -14,11 +14,6 @@ def test_a_menu_needs_points_in_rising_order():
         PayloadMenu((Point(0.5, 200, 0.5), Point(1.0, 100, 0.0)))
 
 
-@pytest.mark.parametrize(("bits", "kept"), [(99, 0.25), (100, 0.25), (299.9, 0.5), (300, 0.75), (1e9, 1.0)])
-def test_within_is_the_largest_that_fits_or_the_smallest(bits, kept):
-    assert MENU.within(bits).kept_fraction == kept
-
-
 @pytest.mark.parametrize(("fraction", "kept"), [(0.0, 0.25), (0.25, 0.25), (0.74, 0.5), (0.75, 0.75), (1.0, 1.0)])
 def test_nearest_is_rounded_down(fraction, kept):
     assert MENU.nearest(fraction).kept_fraction == kept
