@@ -9,6 +9,8 @@ PIP_ARGS ?=
 ARGS ?=
 # Processes of the test runner.
 JOBS ?= 2
+# Scenarios that "make fuzz" tries.
+EXAMPLES ?= 20000
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -27,13 +29,15 @@ export HF_HUB_OFFLINE
 # The stamp holds the folder it was made in: a moved or copied tree, or a Python that has gone, means a new .venv.
 STALE := $(shell [ ! -e $(READY) ] || { [ "`cat $(READY)`" = "`pwd`" ] && $(PY) -c '' 2>/dev/null; } || echo stale)
 
-.PHONY: help env run test test-slow check bench clean distclean stale
+.PHONY: help env run schema test test-slow fuzz check bench clean distclean stale
 
 help:
 	@echo 'make env        install everything into .venv (the other targets do it where needed)'
 	@echo 'make run        run the quickstart scenario; results go to runs/'
+	@echo 'make schema     write scenarios/schema.json from the code'
 	@echo 'make test       the tests, without the slow ones'
 	@echo 'make test-slow  the slow tests'
+	@echo 'make fuzz       drawn and mutated scenarios, EXAMPLES=20000 of them'
 	@echo 'make check      ruff and mypy'
 	@echo 'make bench      every benchmark in benchmarks/'
 	@echo 'make clean      remove results and caches'
@@ -73,11 +77,20 @@ stale:
 run: env
 	$(VENV)/bin/wfl-sim run scenarios/quickstart.yaml --force $(ARGS)
 
+schema: env
+	$(PY) -m wfl_sim.schema scenarios/schema.json
+
 test: env
 	$(PY) -m pytest -m "not slow" -n $(JOBS) --dist loadfile $(ARGS)
 
 test-slow: env
 	$(PY) -m pytest -m slow -n $(JOBS) --dist loadfile $(ARGS)
+
+fuzz: env
+	@tally=`mktemp -d` && \
+		WFL_SIM_EXAMPLES=$(EXAMPLES) WFL_SIM_TALLY=$$tally $(PY) -m pytest tests/faults/test_mutations.py -n $(JOBS) $(ARGS); \
+		status=$$?; echo "`cat $$tally/* | wc -c` scenarios, of which `cat $$tally/* | tr -d x | wc -c` valid"; \
+		rm -r $$tally; exit $$status
 
 check: env
 	$(PY) -m ruff check .

@@ -50,7 +50,21 @@ class Loss(Protocol):
 
 @dataclass(frozen=True)
 class NoLoss(Options):
-    """No packet is lost."""
+    """No packet is lost.
+
+    Formula
+    -------
+    P(lost) = 0 for every packet.
+
+    Validity
+    --------
+    Where the rate already follows the channel, as with ``shannon``, and nothing else disturbs the link. Losses from
+    elsewhere than this radio need another kind.
+
+    Source
+    ------
+    own: the reference case.
+    """
 
     kind: Literal["none"] = "none"
 
@@ -68,14 +82,26 @@ class NoLoss(Options):
 class IndependentLoss(Options):
     """Each packet is lost with the same probability, independently of all others.
 
-    A packet is known by its client and by the nanosecond in which it ends, so two packets of one client that
-    end within one nanosecond share their fate. Valid where losses come without bursts; 2^62 ns (146 years) at
-    most.
+    A lost packet is sent again as the scenario's retransmission says.
+
+    Formula
+    -------
+    P(lost) = p for every packet, drawn anew for each client and each nanosecond in which a packet ends.
+
+    Validity
+    --------
+    Where losses come without bursts. Two packets of one client that end within one nanosecond share their fate; the
+    clock ends at 2^62 ns (146 years), later times are an error.
+
+    Source
+    ------
+    own: the memoryless erasure channel.
 
     Options
     -------
-    probability : probability that a packet is lost, below 1
-    origin : where these losses come from; they act on top of what the radio model itself loses
+    probability : The probability p that an attempt to send a packet is lost.
+    origin : Where these losses come from, for the record: it changes no result. They act on top of what the radio
+        model itself loses, so they must not be losses that the rate accounts for already.
     """
 
     kind: Literal["independent"] = "independent"

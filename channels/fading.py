@@ -6,7 +6,7 @@ Knows no path loss, no SNR and no rate. A gain is linear, of mean 1 over the ens
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from channels.arrays import Floats, Ints, clients_array, non_negative, times_array
 from channels.options import Options
 from channels.streams import Stream
-from channels.units import Hertz, Seconds
+from channels.units import Quantity, Seconds
 
 _OSCILLATORS = 32  # per quadrature; with 16 a Kolmogorov-Smirnov test of 1e5 samples tells the sum from a Gaussian
 _CHUNK = 1 << 14  # samples evaluated at once: the work arrays stay in the second-level cache
@@ -62,7 +62,21 @@ class Fading(Protocol):
 
 @dataclass(frozen=True)
 class NoFading(Options):
-    """No fading: the gain is 1 at all times."""
+    """No fading: the gain stays at its mean.
+
+    Formula
+    -------
+    X(t) = 1 for every client at all times.
+
+    Validity
+    --------
+    Where a direct path dominates, or fades average out over a wide band or many antennas. Otherwise it hides how much
+    a link varies.
+
+    Source
+    ------
+    own: the reference case.
+    """
 
     kind: Literal["none"] = "none"
 
@@ -80,15 +94,24 @@ class NoFading(Options):
 class BlockRayleigh(Options):
     """Block fading: the gain is constant over a block of time and independent from block to block.
 
-    Formula: X ~ Exp(1), drawn anew for each client in each block floor(t / block) (the Rayleigh amplitude
-    squared; Goldsmith, *Wireless Communications*, sections 3.2 and 4.2.1). Blocks of all clients begin
-    together at t = 0; a time within 1e-9 of a block below an edge counts as the edge. Valid where a
-    transmission is short against the coherence time, or as the usual assumption of papers; it has no Doppler,
-    so the speed of a client does not matter.
+    Blocks of all clients begin together at t = 0; a time within 1e-9 of a block below an edge counts as the edge.
+
+    Formula
+    -------
+    X ~ Exp(1), drawn anew for each client in each block floor(t / block).
+
+    Validity
+    --------
+    Where a transmission is short against the coherence time, or as the usual assumption of papers. It has no Doppler
+    shift, so the speed of a client does not matter.
+
+    Source
+    ------
+    The squared Rayleigh amplitude: Goldsmith, *Wireless Communications*, sections 3.2 and 4.2.1.
 
     Options
     -------
-    block_s : length of a block in s
+    block_s : How long a gain lasts. Shorter: a transfer meets more gains, which average out.
     """
 
     kind: Literal["block"] = "block"
@@ -114,29 +137,40 @@ class BlockRayleigh(Options):
 class Rayleigh(Options):
     """Rayleigh fading with Clarke's Doppler spectrum, as a sum of sinusoids with random angles and phases.
 
-    Formula, with N = 32 oscillators per quadrature and Doppler shift fd in Hz::
+    The gain at t is that at the nearest nanosecond; phases are held in double precision and cosines in single, so
+    amplitudes are good to 1e-6 of their root mean square.
+
+    Formula
+    -------
+    With N = 32 oscillators per quadrature and Doppler shift fd::
 
         X_I(t) = sqrt(1/N) sum_n cos(2 pi fd t cos a_n + p_n)
-        X_Q(t) = sqrt(1/N) sum_n cos(2 pi fd t sin a_n + q_n),      a_n = (2 pi n - pi + theta) / (4 N)
+        X_Q(t) = sqrt(1/N) sum_n cos(2 pi fd t sin a_n + q_n),    a_n = (2 pi n - pi + theta) / (4 N)
         power gain = X_I^2 + X_Q^2
 
-    theta, p_n and q_n are uniform over a turn, drawn once for each client (Zheng and Xiao 2003, IEEE Trans.
-    Commun. 51(6) 920-928, and 2002, IEEE Commun. Lett. 6(6) 256-258). The ensemble autocorrelation of each
-    quadrature is exactly J0(2 pi fd tau) / 2 (Clarke 1968; Jakes 1974). The gain is exponential but for terms
-    of order 1/N: its variance is 1 - 3/(4N) = 0.977.
+    theta, p_n and q_n are uniform over a turn, drawn once for each client. The ensemble autocorrelation of each
+    quadrature is exactly J0(2 pi fd tau) / 2. The gain is exponential but for terms of order 1/N: its variance is
+    1 - 3/(4N) = 0.977.
 
-    Valid for a narrow band (flat fading), rich scattering all around the client, no direct path. A client with
-    Doppler 0 keeps one gain for ever: a static client needs `doppler_hz` here (the motion of its surroundings)
-    or block fading if its link is to vary. The gain at t is that at the nearest nanosecond; phases are held in
-    double precision and cosines in single, so amplitudes are good to 1e-6 of their root mean square.
+    Validity
+    --------
+    A narrow band (flat fading), rich scattering all around the client, no direct path. A client with Doppler shift 0
+    keeps one gain for ever: if the link of a static client is to vary, state `doppler` (the motion of its
+    surroundings) or take block fading.
+
+    Source
+    ------
+    Zheng and Xiao 2003, IEEE Trans. Commun. 51(6) 920-928, and 2002, IEEE Commun. Lett. 6(6) 256-258; the spectrum:
+    Clarke 1968, Jakes 1974.
 
     Options
     -------
-    doppler_hz : Doppler shift; left out, speed times carrier over c of each client (c = 299 792 458 m/s)
+    doppler_hz : Doppler shift fd of every client; left out, speed times carrier over c = 299 792 458 m/s. Larger: the
+        gain changes faster; after about 0.4 / fd seconds it is another.
     """
 
     kind: Literal["rayleigh"] = "rayleigh"
-    doppler_hz: Hertz | None = None
+    doppler_hz: Annotated[float, Quantity("Hz", gt=0, example="97 Hz")] | None = None
 
     def power_gain(self, stream: Stream, clients: ArrayLike, times_s: ArrayLike, doppler_hz: ArrayLike) -> Floats:
         """Linear power gains [K, T]; `doppler_hz` ([K] or one number) gives way to the option so named."""

@@ -50,14 +50,23 @@ class LinkAdaptation(Protocol):
 class Shannon(Options):
     """Capacity of the Gaussian channel at an SNR reduced by a gap.
 
-    Formula: efficiency = log2(1 + snr / gap) in bit/s/Hz (Shannon 1948; the gap: Goldsmith, *Wireless
-    Communications*, section 9.3). The gap stands for practical coding and modulation: 0 dB is capacity
-    itself, 3 dB a good code. Valid where the sender knows the SNR when it sets the rate and always meets it,
-    so no block error comes on top. There is no largest modulation: above about 25 dB the rate is optimistic.
+    Formula
+    -------
+    efficiency = log2(1 + snr / gap) in bit/s/Hz.
+
+    Validity
+    --------
+    Where the sender knows the SNR when it sets the rate and always meets it, so no block error comes on top. There is
+    no largest modulation: above about 25 dB the rate is optimistic.
+
+    Source
+    ------
+    Shannon 1948; the gap: Goldsmith, *Wireless Communications*, section 9.3.
 
     Options
     -------
-    gap_db : SNR gap to capacity in dB, at least 0
+    gap_db : How much SNR practical coding and modulation give away: 0 dB is capacity itself, 3 dB a good code.
+        Larger: slower.
     """
 
     kind: Literal["shannon"] = "shannon"
@@ -250,11 +259,14 @@ class _Spline:
 
 def _gap_to_tangent(snr: Floats) -> Floats:
     """ln(1 + t) - t / (1 + t), without cancellation at small t: sum over k >= 2 of (-1)^k (k - 1) / k t^k."""
-    small = np.minimum(snr, _SMALL)
+    is_small = snr < _SMALL
+    small, large = snr[is_small], snr[~is_small]
     series = np.zeros_like(small)
     for k in range(9, 1, -1):
         series = small * series + (-1) ** k * (k - 1) / k
-    return np.where(snr < _SMALL, series * small * small, np.log1p(snr) - snr / (1.0 + snr))
+    gap = np.empty_like(snr)
+    gap[is_small], gap[~is_small] = series * small * small, np.log1p(large) - large / (1.0 + large)
+    return gap
 
 
 def _newton(function: Callable[[Floats], tuple[Floats, Floats]], y: Floats, target: Floats) -> Floats:

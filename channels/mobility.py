@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from channels.arrays import Floats, Ints, clients_array, times_array
 from channels.options import OptionError, Options
 from channels.streams import Stream
-from channels.units import Metres, Quantity, Speed
+from channels.units import Quantity, Speed, render
 
 _LEGS = 32  # legs of a random waypoint path made at a time
 
@@ -96,18 +96,28 @@ class Mobility(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Disc(Options):
-    """Clients uniform over the area of a ring around the base station, or of a disc where `from_m` is 0.
+    """Clients uniform over the area of a disc, or of a ring, around the base station.
 
-    Formula: distance sqrt(from^2 + u (to^2 - from^2)), direction 2 pi v, with u, v uniform in (0, 1).
+    Formula
+    -------
+    distance = sqrt(from^2 + u (to^2 - from^2)), direction = 2 pi v, with u, v uniform in (0, 1) for each client.
+
+    Validity
+    --------
+    A cell with the base station in the middle and clients anywhere with equal chance.
+
+    Source
+    ------
+    own: P(distance <= d) = (d^2 - from^2) / (to^2 - from^2), the share of the area, solved for d.
 
     Options
     -------
-    from_m, to_m : inner and outer radius in m
+    from_m, to_m : Inner and outer radius: 0 inside makes a disc, more a ring. Larger: weaker links.
     """
 
     kind: Literal["disc"] = "disc"
-    from_m: Annotated[float, Quantity("m", ge=0)]
-    to_m: Metres
+    from_m: Annotated[float, Quantity("m", ge=0)] = 0.0
+    to_m: Annotated[float, Quantity("m", gt=0, example="500 m")]
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -133,17 +143,26 @@ class Disc(Options):
 class Line(Options):
     """Clients on a straight road away from the base station, at evenly spaced distances and not at random.
 
-    Client k of n stands at from + (to - from) k / (n - 1); a single client at `from_m`. So here, unlike
-    elsewhere, the number of clients moves them.
+    Formula
+    -------
+    Client k of n, k = 0 ... n - 1, stands at from + (to - from) k / (n - 1); a single client at `from`.
+
+    Validity
+    --------
+    For studies that want links of known, graded quality. Here, unlike elsewhere, the number of clients moves them.
+
+    Source
+    ------
+    own: equal steps.
 
     Options
     -------
-    from_m, to_m : distance of the first and of the last client in m
+    from_m, to_m : Distance of the first and of the last client from the base station; equal, all stand in one place.
     """
 
     kind: Literal["line"] = "line"
-    from_m: Annotated[float, Quantity("m", ge=0)]
-    to_m: Metres
+    from_m: Annotated[float, Quantity("m", ge=0)] = 0.0
+    to_m: Annotated[float, Quantity("m", gt=0, example="500 m")]
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -167,7 +186,21 @@ class Line(Options):
 
 @dataclass(frozen=True)
 class Static(Options):
-    """Clients stay where they are placed."""
+    """Clients stay where they are placed.
+
+    Formula
+    -------
+    position(t) = start.
+
+    Validity
+    --------
+    Sensors, desks, parked vehicles. Shadowing then keeps its first value, and ``rayleigh`` fading without a stated
+    Doppler shift keeps one gain.
+
+    Source
+    ------
+    own: the reference case.
+    """
 
     kind: Literal["static"] = "static"
 
@@ -181,12 +214,23 @@ class Static(Options):
 class ConstantVelocity(Options):
     """Clients move straight on for ever, each in a direction of its own, out of the cell if need be.
 
-    Formula: position(t) = start + speed t (cos h, sin h), heading h uniform over a turn, drawn once for each
-    client. Valid for runs that are short against the size of the cell over the speed.
+    Formula
+    -------
+    position(t) = start + speed t (cos h, sin h), heading h uniform over a turn, drawn once for each client.
+
+    Validity
+    --------
+    Runs that are short against the size of the cell over the speed. In longer ones clients leave the region of their
+    placement, and their links become ever weaker.
+
+    Source
+    ------
+    own: uniform motion.
 
     Options
     -------
-    speed_mps : speed in m/s, the same for all
+    speed_mps : Speed, the same for all: 3 km/h on foot, 30 to 120 km/h in a vehicle. Larger: faster fading and
+        shadowing.
     """
 
     kind: Literal["constant_velocity"] = "constant_velocity"
@@ -203,16 +247,31 @@ class ConstantVelocity(Options):
 class RandomWaypoint(Options):
     """Clients walk straight from waypoint to waypoint at one speed, without pause.
 
-    The first leg begins at the client's placement; each waypoint is uniform over the region of the placement,
-    drawn by (client, leg) (Johnson and Maltz 1996, *Mobile Computing*, chapter 5). The speed is constant, so
-    it does not decay with time, but clients gather towards the middle of the region: at time 0 they are
-    spread as placed, later more densely near the centre (Bettstetter, Resta and Santi 2003,
-    doi:10.1109/TMC.2003.1233531). A leg is straight: in a ring it may cross the inner circle, in a disc and
-    on a line clients never leave the region.
+    Formula
+    -------
+    On leg j, between the waypoints W_j and W_(j+1) with path lengths L_j and L_(j+1) up to them::
+
+        position(t) = (1 - s) W_j + s W_(j+1),    s = (speed t - L_j) / (L_(j+1) - L_j)
+
+    W_0 is the client's placement; each later waypoint is drawn by (client, leg) as the placement draws: uniform over
+    the area of a disc or ring, uniform along a line.
+
+    Validity
+    --------
+    The speed is constant, so it does not decay with time, but clients gather towards the middle of the region: at
+    time 0 they are spread as placed, later more densely near the centre. A leg is straight: in a ring it may cross
+    the inner circle, in a disc and on a line clients never leave the region. A region that is a single point is an
+    error unless the speed is 0.
+
+    Source
+    ------
+    Johnson and Maltz 1996, *Mobile Computing*, chapter 5; the gathering: Bettstetter, Resta and Santi 2003,
+    doi:10.1109/TMC.2003.1233531.
 
     Options
     -------
-    speed_mps : speed in m/s, the same for all; 0 leaves clients where they are placed
+    speed_mps : Speed, the same for all: 3 km/h on foot, 30 to 120 km/h in a vehicle. 0 leaves clients where they are
+        placed; larger: faster fading and shadowing.
     """
 
     kind: Literal["random_waypoint"] = "random_waypoint"
@@ -332,7 +391,7 @@ def _checked_clients(clients: ArrayLike, count: int) -> Ints:
 
 def _check_order(from_m: float, to_m: float, model: str) -> None:
     if from_m > to_m:
-        raise OptionError(model, "to_m", f"must be at least `from` ({from_m} m); got {to_m} m")
+        raise OptionError(model, "to_m", f"must be at least `from` ({render(from_m, 'm')}); got {render(to_m, 'm')}")
 
 
 PLACEMENT: dict[str, type[Disc] | type[Line]] = {"disc": Disc, "line": Line}

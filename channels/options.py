@@ -10,7 +10,31 @@ from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from channels.units import Quantity
+from channels.units import Quantity, shown
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The range of a whole-number option, used as ``Annotated[int, Whole(ge=1)]``; both bounds inclusive."""
+
+    ge: int | None = None
+    le: int | None = None
+
+    def range_text(self) -> str:
+        """The allowed range in words, empty if any whole number will do."""
+        if self.ge == self.le and self.ge is not None:
+            return str(self.ge)
+        words = {"at least": self.ge, "at most": self.le}
+        return " and ".join(f"{word} {bound}" for word, bound in words.items() if bound is not None)
+
+    def check(self, value: int) -> int:
+        """`value` itself, or a ValueError that says the range."""
+        if (self.ge is not None and value < self.ge) or (self.le is not None and value > self.le):
+            raise ValueError(f"must be {self.range_text()}; got {shown(value)}")
+        return value
+
+
+Count = Annotated[int, Whole(ge=1)]
 
 
 class OptionError(ValueError):
@@ -21,23 +45,29 @@ class OptionError(ValueError):
         return f"{model}.{option}: {message}"
 
 
-def quantities(cls: type) -> dict[str, Quantity]:
-    """The fields of `cls` that are annotated with a `Quantity`, or with one or None."""
-    found: dict[str, Quantity] = {}
-    for name, hint in _hints(cls).items():
+def limits(cls: type) -> dict[str, Quantity | Whole]:
+    """The fields of `cls` that are annotated with a `Quantity` or a `Whole`, also beside None."""
+    found: dict[str, Quantity | Whole] = {}
+    for name, hint in type_hints(cls).items():
         for part in (hint, *get_args(hint)) if get_origin(hint) in (Union, UnionType) else (hint,):
             if get_origin(part) is Annotated:
-                found.update((name, extra) for extra in part.__metadata__ if isinstance(extra, Quantity))
+                found.update((name, extra) for extra in part.__metadata__ if isinstance(extra, (Quantity, Whole)))
     return found
+
+
+def quantities(cls: type) -> dict[str, Quantity]:
+    """The fields of `cls` that hold a quantity."""
+    return {name: limit for name, limit in limits(cls).items() if isinstance(limit, Quantity)}
 
 
 def choices(cls: type) -> dict[str, tuple[Any, ...]]:
     """The fields of `cls` that take one of a few words, and the words."""
-    return {name: get_args(hint) for name, hint in _hints(cls).items() if get_origin(hint) is Literal}
+    return {name: get_args(hint) for name, hint in type_hints(cls).items() if get_origin(hint) is Literal}
 
 
 @cache  # resolving annotations takes longer than all the checks
-def _hints(cls: type) -> dict[str, Any]:
+def type_hints(cls: type) -> dict[str, Any]:
+    """The annotations of the fields of `cls`, with what is ``Annotated``."""
     hints = get_type_hints(cls, include_extras=True)
     return {field.name: hints[field.name] for field in fields(cls)}
 
@@ -56,23 +86,15 @@ class Options:
 
     def __post_init__(self) -> None:
         cls: type = type(self)
-        for name, quantity in quantities(cls).items():
+        for name, limit in limits(cls).items():
             value = getattr(self, name)
             if value is None:
                 continue
             try:
-                quantity.check(value)
+                limit.check(value)
             except (ValueError, TypeError) as error:
                 raise OptionError(cls.__name__, name, str(error)) from None
         for name, allowed in choices(cls).items():
             if getattr(self, name) not in allowed:
                 message = f"must be one of {', '.join(map(str, allowed))}; got {getattr(self, name)!r}"
                 raise OptionError(cls.__name__, name, message)
-
-
-def at_least(options: Options, least: int, *names: str) -> None:
-    """Raise `OptionError` for the first of the whole-number options that is below `least`."""
-    for name in names:
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise OptionError(type(options).__name__, name, f"must be at least {least}; got {value}")

@@ -47,25 +47,35 @@ class PathLoss(Protocol):
 
 @dataclass(frozen=True)
 class UMa(Options):
-    """Urban macro cell of 3GPP TR 38.901, clause 7.4.1, Table 7.4.1-1.
+    """Path loss of an urban macro cell, 3GPP TR 38.901.
 
-    Formula, with d3D = sqrt(d2D^2 + (h_BS - h_UT)^2) in m and fc in GHz::
+    The base station stands above the roofs, the clients are in the street.
 
-        LOS  PL1 = 28 + 22 lg d3D + 20 lg fc                                          d2D <= d_BP
-             PL2 = 28 + 40 lg d3D + 20 lg fc - 9 lg(d_BP^2 + (h_BS - h_UT)^2)         d2D > d_BP
-             d_BP = 4 (h_BS - 1 m)(h_UT - 1 m) fc[Hz] / 3e8 m/s
-        NLOS max(LOS, 13.54 + 39.08 lg d3D + 20 lg fc - 0.6 (h_UT - 1.5))
+    Formula
+    -------
+    With d3D = sqrt(d2D^2 + (h_BS - h_UT)^2), distances and heights in m, fc in GHz::
 
-    Valid for 10 m <= d2D <= 5 km, 0.5 GHz <= fc <= 100 GHz, 1.5 m <= h_UT < 13 m (above that the TR draws the
-    environment height at random, which this model does not), and stated for h_BS = 25 m. Outside: nearer than
-    10 m the loss is that at 10 m; beyond 5 km and at other carriers the formula is continued. The breakpoint
-    uses the TR's 3.0e8 m/s.
+        LOS   PL1 = 28 + 22 lg d3D + 20 lg fc                                      d2D <= d_BP
+              PL2 = 28 + 40 lg d3D + 20 lg fc - 9 lg(d_BP^2 + (h_BS - h_UT)^2)     d2D > d_BP
+              d_BP = 4 (h_BS - 1 m)(h_UT - 1 m) fc[Hz] / 3e8 m/s
+        NLOS  max(LOS, 13.54 + 39.08 lg d3D + 20 lg fc - 0.6 (h_UT - 1.5))
+
+    Validity
+    --------
+    10 m <= d2D <= 5 km, 0.5 GHz <= fc <= 100 GHz, 1.5 m <= h_UT < 13 m (above that the TR draws the environment
+    height at random, which this model does not), and stated for h_BS = 25 m. Outside: nearer than 10 m the loss is
+    that at 10 m; beyond 5 km and at other carriers the formula is continued.
+
+    Source
+    ------
+    3GPP TR 38.901, clause 7.4.1, Table 7.4.1-1. The breakpoint d_BP uses the TR's 3.0e8 m/s.
 
     Options
     -------
-    line_of_sight : ``always`` or ``never``, the same for all clients and all times
-    base_station_height_m : height of the base station antenna above ground
-    client_height_m : height of the client antenna above ground
+    line_of_sight : Whether clients see the base station, the same for all clients at all times. Without line of
+        sight (``never``, a street between houses) the loss is larger.
+    base_station_height_m : Height of the base station's antenna above ground.
+    client_height_m : Height of the client's antenna above ground: 1.5 m for a phone in the hand.
     """
 
     kind: Literal["uma"] = "uma"
@@ -98,21 +108,31 @@ class UMa(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class LogDistance(Options):
-    """Log-distance path loss (Goldsmith, *Wireless Communications*, section 2.6).
+    """Path loss that grows by the same number of dB with every tenfold distance.
 
-    Formula, with distance d and reference distance d0 in m, exponent n::
+    Formula
+    -------
+    With distance d, reference distance d0 and exponent n::
 
-        PL = PL0 + 10 n lg(d / d0),      PL0 = 20 lg(4 pi d0 fc / c) unless given    (Friis, ITU-R P.525)
+        PL = PL0 + 10 n lg(d / d0),    PL0 = 20 lg(4 pi d0 fc / c) unless given
 
-    with c = 299 792 458 m/s. Exponent 2 with the default reference is free space at every distance. Valid
-    from d0 on, in the far field of the antennas; nearer than d0 the loss is that at d0. Heights play no part:
-    d is the horizontal distance.
+    c = 299 792 458 m/s; d is the horizontal distance, heights play no part.
+
+    Validity
+    --------
+    From d0 on, in the far field of the antennas; nearer than d0 the loss is that at d0. Exponent 2 without a
+    reference loss of one's own is free space at every distance from d0 on.
+
+    Source
+    ------
+    Goldsmith, *Wireless Communications*, section 2.6; the free-space loss at d0 is Friis 1946, ITU-R P.525.
 
     Options
     -------
-    exponent : n; 2 in free space, 2.7 to 3.5 in cities, 4 to 6 inside buildings with obstructions
-    reference_distance_m : d0
-    reference_loss_db : PL0; left out, the free-space loss at d0
+    exponent : How fast the signal fades with distance: 2 in free space, 2.7 to 3.5 in cities, 4 to 6 inside
+        buildings with obstructions.
+    reference_distance_m : The distance d0 from which the formula counts.
+    reference_loss_db : The loss PL0 at d0; left out, the free-space loss there.
     """
 
     kind: Literal["log_distance"] = "log_distance"

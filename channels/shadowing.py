@@ -47,7 +47,20 @@ class Shadowing(Protocol):
 
 @dataclass(frozen=True)
 class NoShadowing(Options):
-    """No shadowing: 0 dB everywhere."""
+    """No shadowing: the mean level follows the path loss alone.
+
+    Formula
+    -------
+    S = 0 dB for every client, wherever it is.
+
+    Validity
+    --------
+    A reference, and for free sight. Behind buildings or inside them, levels at one distance differ by several dB.
+
+    Source
+    ------
+    own: the reference case.
+    """
 
     kind: Literal["none"] = "none"
 
@@ -60,25 +73,33 @@ class NoShadowing(Options):
 class LogNormal(Options):
     """Log-normal shadowing with Gudmundson's correlation along the path of each client.
 
-    Formula, with travelled distances x, x' in m::
+    On a grid of d_corr / 20 the process is exactly a first-order autoregression; between grid points it is linear,
+    scaled to variance std^2. The grid is filled by bisection: the value in the middle of two known ones is normal
+    with mean rho / (1 + rho^2) times their sum and variance (1 - rho^2) / (1 + rho^2), rho the correlation over half
+    the interval; any place is reached in ten halvings, with no past to remember.
 
-        S ~ Normal(0, std^2) in dB,      E[S(x) S(x')] = std^2 exp(-|x - x'| / d_corr)
+    Formula
+    -------
+    With distances x, x' travelled along the path::
 
-    (Gudmundson 1991, doi:10.1049/el:19911328). On a grid of d_corr / 20 the process is exactly that
-    first-order autoregression; between grid points it is linear, scaled to variance std^2. The grid is filled
-    by bisection: the value in the middle of two known ones is normal with mean rho / (1 + rho^2) times their
-    sum and variance (1 - rho^2) / (1 + rho^2), rho the correlation over half the interval; any place is
-    reached in ten halvings, with no past to remember.
+        S ~ Normal(0, std^2) in dB,    E[S(x) S(x')] = std^2 exp(-|x - x'| / d_corr)
 
-    Valid where the path is long against the obstacles and does not return: a client that comes back to a
-    place it has been meets a new value there. Clients are independent of each other, even side by side.
-    Typical figures are in 3GPP TR 38.901, Table 7.4.1-1 (UMa: 4 dB LOS, 6 dB NLOS); a static client keeps the
-    value it starts with.
+    Validity
+    --------
+    Where the path is long against the obstacles and does not return: a client that comes back to a place meets a new
+    value there. Clients are independent of each other, even side by side. A static client keeps the value it starts
+    with.
+
+    Source
+    ------
+    Gudmundson 1991, doi:10.1049/el:19911328. Typical figures: 3GPP TR 38.901, Table 7.4.1-1.
 
     Options
     -------
-    std_db : standard deviation in dB; 0 switches it off
-    correlation_distance_m : d_corr, over which the correlation falls to 1/e
+    std_db : Standard deviation of the level; 4 dB with and 6 dB without line of sight in an urban macro cell. 0
+        switches shadowing off.
+    correlation_distance_m : The way d_corr over which the correlation falls to 1/e, some tens of metres outdoors.
+        Larger: the level changes more slowly as a client moves.
     """
 
     kind: Literal["log_normal"] = "log_normal"

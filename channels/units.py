@@ -10,9 +10,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import Annotated, Any
 
-_TEXT = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(\S.*?)?\s*")
+_TEXT = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(\S.*?)?\s*", re.ASCII)
 
 
 def _scaled(unit: str, prefixes: str, factor: int = 1) -> dict[str, Decimal]:
@@ -62,11 +63,37 @@ _OUTPUT: Mapping[str, tuple[str, ...]] = {
     "FLOP": ("GFLOP", "MFLOP", "FLOP"),
     "FLOP/s": ("GFLOP/s", "MFLOP/s", "FLOP/s"),
 }
+_LONGEST_QUOTE = 60
+_CALLED: Mapping[str, str] = {
+    "Hz": "a frequency", "s": "a time", "m": "a length", "m/s": "a speed", "W": "a power", "J": "an energy",
+    "dB": "a ratio in decibels", "dBm": "a power", "dBm/Hz": "a power density", "bit": "a size",
+    "bit/s": "a bit rate", "FLOP": "an amount of work", "FLOP/s": "a speed of computing", "1": "a number",
+}  # fmt: skip
+# What people write for a symbol of ours, in small letters.
+_MEANT: Mapping[str, str] = {
+    "kmh": "km/h", "kph": "km/h", "mps": "m/s", "bps": "bit/s", "kbps": "kbit/s", "mbps": "Mbit/s", "gbps": "Gbit/s",
+    "bits": "bit", "byte": "B", "bytes": "B", "sec": "s", "seconds": "s", "percent": "%", "meter": "m",
+    "flops": "FLOP/s", "mflops": "MFLOP/s", "gflops": "GFLOP/s",
+}  # fmt: skip
 _EXAMPLES: Mapping[str, str] = {
     "Hz": "3.5 GHz", "s": "400 ms", "m": "50 m", "m/s": "30 km/h", "W": "2 W", "J": "5 J", "dB": "6 dB",
     "dBm": "23 dBm", "dBm/Hz": "-174 dBm/Hz", "bit": "1500 B", "bit/s": "2 Mbit/s", "FLOP": "20 GFLOP",
     "FLOP/s": "50 GFLOP/s", "1": "1 %",
 }  # fmt: skip
+
+
+class QuantityError(ValueError):
+    """A text that is no quantity of the wanted kind. ``args`` = (message, unit wanted, nearest symbol or '')."""
+
+    def __str__(self) -> str:
+        message, unit, near = self.args
+        hint = f"did you mean {near!r}? " if near else ""
+        return f"{message}; {hint}accepted: {', '.join(symbols(unit))}, for example {_EXAMPLES[unit]!r}"
+
+
+def symbols(unit: str) -> tuple[str, ...]:
+    """What may stand behind the number of a quantity in `unit`."""
+    return (*UNITS[unit], *_LOGARITHMIC.get(unit, {}))
 
 
 def parse(text: str | float, unit: str) -> float:
@@ -81,29 +108,74 @@ def parse(text: str | float, unit: str) -> float:
 
     Raises
     ------
-    ValueError
+    QuantityError
         Unit missing or of another kind, or no number: says what was got, what is accepted, and an example.
     """
-    example = f'for example "{_EXAMPLES[unit]}"'
-    if isinstance(text, bool) or not isinstance(text, (str, int, float)):
-        raise ValueError(f"needs a quantity, {example}; got {text!r}")
-    match = _TEXT.fullmatch(str(text))
+    match = None if isinstance(text, bool) or not isinstance(text, (str, int, float)) else _TEXT.fullmatch(str(text))
     if match is None:
-        raise ValueError(f"is not a number with a unit: {text!r}; {example}")
-    number, symbol = Decimal(match[1]), match[2]
-    if symbol is None:
-        if unit == "1":
-            return float(number)
-        raise ValueError(f"needs a unit, {example}; got the bare number {match[1]}")
-    if symbol in UNITS[unit]:
-        return float(number * UNITS[unit][symbol])
-    if symbol in _LOGARITHMIC.get(unit, {}):
-        try:
+        raise QuantityError(f"needs {kind_of_quantity(unit)}; got {shown(text)}", unit, "")
+    number = Decimal(match[1])
+    symbol: str | None = match[2]
+    if symbol is not None and symbol[0] in ",.0123456789":  # 3,5 GHz
+        comma = text.replace(",", ".") if isinstance(text, str) and "." not in text and text.count(",") == 1 else ""
+        raise QuantityError(f"needs {kind_of_quantity(unit)}; got {shown(text)}", unit, comma)
+    if symbol is None and unit != "1":
+        raise QuantityError(f"needs a unit; got the bare number {match[1]}", unit, "")
+    if symbol is not None and symbol not in symbols(unit):
+        near = _nearest_symbol(symbol, unit)
+        raise QuantityError(f"needs {kind_of_quantity(unit)}; {shown(symbol)} is no unit of that", unit, near)
+    try:
+        if symbol is not None and symbol in _LOGARITHMIC.get(unit, {}):
             return _LOGARITHMIC[unit][symbol](float(number))
-        except ValueError:
-            raise ValueError(f"{text!r} has no value in {unit}: a power must be above 0 {symbol}") from None
-    accepted = ", ".join([*UNITS[unit], *_LOGARITHMIC.get(unit, {})])
-    raise ValueError(f"has the unit {symbol!r}; accepted here: {accepted}; {example}")
+        return float(number * UNITS[unit][symbol]) if symbol else float(number)
+    except ArithmeticError:
+        raise QuantityError(f"is beyond the range of numbers; got {shown(text)}", unit, "") from None
+    except ValueError:
+        raise QuantityError(
+            f"must be above 0 {symbol}, or it has no value in {unit}; got {shown(text)}", unit, ""
+        ) from None
+
+
+def kind_of_quantity(unit: str) -> str:
+    """What a quantity in `unit` is called: ``a frequency``."""
+    return _CALLED[unit]
+
+
+def shown(value: object) -> str:
+    """A value as an error message quotes it: on one line, printable, and not endless."""
+    if value is None or isinstance(value, bool):  # as YAML says them
+        return "nothing" if value is None else str(value).lower()
+    text = repr(value)
+    text = text if text.isprintable() else ascii(value)
+    return text if len(text) <= _LONGEST_QUOTE else f"{text[: _LONGEST_QUOTE - 4]} ..."
+
+
+def example(quantity: Quantity) -> str:
+    """A quantity that `quantity` allows, as a scenario would write it."""
+    pure = "2" if quantity.lt == quantity.le else "0.5"
+    text = quantity.example or (pure if quantity.unit == "1" else _EXAMPLES[quantity.unit])
+    bounds = [bound for bound in (quantity.ge, quantity.le, quantity.gt, quantity.lt) if bound is not None]
+    others = (render(x, quantity.unit) for x in (*bounds, sum(bounds) / 2, *(2 * b for b in bounds)))
+    return next(str(shot) for shot in (text, *others) if _allows(quantity, shot))
+
+
+def _allows(quantity: Quantity, text: str | float) -> bool:
+    try:
+        quantity.read(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _nearest_symbol(symbol: str, unit: str) -> str:
+    """The symbol that was probably meant, or ''. Between bit and B there is no guessing."""
+    known = symbols(unit)
+    if unit == "bit" and symbol.lower() in ("b", "kb", "mb", "gb"):
+        return ""
+    meant = _MEANT.get(symbol.lower(), symbol)
+    same = [s for s in known if s.lower() == meant.lower()]
+    near = same or get_close_matches(meant, known, n=1)
+    return near[0] if near else ""
 
 
 def render(value: float, unit: str) -> str | float:
@@ -134,7 +206,8 @@ def _plain(number: Decimal) -> str:
 class Quantity:
     """What a float field holds: its unit and its range. Used as ``Annotated[float, Quantity("Hz", gt=0)]``.
 
-    Bounds are in `unit`: ``gt``/``lt`` exclusive, ``ge``/``le`` inclusive. NaN is always refused.
+    Bounds are in `unit`: ``gt``/``lt`` exclusive, ``ge``/``le`` inclusive. NaN is always refused. `example` is a
+    typical value with its unit, where that of the unit's table would not do.
     """
 
     unit: str = "1"
@@ -142,6 +215,7 @@ class Quantity:
     ge: float | None = None
     lt: float | None = None
     le: float | None = None
+    example: str = ""
 
     def range_text(self) -> str:
         """The allowed range in words, empty if any number will do."""
@@ -152,8 +226,8 @@ class Quantity:
             if (bound := getattr(self, name)) is not None
         )
 
-    def check(self, value: float) -> float:
-        """`value` itself, or a ValueError that says the range."""
+    def check(self, value: float, written: str = "") -> float:
+        """`value` itself, or a ValueError that says the range, and what was `written`."""
         ok = (
             math.isfinite(value)
             and (self.gt is None or value > self.gt)
@@ -162,12 +236,15 @@ class Quantity:
             and (self.le is None or value <= self.le)
         )
         if not ok:
-            raise ValueError(f"must be {self.range_text() or 'finite'}; got {render(value, self.unit)}")
+            allowed = self.range_text()
+            if not math.isfinite(value):
+                allowed = f"finite and {allowed}" if allowed else "finite"
+            raise ValueError(f"must be {allowed}; got {written or render(value, self.unit)}")
         return value
 
     def read(self, text: str | float) -> float:
         """Parse, then check."""
-        return self.check(parse(text, self.unit))
+        return self.check(parse(text, self.unit), shown(text).strip("' ") if isinstance(text, str) else "")
 
     # pydantic asks an annotation for its schema by these two names. A schema is a plain dict, so this
     # package needs no pydantic to be usable from a scenario.

@@ -1,93 +1,172 @@
-"""Cards: what each kind is and which options it has, taken from the code and from nowhere else.
+"""Cards: what each kind is, what each key takes, and which scenarios are at hand, taken from code and files alone.
 
-Knows the registries; imports no tensor library.
+Knows the registries and the tree of keys; imports no tensor library.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping
-from dataclasses import MISSING, fields
-from difflib import get_close_matches
+import json
+from collections.abc import Callable, Iterable, Iterator
+from textwrap import wrap
 
-from channels.erasure import LOSS
-from channels.fading import FADING
-from channels.linkadaptation import LINK_ADAPTATION
-from channels.mobility import MOBILITY, PLACEMENT
-from channels.options import Options, choices, option_name, quantities
-from channels.pathloss import PATH_LOSS
-from channels.shadowing import SHADOWING
-from channels.units import render
-from wfl_sim.codecs import CODECS
-from wfl_sim.errors import ScenarioError
-from wfl_sim.learning.options import Dirichlet, Iid
-from wfl_sim.methods import METHODS
-from wfl_sim.protocols import PROTOCOLS
-from wfl_sim.radio.options import Arq
-from wfl_sim.schedules import SCHEDULES
+from channels.describe import describe
+from wfl_sim import keys, shelf
+from wfl_sim.diagnose import nearest
+from wfl_sim.errors import Problem, ScenarioError
+from wfl_sim.nouns import NOUNS
 
-# Where a scenario selects each kind -> the kinds.
-NOUNS: Mapping[str, Mapping[str, type[Options]]] = {
-    "channel.path_loss": PATH_LOSS,
-    "channel.shadowing": SHADOWING,
-    "channel.fading": FADING,
-    "channel.loss": LOSS,
-    "radio.rate": LINK_ADAPTATION,
-    "radio.retransmission": {"arq": Arq},
-    "clients.placement": PLACEMENT,
-    "clients.mobility": MOBILITY,
-    "learning.data.partition": {"iid": Iid, "dirichlet": Dirichlet},
-    "method": METHODS,
-    "codec": CODECS,
-    "schedule": SCHEDULES,
-    "protocol": PROTOCOLS,
-}
+WIDTH = 100  # characters of a line
+Style = Callable[[str], str]
 
 
-def overview() -> str:
-    """Every kind with the first line of its docstring, by the key that selects it."""
-    lines = []
-    for key, registry in NOUNS.items():
-        lines.append(f"{key}:")
-        lines += [f"  {kind:<20} {_first_line(cls)}" for kind, cls in registry.items()]
-    return "\n".join([*lines, "", "wfl-sim explain KIND shows the options of one."])
+def _plain(text: str) -> str:
+    return text
 
 
-def card(name: str) -> str:
-    """All kinds of that name: docstring, then every option with its unit or choices, default and range.
+def overview(heading: Style = _plain) -> str:
+    """Every kind by the key that selects it, the groups of keys, and every scenario at hand, with one line each."""
+    lines: list[str] = []
+    for noun, kinds in NOUNS.items():
+        lines.append(heading(f"{noun}:"))
+        lines += [_entry(kind, describe(cls).summary) for kind, cls in kinds.items()]
+    lines.append(heading("groups of keys:"))
+    lines += [_entry(".".join(path), key.text) for path, key in keys.paths() if key.group is not None]
+    lines.append(heading("scenarios:"))
+    lines += [_entry(name, _about(name)) for name in shelf.scenarios()]
+    lines += ["", "wfl-sim explain NAME shows the card of a kind, a key (radio.uplink.bandwidth) or a scenario."]
+    return "\n".join(lines)
+
+
+def names() -> list[str]:
+    """Everything that has a card."""
+    kinds = {kind for registry in NOUNS.values() for kind in registry}
+    return [*sorted(kinds), *(".".join(path) for path, _ in keys.paths()), *shelf.scenarios()]
+
+
+def card(name: str, heading: Style = _plain) -> str:
+    """The cards of all kinds, the key or the scenario of that name.
 
     Raises
     ------
     ScenarioError
-        No kind has that name; the nearest ones are named.
+        Nothing has that name; the nearest one is told.
     """
-    found = [(key, registry[name]) for key, registry in NOUNS.items() if name in registry]
-    if not found:
+    cards = [_card(noun, name, kinds[name], heading) for noun, kinds in NOUNS.items() if name in kinds]
+    cards += [_key_card(path, key, heading) for path, key in keys.paths() if ".".join(path) == name][:1]
+    if name in shelf.scenarios():
+        cards.append(_scenario_card(name, heading))
+    if not cards:
         kinds = sorted({kind for registry in NOUNS.values() for kind in registry})
-        near = get_close_matches(name, kinds, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ScenarioError(("explain", f"unknown kind {name!r}; {hint}there are: {', '.join(kinds)}"))
-    return "\n\n".join(_card(key, name, cls) for key, cls in found)
+        rule = f"a kind ({', '.join(kinds)}), a key such as radio.uplink.bandwidth, or a scenario"
+        raise ScenarioError(
+            Problem("explain", "", f"nothing is called {name!r}", near=nearest(name, names()), rule=rule)
+        )
+    return "\n\n".join(cards)
 
 
-def _card(key: str, name: str, cls: type[Options]) -> str:
-    units, words = quantities(cls), choices(cls)
-    lines = [f"{key}: {{kind: {name}}}", "", inspect.getdoc(cls) or "", "", "Keys:"]
-    for field in fields(cls):
-        if field.name == "kind":
-            continue
-        quantity = units.get(field.name)
-        about = [f"one of {', '.join(map(str, words[field.name]))}"] if field.name in words else []
-        if quantity is not None:
-            about += [f"in {quantity.unit}"] if quantity.unit != "1" else []
-            about += [quantity.range_text()] if quantity.range_text() else []
-        default = "required"
-        if field.default is not MISSING:
-            shown = render(field.default, quantity.unit) if quantity and field.default is not None else field.default
-            default = f"default {shown if shown is not None else 'not set'}"
-        lines.append(f"  {option_name(field.name):<22} {'; '.join([default, *about])}")
+def _card(noun: str, kind: str, cls: type, heading: Style) -> str:
+    about, key = describe(cls), keys.find(tuple(noun.split(".")), {})
+    lines = [heading(f"{noun}: {kind}"), "", about.summary]
+    lines += ["", *_prose(about.body)] if about.body else []
+    for title, text in (("Formula", about.formula), ("Validity", about.validity), ("Source", about.source)):
+        lines += ["", heading(title), *_prose(text, "  ")] if text else []
+    options = keys.Key("", group=cls).below()
+    if options:
+        lines += ["", heading("Options"), *_options(options.values())]
+    if key is not None and key.kinds:
+        example = f"{noun.rpartition('.')[2]}: {keys.snippet(kind, cls)}"
+    else:  # a value chosen by name
+        example = f"{noun.rpartition('.')[2]}: {json.dumps(kind)}"
+    return "\n".join([*lines, "", heading("Example"), f"  {example}"])
+
+
+def _key_card(path: tuple[str, ...], key: keys.Key, heading: Style) -> str:
+    lines = [heading(".".join(path)), "", *_prose(key.text)]
+    if key.group is not None:
+        about = describe(key.group)
+        if about.summary != key.text:
+            lines.append(about.summary)
+        lines += ["", *_prose(about.body)] if about.body else []
+        lines += ["", heading("Formula"), *_prose(about.formula, "  ")] if about.formula else []
+        lines += ["", heading("Options"), *_options(key.below().values())]
+    else:
+        lines += ["", heading("Takes"), *wrap(_takes(key), WIDTH, initial_indent="  ", subsequent_indent="  ")]
+        for kind, cls in (key.kinds or {}).items():
+            lines.append(_entry(kind, describe(cls).summary))
+    override = f"{'.'.join(path)}={key.example_value()}"
+    lines += ["", heading("Example"), f"  {key.example()}"]
+    lines += [f"  on the command line: {_quoted(override)}"] if key.example_value() else []
     return "\n".join(lines)
 
 
-def _first_line(cls: type[Options]) -> str:
-    return (inspect.getdoc(cls) or "").splitlines()[0]
+def _options(options: Iterable[keys.Key]) -> Iterator[str]:
+    for key in options:
+        if key.name == "kind":
+            continue
+        yield f"  {key.name}"
+        yield from wrap(_takes(key), WIDTH, initial_indent="      ", subsequent_indent="      ")
+        yield from wrap(key.text.replace("``", "`"), WIDTH, initial_indent="      ", subsequent_indent="      ")
+
+
+def _takes(key: keys.Key) -> str:
+    """What a key takes and its default, without saying again what it is for."""
+    option = key.option
+    if key.kinds:
+        text = f"one of {', '.join(key.kinds)}"
+    elif option is not None and option.quantity is not None:
+        text = keys.quantity_rule(option.quantity)
+    else:
+        limits = option.limit.range_text() if option is not None and option.limit is not None else ""
+        text = f"{key.type_name()}{', ' if limits else ''}{limits}"
+        text += f", each {_takes(key.items)}" if key.items is not None else ""
+    if option is None or not option.text:  # an item of a list
+        return text
+    if option.required:
+        return f"{text}; required"
+    default = key.example_value() if key.kinds else option.shown_default
+    return f"{text}; default {default}" if default not in ("", "[]") else f"{text}; may be left out"
+
+
+def _scenario_card(name: str, heading: Style) -> str:
+    from wfl_sim.scenario import load
+
+    path = shelf.scenarios()[name]
+    study = load(path)
+    first = study.cells[0].scenario
+    arms = {cell.arm: cell.scenario for cell in study.cells}
+    lines = [heading(f"scenario: {name}"), "", first.description or "(no description)", "", heading("Arms")]
+    for arm, scenario in arms.items():
+        lines.append(
+            _entry(arm, ", ".join(getattr(scenario, n).kind for n in ("method", "codec", "schedule", "protocol")))
+        )
+    size = f"{len(study.cells)} runs of {first.rounds} rounds, {first.clients.count} clients"
+    return "\n".join([*lines, "", size, "", heading("Example"), f"  wfl-sim run {path}"])
+
+
+def _about(name: str) -> str:
+    from wfl_sim.scenario import load
+
+    try:
+        return load(shelf.scenarios()[name]).cells[0].scenario.description or "(no description)"
+    except ScenarioError as error:
+        return f"does not load: {error.args[0]}"
+
+
+def _entry(name: str, text: str) -> str:
+    return "\n".join(wrap(text, WIDTH, initial_indent=f"  {name:<22} ", subsequent_indent=" " * 25)) or f"  {name}"
+
+
+def _prose(text: str, indent: str = "") -> list[str]:
+    """Paragraphs filled to the width; lines that are indented, such as formulas, stay as they are."""
+    lines: list[str] = []
+    for paragraph in text.replace("::\n", ":\n").replace("``", "`").split("\n\n"):
+        lines += [""] if lines else []
+        if any(line.startswith(" ") for line in paragraph.splitlines()):
+            lines += [f"{indent}{line}" for line in paragraph.splitlines()]
+        else:
+            lines += wrap(paragraph, WIDTH, initial_indent=indent, subsequent_indent=indent)
+    return lines
+
+
+def _quoted(override: str) -> str:
+    return f"'{override}'" if any(c in override for c in ' {}[]"') else override

@@ -1,40 +1,67 @@
-"""The command line: run, validate, explain, plot.
+"""The command line: run, validate, explain, schema, plot.
 
 Knows how to talk to a person; everything heavy is imported inside the command that needs it.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wfl_sim.errors import WflError
+from wfl_sim import completion
+from wfl_sim.errors import ScenarioError, WflError
 
 if TYPE_CHECKING:
     from analysis.traces import Traces
     from wfl_sim.scenario import Cell, Study
     from wfl_sim.trace import Row
 
+EXIT_CODES = """Exit codes: 0 done; 1 a run failed; 2 the command, a scenario or something to install is wrong;
+3 a comparison found a regression; 130 interrupted (Ctrl-C)."""
+
 app = typer.Typer(
     name="wfl-sim",
     help="Simulate federated fine-tuning over wireless links.",
+    epilog=EXIT_CODES,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
-ScenarioFile = Annotated[Path, typer.Argument(help="A scenario file (YAML).", show_default=False)]
+
+class Format(StrEnum):
+    """How a command answers."""
+
+    text = "text"
+    json = "json"
+
+
+ScenarioFile = Annotated[
+    str,
+    typer.Argument(
+        help="A scenario file (YAML), or the name of one in scenarios/.",
+        show_default=False,
+        autocompletion=completion.scenarios,
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(help="key.path=value ..., for example radio.uplink.bandwidth='2 MHz' seeds='[0,1,2]'"),
+    typer.Argument(
+        help="key.path=value ..., for example radio.uplink.bandwidth='2 MHz' seeds='[0,1,2]'",
+        autocompletion=completion.overrides,
+    ),
 ]
 RunDirectory = Annotated[Path, typer.Argument(help="A run, a study, or a glob of runs.", show_default=False)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+Answer = Annotated[Format, typer.Option("--format", help="Errors and results as text or as one JSON object.")]
 
 
 def _version(wanted: bool) -> None:
@@ -51,10 +78,13 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
     ] = False,
 ) -> None:
-    """Simulate federated fine-tuning over wireless links."""
+    """Simulate federated fine-tuning over wireless links.
+
+    Example: wfl-sim run quickstart rounds=5
+    """
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def run(
     scenario: ScenarioFile,
     overrides: Overrides = None,
@@ -62,65 +92,131 @@ def run(
     force: Annotated[bool, typer.Option(help="Replace runs that are there already.")] = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes side by side; default: one a core.")] = None,
     plots: Annotated[bool, typer.Option(help="Draw the pictures at the end.")] = True,
+    quiet: Quiet = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="The estimate first, and a line a round.")] = False,
+    answer: Answer = Format.text,
 ) -> None:
-    """Run all arms and seeds of a scenario; write traces, pictures and a table.
+    """Run a scenario: traces, pictures, a table.
+
+    Every arm with every seed is one run, in a folder of its own; runs go side by side.
 
     Example: wfl-sim run scenarios/quickstart.yaml seeds='[0,1,2]' --output runs
     """
     import wfl_sim
-    from wfl_sim.scenario import load
 
-    study = load(scenario, overrides or ())
-    try:
-        with _progress(study) as report:
-            traces = wfl_sim.run(study, output=output, force=force, jobs=jobs, report=report)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; the traces hold all finished rounds", err=True)
-        raise typer.Exit(130) from None
-    _print_table(traces)
-    typer.echo(f"\ntraces    {output / study.name}")
+    with _errors_as(answer):
+        study = _load(scenario, overrides)
+        if verbose:
+            from wfl_sim import present
+            from wfl_sim.estimate import estimate
+
+            typer.echo(present.estimate_text(estimate(study, jobs), _bold), err=True)
+        try:
+            with _progress(study, quiet=quiet or answer is Format.json, lines=verbose) as report:
+                traces = wfl_sim.run(study, output=output, force=force, jobs=jobs, report=report)
+        except KeyboardInterrupt:
+            typer.echo("interrupted; the traces hold all finished rounds", err=True)
+            raise typer.Exit(130) from None
+    folder = output / study.name / "plots"
     if plots:
         from analysis.plots import save_all
 
-        folder = output / study.name / "plots"
         adaptive = set(traces.cells.loc[traces.cells["latency_budget_s"].notna(), "arm"])
         save_all(traces, folder, adaptive or None)  # `wfl-sim plot` draws those of all arms, which takes longer
-        typer.echo(f"pictures  {folder}")
+    if answer is Format.json:
+        from analysis.tradeoff import summary
+
+        typer.echo(
+            json.dumps(
+                {
+                    "traces": str(output / study.name),
+                    "pictures": str(folder) if plots else None,
+                    "runs": json.loads(summary(traces).reset_index().to_json(orient="records")),
+                }
+            )
+        )
+    elif not quiet:
+        _print_table(traces)
+        typer.echo(f"\ntraces    {output / study.name}")
+        typer.echo(f"pictures  {folder}" if plots else "pictures  wfl-sim plot draws them")
 
 
-@app.command()
-def validate(scenario: ScenarioFile, overrides: Overrides = None) -> None:
-    """Check a scenario without running it: keys, units, ranges, and that model and data are there.
+@app.command(epilog=EXIT_CODES)
+def validate(
+    scenario: ScenarioFile,
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print every arm with all its defaults.")] = False,
+    answer: Answer = Format.text,
+) -> None:
+    """Check a scenario, and estimate what it takes.
+
+    Keys, units, ranges, rules, and that model and data are there; then runs, time, memory, and what binds for the
+    median and the worst client: air or compute. Nothing is run.
 
     Example: wfl-sim validate scenarios/quickstart.yaml clients.count=20
     """
-    from wfl_sim.scenario import load
+    from wfl_sim import present
+    from wfl_sim.estimate import estimate
+    from wfl_sim.scenario import to_yaml
 
-    study = load(scenario, overrides or ())
-    study.check()
-    typer.echo(f"{scenario}: valid; {len(study.cells)} runs of {study.cells[0].scenario.rounds} rounds:")
-    for cell in study.cells:
-        kinds = [getattr(cell.scenario, noun).kind for noun in ("method", "codec", "schedule", "protocol")]
-        typer.echo(f"  {cell.arm}-seed{cell.seed}: {', '.join(kinds)}")
+    with _errors_as(answer):
+        study = _load(scenario, overrides)
+        if quiet:
+            return
+        costs = estimate(study)
+    if answer is Format.json:
+        typer.echo(json.dumps({"valid": True, "problems": [], **present.estimate_dict(study, costs)}))
+        return
+    if verbose:
+        for cell in study.cells:
+            typer.echo(f"{_bold(f'--- {cell.arm}, seed {cell.seed}')}\n{to_yaml(cell.scenario)}")
+    typer.echo(f"{scenario}: valid\n\n{present.estimate_text(costs, _bold)}")
 
 
 @app.command()
-def explain(name: Annotated[str | None, typer.Argument(help="A kind, for example tsfa.")] = None) -> None:
-    """List every model, method, codec, schedule and protocol, or show the card of one.
+def explain(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="A kind (tsfa), a key (radio.uplink.bandwidth) or a scenario (quickstart).",
+            autocompletion=completion.names,
+        ),
+    ] = None,
+) -> None:
+    """List all models and keys, or show one's card.
+
+    Channels, methods, codecs, schedules, protocols, data sets, keys and scenarios.
 
     Example: wfl-sim explain tsfa
     """
     from wfl_sim.cards import card, overview
 
-    typer.echo(overview() if name is None else card(name))
+    typer.echo(overview(_bold) if name is None else card(name, _bold))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema for your editor.
+
+    It describes scenario files, with the options of installed plug-ins.
+
+    Example: wfl-sim schema > schema.json
+    """
+    from wfl_sim.schema import text
+
+    typer.echo(text(), nl=False)
 
 
 @app.command()
 def plot(
     directory: RunDirectory,
     output: Annotated[Path | None, typer.Option(help="Folder for the pictures; default: plots/ in the study.")] = None,
+    quiet: Quiet = False,
 ) -> None:
-    """Draw the pictures of a run or study (PNG and SVG) and print its table.
+    """Draw the pictures of a run or study.
+
+    As PNG and SVG; its table is printed too.
 
     Example: wfl-sim plot runs/quickstart
     """
@@ -130,9 +226,40 @@ def plot(
     traces = load(directory)
     folder = output or (directory if directory.is_dir() else Path(".")) / "plots"
     for path in save_all(traces, folder):
-        if path.suffix == ".png":
+        if path.suffix == ".png" and not quiet:
             typer.echo(path)
-    _print_table(traces)
+    if not quiet:
+        _print_table(traces)
+
+
+def _load(scenario: str, overrides: list[str] | None) -> Study:
+    """The study, with models and data looked for; a scenario may be named as well as located."""
+    from wfl_sim import shelf
+    from wfl_sim.scenario import load
+
+    return load(shelf.find(scenario), overrides or (), resources=True)
+
+
+@contextmanager
+def _errors_as(answer: Format) -> Iterator[None]:
+    """With JSON, a wrong scenario is one object on standard output, so that a program can read it."""
+    try:
+        yield
+    except ScenarioError as error:
+        if answer is Format.text:
+            raise
+        typer.echo(json.dumps({"valid": False, "problems": [problem.as_dict() for problem in error.args]}))
+        raise typer.Exit(error.exit_code) from None
+
+
+def _bold(text: str) -> str:
+    return _styled(text, sys.stdout, bold=True)
+
+
+def _styled(text: str, stream: Any, **style: Any) -> str:
+    """Bold and red can be read on light and dark; nothing else is used, and nothing in a pipe."""
+    coloured = stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    return typer.style(text, **style) if coloured else text
 
 
 def _print_table(traces: Traces) -> None:
@@ -145,9 +272,12 @@ def _print_table(traces: Traces) -> None:
 
 
 @contextmanager
-def _progress(study: Study) -> Iterator[Callable[[Cell, Row], None]]:
+def _progress(study: Study, *, quiet: bool, lines: bool) -> Iterator[Callable[[Cell, Row], None]]:
     """Live bars on a terminal, one plain line a round elsewhere."""
-    if not sys.stderr.isatty():
+    if quiet:
+        yield lambda cell, row: None
+        return
+    if lines or not sys.stderr.isatty():
         yield lambda cell, row: typer.echo(_line(cell, row), err=True)
         return
     from rich.console import Console
@@ -186,12 +316,26 @@ def _line(cell: Cell, row: Row) -> str:
     return f"{cell.arm} seed {cell.seed}: round {row['round']:>3}/{cell.scenario.rounds}  {_detail(row)}"
 
 
+def _say(error: WflError) -> None:
+    """An error on standard error: a scenario's problems one below the other, anything else in one line."""
+    if not isinstance(error, ScenarioError):
+        typer.echo(f"{_styled('error:', sys.stderr, bold=True, fg='red')} {error}", err=True)
+        return
+    for problem in error.args:
+        typer.echo(_styled(str(problem), sys.stderr, bold=True), err=True)
+        for line in problem.details():
+            carets = not line.strip().strip("^")
+            typer.echo(_styled(line, sys.stderr, fg="red", bold=True) if carets else line, err=True)
+    if len(error.args) > 1:
+        typer.echo(f"{len(error.args)} problems", err=True)
+
+
 def main() -> None:
     """Entry point: errors that a user can meet become one clear message and an exit code."""
     try:
         app()
     except WflError as error:
-        typer.echo(f"error: {error}", err=True)
+        _say(error)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -122,10 +122,15 @@ class Decision:
 class Schedule(Protocol):
     """The send schedule. An implementer's contract:
 
-    1. `decide` returns one decision a request, in the same order; bandwidths sent sum to at most the band.
-    2. `state` is plain data (numbers, strings, lists, dicts) and is returned, never changed in place.
+    1. `decide` returns one decision a request, in the same order. Who sends gets a bandwidth above 0 and a point of
+       its own menu; bandwidths sent sum to at most the band. Anyone may be deferred, also everyone.
+    2. `state` is plain data (numbers, strings, lists, dicts: what JSON gives back as it was) and is returned, never
+       changed in place.
     3. `observe` is told the realised time of each round and returns the new state.
     4. Nothing is remembered on the schedule itself: it is frozen, and a run resumes from `state`.
+    5. It is a frozen dataclass derived from `Options`; its field ``kind`` holds its name, and the docstring's
+       section Options says what each other one means.
+    6. It stands in `SCHEDULES` under its kind, or is an entry point of the group ``wfl_sim.schedule``.
     """
 
     @property

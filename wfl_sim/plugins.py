@@ -5,8 +5,17 @@ Knows nothing of what a kind does. A plug-in is an entry point of the group; YAM
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
+
+from wfl_sim.errors import WflError
+
+
+class PluginError(WflError):
+    """An installed plug-in cannot be used; the text names its entry point and its distribution."""
+
+    exit_code = 2
 
 
 def kind_of(cls: type[Any]) -> str:
@@ -19,13 +28,38 @@ def registry(group: str, *builtin: type[Any]) -> dict[str, type[Any]]:
 
     Raises
     ------
-    ValueError
-        Two classes claim one kind.
+    PluginError
+        A plug-in cannot be loaded, or two classes claim one kind.
     """
     found: dict[str, type[Any]] = {}
-    for cls in (*builtin, *(point.load() for point in sorted(entry_points(group=group), key=lambda p: p.name))):
+    plugins = (_load(point) for point in sorted(_installed().select(group=group), key=lambda point: point.name))
+    for cls in (*builtin, *plugins):
         name = kind_of(cls)
         if name in found:
-            raise ValueError(f"two classes claim the kind {name!r} of {group}: {found[name]} and {cls}")
+            raise PluginError(
+                f"two classes claim the kind {name!r} of {group}: {_named(found[name])} and {_named(cls)}"
+            )
         found[name] = cls
     return found
+
+
+@cache  # reading the metadata of all distributions takes as long as half the other imports
+def _installed() -> Any:
+    return entry_points()
+
+
+def _load(point: EntryPoint) -> type[Any]:
+    try:
+        cls = point.load()
+        kind_of(cls)
+    except Exception as error:  # whatever the plug-in's own code raises
+        owner = point.dist.name if point.dist else "unknown"
+        raise PluginError(
+            f"the plug-in {point.name!r} ({point.value}) of {point.group}, from the distribution {owner!r}, cannot be "
+            f"loaded: {type(error).__name__}: {error}; repair it, or uninstall {owner}"
+        ) from error
+    return cls  # type: ignore[no-any-return]
+
+
+def _named(cls: type[Any]) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"

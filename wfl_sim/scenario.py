@@ -7,45 +7,44 @@ Keys are the fields without their unit (`carrier_hz` reads ``carrier: 3.5 GHz``)
 
 from __future__ import annotations
 
+import copy
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from functools import reduce
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cache, reduce
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import ConfigDict, Discriminator, TypeAdapter, ValidationError
 
-from channels.erasure import LOSS, Loss, NoLoss
-from channels.fading import FADING, Fading, Rayleigh
-from channels.mobility import MOBILITY, PLACEMENT, Mobility, Placement, Static
-from channels.options import OptionError, Options, at_least, option_name, quantities
-from channels.pathloss import PATH_LOSS, PathLoss
-from channels.shadowing import SHADOWING, LogNormal, Shadowing
-from channels.units import DecibelMilliwatts, Fraction, Watts, render
-from wfl_sim import yamlfile
-from wfl_sim.codecs import CODECS
+from channels.erasure import Loss, NoLoss
+from channels.fading import Fading, Rayleigh
+from channels.mobility import Mobility, Placement, Static
+from channels.options import Count, OptionError, Options, Whole, option_name, quantities
+from channels.pathloss import PathLoss
+from channels.shadowing import LogNormal, Shadowing
+from channels.units import DecibelMilliwatts, Fraction, Watts, render, shown
+from wfl_sim import keys, rules, yamlfile
 from wfl_sim.codecs.base import Codec
 from wfl_sim.codecs.dense import Dense
 from wfl_sim.contracts import Schedule
 from wfl_sim.devices import Compute
-from wfl_sim.errors import MissingResource, ScenarioError
+from wfl_sim.diagnose import Locator, nearest
+from wfl_sim.errors import COMMAND_LINE, Problem, ScenarioError, in_order
 from wfl_sim.learning.options import Learning
-from wfl_sim.methods import METHODS
 from wfl_sim.methods.base import Method
-from wfl_sim.protocols import PROTOCOLS
+from wfl_sim.nouns import NOUNS
 from wfl_sim.protocols.base import Protocol
 from wfl_sim.protocols.sync import Sync
 from wfl_sim.radio.options import Radio
-from wfl_sim.schedules import SCHEDULES
 from wfl_sim.schedules.equal import Equal
 
 
-def _one_of(registry: Mapping[str, type[Any]]) -> Any:
-    """The type of a key that takes any kind of a registry."""
-    kinds = tuple(registry.values())
+def _one_of(noun: str) -> Any:
+    """The type of a key that takes any kind of a noun."""
+    kinds = tuple(NOUNS[noun].values())
     return Annotated[reduce(or_, kinds), Discriminator("kind")] if len(kinds) > 1 else kinds[0]
 
 
@@ -61,16 +60,28 @@ if TYPE_CHECKING:
     AnySchedule: TypeAlias = Schedule
     AnyProtocol: TypeAlias = Protocol
 else:
-    AnyPathLoss, AnyShadowing, AnyFading, AnyLoss = map(_one_of, (PATH_LOSS, SHADOWING, FADING, LOSS))
-    AnyPlacement, AnyMobility = map(_one_of, (PLACEMENT, MOBILITY))
-    AnyMethod, AnyCodec, AnySchedule, AnyProtocol = map(_one_of, (METHODS, CODECS, SCHEDULES, PROTOCOLS))
+    AnyPathLoss, AnyShadowing = _one_of("channel.path_loss"), _one_of("channel.shadowing")
+    AnyFading, AnyLoss = _one_of("channel.fading"), _one_of("channel.loss")
+    AnyPlacement, AnyMobility = _one_of("clients.placement"), _one_of("clients.mobility")
+    AnyMethod, AnyCodec = _one_of("method"), _one_of("codec")
+    AnySchedule, AnyProtocol = _one_of("schedule"), _one_of("protocol")
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# Names that some systems keep for devices, whatever the ending.
+_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|(com|lpt)[0-9])(\..*)?")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Channel(Options):
-    """The physics of every link."""
+    """The physics of every link, from the base station to one client and back.
+
+    Options
+    -------
+    path_loss : How much weaker the signal is after a distance.
+    shadowing : Slow changes of the level as a client moves behind obstacles.
+    fading : Fast changes of the gain around its mean.
+    loss : Packet loss that comes from elsewhere than this radio.
+    """
 
     path_loss: AnyPathLoss
     shadowing: AnyShadowing = LogNormal()
@@ -82,10 +93,22 @@ class Channel(Options):
 class Clients(Options):
     """Who takes part: how many, where, how they move, what they transmit and compute with.
 
-    An upload takes (tx_power / amplifier_efficiency + circuit_power) x air time in energy.
+    Formula
+    -------
+    Energy of an upload = (tx_power / amplifier_efficiency + circuit_power) x air time.
+
+    Options
+    -------
+    count : Number of clients.
+    placement : Where clients are at the start.
+    mobility : How clients move from there.
+    tx_power_dbm : Transmit power of a client, spread over the band that it holds; 23 dBm is usual for a phone.
+    amplifier_efficiency : Share of the amplifier's power that reaches the antenna. Smaller: more energy an upload.
+    circuit_power_w : Power of the rest of the transmitter while it sends.
+    compute : How long local training takes, and its energy.
     """
 
-    count: int
+    count: Count
     placement: AnyPlacement
     mobility: AnyMobility = Static()
     tx_power_dbm: DecibelMilliwatts = 23.0
@@ -93,19 +116,34 @@ class Clients(Options):
     circuit_power_w: Watts = 0.1
     compute: Compute
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least(self, 1, "count")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario(Options):
-    """Everything that one arm of a study needs, for each of its seeds."""
+    """Everything that one arm of a study needs, for each of its seeds.
 
-    schema_version: Literal[1]
+    Options
+    -------
+    schema_version : Version of the file format.
+    name : Name of the study, and of the folder of its results.
+    description : One line for people: what the study is about.
+    seeds : One run for each. A seed fixes all random draws; arms with the same seed share links, data and first
+        weights as far as their options agree.
+    rounds : Number of rounds of a run.
+    radio : The air interface: carrier, bands, noise, packets.
+    channel : The physics of the links.
+    clients : Who takes part, where, and with what.
+    learning : Model, data and local training.
+    method : What is trained, and how updates are merged.
+    codec : What of an update is sent, and in how many bits.
+    protocol : Who talks when.
+    schedule : Who sends what in which bandwidth.
+    """
+
+    schema_version: Annotated[int, Whole(ge=1, le=1)]
     name: str
+    description: str = ""
     seeds: tuple[int, ...] = (1,)
-    rounds: int
+    rounds: Count
     radio: Radio = Radio()
     channel: Channel
     clients: Clients
@@ -120,11 +158,12 @@ class Scenario(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, 1, "rounds")
-        if not _NAME.fullmatch(self.name):
-            raise OptionError("Scenario", "name", f"names a folder: letters, digits, '.', '_', '-'; got {self.name!r}")
+        if reason := not_a_folder(self.name):
+            raise OptionError("Scenario", "name", reason)
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
-            raise OptionError("Scenario", "seeds", f"needs distinct whole numbers from 0 on; got {list(self.seeds)}")
+            raise OptionError(
+                "Scenario", "seeds", f"needs distinct whole numbers from 0 on; got {shown(list(self.seeds))}"
+            )
 
 
 @dataclass(frozen=True)
@@ -142,30 +181,25 @@ class Study:
 
     name: str
     cells: tuple[Cell, ...]
-    document: yamlfile.Document | None = field(default=None, repr=False, compare=False)
+    locators: dict[str, Locator] = field(default_factory=dict, repr=False, compare=False)
 
     def check(self) -> None:
-        """`check_resources` for every arm, with what is found located in the file.
+        """Find out whether models and data are there and fit every arm.
 
         Raises
         ------
-        MissingResource, ScenarioError
+        ScenarioError
+            What was found, located in the file.
         """
-        problems: dict[tuple[str, str], None] = {}
-        for cell in self.cells:
-            if cell.seed != self.cells[0].seed:
-                continue
-            try:
-                check_resources(cell.scenario)
-            except ScenarioError as error:
-                for key, message in error.args:
-                    where = _where(self.document, cell.arm, key.split(".")) if self.document else key
-                    problems[where, message] = None
+        problems: list[Problem] = []
+        for cell in self.cells[: len({cell.arm for cell in self.cells})]:  # those of the first seed
+            locate = self.locators.get(cell.arm) or Locator.nowhere()
+            problems += [locate.problem(found.path, found.message) for found in rules.resources(cell.scenario)]
         if problems:
-            raise ScenarioError(*problems)
+            raise ScenarioError(*in_order(problems))
 
 
-def load(path: str | Path, overrides: Sequence[str] = ()) -> Study:
+def load(path: str | Path, overrides: Sequence[str] = (), *, resources: bool = False) -> Study:
     """Read a scenario file and the overrides, and resolve every arm.
 
     Parameters
@@ -173,151 +207,138 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     path : str or Path
     overrides : sequence of str
         ``key.path=value`` each; an override also replaces the same key where an arm writes it.
+    resources : bool
+        Whether to check too that models and data are there and fit (as `Study.check` does later).
 
     Raises
     ------
     ScenarioError
-        All problems that were found, one a line, each with file, line and column or the override.
+        All problems that were found, each with file, line and column or the override.
     """
-    document = yamlfile.read(Path(path))
+    return _resolve(yamlfile.read(Path(path)), overrides, resources)
+
+
+def parse(text: str, source: str = "scenario", overrides: Sequence[str] = (), *, resources: bool = False) -> Study:
+    """The same from a text; `source` stands for the name of the file in messages."""
+    return _resolve(yamlfile.read_text(text, source), overrides, resources)
+
+
+def _resolve(document: yamlfile.Document, overrides: Sequence[str], resources: bool) -> Study:
+    problems = [*document.problems]
+    told = {_place(problem) for problem in problems}  # what follows from these is no news
     for text in overrides:
-        document.override(text)
-    return _resolve(document)
-
-
-def parse(text: str, source: str = "scenario") -> Study:
-    """The same from a text."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / source
-        file.write_text(text, encoding="utf-8")
-        return load(file)
-
-
-def _resolve(document: yamlfile.Document) -> Study:
-    base = {key: value for key, value in document.data.items() if key != "arms"}
+        try:
+            _check_arm(document, text)
+            document.override(text)
+        except ScenarioError as error:
+            problems += error.args
+    base = keys.with_kinds({key: value for key, value in document.data.items() if key != "arms"})
     arms = document.data.get("arms", {})
     if not isinstance(arms, dict):
-        raise ScenarioError((document.where(("arms",)), "must be a mapping of names to the keys that each arm changes"))
-    problems: dict[tuple[str, str], None] = {}
+        message = f"must be a mapping of names to the keys that each arm changes; got {shown(arms)}"
+        problems.append(document.problem(("arms",), message, example="arms: {dense: {}, half: {rounds: 5}}"))
+        arms = {}
     resolved: dict[str, Scenario] = {}
+    locators: dict[str, Locator] = {}
     for arm, changes in (arms or {"": {}}).items():
-        if arms and not (isinstance(arm, str) and _NAME.fullmatch(arm)):
-            where = document.where(("arms", str(arm)))
-            problems[where, f"an arm names a folder: a text of letters, digits, '.', '_', '-'; got {arm!r}"] = None
+        where = ("arms", arm)
+        if len(problems) > yamlfile.MOST_PROBLEMS:
+            break
+        if arms and (reason := not_a_folder(arm)):
+            problems.append(document.problem(where, reason, at="key", example="arms: {half-rank: {method: {rank: 4}}}"))
             continue
         if not isinstance(changes, dict):
-            where = document.where(("arms", arm))
-            problems[where, f"must be a mapping of the keys that the arm changes, or {{}}; got {changes!r}"] = None
+            message = f"must be a mapping of the keys that the arm changes, or {{}}; got {shown(changes)}"
+            problems.append(document.problem(where, message, example=f"{arm}: {{}}"))
             continue
-        for key in ("schema_version", "name", "seeds"):
+        for key in ("schema_version", "name", "description", "seeds"):
             if key in changes:
-                problems[document.where(("arms", arm, key)), "is the same for all arms of a file"] = None
-        try:
-            scenario = _adapter().validate_json(json.dumps(yamlfile.merge(base, changes), default=str))
-        except ValidationError as error:
-            for path, message in _problems(error, yamlfile.merge(base, changes)):
-                problems[_where(document, arm, path), message] = None
-            continue
-        resolved[arm or scenario.method.kind] = scenario
+                problems.append(document.problem((*where, key), "is the same for all arms of a file", at="key"))
+        data, origins = yamlfile.merge(base, changes, where)
+        data = keys.with_kinds(data)
+        locate = Locator(document, data, origins)
+        scenario, found = _read(locate, resources)
+        problems += [problem for problem in found if _place(problem) not in told]
+        if scenario is not None:
+            resolved[arm or scenario.method.kind] = scenario
+            locators[arm or scenario.method.kind] = locate
     if problems:
-        raise ScenarioError(*problems)
+        raise ScenarioError(*in_order(problems)[: yamlfile.MOST_PROBLEMS])
     first = next(iter(resolved.values()))
-    cells = tuple(Cell(arm, seed, single(scenario, seed)) for seed in first.seeds for arm, scenario in resolved.items())
-    return Study(first.name, cells, document)
+    cells = tuple(
+        Cell(arm, seed, replace(scenario, seeds=(seed,))) for seed in first.seeds for arm, scenario in resolved.items()
+    )
+    return Study(first.name, cells, locators)
 
 
-def _where(document: yamlfile.Document, arm: str, path: Sequence[str]) -> str:
-    """Where the value at `path` comes from, for one arm: from the arm's own keys or from those of the file."""
-    path, in_arm = tuple(path), ("arms", arm, *path)
-    arms = document.data.get("arms") or {}
-    written = next((p for n in range(len(in_arm), 2, -1) if (p := in_arm[:n]) in document.marks), None)
-    survives = _survives(document.data, arms.get(arm, {}), path)
-    nearer = written is not None and _covers(document, written, path[:survives])
-    return document.where(in_arm if nearer else path)
+def _read(locate: Locator, resources: bool) -> tuple[Scenario | None, list[Problem]]:
+    """One arm, and everything that is wrong with it.
+
+    What is wrong is taken out and the rest read again, so that a wrong unit does not hide a rank above the layer. What
+    then comes from a key that was taken out is no news.
+    """
+    data, problems, out = copy.deepcopy(locate.data), list[Problem](), list[yamlfile.KeyPath]()
+    while True:
+        try:
+            scenario = _adapter().validate_json(json.dumps(data))
+            break
+        except ValidationError as error:
+            news = [(path, problem) for path, problem in locate.found(error) if not _touches(path, out)]
+            problems += [problem for _, problem in news]
+            out += [path for path, _ in news]
+            if not [path for path, _ in news if _take_out(data, path)]:
+                return None, problems
+    found = rules.physics(scenario) + (rules.resources(scenario) if resources else [])
+    news_of_rules = [f for f in found if not any(_touches(path, out) for path in (f.path, *f.read))]
+    return scenario, problems + [locate.problem(f.path, f.message) for f in news_of_rules]
 
 
-def _survives(base: dict[str, Any], changes: dict[str, Any], path: Sequence[str]) -> int:
-    """How much of `path` the base has a say in: up to where an arm's value takes the place of the base's."""
+def _touches(path: yamlfile.KeyPath, others: Sequence[yamlfile.KeyPath]) -> bool:
+    """Whether a path leads to, or through, one of the others, or one of them through it."""
+    return any(path[: len(other)] == other or other[: len(path)] == path for other in others)
+
+
+def _take_out(data: dict[str, Any], path: yamlfile.KeyPath) -> bool:
+    """Remove what is at a path, a list as a whole; whether there was anything."""
+    place: Any = data
     for depth, key in enumerate(path, 1):
-        old, new = base.get(key), changes.get(key)
-        if (
-            not isinstance(old, dict)
-            or not isinstance(new, dict)
-            or new.get("kind", old.get("kind")) != old.get("kind")
-        ):
-            return depth
-        base, changes = old, new
-    return len(path)
+        if depth == len(path) or not isinstance(place.get(key), dict):
+            there = key in place
+            place.pop(key, None)
+            return there
+        place = place[key]
+    return False
 
 
-def _covers(document: yamlfile.Document, written: tuple[str, ...], path: tuple[str, ...]) -> bool:
-    """Whether an arm's key is at least as near to `path` as the base's."""
-    base = next((n for n in range(len(path), 0, -1) if path[:n] in document.marks), 0)
-    return len(written) - 2 >= base
+def _place(problem: Problem) -> tuple[str, int, int]:
+    return problem.place, problem.line, problem.column
 
 
-def single(scenario: Scenario, seed: int) -> Scenario:
-    """The same scenario with one seed."""
-    from dataclasses import replace
+def _check_arm(document: yamlfile.Document, override: str) -> None:
+    """An override below ``arms.NAME`` is for an arm that is there: a misspelt name would make a new one."""
+    path = [part.strip() for part in override.partition("=")[0].split(".")]
+    arms = document.data.get("arms")
+    known = list(arms) if isinstance(arms, dict) else []
+    if path[0] == "arms" and len(path) > 2 and path[1] not in known:
+        there = f"arms: {', '.join(known)}" if known else "the file has no arms"
+        place = COMMAND_LINE + override
+        raise ScenarioError(Problem(place, f"arms.{path[1]}", "unknown arm", near=nearest(path[1], known), rule=there))
 
-    return replace(scenario, seeds=(seed,))
+
+def not_a_folder(name: str) -> str:
+    """Why a name cannot be that of a folder on every system; '' if it can."""
+    if not _FOLDER.fullmatch(name):
+        return (
+            f"names a folder: up to 64 of A-Z, a-z, 0-9, '.', '_' and '-', a letter or digit first; got {shown(name)}"
+        )
+    return f"names a folder, and some systems keep {name!r} for a device" if _DEVICE.fullmatch(name) else ""
 
 
-_ADAPTER: list[TypeAdapter[Scenario]] = []
-
-
+@cache
 def _adapter() -> TypeAdapter[Scenario]:
-    """pydantic's reader of scenarios, built at first use. It is strict only in JSON mode, where a mapping
-    may still become a dataclass; hence the detour over JSON."""
-    if not _ADAPTER:
-        _ADAPTER.append(TypeAdapter(Scenario))
-    return _ADAPTER[0]
-
-
-def _problems(error: ValidationError, data: Any) -> list[tuple[tuple[str, ...], str]]:
-    """pydantic's findings in our words, with the path of the key in the file."""
-    found = []
-    for item in error.errors(include_url=False):
-        path, cause = _file_path(item["loc"], data), item.get("ctx", {}).get("error")
-        kind, got = item["type"], item.get("input")
-        if isinstance(cause, OptionError):
-            path, message = (*path, option_name(cause.args[1])), str(cause.args[2])
-        elif isinstance(cause, ValueError):
-            message = str(cause)
-        elif kind == "unexpected_keyword_argument":
-            message = "unknown key"
-        elif kind in ("missing", "missing_argument"):
-            message = "is missing"
-        elif kind == "union_tag_not_found":
-            path, message = (*path, "kind"), "is missing"
-        elif kind == "union_tag_invalid":
-            path = (*path, "kind")
-            message = f"unknown kind {item['ctx']['tag']!r}; there are: {item['ctx']['expected_tags']}"
-        elif kind == "literal_error":
-            message = f"must be {item['ctx']['expected']}; got {got!r}"
-        elif kind.startswith("dataclass") or kind.endswith("_type"):
-            wanted = {"int_type": "a whole number", "bool_type": "true or false", "string_type": "a text",
-                      "tuple_type": "a list"}  # fmt: skip
-            message = f"must be {wanted.get(kind, 'a mapping of keys to values')}; got {got!r}"
-        else:
-            message = item["msg"]
-        found.append((path, message))
-    return found
-
-
-def _file_path(loc: Sequence[str | int], data: Any) -> tuple[str, ...]:
-    """The location without the kinds that pydantic puts into it."""
-    path: list[str] = []
-    for i, part in enumerate(loc):
-        in_list = isinstance(data, list) and isinstance(part, int) and part < len(data)
-        if in_list or (isinstance(data, dict) and part in data):
-            data = data[part]
-        elif i < len(loc) - 1 or (isinstance(data, dict) and data.get("kind") == part):
-            continue  # the tag of a discriminated union
-        path.append(str(part))
-    return tuple(path)
+    """pydantic's reader of scenarios, built at first use. It is strict only in JSON mode, where a mapping may still
+    become a dataclass; hence the detour over JSON."""
+    return TypeAdapter(Scenario)
 
 
 def to_plain(options: Options) -> dict[str, Any]:
@@ -341,40 +362,3 @@ def to_plain(options: Options) -> dict[str, Any]:
 def to_yaml(scenario: Scenario) -> str:
     """The scenario as a file that `load` reads back to the same."""
     return yamlfile.write(to_plain(scenario), "resolved scenario; runs as it stands")
-
-
-def check_resources(scenario: Scenario) -> None:
-    """Find out, without loading them, whether model and data are there and fit the scenario.
-
-    Raises
-    ------
-    MissingResource
-        A package, model or data set is missing; the text names the command that installs it.
-    ScenarioError
-        The rank is above the layer, the model has fewer layers, or there are more clients than examples.
-    """
-    from wfl_sim.learning.sources import data_file, model_info
-
-    learning = scenario.learning
-    info = model_info(learning.model.name)
-    data_file(learning.data.name)
-    adapter = scenario.method.adapter()
-    problems = []
-    if adapter is not None and adapter.rank > info.hidden:
-        problems.append(("method.rank", f"must be at most {info.hidden}, the width of the layers; got {adapter.rank}"))
-    if learning.model.layers is not None and learning.model.layers > info.layers:
-        problems.append(
-            ("learning.model.layers", f"must be at most {info.layers}, the model's depth; got {learning.model.layers}")
-        )
-    if scenario.clients.count > learning.data.train:
-        problems.append(
-            (
-                "clients.count",
-                f"must be at most the {learning.data.train} training examples; got {scenario.clients.count}",
-            )
-        )
-    if problems:
-        raise ScenarioError(*problems)
-
-
-__all__ = ["Cell", "MissingResource", "Scenario", "Study", "check_resources", "load", "parse", "to_plain", "to_yaml"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.units import UNITS, Quantity, parse, render
+from channels.units import UNITS, Quantity, QuantityError, example, parse, render, shown
 
 LOG_POWER = 1e-12  # relative: one logarithm and one power
 
@@ -46,21 +46,59 @@ def test_powers_cross_between_watts_and_dbm(text, unit, value):
 @pytest.mark.parametrize(
     ("text", "unit", "message"),
     [
-        ("3.5", "Hz", 'needs a unit, for example "3.5 GHz"; got the bare number 3.5'),
-        (3.5, "Hz", "needs a unit"),
-        ("3.5 ms", "Hz", "has the unit 'ms'; accepted here: Hz, kHz, MHz, GHz"),
-        ("fast", "m/s", "is not a number with a unit"),
-        ("nan s", "s", "is not a number"),
-        ("0 mW", "dBm", "must be above 0 mW"),
-        (True, "s", "needs a quantity"),
-        (None, "s", "needs a quantity"),
-        ("1 2 s", "s", "has the unit '2 s'"),
+        ("3.5", "Hz", "needs a unit; got the bare number 3.5; accepted: Hz, kHz, MHz, GHz, for example '3.5 GHz'"),
+        (3.5, "Hz", "needs a unit; got the bare number 3.5; "),
+        ("3.5 ms", "Hz", "needs a frequency; 'ms' is no unit of that; accepted: Hz, kHz, MHz, GHz, for example "),
+        ("3.5 mhz", "Hz", "needs a frequency; 'mhz' is no unit of that; did you mean 'MHz'? accepted: Hz, kHz"),
+        ("30 kmh", "m/s", "did you mean 'km/h'?"),
+        ("2 Mbps", "bit/s", "did you mean 'Mbit/s'?"),
+        ("2 bits", "bit", "did you mean 'bit'?"),
+        ("2 gflops", "FLOP/s", "did you mean 'GFLOP/s'?"),
+        ("1500 b", "bit", "needs a size; 'b' is no unit of that; accepted: bit, kbit"),
+        ("2 MB", "bit/s", "needs a bit rate; 'MB' is no unit of that"),
+        ("5 Hz", "1", "needs a number; 'Hz' is no unit of that; accepted: %, for example '1 %'"),
+        ("fast", "m/s", "needs a speed; got 'fast'"),
+        ("nan s", "s", "needs a time; got 'nan s'"),
+        ("\u0663 s", "s", "needs a time; got "),
+        ("0 mW", "dBm", "must be above 0 mW, or it has no value in dBm; got '0 mW'"),
+        ("1e9 dBm", "W", "is beyond the range of numbers; got '1e9 dBm'"),
+        ("1e999999 GHz", "Hz", "is beyond the range of numbers"),
+        (True, "s", "needs a time; got true"),
+        (None, "s", "needs a time; got nothing"),
+        ("1 2 s", "s", "needs a time; got '1 2 s'; accepted"),
+        ("3,5 GHz", "Hz", "needs a frequency; got '3,5 GHz'; did you mean '3.5 GHz'?"),
+        ("1,000.5 Hz", "Hz", "needs a frequency; got '1,000.5 Hz'; accepted"),
     ],
 )
 def test_parse_says_what_is_wrong(text, unit, message):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(QuantityError) as caught:
         parse(text, unit)
     assert message in str(caught.value)
+    assert QuantityError(*caught.value.args).args == caught.value.args
+
+
+@pytest.mark.parametrize("unit", ["bit", "bit/s"])
+@pytest.mark.parametrize("symbol", ["b", "kb", "Kb", "Mb", "gb"])
+def test_bit_and_byte_are_never_guessed(unit, symbol):
+    with pytest.raises(QuantityError) as caught:
+        parse(f"1 {symbol}", unit)
+    assert caught.value.args[2] == ""
+
+
+def test_a_quoted_value_is_short_and_on_one_line():
+    assert shown("a\nb\x1b[31m") == r"'a\nb\x1b[31m'"
+    assert len(shown("x" * 10_000)) == 60
+    assert (shown(None), shown(True), shown([1, "a"])) == ("nothing", "true", "[1, 'a']")
+    assert len(shown(list(range(10_000)))) == 60
+
+
+@pytest.mark.parametrize(
+    "quantity",
+    [Quantity(unit) for unit in UNITS]
+    + [Quantity("m", gt=1000), Quantity("1", ge=5, lt=6), Quantity("Hz", le=100), Quantity("s", ge=2, le=2)],
+)
+def test_an_example_is_allowed(quantity):
+    quantity.read(example(quantity))
 
 
 @pytest.mark.parametrize("unit", sorted(UNITS))
@@ -101,10 +139,13 @@ def test_render_chooses_a_readable_unit(value, unit, text):
 def test_quantities_check_their_range():
     share = Quantity("1", gt=0, le=1)
     assert share.read("50 %") == 0.5
-    for bad in (0.0, 1.5, math.nan, math.inf):
-        with pytest.raises(ValueError, match="must be above 0 and at most 1; got"):
+    for bad in (0.0, 1.5):
+        with pytest.raises(ValueError, match=r"^must be above 0 and at most 1; got"):
             share.check(bad)
-    with pytest.raises(ValueError, match="must be at least 10 ms and below 1 s; got 2 s"):
-        Quantity("s", ge=0.01, lt=1).read("2 s")
+    for bad in (math.nan, math.inf):
+        with pytest.raises(ValueError, match=r"^must be finite and above 0 and at most 1; got"):
+            share.check(bad)
+    with pytest.raises(ValueError, match=r"must be at least 10 ms and below 1 s; got 2000 ms$"):
+        Quantity("s", ge=0.01, lt=1).read("2000 ms")
     with pytest.raises(ValueError, match="must be finite"):
         Quantity("dB").check(math.nan)

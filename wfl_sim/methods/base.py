@@ -5,8 +5,14 @@ Knows arrays; of each arrival it sees weight and staleness, never time, SNR or b
 1. `adapter` says which LoRA adapters are trained, or None for the task head alone.
 2. `regulariser`, if there is one, maps a pair (A [r, n], B [m, r]) of tensors to a scalar that local training adds
    to its loss; it uses tensor methods only, so that this package imports no tensor library.
-3. `aggregate` returns the new global parameters and changes none of its arguments. Arrivals come in order of
-   client and sums are in float64, so that the result does not depend on who was faster.
+3. `aggregate` returns the new global parameters, of the names, shapes and types of the old ones, and changes none of
+   its arguments. It is a pure function, and sums in order of client in float64: the result does not depend, by a single
+   bit, on the order of the arrivals.
+4. Weights are shares, and sum to 1 over the arrivals: if all clients send the same change, the result is that of this
+   change alone at weight 1.
+5. It is a frozen dataclass derived from `Options`; its field ``kind`` holds its name, and the docstring's
+   section Options says what each other one means.
+6. It stands in `METHODS` under its kind, or is an entry point of the group ``wfl_sim.method``.
 """
 
 from __future__ import annotations

@@ -22,11 +22,32 @@ from wfl_sim.methods.fedavg import FedAvg
 class Soft(FedAvg):
     """FedAvg of LoRA adapters whose rank components are kept near orthogonal (SOFT).
 
-    Each client minimises F_k + (lambda / 2) sum_l |offdiag(A A^T)|_F^2 + |offdiag(B^T B)|_F^2, which takes
-    O(r^2 (m + n)) a layer.
+    What is then sent is chosen by the codec; ``components`` is the one that SOFT goes with. The penalty leaves the
+    norms of the components free, so that they can serve as scores.
 
-    `orthogonality` is lambda. If the rows of A and the columns of B are orthogonal, |b_i| |a_i| are the
-    singular values of B A and the largest components are its best approximation (Eckart-Young).
+    Formula
+    -------
+    Each client minimises its own loss F_k plus a penalty over its adapters l::
+
+        F_k + (lambda / 2) sum_l (|offdiag(A_l A_l^T)|_F^2 + |offdiag(B_l^T B_l)|_F^2)
+
+    The penalty takes O(r^2 (m + n)) operations a layer; the averaging is that of ``fedavg``.
+
+    Validity
+    --------
+    If the rows of A and the columns of B are orthogonal, |b_i| |a_i| are the singular values of B A, and the largest
+    components are its best approximation (Eckart-Young). They are only nearly so; the trace logs how nearly as
+    coherence_a and coherence_b.
+
+    Source
+    ------
+    A reconstruction of the local objective of Kim and Choi, arXiv:2505.00333, whose abstract says that near
+    orthogonality is imposed on the factors so that norms of rank components can stand in for singular values.
+
+    Options
+    -------
+    orthogonality : Weight lambda of the penalty; 0 switches it off. Larger: nearer to orthogonal, at the price of
+        accuracy if too large.
     """
 
     kind: Literal["soft"] = "soft"  # type: ignore[assignment]

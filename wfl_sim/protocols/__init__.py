@@ -4,7 +4,8 @@ Know SimPy and the contracts between the nouns; payloads are opaque, with a size
 and one line here.
 """
 
-from wfl_sim.plugins import registry
+from typing import Any
+
 from wfl_sim.protocols.sync import Sync
 
-PROTOCOLS = registry("wfl_sim.protocols", Sync)
+PROTOCOLS: dict[str, type[Any]] = {"sync": Sync}

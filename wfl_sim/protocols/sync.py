@@ -21,8 +21,30 @@ from wfl_sim.protocols.base import ProtocolState, RoundLog, World
 class Sync(Options):
     """Synchronous rounds: all are asked, and the round ends when the last upload has ended.
 
-    A client that the schedule defers does not train and is asked again in the next round. A round in which
-    all are deferred lasts `retry`.
+    A round is broadcast, local training, upload, aggregation. A client that the schedule defers does not train and is
+    asked again in the next round.
+
+    Formula
+    -------
+    With the latency l of a transfer, and the clients k that the broadcast reached::
+
+        T = T_broadcast + l + max_k (T_compute,k + T_upload,k + l)
+
+    T_upload,k runs to the end of the upload, delivered or dropped. If the broadcast reached nobody, T = T_broadcast +
+    l; if all are deferred, T = retry.
+
+    Validity
+    --------
+    Every round waits for its slowest client, up to the timeout of the radio. Aggregation takes no simulated time.
+
+    Source
+    ------
+    The rounds of McMahan et al. 2017, arXiv:1602.05629, with all clients taking part; own: the times.
+
+    Options
+    -------
+    retry_s : How long a round lasts in which all are deferred. Larger: more time for the links to change before all are
+        asked again.
     """
 
     kind: Literal["sync"] = "sync"

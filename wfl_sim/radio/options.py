@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from channels.linkadaptation import Shannon
-from channels.options import OptionError, Options, at_least
+from channels.options import Count, OptionError, Options
 from channels.units import (
     Bits,
     DecibelMilliwatts,
@@ -19,6 +19,7 @@ from channels.units import (
     PositiveDecibels,
     Quantity,
     Seconds,
+    render,
 )
 
 # k T0 at 290 K (wireless.md 1.7): the exact constant, 0.025 dB above the rounded -174 dBm/Hz.
@@ -30,9 +31,15 @@ Share = Annotated[float, Quantity("1", ge=0, lt=1)]
 class Uplink(Options):
     """The uplink band, shared by all clients.
 
-    Each sender holds a part of the band and spreads its power over it. `overhead` is the share taken by
-    pilots and control. With `work_conserving`, a band that falls free is shared out at once among those
-    who still send, in proportion to what they hold.
+    Each sender holds a part of the band, granted by the schedule, and spreads its power over it.
+
+    Options
+    -------
+    access : How clients share the band: ``fdma`` gives each sender a part of its own, at the same time.
+    bandwidth_hz : Width of the whole band.
+    overhead : Share of the rate that pilots and control take.
+    work_conserving : Whether band that falls free is shared out at once among those who still send, in proportion to
+        what they hold. If not, it stays idle.
     """
 
     access: Literal["fdma"] = "fdma"
@@ -43,7 +50,17 @@ class Uplink(Options):
 
 @dataclass(frozen=True)
 class Downlink(Options):
-    """The downlink band: one broadcast over the whole band, at the rate of the weakest receiver."""
+    """The downlink band: one broadcast over the whole band, at the rate of the weakest receiver.
+
+    It is a band of its own, so a broadcast and uploads do not disturb each other.
+
+    Options
+    -------
+    access : How the model is sent down: ``broadcast`` sends it once, to all clients that are called.
+    bandwidth_hz : Width of the whole band.
+    tx_power_dbm : Transmit power of the base station, spread over the whole band.
+    overhead : Share of the rate that pilots and control take.
+    """
 
     access: Literal["broadcast"] = "broadcast"
     bandwidth_hz: Hertz = 10e6
@@ -53,7 +70,17 @@ class Downlink(Options):
 
 @dataclass(frozen=True)
 class NoiseFigure(Options):
-    """Noise figures of the receivers."""
+    """Noise figures: how much noise each receiver adds to the thermal noise.
+
+    Formula
+    -------
+    N = k T0 F b, with k T0 = 1.380649e-23 J/K x 290 K (-173.975 dBm/Hz), noise figure F and bandwidth b.
+
+    Options
+    -------
+    base_station_db : Noise figure of the base station, which receives the uplink. Larger: lower SNR.
+    client_db : Noise figure of each client, which receives the downlink. Larger: lower SNR.
+    """
 
     base_station_db: PositiveDecibels = 5.0
     client_db: PositiveDecibels = 9.0
@@ -61,7 +88,13 @@ class NoiseFigure(Options):
 
 @dataclass(frozen=True)
 class AntennaGain(Options):
-    """Antenna gains, the same in both directions."""
+    """Antenna gains, the same in both directions; both add to the gain of every link.
+
+    Options
+    -------
+    base_station_db : Gain of the base station's antenna over an isotropic one, cable losses taken off.
+    client_db : Gain of each client's antenna over an isotropic one; about 0 dB for a phone.
+    """
 
     base_station_db: Decibels = 8.0
     client_db: Decibels = 0.0
@@ -69,22 +102,65 @@ class AntennaGain(Options):
 
 @dataclass(frozen=True)
 class Arq(Options):
-    """ARQ: a lost packet is sent again at once, up to `attempts` times in all (1 = never again)."""
+    """ARQ: a lost packet is sent again at once, before the next one.
+
+    A transfer to one client is dropped when a packet has used up its attempts. In a broadcast a packet is sent again
+    while a receiver lacks it; a receiver that it never reached is given up, and the others go on.
+
+    Formula
+    -------
+    With independent losses of probability p and at most M attempts::
+
+        P(packet given up) = p^M,    mean attempts = (1 - p^M) / (1 - p)
+
+    Validity
+    --------
+    The sender learns at once and without error that a packet was lost; the feedback takes neither time nor band. An
+    attempt takes the air time of the whole packet, and nothing of a lost attempt is used.
+
+    Source
+    ------
+    own: the geometric law, cut off at M.
+
+    Options
+    -------
+    attempts : How often a packet may be sent in all; 1 means never again. Larger: fewer transfers dropped, more air
+        time under loss.
+    """
 
     kind: Literal["arq"] = "arq"
-    attempts: int = 4
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least(self, 1, "attempts")
+    attempts: Count = 4
 
 
 @dataclass(frozen=True)
 class Radio(Options):
-    """The air interface.
+    """The air interface: carrier, bands, noise, packets and retransmission.
 
-    `packet` includes `header`; `latency` is added once to every transfer. Rates are constant within a `slot`.
-    A transfer that takes longer than `timeout` is dropped.
+    Payloads are cut into packets, each with a header; the last packet of a transfer may be shorter.
+
+    Formula
+    -------
+    With power P, link gain h, bandwidth b and the receiver's noise figure F::
+
+        SNR = P h / (k T0 F b),    rate = b efficiency(SNR) (1 - overhead)
+
+    h holds path loss, shadowing, fading and both antennas and is the same in both directions.
+
+    Options
+    -------
+    carrier_hz : Carrier frequency of both directions. Higher: more path loss, and faster fading at the same speed.
+    uplink : The band in which clients send.
+    downlink : The band in which the base station sends.
+    noise_figure : How noisy the receivers are.
+    antenna_gain : What the antennas add to every link.
+    rate : How an SNR becomes a rate.
+    packet_bits : Size of a packet on the air, header included. Larger: less overhead, more to send again after a loss.
+    header_bits : Part of each packet that carries no payload.
+    retransmission : What happens to a lost packet.
+    latency_s : Time added once to every transfer, in either direction, beyond its air time.
+    slot_s : Time over which the rate of a link is held constant, at the gain in its middle. Shorter: follows the
+        fading more closely and takes longer to simulate.
+    timeout_s : Air time after which a transfer is given up and counts as dropped.
     """
 
     carrier_hz: Hertz = 3.5e9
@@ -103,4 +179,5 @@ class Radio(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.header_bits >= self.packet_bits:
-            raise OptionError("Radio", "header_bits", "must be smaller than the packet that it is part of")
+            header, packet = render(self.header_bits, "bit"), render(self.packet_bits, "bit")
+            raise OptionError("Radio", "header_bits", f"must be below radio.packet ({packet}); got {header}")

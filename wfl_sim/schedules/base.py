@@ -21,12 +21,16 @@ _NEAR = 1e-13  # of a logarithm or of a relative error: a few hundred of its las
 
 @dataclass(frozen=True, kw_only=True)
 class WithCsi(Options):
-    """Options of every schedule that looks at the link.
+    """Options of every schedule: what it may know of the links (CSI).
 
-    `csi` is what it sees: ``large_scale`` (path loss and shadowing; plans with the ergodic rate), ``block``
-    (the gain, constant over the round and known: the usual assumption of papers) or ``instantaneous`` (the
-    gain at the decision; with Doppler it says little about an upload of a second). The view may be
-    `csi_delay` old, and wrong by a normal error of standard deviation `csi_error`.
+    Options
+    -------
+    csi : What the schedule sees of a link. ``large_scale`` is path loss and shadowing, and it plans with the mean rate
+        over the fading. ``block`` and ``instantaneous`` are the gain at one moment, taken as constant over the round:
+        both are computed alike; say ``block`` with block fading that lasts a round, the usual assumption of papers, and
+        ``instantaneous`` with fading that moves on, of which one moment says little.
+    csi_delay_s : How old that view is when the schedule decides. Larger: the gain has moved further meanwhile.
+    csi_error_db : Standard deviation of a normal error in that view, drawn for each client and round.
     """
 
     csi: Literal["large_scale", "block", "instantaneous"] = "large_scale"

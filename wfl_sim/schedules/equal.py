@@ -20,8 +20,26 @@ from wfl_sim.schedules.base import WithCsi, send_all
 class Equal(WithCsi):
     """Equal shares of the band for every client, whatever its link.
 
-    `kept_fraction` is that of every update. With a work-conserving uplink, bandwidth that falls free is
-    still shared out at once, which makes this a stronger baseline than a fixed split.
+    With a work-conserving uplink, bandwidth that falls free is still shared out at once, which makes this a stronger
+    baseline than a fixed split.
+
+    Formula
+    -------
+    b_k = B / K for each of the K clients, and the same kept fraction for all.
+
+    Validity
+    --------
+    The plainest baseline: it looks at no link, so what it is told of the channel changes no decision, and the
+    slowest client sets the time of a synchronous round.
+
+    Source
+    ------
+    own: equal shares.
+
+    Options
+    -------
+    kept_fraction : Share of every update that is sent, taken down to the nearest point that the codec offers (its
+        smallest if none is that small). Smaller: faster, less exact.
     """
 
     kind: Literal["equal"] = "equal"

@@ -21,12 +21,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 
 from channels.options import OptionError
-from channels.units import Fraction, NonNegative, Positive, Seconds
+from channels.units import Fraction, NonNegative, Positive, Quantity
 from wfl_sim.contracts import Air, Decision, FloatArray, Request
 from wfl_sim.schedules.base import WithCsi, falling_root, finish_together, ready_to_send, send_all
 
@@ -167,16 +167,48 @@ def _allocate(problem: Problem, taus: FloatArray, surrogate: str) -> tuple[Float
 class TSFA(WithCsi):
     """Kept fraction and bandwidth by Lyapunov optimisation under a long-term latency budget.
 
-    Every round minimises V sum u_k phi(rho_k) + Q tau / budget; the kept fractions are then floored to the
-    payload menu, so that the planned time is kept, and the bandwidths set so that all finish together. A client
-    whose smallest point alone would take more than `patience` budgets is deferred.
+    The kept fractions of the plan are floored to the payload menu, so that the planned time is kept, and the bandwidths
+    set so that all finish together. A client whose smallest point alone would take more than `patience` budgets is
+    deferred: it is asked again in the next round.
 
-    `v` weighs the error against the queue (larger: denser updates, a longer transient); `queue_start` above 0
-    avoids the dense first round that an empty queue asks for.
+    Formula
+    -------
+    With a virtual queue Q, client weights u_k, kept fractions rho_k and the time tau of the round::
+
+        minimise   V sum_k u_k phi(rho_k) + Q tau / budget    over rho, b, tau
+        subject to every upload ending by tau,  sum_k b_k <= B,  kept_fraction_min <= rho_k <= 1
+        after it   Q <- max(0, Q + tau / budget - 1)          with the time that the round really took
+
+    phi is the `surrogate` of the error; the derivation stands in the module.
+
+    Validity
+    --------
+    mean(tau) <= budget (1 + (Q_T - Q_0) / T) over T rounds, whatever the links do: the budget is met in the long run if
+    the queue stays bounded. If even the smallest payloads take longer than the budget, the queue grows and in the end
+    all send their least. Needs a codec with a menu: with ``dense`` only bandwidths are left to choose.
+
+    Source
+    ------
+    A reconstruction of the online stage of Kim and Choi, arXiv:2505.00333: the abstract says that sparsification ratio
+    and bandwidth follow from Lyapunov optimisation under a long-term latency constraint; the formulas are our
+    derivation.
+
+    Options
+    -------
+    latency_budget_s : Mean time of a round that is to be kept in the long run. Smaller: sparser updates.
+    v : Weight of the error against the queue. Larger: denser updates, and longer until the budget is kept.
+    kept_fraction_min : Smallest share of an update that may be sent. Larger: safer for learning, but less room to keep
+        the budget.
+    queue_start : The queue before the first round, in budgets. At 0 time costs nothing yet, so the first round is
+        dense; above 0 avoids that.
+    surrogate : How the error is taken to depend on the kept fraction: ``contraction`` is 1 - rho, ``variance`` is
+        1 / rho - 1, which shuns small fractions.
+    patience : How many budgets a client may take alone, with the whole band, before it is deferred. Larger: slow
+        clients are waited for more often.
     """
 
     kind: Literal["tsfa"] = "tsfa"
-    latency_budget_s: Seconds
+    latency_budget_s: Annotated[float, Quantity("s", gt=0, example="1.5 s")]
     v: Positive = 10.0
     kept_fraction_min: Fraction = 0.1
     queue_start: NonNegative = 0.0

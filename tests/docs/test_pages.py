@@ -1,0 +1,112 @@
+"""Every command, snippet and scenario of the pages, run in order in a folder that looks like a fresh checkout.
+
+Knows no simulator: a page is text, and what it shows has to work. ``make`` targets are only resolved (CI runs them).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ("README.md", "docs/scenarios.md", "docs/quickstart.md", "docs/architecture.md")
+ALL_PAGES = (*PAGES, "CONTRIBUTING.md")
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)#]+)\)")
+COMMAND = re.compile(r"`(wfl-sim [^`]+)`")
+LONG = 12  # words that two pages must not share in a row
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder with what the project ships, to run in."""
+    for name in ("scenarios", "notebooks", "docs", "wfl_sim", "channels", "analysis"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    for name in ("Makefile", "README.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    return tmp_path
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run with the commands of this environment in the path, as after ``source .venv/bin/activate``."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "MPLBACKEND": "Agg"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def commands(text: str) -> list[tuple[str, str]]:
+    """The commands of a console block, each with the output that is shown below it."""
+    parts = re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]
+    return [(part.partition("\n")[0], part.partition("\n")[2]) for part in parts]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_everything_that_a_page_shows_works(page: str, checkout: Path, blocks: Callable[[Path], list[Any]]) -> None:
+    for block in blocks(ROOT / page):
+        where = f"{page}:{block.line}"
+        if block.language == "yaml":
+            assert block.title, f"{where}: a scenario names its file in the first line"
+            (checkout / block.title).write_text(block.text)
+        elif block.language == "python":
+            done = run([sys.executable, "-c", block.text], checkout)
+            assert done.returncode == 0, f"{where}: {done.stderr}"
+        else:
+            assert block.language == "console", f"{where}: a block is yaml, python or console"
+            for command, shown in commands(block.text):
+                if command.startswith("make "):
+                    targets = command.removeprefix("make ")
+                    assert re.search(rf"^{targets}:", (ROOT / "Makefile").read_text(), re.MULTILINE), (
+                        f"{where}: {command}"
+                    )
+                    continue
+                done = run(shlex.split(command), checkout)
+                if shown:
+                    assert done.stdout + done.stderr == shown, f"{where}: {command}"
+                else:
+                    assert done.returncode == 0, f"{where}: {command}: {done.stderr}"
+
+
+@pytest.mark.parametrize("page", ALL_PAGES)
+def test_commands_in_the_text_are_ones_that_exist(page: str) -> None:
+    known = {"run", "validate", "explain", "schema", "plot", "--install-completion"}
+    for command in COMMAND.findall((ROOT / page).read_text()):
+        words = command.split()
+        assert words[1] in known, f"{page}: {command}"
+
+
+@pytest.mark.parametrize("page", ALL_PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    for target in LINK.findall((ROOT / page).read_text()):
+        assert target.startswith("https://") or ((ROOT / page).parent / target).exists(), f"{page}: {target}"
+
+
+def test_no_page_repeats_another() -> None:
+    seen: dict[tuple[str, ...], str] = {}
+    for page in ALL_PAGES:
+        text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(), flags=re.MULTILINE | re.DOTALL)
+        words = re.findall(r"[\w.'-]+", text)
+        for start in range(len(words) - LONG + 1):
+            said = tuple(words[start : start + LONG])
+            assert seen.setdefault(said, page) == page, f"{page} repeats {seen[said]}: {' '.join(said)}"
+
+
+def test_the_units_that_a_page_lists_are_those_that_are_read() -> None:
+    from channels.units import parse
+
+    table = (ROOT / "docs/scenarios.md").read_text().partition("## Units")[2].partition("## Overrides")[0]
+    spellings = {"frequency": "Hz", "time": "s", "power": "W", "ratio": "dB", "energy": "J"}
+    for line in table.splitlines():
+        cells = [cell.strip() for cell in line.strip("| ").split("|")]
+        if cells[0] in spellings:
+            for symbol in cells[1].split(", "):
+                parse(f"1 {symbol}", spellings[cells[0]])
+    for symbol in ("bit", "B", "kbit", "MB", "KiB", "Mibit", "GiB"):
+        parse(f"1 {symbol}", "bit")

@@ -1,0 +1,126 @@
+"""Cards of kinds, keys and scenarios: complete, and true to the code.
+
+Knows the registries; runs nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from channels.describe import describe, options_of
+from wfl_sim import cards, keys, shelf
+from wfl_sim.errors import ScenarioError
+from wfl_sim.nouns import NOUNS
+from wfl_sim.scenario import parse
+
+KINDS = [(noun, kind) for noun, registry in NOUNS.items() for kind in registry]
+PATHS = list(keys.paths())
+BASE = """\
+schema_version: 1
+name: base
+rounds: 1
+channel: {path_loss: {kind: uma}}
+clients: {count: 2, placement: {kind: disc, to: 100 m}, compute: {time: 300 ms}}
+method: {kind: fedavg}
+"""
+
+
+def test_the_overview_has_one_entry_for_everything() -> None:
+    lines = cards.overview().splitlines()
+    for noun, registry in NOUNS.items():
+        start = lines.index(f"{noun}:")
+        found = [line.split()[0] for line in lines[start + 1 :] if re.match(r"  \S", line)]
+        assert found[: len(registry)] == list(registry)
+    start = lines.index("scenarios:")
+    assert [line.split()[0] for line in lines[start + 1 :] if re.match(r"  \S", line)] == list(shelf.scenarios())
+    assert max(map(len, lines)) <= cards.WIDTH
+
+
+@pytest.mark.parametrize(("noun", "kind"), KINDS, ids=[f"{n}:{k}" for n, k in KINDS])
+def test_a_card_has_everything_that_the_class_says(noun: str, kind: str) -> None:
+    cls = NOUNS[noun][kind]
+    text = next(
+        part
+        for part in re.split(r"\n\n(?=[a-z_.]+: [^ {]+\n\n)", cards.card(kind))
+        if part.startswith(f"{noun}: {kind}")
+    )
+    about = describe(cls)
+    assert text.splitlines()[2] == about.summary
+    headings = [line for line in text.splitlines() if line in ("Formula", "Validity", "Source", "Options", "Example")]
+    assert headings == ["Formula", "Validity", "Source", *(["Options"] if options_of(cls) else []), "Example"]
+    words = " ".join(text.split())
+    for option in options_of(cls):
+        assert f" {option.key} " in words
+        assert " ".join(option.text.replace("``", "`").split()) in words
+    assert (words.count("; required") > 0) == any(option.required for option in options_of(cls))
+
+
+@pytest.mark.parametrize(("noun", "kind"), KINDS, ids=[f"{n}:{k}" for n, k in KINDS])
+def test_the_example_of_a_card_can_be_used_as_it_stands(noun: str, kind: str) -> None:
+    example = next(t for t in re.split(r"\n\n(?=[a-z_.]+: [^ {]+\n\n)", cards.card(kind)) if t.startswith(f"{noun}: "))
+    key, _, value = example.splitlines()[-1].strip().partition(": ")
+    assert key == noun.split(".")[-1]
+    (cell,) = parse(BASE, overrides=[f"{noun}={value}"]).cells
+    chosen: object = cell.scenario
+    for part in noun.split("."):
+        chosen = getattr(chosen, part)
+    assert getattr(chosen, "kind", chosen) == kind
+
+
+@pytest.mark.parametrize(("path", "key"), PATHS, ids=[".".join(path) for path, _ in PATHS])
+def test_every_key_has_a_card_with_what_it_takes(path: tuple[str, ...], key: keys.Key) -> None:
+    text = cards.card(".".join(path))
+    assert text.startswith(".".join(path))
+    assert "\nExample\n" in text or path[-1] == "kind"
+    if key.option is not None:
+        assert key.option.text, "every option is explained"
+
+
+def test_a_card_of_options_says_units_ranges_and_defaults() -> None:
+    words = " ".join(cards.card("tsfa").split())
+    assert "latency_budget a time in s, ms, us, µs, ns, min or h, above 0 s; required Mean time" in words
+    assert "csi_error a ratio in decibels in dB or dBi, at least 0 dB; default 0 dB Standard" in words
+    assert "csi large_scale, block or instantaneous; default large_scale What" in words
+    assert "kept_fraction_min a number or a percentage, above 0 and at most 1; default 0.1 Smallest" in words
+
+
+def test_every_noun_that_has_a_kind_shows_its_card() -> None:
+    text = cards.card("none")
+    for noun in ("channel.shadowing", "channel.fading", "channel.loss"):
+        assert f"{noun}: none\n" in text
+
+
+def test_the_card_of_a_scenario_lists_its_arms() -> None:
+    words = cards.card("quickstart")
+    assert "5 runs of 14 rounds, 10 clients" in words
+    assert re.search(r"soft-tsfa +soft, components, tsfa, sync", words)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("tfsa", "tsfa"), ("fedavgg", "fedavg"), ("min-max", "min_max"),
+     ("radio.uplnk.bandwidth", "radio.uplink.bandwidth"), ("quikstart", "quickstart"), ("TSFA", "tsfa")],
+)  # fmt: skip
+def test_a_misspelt_name_offers_the_nearest(name: str, nearest: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        cards.card(name)
+    assert str(caught.value.args[0]) == f"explain: nothing is called {name!r}; did you mean {nearest!r}?"
+
+
+def test_scenarios_of_the_working_directory_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scenarios").mkdir()
+    (tmp_path / "scenarios" / "mine.yaml").write_text(BASE.replace("name: base", "name: mine\ndescription: My own."))
+    (tmp_path / "scenarios" / "broken.yaml").write_text("name: [")
+    found = shelf.scenarios()
+    assert found["mine"] == Path("scenarios/mine.yaml")
+    assert "quickstart" in found
+    assert shelf.find("mine") == shelf.find("mine.yaml") == Path("scenarios/mine.yaml")
+    assert shelf.find("quickstart").name == "quickstart.yaml"
+    assert shelf.find("sub/other.yaml") == Path("sub/other.yaml"), "what is a path is for the reader to find or miss"
+    overview = cards.overview()
+    assert re.search(r"mine +My own\.", overview)
+    assert re.search(r"broken +does not load: scenarios/broken\.yaml:1:8: is not YAML", overview)

@@ -1,0 +1,297 @@
+"""What is planned against what a real medium, protocol and codec then do; nothing is timed, nothing trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import simpy
+
+from channels.streams import Stream
+from wfl_sim import machine, planning
+from wfl_sim.codecs import CODECS
+from wfl_sim.contracts import Air, FloatArray, Payload, PayloadMenu, Point
+from wfl_sim.engine import simulate
+from wfl_sim.estimate import ArmEstimate, Estimate, estimate, layout_of
+from wfl_sim.learning import data
+from wfl_sim.learning.options import Data, Local
+from wfl_sim.learning.sources import model_info
+from wfl_sim.scenario import Scenario, Study, load
+
+ROOT = Path(__file__).resolve().parents[1]
+SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))
+QUICKSTART = ROOT / "scenarios" / "quickstart.yaml"
+NO_FADING = "channel.fading={kind: none}"
+STATIC = "clients.mobility={kind: static}"
+# What the estimate is meant for: the size of a study, not its results.
+SECONDS, COUNTS = 0.25, 0.20  # relative
+
+
+@functools.cache
+def study(*overrides: str) -> Study:
+    """The quickstart with changes."""
+    return load(QUICKSTART, overrides)
+
+
+@functools.cache
+def estimated(*overrides: str) -> Estimate:
+    """Its estimate."""
+    return estimate(study(*overrides))
+
+
+def arm(found: Estimate, name: str) -> ArmEstimate:
+    """The row of an arm."""
+    return next(row for row in found.arms if row.arm == name)
+
+
+def with_schedule(plan: Study, name: str, **options: Any) -> ArmEstimate:
+    """The row of an arm by itself, with other options of its schedule."""
+    (cell,) = (cell for cell in plan.cells if cell.arm == name)
+    schedule = dataclasses.replace(cast(Any, cell.scenario.schedule), **options)
+    changed = dataclasses.replace(cell, scenario=dataclasses.replace(cell.scenario, schedule=schedule))
+    (row,) = estimate(Study(plan.name, (changed,))).arms
+    return row
+
+
+class StandIn:
+    """The learning side with the sizes of a federation: the model at 32 bits first, then dense changes."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        layout = layout_of(scenario, model_info(scenario.learning.model.name))
+        self._menu = scenario.codec.menu(layout)
+        self._model_bytes = 4 * layout.size([*layout.plain, *layout.factors])
+        self._aggregated = 0
+
+    def weight(self, client: int) -> float:
+        return 0.1
+
+    def menu(self, client: int) -> PayloadMenu:
+        return self._menu
+
+    def downlink(self, clients: Sequence[int]) -> Payload:
+        return Payload(bytes(self._menu.points[-1].bits // 8 if self._aggregated else self._model_bytes), 1.0)
+
+    def received(self, clients: Sequence[int]) -> None: ...
+
+    def train(self, round_: int, clients: Sequence[int]) -> None: ...
+
+    def encode(self, client: int, point: Point) -> Payload:
+        return Payload(bytes(point.bits // 8), point.kept_fraction)
+
+    def lost(self, client: int) -> None: ...
+
+    def aggregate(self, arrivals: dict[int, Payload]) -> None:
+        self._aggregated += bool(arrivals)
+
+    def evaluate(self) -> dict[str, float]:
+        return {"accuracy": 0.5, "loss": 1.0}
+
+    def diagnostics(self) -> dict[str, Any]:
+        return {"rank": 0, "coherence_a": None, "coherence_b": None, "e_cov": 0.0, "e_sp": 0.0}
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> Callable[[Scenario], SimpleNamespace]:
+    """Simulate a scenario without learning, and count."""
+    step = simpy.Environment.step
+
+    def play(scenario: Scenario) -> SimpleNamespace:
+        out = SimpleNamespace(events=0, seconds=0.0, transfers=0, packets=0)
+
+        def counted(env: simpy.Environment) -> None:
+            out.events += 1
+            step(env)
+
+        def commit(row: Any, transmissions: Any, decisions: Any) -> None:
+            out.seconds = row["t_end_s"]
+            out.transfers += len(transmissions)
+            out.packets += sum(t["packets"] for t in transmissions)
+
+        monkeypatch.setattr(simpy.Environment, "step", counted)
+        simulate(scenario, StandIn(scenario), commit)
+        monkeypatch.setattr(simpy.Environment, "step", step)
+        return out
+
+    return play
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        (),
+        ("radio.uplink.work_conserving=false",),
+        ("clients.count=3", "radio.retransmission.attempts=8",  # enough for every broadcast to reach all
+         "channel.loss={kind: independent, probability: 20 %, origin: interference}"),
+        ("clients.count=1",),
+    ],
+    ids=["quickstart", "kept bands", "lossy", "alone"],
+)  # fmt: skip
+def test_counts_and_seconds_are_near_those_of_a_real_run(played: Any, changes: tuple[str, ...]) -> None:
+    plan = study("rounds=4", NO_FADING, STATIC, *changes)
+    found = estimate(plan)
+    for cell in plan.cells:
+        real, row = played(cell.scenario), arm(found, cell.arm)
+        assert row.simulated_s == pytest.approx(real.seconds, rel=SECONDS), cell.arm
+        assert row.round_s == pytest.approx(row.simulated_s / 4)
+        assert row.transfers == real.transfers
+        assert row.packets == pytest.approx(real.packets, rel=COUNTS), cell.arm
+        assert row.events == pytest.approx(real.events, rel=COUNTS), cell.arm
+
+
+def test_the_mean_over_fading_is_near_a_real_run_too(played: Any) -> None:
+    plan = study("rounds=6")
+    for cell in plan.cells[:2]:
+        assert arm(estimated("rounds=6"), cell.arm).simulated_s == pytest.approx(
+            played(cell.scenario).seconds, rel=SECONDS
+        )
+
+
+@pytest.mark.parametrize("method", ["head_only", "fedavg", "soft"])
+def test_sizes_are_those_of_the_trainer_on_the_real_model(method: str) -> None:
+    from wfl_sim.learning.memo import Memo
+    from wfl_sim.learning.training import Trainer
+
+    (scenario,) = {
+        cell.scenario.method.kind: cell.scenario for cell in study().cells
+        if cell.scenario.method.kind == method
+    }.values()  # fmt: skip
+    stream = Stream.root(1)
+    task = data.load(Data(train=40, test=20, max_tokens=8), stream)
+    parts = [np.arange(40)]
+    model, adapter = scenario.learning.model, scenario.method.adapter()
+    real = Trainer(model, adapter, task, 8, parts, Local(), None, stream, Memo(None, "")).layout
+    found = layout_of(scenario, model_info(model.name))
+    assert [found.shapes[name] for name in (*found.plain, *found.factors)] == [
+        real.shapes[name] for name in (*real.plain, *real.factors)
+    ]
+    assert len(found.pairs) == len(real.pairs)
+    for codec in CODECS.values():
+        assert codec().menu(found) == codec().menu(real)
+
+
+def test_transfers_and_steps_are_counted_exactly() -> None:
+    for clients, rounds in ((1, 3), (7, 2), (20, 14)):
+        found = estimate(study(f"clients.count={clients}", f"rounds={rounds}", "seeds=[4, 5]"))
+        assert found.cells == 10
+        for row in found.arms[:3]:
+            assert row.transfers == rounds * (1 + clients)
+            assert row.sending == clients
+            assert row.training_steps == rounds * clients * 5
+            assert row.examples_evaluated == rounds * 2000
+
+
+def test_a_narrow_band_makes_the_air_bind_and_slow_computing_makes_computing_bind() -> None:
+    wide = estimate(study("radio.uplink.bandwidth=4 MHz"))
+    narrow = estimate(study("radio.uplink.bandwidth=400 kHz"))
+    slow = estimate(study("clients.compute.time=1.1 s", "radio.uplink.bandwidth=1 MHz"))
+    for name in ("dense-equal", "dense-min-max"):
+        assert [c.binds for c in clients_of(arm(wide, name))] == ["compute"] * 2
+        assert [c.binds for c in clients_of(arm(narrow, name))] == ["air"] * 2
+        assert [c.binds for c in clients_of(arm(slow, name))] == ["compute"] * 2
+        assert arm(narrow, name).simulated_s > arm(wide, name).simulated_s
+        assert arm(slow, name).simulated_s > 14 * 1.1
+
+
+def clients_of(row: ArmEstimate) -> list[Any]:
+    """Median and worst."""
+    assert row.median is not None and row.worst is not None
+    return [row.median, row.worst]
+
+
+@pytest.mark.parametrize("name", ["dense-equal", "dense-min-max", "soft-tsfa"])
+def test_the_median_and_the_worst_client_are_those_of_the_links(name: str) -> None:
+    # Placed on a line without shadowing: who is farther takes longer or, where all end together, has the weaker link.
+    line = ("clients.placement={kind: line, from: 50 m, to: 450 m}", "channel.shadowing={kind: none}", STATIC)
+    found = estimate(study(*line, "clients.count=9", "radio.uplink.work_conserving=false"))
+    median, worst = clients_of(arm(found, name))
+    if name != "soft-tsfa":  # there the points of the menu decide who ends last
+        assert (median.distance_m, worst.distance_m) == (pytest.approx(250.0), pytest.approx(450.0))
+        assert worst.snr_db < median.snr_db
+        assert worst.broadcast_s + worst.compute_s + worst.air_s + 0.01 == pytest.approx(arm(found, name).round_s)
+    assert worst.air_s >= median.air_s * (1 - 1e-5)
+    assert (worst.compute_s, worst.broadcast_s) == (pytest.approx(0.4), median.broadcast_s)
+
+
+def test_shared_bandwidth_ends_earlier_and_carries_the_same_bits() -> None:
+    class Flat:
+        """One bit a second and hertz."""
+
+        def rate(self, bandwidth_hz: FloatArray, snr_hz: FloatArray) -> FloatArray:
+            return bandwidth_hz
+
+    air, ones = Air(100.0, Flat()), np.ones(4)  # type: ignore[arg-type]
+    bits, granted = np.array([25.0, 25.0, 50.0, 300.0]), 25.0 * ones
+    assert planning.upload_s(air, bits, granted, ones, False).tolist() == [1.0, 1.0, 2.0, 12.0]
+    # 25 bit each in 1 s; then 50 bit/s each: 25 more by 1.5 s; the last has 250 bit left and the whole band.
+    assert planning.upload_s(air, bits, granted, ones, True).tolist() == pytest.approx([1.0, 1.0, 1.5, 4.0])
+
+
+def test_a_queue_that_starts_empty_is_planned_until_it_is_at_rest() -> None:
+    row = with_schedule(study("rounds=200", STATIC), "soft-tsfa", queue_start=0.0, v=3.0)
+    assert row.round_s == pytest.approx(1.2, rel=planning.AT_REST)
+    assert row.planned_bits < row.dense_bits
+
+
+def test_clients_that_are_always_deferred_cost_nothing() -> None:
+    row = with_schedule(study("rounds=5", "protocol.retry=2 s"), "soft-tsfa", latency_budget_s=1e-3)
+    assert (row.transfers, row.packets, row.training_steps, row.planned_bits) == (0, 0, 0, 0.0)
+    assert (row.median, row.worst) == (None, None)
+    assert row.simulated_s == 10.0
+
+
+def test_arms_that_train_alike_train_once() -> None:
+    found = estimate(study(), jobs=1)
+    assert {row.arm: row.trains for row in found.arms} == {
+        "head-only": True, "dense-equal": True, "dense-min-max": False, "soft-tsfa": True, "topk-tsfa": True
+    }  # fmt: skip
+    assert arm(found, "dense-min-max").wall_s < arm(found, "dense-equal").wall_s / 2
+    assert found.jobs == 1
+    seconds = sum(row.wall_s for row in found.arms) + machine.START_S + machine.PICTURES_S
+    assert found.wall_s == pytest.approx(seconds)
+    two, many = estimate(study(), jobs=2), estimate(study(), jobs=64)
+    assert many.jobs == 5
+    assert found.wall_s > two.wall_s > many.wall_s
+    assert not arm(two, "dense-min-max").trains
+    assert estimate(study("seeds=[1, 2]"), jobs=1).wall_s == pytest.approx(2 * seconds, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["learning.model.layers=6", "learning.data.max_tokens=40", "learning.local.batch=64", "clients.count=40"],
+)
+def test_more_work_costs_more(change: str) -> None:
+    before, after = arm(estimated(), "dense-equal"), arm(estimated(change), "dense-equal")
+    assert after.wall_s > before.wall_s
+    assert after.memory_mib >= before.memory_mib  # evaluating may take more than training
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_every_scenario_is_estimated_in_plain_numbers_without_a_tensor_library(path: Path) -> None:
+    code = (
+        "import sys, json, dataclasses\nfrom wfl_sim.scenario import load\nfrom wfl_sim.estimate import estimate\n"
+        f"found = estimate(load({str(path)!r}))\n"
+        "heavy = [m for m in ('torch', 'peft', 'transformers', 'matplotlib', 'pandas') if m in sys.modules]\n"
+        "print(json.dumps([heavy, dataclasses.asdict(found)], allow_nan=False))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    heavy, found = json.loads(done.stdout)
+    assert heavy == []
+    assert found["cells"] >= len(found["arms"]) > 0
+    assert min(found["memory_mib"], found["wall_s"], *(row["simulated_s"] for row in found["arms"])) > 0
+
+
+def test_the_same_study_gives_the_same_estimate_and_no_row_can_change() -> None:
+    found = estimated()
+    assert estimate(study()) == found
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        found.arms[0].wall_s = 0.0  # type: ignore[misc]

@@ -1,0 +1,190 @@
+"""Checks of the channel's nouns: path loss, fading, shadowing, loss, rate, placement, mobility.
+
+Know the contracts in `channels` and no model of them.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channels.erasure import Loss
+from channels.fading import Fading
+from channels.linkadaptation import LinkAdaptation
+from channels.mobility import Disc, Mobility, Placement
+from channels.pathloss import PathLoss
+from channels.shadowing import Shadowing
+from channels.streams import Stream
+from wfl_sim.checks.contract import LAW, NOT_A_PLACE_OR_TIME, Contract, Ints
+
+LAST_BITS = 1e-12  # relative: one formula, evaluated one by one or all at once
+_ENSEMBLE = 4096  # clients of a mean
+
+
+def check_path_loss(model: PathLoss, carrier_hz: float = 3.5e9) -> None:
+    """Hold a path loss model against `channels.pathloss.PathLoss`, at a carrier within its range."""
+    contract = Contract(model, "channels.pathloss.PathLoss")
+    contract.options(1)
+
+    def loss(distance_m: Any) -> Any:
+        return model.path_loss_db(distance_m, carrier_hz)
+
+    distance = np.concatenate([[0.0], np.geomspace(1e-2, 1e5, 281)])
+    contract.floats(2, "the loss from 0.01 m to 100 km", lambda: loss(distance[1:]), distance[1:].shape)
+    for shape in ((), (0,), (3,), (2, 3)):
+        contract.floats(2, f"the loss at distances {shape}", partial(loss, np.full(shape, 70.0)), shape)
+    contract.floats(4, "the loss at distance 0", lambda: loss(np.zeros(1)), (1,))
+    values = contract.floats(2, "the loss at 0 to 100 km", lambda: loss(distance), distance.shape)
+    contract.floats(2, "the loss at a list of distances", lambda: loss([35, 70]), (2,))
+    falls = np.flatnonzero(np.diff(values) < -1e-9)
+    if falls.size:
+        i = falls[0]
+        raise contract.broken(2, f"the loss falls from {values[i]:.6g} dB at {distance[i]:.6g} m "
+                              f"to {values[i + 1]:.6g} dB at {distance[i + 1]:.6g} m")  # fmt: skip
+    given = distance.copy()
+    again = loss(given)
+    contract.holds(3, np.array_equal(given, distance), "the distances given were changed")
+    contract.holds(3, np.array_equal(again, values), "the same question twice gave two answers")
+    alone = np.array([float(loss(d)) for d in distance[::20]])
+    same = np.allclose(alone, values[::20], rtol=LAST_BITS, atol=0.0)
+    contract.holds(3, same, "the loss at a distance depends on the other distances")
+    for bad in NOT_A_PLACE_OR_TIME:
+        contract.refuses(4, f"a distance of {bad} m", partial(loss, [70.0, bad]))
+    contract.card(5)
+
+
+def check_fading(model: Fading) -> None:
+    """Hold a fading model against `channels.fading.Fading`."""
+    contract = Contract(model, "channels.fading.Fading")
+    contract.options(1)
+    stream, clients = Stream.root(1).child("check"), np.array([0, 7, 3, 40])
+    doppler, times = np.array([0.0, 5.0, 97.0, 400.0]), np.sort(Stream.root(2).uniform(0, np.arange(60))) * 3.0
+    contract.floats(
+        2, "the gain [4, 60]", lambda: model.power_gain(stream, clients, times, doppler), (clients.size, times.size)
+    )
+    contract.floats(2, "the gain at no time", lambda: model.power_gain(stream, clients, [], 10.0), (4, 0))
+    whole = contract.any_order(
+        3, "the gain", lambda r, c: model.power_gain(stream, clients[r], times[c], doppler[r]), 4, 60
+    )
+    contract.holds(2, whole.min() >= 0, f"a gain of {whole.min():.4g} is below 0")
+    gains, weights = (np.asarray(x, dtype=float) for x in contract.ask(4, "quadrature()", model.quadrature))
+    right = gains.ndim == 1 and gains.shape == weights.shape and gains.size
+    contract.holds(4, right, f"quadrature() gives gains {gains.shape} and weights {weights.shape}, not two lists [J]")
+    contract.holds(4, weights.min() >= 0 and gains.min() >= 0, "quadrature() gives a gain or a weight below 0")
+    contract.holds(
+        4, abs(weights.sum() - 1) <= LAW, f"the weights of quadrature() sum to {weights.sum():.8g}, not to 1"
+    )
+    mean = float(weights @ gains)
+    contract.holds(2, abs(mean - 1) <= LAW, f"the mean gain by quadrature() is {mean:.8g}, not 1")
+    draws = [model.power_gain(Stream.root(seed).child("check"), range(_ENSEMBLE), [0.0, 1.7], 50.0) for seed in (3, 4)]
+    # Two times of one client may be alike: they count as one draw.
+    contract.mean(2, "the gain", np.concatenate(draws).mean(axis=1), 1.0)
+    law = float(weights @ np.log1p(gains))
+    contract.mean(4, "ln(1 + gain), against quadrature(),", np.log1p(np.concatenate(draws)).mean(axis=1), law)
+    for bad in NOT_A_PLACE_OR_TIME:
+        contract.refuses(5, f"a time of {bad} s", partial(model.power_gain, stream, clients, [1.0, bad], doppler))
+    contract.card(6)
+
+
+def check_shadowing(model: Shadowing) -> None:
+    """Hold a shadowing model against `channels.shadowing.Shadowing`."""
+    contract = Contract(model, "channels.shadowing.Shadowing")
+    contract.options(1)
+    stream, clients = Stream.root(1).child("check"), np.array([0, 7, 3, 40])
+    travelled = np.cumsum(Stream.root(2).uniform(np.arange(4)[:, None], np.arange(60)) * 9.0, axis=1)
+    contract.floats(2, "the level [4, 60]", lambda: model.shadowing_db(stream, clients, travelled), travelled.shape)
+    contract.any_order(
+        3, "the level", lambda r, c: model.shadowing_db(stream, clients[r], travelled[np.ix_(r, c)]), 4, 60
+    )
+    levels = model.shadowing_db(stream, range(_ENSEMBLE), np.full((_ENSEMBLE, 1), 123.0))
+    contract.mean(2, "the level in dB", levels[:, 0], 0.0)
+    for bad in NOT_A_PLACE_OR_TIME:
+        contract.refuses(4, f"a distance of {bad} m", partial(model.shadowing_db, stream, [0], [[1.0, bad]]))
+    contract.card(5)
+
+
+def check_loss(model: Loss) -> None:
+    """Hold a loss model against `channels.erasure.Loss`."""
+    contract = Contract(model, "channels.erasure.Loss")
+    contract.options(1)
+    stream, times = Stream.root(1).child("check"), np.sort(Stream.root(2).uniform(0, np.arange(60))) * 3.0
+    lost = contract.ask(2, "lost()", lambda: model.lost(stream, 3, times))
+    right = isinstance(lost, np.ndarray) and lost.dtype == np.bool_ and lost.shape == times.shape
+    contract.holds(2, right, f"lost() of 60 times is {lost!r:.60}, not 60 answers true or false")
+    clients = np.array([0, 7, 3, 40])
+
+    def table(rows: Ints, columns: Ints) -> NDArray[Any]:
+        return np.stack([model.lost(stream, int(client), times[columns]) for client in clients[rows]])
+
+    contract.any_order(3, "the loss", table, 4, 60)
+    mean = contract.ask(4, "mean_loss", lambda: float(model.mean_loss))
+    contract.holds(4, 0.0 <= mean < 1.0, f"mean_loss is {mean}, not in [0, 1)")
+    # Bursts make the packets of a client alike, so the scatter between clients says how well the mean is known.
+    shares = np.array([model.lost(stream, client, np.linspace(0.0, 1000.0, 512)).mean() for client in range(128)])
+    contract.mean(4, "the loss", shares, mean)
+    for bad in NOT_A_PLACE_OR_TIME:
+        contract.refuses(5, f"a time of {bad} s", partial(model.lost, stream, 0, [1.0, bad]))
+    contract.card(1)
+
+
+def check_placement(model: Placement) -> None:
+    """Hold a placement against `channels.mobility.Placement`."""
+    contract = Contract(model, "channels.mobility.Placement")
+    contract.options(1)
+    stream, clients = Stream.root(1).child("check"), np.array([0, 7, 3])
+    start = contract.floats(2, "start_m() of 3 clients", lambda: model.start_m(stream, clients, 9), (3, 2))
+    alone = contract.floats(2, "start_m() of one client", lambda: model.start_m(stream, clients[1:2], 9), (1, 2))
+    contract.holds(2, np.array_equal(alone, start[1:2]), "where a client stands depends on who is asked for beside it")
+    u, v = np.array([[0.1, 0.4, 0.9]]), np.array([[0.3, 0.8, 0.2]])
+    points = contract.floats(3, "point_m() of [1, 3] numbers", lambda: model.point_m(u, v), (1, 3, 2))
+    same = bool(np.ptp(points.reshape(-1, 2), axis=0).max() == 0.0)
+    is_point = contract.ask(4, "is_point", lambda: model.is_point)
+    contract.holds(4, is_point is same, f"is_point is {is_point}, but points of the region are {points.tolist()}")
+    contract.card(1)
+
+
+def check_mobility(model: Mobility) -> None:
+    """Hold a mobility model against `channels.mobility.Mobility`, with clients placed in a disc."""
+    contract = Contract(model, "channels.mobility.Mobility")
+    contract.options(1)
+    stream, clients, disc = Stream.root(1).child("check"), np.array([0, 7, 3, 40]), Disc(from_m=10.0, to_m=500.0)
+    times = np.sort(Stream.root(2).uniform(0, np.arange(60))) * 300.0
+    path = contract.ask(2, "trajectory()", lambda: model.trajectory(stream, disc, clients, 50))
+    start = contract.floats(2, "position_m() at time 0", lambda: path.position_m([0.0]), (4, 1, 2))[:, 0]
+    placed = disc.start_m(stream.child("placement"), clients, 50)
+    close = np.allclose(start, placed, rtol=1e-9, atol=1e-9)
+    contract.holds(2, close, f"clients start at {start.tolist()}, but are placed at {placed.tolist()}")
+    position = contract.any_order(
+        3, "the position",
+        lambda r, c: model.trajectory(stream, disc, clients[r], 50).position_m(times[c]), 4, 60,
+    )  # fmt: skip
+    contract.any_order(3, "the position from one trajectory", lambda r, c: path.position_m(times[c], r), 4, 60)
+    distance = contract.floats(2, "distance_m()", lambda: path.distance_m(times), (4, 60))
+    right = np.allclose(distance, np.hypot(position[..., 0], position[..., 1]), rtol=1e-9)
+    contract.holds(2, right, "distance_m() is not the distance of position_m() from the base station")
+    travelled = contract.floats(2, "travelled_m()", lambda: path.travelled_m(times), (4, 60))
+    right = np.allclose(travelled, float(path.speed_mps) * times, rtol=1e-9, atol=1e-9)
+    contract.holds(2, right, "travelled_m() is not speed_mps times time")
+    straight = np.hypot(*np.moveaxis(np.diff(position, axis=1), -1, 0))
+    far = straight <= np.diff(travelled, axis=1) * (1 + 1e-9) + 1e-6
+    contract.holds(2, far.all(), "a client gets further than the length of its path")
+    contract.card(4)
+
+
+def check_link_adaptation(model: LinkAdaptation) -> None:
+    """Hold a rate model against `channels.linkadaptation.LinkAdaptation`."""
+    contract = Contract(model, "channels.linkadaptation.LinkAdaptation")
+    contract.options(1)
+    snr = np.linspace(0.0, 1000.0, 501)
+    rate = contract.floats(2, "efficiency() of [501] SNRs", lambda: model.efficiency(snr), (501,))
+    contract.floats(2, "efficiency() of [2, 3] SNRs", lambda: model.efficiency(np.ones((2, 3))), (2, 3))
+    contract.holds(2, rate[0] == 0.0, f"efficiency(0) is {rate[0]:.4g}, not 0")
+    contract.holds(2, (np.diff(rate) >= 0).all(), "efficiency() falls somewhere")
+    contract.holds(2, (np.diff(rate, 2) <= 1e-9).all(), "efficiency() is not concave")
+    contract.holds(3, np.array_equal(model.efficiency(snr), rate), "the same question twice gave two answers")
+    for bad in NOT_A_PLACE_OR_TIME:
+        contract.refuses(3, f"a SNR of {bad}", partial(model.efficiency, [1.0, bad]))
+    contract.card(4)

@@ -1,0 +1,71 @@
+"""Checks of methods: what is trained, the regulariser, and the aggregation.
+
+Know the contract and no method; torch is loaded for a regulariser alone.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+
+from wfl_sim.checks.contract import HEAD, LORA, Contract, drawn, same
+from wfl_sim.methods.base import Adapter, Arrival, Method
+
+SINGLE = 2.0**-20  # relative: a few roundings to float32
+
+
+def check_method(method: Method) -> None:
+    """Hold a method against `wfl_sim.methods.base`; loads torch where the method has a regulariser."""
+    contract = Contract(method, "wfl_sim.methods.base")
+    contract.options(5)
+    adapter = contract.ask(1, "adapter()", method.adapter)
+    contract.holds(1, adapter is None or isinstance(adapter, Adapter), f"adapter() is {adapter!r}, no Adapter or None")
+    contract.holds(1, adapter is None or adapter.rank >= 1, f"the rank of {adapter!r} is below 1")
+    if (regulariser := contract.ask(2, "regulariser()", method.regulariser)) is not None:
+        _check_regulariser(contract, regulariser)
+
+    shapes = {**HEAD, **(LORA if adapter is not None else {})}
+    model, weights = drawn(shapes, 0), (0.4, 0.1, 0.3, 0.2)
+    # Two of the changes cancel but for what float32, and another order of sums, would lose beside them.
+    large = drawn(shapes, 1, 1e18)
+    changes = [large, drawn(shapes, 2), {name: -value for name, value in large.items()}, drawn(shapes, 3)]
+    arrivals = [Arrival(client, change, 0.25) for client, change in enumerate(changes)]
+    kept_model, kept_changes = copy.deepcopy(model), copy.deepcopy(changes)
+    merged = contract.ask(3, "aggregate()", lambda: method.aggregate(model, list(arrivals)))
+    contract.holds(3, isinstance(merged, dict), f"aggregate() gives a {type(merged).__name__}, not arrays by name")
+    for name, value in model.items():
+        got = merged.get(name)
+        right = got is not None and got.shape == value.shape and got.dtype == np.float32
+        contract.holds(3, right, f"aggregate() gives no float32 array {value.shape} for {name!r}")
+        contract.holds(3, np.isfinite(merged[name]).all(), f"aggregate() gives numbers in {name!r} that are not finite")
+    contract.holds(3, set(merged) == set(model), f"aggregate() gives {sorted(merged)}, not {sorted(model)}")
+    contract.holds(3, same(model, kept_model), "aggregate() changes the model that it is given")
+    kept = all(same(change, before) for change, before in zip(changes, kept_changes, strict=True))
+    contract.holds(3, kept, "aggregate() changes an arrival")
+    for order in permutations(arrivals):
+        again = method.aggregate(model, list(order))
+        contract.holds(3, same(again, merged), "the result depends on the order of the arrivals, or on earlier calls")
+    change = drawn(shapes, 4)
+    alone = method.aggregate(model, [Arrival(0, change, 1.0)])
+    together = method.aggregate(model, [Arrival(client, change, weight) for client, weight in enumerate(weights)])
+    for name, value in alone.items():
+        close = np.allclose(together[name], value, rtol=SINGLE, atol=SINGLE)
+        contract.holds(4, close, f"four clients that send the same change of {name!r} count for another one than it")
+    contract.card(5)
+
+
+def _check_regulariser(contract: Contract, regulariser: Callable[[Any, Any], Any]) -> None:
+    import torch  # a check of what runs inside local training; nothing else here needs it
+
+    a, b = (torch.from_numpy(value).requires_grad_() for value in drawn({"A": (4, 12), "B": (9, 4)}, 5).values())
+    penalty = contract.ask(2, "the regulariser", lambda: regulariser(a, b))
+    scalar = isinstance(penalty, torch.Tensor) and penalty.ndim == 0 and bool(torch.isfinite(penalty))
+    contract.holds(2, scalar, f"the regulariser gives {penalty!r:.60}, not a finite scalar")
+    contract.ask(2, "the regulariser's gradient", penalty.backward)
+    gradients = [x.grad for x in (a, b) if x.grad is not None]
+    finite = all(bool(torch.isfinite(gradient).all()) for gradient in gradients)
+    contract.holds(2, gradients and finite, "the regulariser has no finite gradient with respect to A or B")

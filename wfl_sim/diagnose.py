@@ -1,0 +1,173 @@
+"""What is wrong in a scenario, said in its own terms: the findings of validation as located problems.
+
+Knows the tree of keys and the document; nothing of what a key is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from functools import cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from channels.options import OptionError, option_name
+from channels.units import QuantityError, shown
+from wfl_sim import keys
+from wfl_sim.errors import COMMAND_LINE, Problem
+from wfl_sim.yamlfile import MOST_PROBLEMS, Document, KeyPath, Origins, origin
+
+_LONGEST_NAME = 60
+_ALIKE = 0.7  # the share of letters in common, from which on a name may be a misspelling of another
+
+
+class Locator:
+    """Makes problems of one arm: `data` is the arm laid over the file, `origins` where its parts were written."""
+
+    def __init__(self, document: Document, data: dict[str, Any], origins: Origins) -> None:
+        self.document, self.data, self.origins = document, data, origins
+
+    @classmethod
+    def nowhere(cls) -> Locator:
+        """For a scenario that no file holds."""
+        return cls(Document("scenario", {}), {}, {})
+
+    def problem(self, path: KeyPath, message: str, *, at: str = "value", **more: Any) -> Problem:
+        """A problem at a path of the merged data; the rule and the example of its key are added."""
+        key = keys.find(path, self.data)
+        if key is not None:
+            whole = keys.find(path[:-1], self.data) if path[-1].isdecimal() else key
+            more = {"rule": key.rule(), "example": whole.example() if whole else ""} | more
+        written = origin(path, self.origins)
+        if "; got " in message and self.document.marks and written not in self.document.marks:
+            message += " by default"
+        problem = self.document.problem(written, message, at=at, **more)
+        if problem.on_command_line and not problem.place.startswith(f"{COMMAND_LINE}arms."):
+            return replace(problem, key=".".join(path))  # an override also reaches arms, which it does not name
+        return problem
+
+    def unknown(self, path: KeyPath) -> Problem:
+        """A key that nothing reads."""
+        name, parent = path[-1], keys.find(path[:-1], self.data)
+        allowed = list(parent.below(self._at(path[:-1]))) if parent is not None else []
+        if len(origin(path, self.origins)) == 1:
+            allowed.append("arms")
+        rule = f"keys here: {', '.join(allowed)}" if allowed else ""
+        kinds = [kind for kind in parent.kinds or () if name in parent.below({"kind": kind})] if parent else []
+        if kinds:
+            return self.problem(path, f"is no key of this kind, but of {keys.one_of(kinds)}", at="key", rule=rule)
+        near, example = nearest(name, allowed), ""
+        if near:
+            meant = keys.find((*path[:-1], near), self.data)
+            example = meant.example() if meant is not None else ""
+        elif elsewhere := [".".join(place) for place in _paths() if place[-1] == name != "kind"]:
+            rule = f"{rule}; a key of this name stands at {' and '.join(elsewhere[:3])}"
+            near = elsewhere[0] if len(elsewhere) == 1 else ""
+        return self.problem(path, "unknown key", at="key", near=near, rule=rule, example=example)
+
+    def found(self, error: ValidationError) -> list[tuple[KeyPath, Problem]]:
+        """What pydantic found, in our words, each with the path of the data that is to blame."""
+        items = error.errors(include_url=False)[:MOST_PROBLEMS]
+        return [(self._blamed(item), self._one(item)) for item in items]
+
+    def _blamed(self, item: Any) -> KeyPath:
+        cause = item.get("ctx", {}).get("error")
+        path = self._path(item["loc"])
+        return (*path, option_name(cause.args[1])) if isinstance(cause, OptionError) else path
+
+    def _one(self, item: Any) -> Problem:
+        path, cause, kind = self._path(item["loc"]), item.get("ctx", {}).get("error"), item["type"]
+        if isinstance(cause, OptionError):
+            _, option, message = cause.args
+            return self.problem((*path, option_name(option)), message)
+        if isinstance(cause, QuantityError):
+            return self.problem(path, cause.args[0], near=cause.args[2])
+        if isinstance(cause, ValueError):
+            return self.problem(path, str(cause))
+        if kind == "unexpected_keyword_argument":
+            return self.unknown(path)
+        if kind in ("missing", "missing_argument"):
+            return self._missing(path)
+        if kind == "union_tag_not_found":
+            return self._missing((*path, "kind"))
+        got = self._at(path)
+        if kind == "union_tag_invalid":
+            return self._wrong_kind(path, got)
+        if kind == "literal_error":
+            wanted = keys.find(path, self.data)
+            words = [str(word) for word in wanted.option.choices] if wanted and wanted.option else []
+            if path and path[-1] == "kind":
+                return self._wrong_kind(path[:-1], self._at(path[:-1]))
+            near = nearest(got, words) if isinstance(got, str) and got not in words else ""
+            return self.problem(path, f"must be {keys.one_of(words)}; got {_quoted(got)}", near=near)
+        wanted = keys.find(path, self.data)
+        return self.problem(path, f"must be {wanted.type_name() if wanted else 'something else'}; got {_quoted(got)}")
+
+    def _missing(self, path: KeyPath) -> Problem:
+        key, parent = keys.find(path, self.data), keys.find(path[:-1], self.data)
+        if path[-1] == "kind" and parent is not None and parent.kinds:
+            return self.problem(path, "is missing", rule=f"kinds: {', '.join(parent.kinds)}", example=parent.example())
+        return self.problem(path, "is missing", example=key.example() if key is not None else "")
+
+    def _wrong_kind(self, path: KeyPath, got: Any) -> Problem:
+        key = keys.find(path, self.data)
+        kinds = list(key.kinds) if key is not None and key.kinds else []
+        name = got.get("kind") if isinstance(got, Mapping) else got
+        if name is None:
+            return self._missing((*path, "kind"))
+        near = nearest(name, kinds) if isinstance(name, str) else ""
+        example = keys.snippet(near, key.kinds[near]) if near and key is not None and key.kinds else ""
+        return self.problem(
+            (*path, "kind"), f"unknown kind {shown(name)}", near=near, rule=f"kinds: {', '.join(kinds)}",
+            example=f"{key.name}: {example}" if key is not None and example else "",
+        )  # fmt: skip
+
+    def _at(self, path: Iterable[str]) -> Any:
+        data: Any = self.data
+        for part in path:
+            if isinstance(data, Mapping):
+                data = data.get(part)
+            elif isinstance(data, list) and part.isdecimal() and int(part) < len(data):
+                data = data[int(part)]
+            else:
+                return None
+        return data
+
+    def _path(self, loc: Sequence[str | int]) -> KeyPath:
+        """pydantic's location without the kinds that it puts into it."""
+        path: list[str] = []
+        data: Any = self.data
+        key: keys.Key | None = keys.root()
+        expect_kind = False
+        for part in loc:
+            if expect_kind and key is not None and key.kinds and part in key.kinds:
+                expect_kind = False
+                continue
+            path.append(str(part))
+            if key is not None:
+                key = key.items if isinstance(part, int) else key.below(data).get(part)
+            data = self._at(path)
+            expect_kind = key is not None and bool(key.kinds) and len(key.kinds or ()) > 1
+        return tuple(path)
+
+
+@cache
+def _paths() -> tuple[KeyPath, ...]:
+    return tuple(path for path, _ in keys.paths())
+
+
+def _quoted(got: Any) -> str:
+    """A value that was got; of a number or truth value in quotes it is told that it is a text."""
+    is_text = isinstance(got, str) and (got in ("true", "false") or got.lstrip("+-").isdecimal())
+    return f"the text {shown(got)}" if is_text else shown(got)
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The name that was probably meant, or ''."""
+    folded = {known.lower().replace("-", "_"): known for known in names}
+    if len(name) > _LONGEST_NAME:  # nobody's misspelling, and long to compare
+        return ""
+    near = get_close_matches(name.lower().replace("-", "_"), folded, n=1, cutoff=_ALIKE)
+    return folded[near[0]] if near else ""

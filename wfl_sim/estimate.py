@@ -1,0 +1,250 @@
+"""What a study will cost and what binds its rounds: plans a few rounds of every arm, and runs none.
+
+Knows no tensor, no fading draw and no loss of a packet; how rounds are planned, and what a machine can do, stand in
+`wfl_sim.planning` and `wfl_sim.machine`.
+
+Each arm is planned with its first seed, over the real medium, by its own schedule, from the real sizes of its codec.
+Transfers and training steps are counts. Sizes are those that the codec promises not to exceed. Seconds and packets are
+means over fading and loss, as if every broadcast reached all. That clients hold unlike shares of the data does not
+count. SimPy events are those of synchronous rounds. Two runs are taken to train alike, which costs the second nothing,
+if they share seed and learning and the same updates are planned.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import simpy
+
+from channels.streams import Stream
+from wfl_sim import machine, planning
+from wfl_sim import study as studies
+from wfl_sim.codecs.base import Layout
+from wfl_sim.engine import build_medium
+from wfl_sim.learning.data import data_set
+from wfl_sim.learning.sources import ModelInfo, model_info
+from wfl_sim.planning import PlannedRound
+from wfl_sim.radio.medium import Medium
+from wfl_sim.scenario import Cell, Scenario, Study
+
+
+@dataclass(frozen=True)
+class ClientEstimate:
+    """One client's round as planned at rest. Distance, and mean SNR in the band granted, are those at time 0."""
+
+    client: int
+    distance_m: float
+    snr_db: float
+    bandwidth_hz: float
+    bits: int
+    broadcast_s: float
+    compute_s: float
+    air_s: float
+
+    @property
+    def binds(self) -> Literal["air", "compute"]:
+        """What takes longer: broadcast and upload, or computing."""
+        return "air" if self.broadcast_s + self.air_s >= self.compute_s else "compute"
+
+
+@dataclass(frozen=True)
+class ArmEstimate:
+    """One arm with its first seed.
+
+    `sending` is the mean number of clients that are called in a round, and `training_steps` those of all clients.
+    `dense_bits` is the size of a whole update, `planned_bits` the mean of what is planned to be sent. `wall_s` leaves
+    out the start of the process; `trains` is false where an earlier run trains alike and leaves its results.
+    `median` and `worst` go by planned time, then by the weaker link; None if all clients are deferred.
+    """
+
+    arm: str
+    rounds: int
+    sending: float
+    transfers: int
+    packets: int
+    events: int
+    training_steps: int
+    examples_evaluated: int
+    dense_bits: int
+    planned_bits: float
+    round_s: float
+    simulated_s: float
+    wall_s: float
+    memory_mib: float
+    trains: bool
+    median: ClientEstimate | None
+    worst: ClientEstimate | None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A study: its runs, in `jobs` processes of at most `memory_mib` each; `wall_s` includes the pictures."""
+
+    cells: int
+    jobs: int
+    memory_mib: float
+    wall_s: float
+    arms: tuple[ArmEstimate, ...]
+
+
+def estimate(study: Study, jobs: int | None = None) -> Estimate:
+    """Estimate a study (module docstring).
+
+    Parameters
+    ----------
+    study : Study
+    jobs : int, optional
+        Processes side by side; default one a core, at most one a cell.
+
+    Raises
+    ------
+    MissingResource
+        The model's ``config.json`` is not on this computer, or the data set is not known.
+    """
+    jobs = max(1, min(len(study.cells), jobs or os.cpu_count() or 1))
+    plans: dict[str, _Plan] = {}
+    media: dict[str, Medium] = {}
+    for cell in study.cells:
+        if cell.arm not in plans:
+            plans[cell.arm] = _Plan(cell.scenario, media)
+    wall_s, ran = _wall(study.cells, plans, jobs)
+    arms = tuple(plan.row(arm, *ran[arm]) for arm, plan in plans.items())
+    return Estimate(len(study.cells), jobs, max(row.memory_mib for row in arms), wall_s + machine.PICTURES_S, arms)
+
+
+def layout_of(scenario: Scenario, info: ModelInfo) -> Layout:
+    """Shapes of what a run trains, under names of its own: LoRA on query and value of each layer kept, and a head.
+
+    A model whose layers share their weights (ALBERT) has fewer.
+    """
+    adapter, classes = scenario.method.adapter(), len(data_set(scenario.learning.data.name).classes)
+    shapes: dict[str, tuple[int, ...]] = {"head.weight": (classes, info.hidden), "head.bias": (classes,)}
+    pairs = []
+    if adapter is not None:
+        for number in range(machine.layers_of(scenario.learning, info)):
+            for module in (f"{number}.query", f"{number}.value"):
+                pairs.append((f"{module}.A", f"{module}.B"))
+                shapes |= {f"{module}.A": (adapter.rank, info.hidden), f"{module}.B": (info.hidden, adapter.rank)}
+    return Layout(tuple(pairs), ("head.weight", "head.bias"), shapes)
+
+
+class _Plan:
+    """The planned rounds of one arm, and what follows from them. `media` are shared by arms with the same physics."""
+
+    def __init__(self, scenario: Scenario, media: dict[str, Medium]) -> None:
+        self.scenario = scenario
+        self.info = model_info(scenario.learning.model.name)
+        self.layout = layout_of(scenario, self.info)
+        self.menu = scenario.codec.menu(self.layout)
+        key = repr((scenario.radio, scenario.channel, scenario.clients, scenario.seeds[0]))
+        if key not in media:
+            media[key] = build_medium(simpy.Environment(), scenario, Stream.root(scenario.seeds[0]))
+        self.medium = media[key]
+        self.rounds = planning.plan(scenario, self.medium, self.menu)
+        self.uploads = sum(r.held * len(r.decisions) for r in self.rounds)
+
+    def row(self, arm: str, wall_s: float, trains: bool) -> ArmEstimate:
+        """What is reported of the arm."""
+        scenario, learning, dense_bits = self.scenario, self.scenario.learning, self.menu.points[-1].bits
+        values = self.layout.size([*self.layout.plain, *self.layout.factors])
+        simulated_s = sum(r.held * r.seconds for r in self.rounds)
+        sent_bits = sum(r.held * sum(d.point.bits for d in r.decisions) for r in self.rounds)
+        busy = [r for r in self.rounds if r.decisions]
+        packets = sum(r.held * self._packets([d.point.bits for d in r.decisions], 1) for r in busy)
+        packets += sum(r.held * self._packets([dense_bits], len(r.decisions)) for r in busy)
+        if busy:  # the first broadcast is not a change but the model, at 32 bits a value
+            receivers = len(busy[0].decisions)
+            packets += self._packets([32 * values], receivers) - self._packets([dense_bits], receivers)
+        # SimPy events. A round: its broadcast's plan (3), end and latency, and the wait for all (1 each). A client: its
+        # process (2), computing, the end of its upload, its latency (1 each), and what the medium plans when the upload
+        # begins and when it ends (3 each), but nothing is left to plan at the last end.
+        events = sum(r.held * (3 + 11 * len(r.decisions) if r.decisions else 1) for r in self.rounds) + 2
+        median, worst = self._clients(busy)
+        return ArmEstimate(
+            arm=arm,
+            rounds=scenario.rounds,
+            sending=self.uploads / scenario.rounds,
+            transfers=self.uploads + sum(r.held for r in busy),
+            packets=round(packets),
+            events=events,
+            training_steps=self.uploads * learning.local.steps,
+            examples_evaluated=scenario.rounds * learning.data.test,
+            dense_bits=dense_bits,
+            planned_bits=sent_bits / self.uploads if self.uploads else 0.0,
+            round_s=simulated_s / scenario.rounds,
+            simulated_s=simulated_s,
+            wall_s=wall_s,
+            memory_mib=machine.memory_mib(learning, self.info, scenario.clients.count, values, bool(self.layout.pairs)),
+            trains=trains,
+            median=median,
+            worst=worst,
+        )
+
+    def _packets(self, payloads_bits: Sequence[int], receivers: int) -> float:
+        """Mean number of packets sent: attempt j + 1 takes place if any receiver lacks the packet after j."""
+        radio, loss = self.scenario.radio, self.scenario.channel.loss.mean_loss
+        attempts = sum(1 - (1 - loss**j) ** receivers for j in range(radio.retransmission.attempts))
+        room = radio.packet_bits - radio.header_bits
+        return attempts * sum(math.ceil(bits / room) for bits in payloads_bits)
+
+    def _clients(self, busy: Sequence[PlannedRound]) -> tuple[ClientEstimate | None, ClientEstimate | None]:
+        """The median (of two, the slower) and the worst of the last round in which any is called."""
+        if not busy:
+            return None, None
+        last, latency_s = busy[-1], self.scenario.radio.latency_s
+        ids = np.array([d.client for d in last.decisions])
+        granted_hz = np.array([d.bandwidth_hz for d in last.decisions])
+        snr_db = 10 * np.log10(self.medium.snr_hz(ids.tolist(), 0.0, known_gain=False) / granted_hz)
+        distance_m = self.medium.links.trajectory.distance_m(np.zeros(1), ids)[:, 0]
+        compute_s = np.array([r.ready_s for r in last.requests]) - latency_s
+        ticks = np.rint((compute_s + last.air_s) / (planning.TIED * last.seconds))
+        order = np.lexsort((-np.array([r.snr_hz for r in last.requests]), ticks))
+
+        def client(i: int) -> ClientEstimate:
+            decision = last.decisions[i]
+            return ClientEstimate(
+                decision.client, float(distance_m[i]), float(snr_db[i]), decision.bandwidth_hz, decision.point.bits,
+                last.broadcast_s, float(compute_s[i]), float(last.air_s[i]),
+            )  # fmt: skip
+
+        return client(order[len(order) // 2]), client(order[-1])
+
+    def wall_s(self, trains: bool) -> float:
+        """Seconds of a run on this machine; one that does not train reads from the memo what an earlier one trained."""
+        learning, slot_s = self.scenario.learning, self.scenario.radio.slot_s
+        seconds = machine.load_s(learning)
+        for r in self.rounds:
+            seconds += r.held * machine.radio_s(len(r.decisions), float(r.air_s.max(initial=0.0)), slot_s)
+        if trains:
+            adapters, rounds = bool(self.layout.pairs), self.scenario.rounds
+            seconds += machine.learning_s(learning, self.info, rounds, self.uploads, adapters)
+        return seconds
+
+    def alike(self, cell: Cell) -> str:
+        """What two runs must have in common to train alike."""
+        scenario, choices = cell.scenario, [(r.held, r.choice) for r in self.rounds]
+        return repr((cell.seed, scenario.learning, scenario.method, scenario.codec, scenario.clients.count, choices))
+
+
+def _wall(cells: Sequence[Cell], plans: dict[str, _Plan], jobs: int) -> tuple[float, dict[str, tuple[float, bool]]]:
+    """Seconds until the last run has ended, and of each arm's first run its own, and whether it trains."""
+    tasks = [(cell, 0, Path()) for cell in cells]
+    busy_until_s, trained_at_s, ran = [0.0] * jobs, dict[str, float](), dict[str, tuple[float, bool]]()
+    for cell, _, _ in tasks if jobs == 1 else studies._spread(tasks):
+        worker = int(np.argmin(busy_until_s))
+        start_s = busy_until_s[worker] or machine.START_S
+        plan = plans[cell.arm]
+        key = plan.alike(cell)
+        trains = start_s < trained_at_s.get(key, np.inf)  # side by side they train both
+        seconds = plan.wall_s(trains)
+        busy_until_s[worker] = start_s + seconds
+        trained_at_s[key] = min(busy_until_s[worker], trained_at_s.get(key, np.inf))
+        if cell.seed == plan.scenario.seeds[0]:
+            ran[cell.arm] = seconds, trains
+    return max(busy_until_s), ran

@@ -1,0 +1,105 @@
+"""What a run costs the machine that it runs on: seconds of a core, and memory.
+
+Knows sizes and the constants below; neither channels, nor schedules, nor tensors.
+
+The constants were measured in 2026 on a virtual x86-64 machine with two cores (torch 2 on the CPU, one thread a
+process), with MiniLM and an encoder of BERT-base's size, 1 to 12 layers, 12 to 64 tokens, batches of 4 to 64 and 1 to
+100 clients. On such a machine the sums are right within a factor of two; elsewhere they are a guess.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from wfl_sim.learning.options import Learning
+from wfl_sim.learning.sources import ModelInfo
+
+FLOPS = 62e9  # of matrix products; single measurements: 37 to 115
+TRAINING_PASSES = 2.0  # in forward passes: the weights are frozen, so only activations need a gradient
+STEP_S, STEP_LAYER_S = 2e-3, 3e-3  # of a training step besides its products: optimiser and calls; and those a layer
+START_S = 7.0  # of a process: importing torch, transformers and peft
+LOAD_S, LOAD_TEXT_S = 1.0, 1e-4  # of a run: model, dictionary, fingerprints; and of each text to be tokenised
+UPDATE_S = 0.015  # of a client's round: encoding, decoding, diagnostics and memo
+SEND_S = 2e-4  # of working out one block of slots of one transfer
+GAIN_S = 3e-3  # of one client's gains in one block of slots, under fading
+BLOCK_SLOTS = 256  # of the medium
+FIRST_SENDS, BLOCK_SENDS = 1.7, 0.3  # see `radio_s`
+PICTURES_S = 12.0  # importing pandas and matplotlib, reading the traces and drawing them
+PROCESS_MIB = 510.0  # interpreter, imports and texts
+EVALUATION_BATCH = 128  # of the trainer
+# Token counts, by MiniLM's tokenizer, of the noun glosses of WordNet: quantiles at these shares.
+SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
+TOKENS = (3.0, 8.0, 9.0, 11.0, 13.0, 14.0, 16.0, 19.0, 22.0, 27.0, 32.0, 37.0, 43.0, 86.0)
+
+
+def layers_of(learning: Learning, info: ModelInfo) -> int:
+    """How many layers are kept."""
+    return learning.model.layers or info.layers
+
+
+def tokens_of(learning: Learning) -> tuple[float, float]:
+    """Tokens of a text in the mean, and of the longest text of a training batch, to which the others are padded."""
+    most = learning.data.max_tokens
+    mean = np.minimum(np.interp(np.linspace(0.025, 0.975, 20), SHARES, TOKENS), most).mean()
+    longest = np.interp(0.5 ** (1.0 / learning.local.batch), SHARES, TOKENS)  # its median
+    return float(mean), float(min(longest, most))
+
+
+def forward_flop(info: ModelInfo, layers: int, tokens: float) -> float:
+    """Operations of a forward pass of one text: four square products and two of the feed-forward part, attention."""
+    a_token = 8 * info.hidden**2 + 4 * info.hidden * info.intermediate + 4 * tokens * info.hidden
+    return layers * tokens * a_token
+
+
+def learning_s(learning: Learning, info: ModelInfo, rounds: int, trained: int, adapters: bool) -> float:
+    """Training and evaluating in seconds; the head alone reads features that are worked out once.
+
+    Parameters
+    ----------
+    learning : Learning
+    info : ModelInfo
+    rounds : int
+    trained : int
+        Local trainings, of all clients and rounds together.
+    adapters : bool
+        Whether the encoder has any.
+    """
+    layers, local, (mean, longest) = layers_of(learning, info), learning.local, tokens_of(learning)
+    texts, step_s = learning.data.train + learning.data.test, STEP_S
+    if adapters:
+        texts = rounds * learning.data.test
+        step_flop = TRAINING_PASSES * local.batch * forward_flop(info, layers, longest)
+        step_s += STEP_LAYER_S * layers + step_flop / FLOPS
+    return texts * forward_flop(info, layers, mean) / FLOPS + trained * local.steps * step_s
+
+
+def load_s(learning: Learning) -> float:
+    """Reading model and texts, in seconds."""
+    return LOAD_S + LOAD_TEXT_S * (learning.data.train + learning.data.test)
+
+
+def radio_s(uploads: int, air_s: float, slot_s: float) -> float:
+    """A round of the medium and of what surrounds it, in seconds.
+
+    Each beginning and each end works out anew all transfers under way, up to the next end: about n^2 (1.7 + 0.3 b)
+    blocks of slots where n uploads last b blocks (counted on 10 to 100 uploads of 1 to 60 blocks).
+    """
+    blocks = math.ceil(air_s / (BLOCK_SLOTS * slot_s))
+    sends = uploads**2 * (FIRST_SENDS + BLOCK_SENDS * blocks)
+    return SEND_S * sends + uploads * (GAIN_S * (blocks + 1) + UPDATE_S)
+
+
+def memory_mib(learning: Learning, info: ModelInfo, clients: int, update: int, adapters: bool) -> float:
+    """Peak of a process in MiB: imports, the whole model, the activations of a batch, and clients' updates.
+
+    `update` is the number of values of one; a client holds what waits, what is sent and what is left.
+    """
+    hidden, layers = info.hidden, layers_of(learning, info)
+    a_layer = 4 * hidden**2 + 2 * hidden * info.intermediate
+    weights = (info.vocabulary + info.positions) * hidden + info.layers * a_layer
+    width = 10 * hidden + 4 * info.intermediate  # numbers kept for the gradient, of a token in a layer
+    trained = learning.local.batch * tokens_of(learning)[1] * layers if adapters else 0.0
+    evaluated = EVALUATION_BATCH * learning.data.max_tokens
+    return PROCESS_MIB + 4 / 2**20 * (weights + width * max(trained, evaluated) + 4 * clients * update)
