@@ -15,6 +15,9 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 SPEED_OF_LIGHT_MPS = 299_792_458.0
+# A time this close below the edge of a block, in blocks, belongs to the next: 0.7 s is the start of block 7
+# of 0.1 s although 0.7 / 0.1 is a little less than 7 in float64.
+_EDGE = 1e-9
 
 
 def non_negative(name: str, values: ArrayLike) -> Floats:
@@ -53,3 +56,15 @@ def clients_array(clients: ArrayLike) -> Ints:
     if array.size and array.min() < 0:
         raise ValueError(f"a client number must be at least 0; got {array.min()}")
     return array.astype(np.int64).reshape(-1)
+
+
+def blocks_of(times_s: Floats, block_s: float) -> Ints:
+    """The number of the block of length `block_s` that holds each time; ValueError above 2^53.
+
+    A time within 1e-9 of a block below an edge counts as the edge.
+    """
+    blocks = times_s / block_s
+    if blocks.size and blocks.max() >= 2.0**53:
+        raise ValueError(f"a time of {times_s.max()} s holds too many blocks of {block_s} s")
+    nearest = np.rint(blocks)
+    return np.where(np.abs(blocks - nearest) <= _EDGE, nearest, np.floor(blocks)).astype(np.int64)

@@ -5,16 +5,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.erasure import LOSS, IndependentLoss, NoLoss
+from channels.erasure import LOSS, BurstLoss, GilbertElliott, IndependentLoss, NoLoss
 from channels.options import OptionError
 from channels.streams import Stream
 
 STREAM = Stream.root(41).child("loss")
 PACKETS = 400_000
+TICKS, TICK_S = 1_000_000, 1e-3
+LOSS_TOLERANCE = 0.01  # acceptance limit, relative, at 1e6 packets; a standard error is 0.005 at p = 0.05, r = 0.3
+BURST_TOLERANCE = 0.02  # acceptance limit, relative
 
 
 def loss(probability):
     return IndependentLoss(probability=probability, origin="backhaul")
+
+
+def chain(p, r, **others):
+    return GilbertElliott(p=p, r=r, origin="interference", **others)
+
+
+BURSTY = [
+    chain(0.05, 0.3), chain(0.05, 0.3, e_bad=0.5, e_good=0.01), chain(0.9, 0.8, step_s=2e-3), chain(1e-4, 1e-3),
+    BurstLoss(loss=0.2, burst_s=0.01, origin="interference"),
+]  # fmt: skip
+
+
+def runs(flags):
+    """Lengths of the runs of True that begin and end inside."""
+    edges = np.flatnonzero(np.diff(flags.astype(np.int8)))
+    inner = edges[int(flags[0]) :]
+    return np.diff(inner)[::2]
 
 
 @pytest.mark.parametrize("probability", [0.001, 0.1, 0.5, 0.99])
@@ -28,6 +48,75 @@ def test_share_and_bursts_are_those_of_independent_losses(probability):
         joint = probability**2
         spread = np.sqrt(joint * (1 - joint) * (1 + 2 * probability) / PACKETS)
         assert both == pytest.approx(joint, abs=4.0 * spread + 1e-5)  # 1e-5: four packets, where joint is 1e-6
+
+
+@pytest.mark.parametrize(
+    ("p", "r", "e_bad", "share", "burst"),
+    # share = p / (p + r) e_bad; burst = 1 / (1 - (1 - r) e_bad). The first two are vectors: .142857 and 3.3333,
+    # .071429 and 1.5385. In the third p + r is above 1: states alternate.
+    [(0.05, 0.3, 1.0, 0.142857, 3.3333), (0.05, 0.3, 0.5, 0.071429, 1.5385), (0.8, 0.7, 1.0, 0.533333, 1.428571)],
+)
+def test_gilbert_elliott_has_its_loss_bursts_and_correlation(p, r, e_bad, share, burst):
+    model, times = chain(p, r, e_bad=e_bad), np.arange(TICKS) * TICK_S
+    assert model.mean_loss == pytest.approx(share, rel=1e-5)  # the vectors have six digits
+    lost = model.lost(STREAM, 0, times)
+    assert lost.mean() == pytest.approx(share, rel=LOSS_TOLERANCE)
+    assert runs(lost).mean() == pytest.approx(burst, rel=BURST_TOLERANCE)
+    bad = model.bad(STREAM, 0, times)
+    assert runs(bad).mean() == pytest.approx(1 / r, rel=BURST_TOLERANCE)
+    assert runs(~bad).mean() == pytest.approx(1 / p, rel=BURST_TOLERANCE)
+    for lag in (1, 2, 5):
+        measured = np.corrcoef(bad[lag:], bad[:-lag])[0, 1]
+        assert measured == pytest.approx((1 - p - r) ** lag, abs=0.01)  # five standard errors: 1 / sqrt(TICKS / 4)
+    # A stay is geometric: P(one tick) = r
+    assert np.mean(runs(bad) == 1) == pytest.approx(r, rel=BURST_TOLERANCE)
+
+
+def test_a_wanted_loss_and_burst_are_met():
+    model = BurstLoss(loss=0.1, burst_s=5e-3, origin="recorded")
+    assert (model.chain.p, model.chain.r) == pytest.approx((0.1 * 0.2 / 0.9, 0.2))  # p = L r / (1 - L), r = 1 / B
+    assert model.mean_loss == 0.1 and model.chain.mean_loss == pytest.approx(0.1)
+    lost = np.concatenate([model.lost(STREAM, client, np.arange(TICKS) * TICK_S) for client in range(2)])
+    assert lost.mean() == pytest.approx(0.1, rel=LOSS_TOLERANCE)
+    assert runs(lost).mean() == pytest.approx(5.0, rel=BURST_TOLERANCE)
+
+
+@pytest.mark.parametrize("model", [chain(0.02, 0.05), chain(0.9, 0.8)])
+def test_the_chain_is_stationary_from_the_start(model):
+    clients, times = range(3000), (0.0, 0.001, 0.1, 5e4)
+    share = model.p / (model.p + model.r)
+    spread = 4.0 * np.sqrt(share * (1 - share) / len(clients))  # four standard errors of independent clients
+    measured = np.mean([model.bad(STREAM, k, times) for k in clients], axis=0)
+    np.testing.assert_allclose(measured, share, rtol=0, atol=spread)
+
+
+def test_a_burst_goes_on_between_packets_and_within_a_tick():
+    model = chain(0.01, 0.02, step_s=0.01)
+    bad = model.bad(STREAM, 7, np.arange(3000) * 0.01)
+    for offset in (0.004, 0.0099):
+        np.testing.assert_array_equal(model.lost(STREAM, 7, np.arange(3000) * 0.01 + offset), bad)
+
+
+@pytest.mark.parametrize("model", BURSTY)
+@given(st.lists(st.floats(0, 1e5), min_size=1, max_size=30), st.integers(0, 2**40), st.data())
+def test_bursts_are_the_same_in_any_order(model, times, client, data):
+    whole = model.lost(STREAM, client, times)
+    chosen = data.draw(st.lists(st.integers(0, len(times) - 1), min_size=1, max_size=30))
+    assert model.lost(STREAM, client, np.array(times)[chosen]).tolist() == whole[chosen].tolist()
+
+
+@pytest.mark.parametrize("model", BURSTY)
+def test_random_access_to_bursts_is_sequential_access(model):
+    times = np.arange(20_000) * TICK_S
+    whole = model.lost(STREAM, 3, times)
+    assert whole.any() and not whole.all()
+    pieces = [model.lost(STREAM, 3, times[first : first + 61]) for first in range(0, times.size, 61)]
+    np.testing.assert_array_equal(np.concatenate(pieces), whole)
+    for i in range(0, times.size, 401):
+        assert model.lost(STREAM, 3, times[i])[0] == whole[i]
+    np.testing.assert_array_equal(model.lost(STREAM, 3, times[::-7]), whole[::-7])
+    assert not np.array_equal(model.lost(STREAM, 4, times), whole)
+    assert model.lost(STREAM, 3, []).shape == (0,)
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=30), st.integers(0, 2**40), st.data())
@@ -62,7 +151,7 @@ def test_probability_zero_and_no_loss_lose_nothing():
         assert model.mean_loss == 0.0
 
 
-@pytest.mark.parametrize("model", [NoLoss(), loss(0.2)])
+@pytest.mark.parametrize("model", [NoLoss(), loss(0.2), *BURSTY])
 def test_wrong_times_are_refused(model):
     for bad in (np.nan, np.inf, -1.0):
         with pytest.raises(ValueError, match="time"):
@@ -78,4 +167,26 @@ def test_options_are_checked():
         IndependentLoss(probability=0.1)
     with pytest.raises(ValueError, match="beyond the clock"):
         loss(0.1).lost(STREAM, 0, [1e10])
-    assert {kind: model.kind for kind, model in LOSS.items()} == {"none": "none", "independent": "independent"}
+    with pytest.raises(OptionError, match="p: must be below 1 where r is 1"):
+        chain(1.0, 1.0)
+    with pytest.raises(OptionError, match="r: must be at least 1e-15 and at most 1"):
+        chain(0.1, 0.0)
+    with pytest.raises(OptionError, match=r"burst_s: must be at least one step, 0\.001 s|burst_s: .* 1 ms"):
+        BurstLoss(loss=0.1, burst_s=5e-4, origin="recorded")
+    with pytest.raises(OptionError, match="burst_s: must be at most 1e9 steps"):
+        BurstLoss(loss=0.1, burst_s=5.0, step_s=1e-9, origin="recorded")
+    with pytest.raises(OptionError, match=r"loss: must be at most 0\.666667 in bursts of 2 steps; got 0\.7"):
+        BurstLoss(loss=0.7, burst_s=2e-3, origin="recorded")
+    with pytest.raises(OptionError, match=r"loss: must be below 0\.5 in bursts of 1 steps; got 0\.5"):
+        BurstLoss(loss=0.5, burst_s=1e-3, origin="recorded")
+    with pytest.raises(ValueError, match="too many blocks"):
+        chain(0.1, 0.1, step_s=1e-12).lost(STREAM, 0, [1e5])
+    names = ("none", "independent", "gilbert_elliott", "bursts")
+    assert {kind: model.kind for kind, model in LOSS.items()} == {k: k for k in names}
+
+
+def test_every_tick_fresh_is_independent_loss():
+    # p + r = 1: the next state does not depend on this one
+    lost = chain(0.25, 0.75).lost(STREAM, 0, np.arange(PACKETS) * TICK_S)
+    assert lost.mean() == pytest.approx(0.25, abs=4.0 * np.sqrt(0.25 * 0.75 / PACKETS))  # four standard errors
+    assert abs(np.corrcoef(lost[1:], lost[:-1])[0, 1]) < 4.0 / np.sqrt(PACKETS)

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from scipy.special import exp1, j0
+from scipy.special import exp1, gammainc, gammaincc, j0
 
-from channels.fading import FADING, BlockRayleigh, NoFading, Rayleigh, exponential_quadrature
+from channels.fading import FADING, BlockRayleigh, Nakagami, NoFading, Rayleigh, Rician
+from channels.gainlaws import exponential_quadrature, gamma_map
 from channels.options import OptionError
 from channels.streams import Stream
 
@@ -19,11 +22,48 @@ ACF_TOLERANCE = 0.02  # acceptance limit; four standard errors of 1e5 products o
 # standard errors of a correlation of 1e5 pairs, 0.013
 POWER_ACF_TOLERANCE = 0.037
 CROSSING_TOLERANCE = 0.03  # acceptance limit for level crossing rate and fade duration
+MAP = 1e-9  # relative, of a probability: the image is good to 1e-11, and a tail multiplies that by up to 60
 OUTAGE_TOLERANCE = 0.005  # acceptance limit
 QUADRATURE = 1e-11  # relative; the trapezoid rule is good to 1e-12
 SINGLE_PRECISION = 1e-6  # promised error of an amplitude, whose root mean square is 0.7
 DOPPLER_HZ = 10.0
-MODELS = [NoFading(), BlockRayleigh(block_s=0.25), Rayleigh(), Rayleigh(doppler_hz=70.0)]
+CAPACITY_TOLERANCE = 0.005  # acceptance limit, relative
+PLANNED_CAPACITY = 1e-3  # relative; the tables have four decimals, of which 0.77 keeps that much
+MODELS = [
+    NoFading(), BlockRayleigh(block_s=0.25), Rayleigh(), Rayleigh(doppler_hz=70.0), Rayleigh(fast=True),
+    Rician(k_db=3.0), Nakagami(m=0.5), Nakagami(m=1.3), Nakagami(m=2.0),
+]  # fmt: skip
+# P(gain < -10, -5, 0 dB) by the closed forms: 1 - exp(-x); noncentral chi-square of 2 degrees and 2 K at 2 (1 + K) x;
+# P(m, m x)
+OUTAGE = [
+    (Rayleigh(), (0.0952, 0.2711, 0.6321)),
+    (BlockRayleigh(), (0.0952, 0.2711, 0.6321)),
+    (Rician(k_db=0.0), (0.0733, 0.2264, 0.6057)),
+    (Rician(k_db=3.0), (0.0462, 0.1720, 0.5854)),
+    (Rician(k_db=10.0), (0.0007, 0.0238, 0.5431)),
+    (Nakagami(m=0.5), (0.2482, 0.4261, 0.6827)),
+    (Nakagami(m=2.0), (0.0175, 0.1327, 0.5940)),
+    (Nakagami(m=4.0), (0.0008, 0.0397, 0.5665)),
+]
+# E[log2(1 + g X)] at a mean SNR g of 0, 5, 10 and 20 dB: exp(1/g) E1(1/g) / ln 2 for Rayleigh (Alouini and Goldsmith
+# 1999), numerical integrals of the densities for the others
+CAPACITY = [
+    (NoFading(), (1.0000, 2.0574, 3.4594, 6.6582)),
+    (Rayleigh(), (0.8603, 1.7160, 2.9065, 5.8840)),
+    (Rician(k_db=3.0), (0.9103, 1.8351, 3.1030, 6.1731)),
+    (Rician(k_db=10.0), (0.9695, 1.9844, 3.3503, 6.5242)),
+    (Nakagami(m=2.0), (0.9214, 1.8678, 3.1663, 6.2815)),
+    (Nakagami(m=4.0), (0.9580, 1.9577, 3.3105, 6.4751)),
+]
+SNR = 10.0 ** (np.array([0.0, 5.0, 10.0, 20.0]) / 10.0)
+
+
+def law(model):
+    """The distribution function of the gain."""
+    if isinstance(model, Rician):
+        return lambda x: stats.ncx2.cdf(2.0 * (1.0 + model.k) * x, 2, 2.0 * model.k)
+    m = getattr(model, "m", 1.0)
+    return lambda x: gammainc(m, m * np.asarray(x))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -35,10 +75,82 @@ def test_gain_is_exponential_at_any_time(model, seed):
         assert stats.kstest(gain, "expon").statistic < KS_CRITICAL
 
 
-def test_outage_follows_the_closed_form():
-    gain = Rayleigh().power_gain(STREAM, np.arange(CLIENTS), [1.0], DOPPLER_HZ)
-    for threshold_db, outage in ((-10, 0.0952), (-5, 0.2711), (0, 0.6321)):  # 1 - exp(-x)
-        assert np.mean(gain < 10 ** (threshold_db / 10)) == pytest.approx(outage, abs=OUTAGE_TOLERANCE)
+@pytest.mark.parametrize(
+    "model",
+    [
+        *(Rician(k_db=k) for k in (0.0, 3.0, 10.0)),
+        *(Nakagami(m=m) for m in (0.5, 1.0, 4.0, 1.3, 0.8)),
+        pytest.param(Nakagami(m=20.0), marks=pytest.mark.slow),
+    ],
+)
+def test_gain_has_its_law_at_any_time(model):
+    for time_s in (0.0, 12.34):
+        gain = model.power_gain(STREAM, np.arange(CLIENTS), [time_s], DOPPLER_HZ)[:, 0]
+        assert stats.kstest(gain, law(model)).statistic < KS_CRITICAL
+
+
+def test_the_fast_sum_is_near_its_law_and_no_nearer():
+    gain = Rayleigh(fast=True).power_gain(STREAM, np.arange(CLIENTS), [1.0], DOPPLER_HZ)[:, 0]
+    distance = stats.kstest(gain, "expon").statistic
+    # 16 phasors have a variance of the gain of 1 - 1/16, the sum of 2 x 32 cosines 1 - 3/128: 2.7 times the deviation
+    assert KS_CRITICAL < distance < 2.7 * KS_CRITICAL
+
+
+@pytest.mark.parametrize(("model", "expected"), OUTAGE)
+def test_outage_follows_the_closed_form(model, expected):
+    threshold = 10.0 ** (np.array([-10.0, -5.0, 0.0]) / 10.0)
+    np.testing.assert_allclose(law(model)(threshold), expected, rtol=0, atol=6e-5)  # four decimals
+    gain = model.power_gain(STREAM, np.arange(CLIENTS), [1.0], DOPPLER_HZ)[:, 0]
+    measured = [np.mean(gain < x) for x in threshold]
+    np.testing.assert_allclose(measured, expected, rtol=0, atol=OUTAGE_TOLERANCE)
+
+
+@pytest.mark.parametrize(("model", "expected"), CAPACITY)
+def test_ergodic_capacity(model, expected):
+    gain, weight = model.quadrature()
+    np.testing.assert_allclose(np.log2(1.0 + SNR[:, None] * gain) @ weight, expected, rtol=PLANNED_CAPACITY)
+    draws = model.power_gain(STREAM, np.arange(CLIENTS), [1.0, 7.0], DOPPLER_HZ)
+    measured = [np.log2(1.0 + snr * draws).mean() for snr in SNR]
+    np.testing.assert_allclose(measured, expected, rtol=CAPACITY_TOLERANCE)
+
+
+@pytest.mark.parametrize("model", [m for m, _ in CAPACITY] + [Rician(k_db=k) for k in (-40.0, 0.0, 14.0, 40.0)]
+                         + [Nakagami(m=m) for m in (0.5, 0.7, 9.0, 100.0)])  # fmt: skip
+def test_quadrature_has_the_moments_of_the_law(model):
+    gain, weight = model.quadrature()
+    # E[X^2]: gamma 1 + 1/m; Rician (2 + 4 K + K^2) / (1 + K)^2; no fading 1
+    second = 1.0 if isinstance(model, NoFading) else 1.0 + 1.0 / getattr(model, "m", 1.0)
+    if isinstance(model, Rician):
+        second = (2.0 + 4.0 * model.k + model.k**2) / (1.0 + model.k) ** 2
+    assert weight.sum() == pytest.approx(1.0, rel=QUADRATURE)
+    assert weight @ gain == pytest.approx(1.0, rel=QUADRATURE)
+    assert weight @ gain**2 == pytest.approx(second, rel=QUADRATURE)
+
+
+@pytest.mark.slow
+def test_rayleigh_at_the_size_of_the_acceptance():
+    """1000 clients x 100 s at fd Ts = 0.01, in groups of 50 clients: outage, autocorrelation, crossings, capacity."""
+    doppler, samples, clients, group = 10.0, 100_000, 1000, 50
+    times = np.arange(samples) * 1e-3
+    lags, threshold = np.array([1, 5, 10, 20, 38]), 10.0 ** (np.array([-10.0, -5.0, 0.0]) / 10.0)
+    outage, capacity, acf, crossings, below = np.zeros(3), np.zeros(4), np.zeros(5), np.zeros(2), np.zeros(2)
+    groups = clients // group
+    for first in range(0, clients, group):
+        x, y = Rayleigh().amplitudes(STREAM, np.arange(first, first + group), times, doppler)
+        acf += [np.mean(x[:, lag:] * x[:, :-lag]) + np.mean(y[:, lag:] * y[:, :-lag]) for lag in lags]
+        gain = x**2 + y**2
+        outage += [np.mean(gain < level) for level in threshold]
+        capacity += [np.log2(1.0 + snr * gain).mean() for snr in SNR]
+        for i, rho in enumerate((0.5, 1.0)):
+            low = gain < rho**2
+            crossings[i] += np.count_nonzero(low[:, :-1] & ~low[:, 1:])
+            below[i] += np.count_nonzero(low)
+    np.testing.assert_allclose(outage / groups, OUTAGE[0][1], rtol=0, atol=OUTAGE_TOLERANCE)
+    np.testing.assert_allclose(acf / groups, j0(0.02 * np.pi * lags), rtol=0, atol=ACF_TOLERANCE)
+    np.testing.assert_allclose(capacity / groups, CAPACITY[1][1], rtol=CAPACITY_TOLERANCE)
+    rate = crossings / (clients * 100.0 * doppler)
+    np.testing.assert_allclose(rate, [0.9761, 0.9221], rtol=CROSSING_TOLERANCE)
+    np.testing.assert_allclose(below / crossings * 0.01, [0.2266, 0.6855], rtol=CROSSING_TOLERANCE)
 
 
 def test_amplitudes_have_the_clarke_autocorrelation():
@@ -53,11 +165,44 @@ def test_amplitudes_have_the_clarke_autocorrelation():
     np.testing.assert_allclose(across, 0.0, rtol=0, atol=ACF_TOLERANCE)
 
 
-def test_power_has_the_squared_autocorrelation():
+@pytest.mark.parametrize("model", [Rayleigh(fast=True), Rician(k_db=3.0)])
+def test_other_amplitudes_have_it_too(model):
+    lags = np.array([0.01, 0.05, 0.1, 0.2, 0.3827, 0.5])
+    times = 3.0 + np.concatenate([[0.0], lags]) / DOPPLER_HZ
+    x, y = model.amplitudes(STREAM, np.arange(CLIENTS), times, DOPPLER_HZ)
+    measured = np.mean(x[:, :1] * x[:, 1:] + y[:, :1] * y[:, 1:], axis=0)
+    # The direct path of a client turns by cos(angle); over all angles that is J0 again.
+    np.testing.assert_allclose(measured, j0(2 * np.pi * lags), rtol=0, atol=ACF_TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Rayleigh(),
+        *(Nakagami(m=m) for m in (0.5, 0.8, 2.0)),
+        *(pytest.param(Nakagami(m=m), marks=pytest.mark.slow) for m in (4.0, 20.0)),
+    ],
+)
+def test_power_has_the_squared_autocorrelation(model):
     lags = np.array([0.05, 0.1, 0.2, 0.3827, 0.5, 0.6098])
-    gain = Rayleigh().power_gain(STREAM, np.arange(CLIENTS), np.concatenate([[0.0], lags]) / DOPPLER_HZ, DOPPLER_HZ)
+    gain = model.power_gain(STREAM, np.arange(CLIENTS), np.concatenate([[0.0], lags]) / DOPPLER_HZ, DOPPLER_HZ)
     measured = np.corrcoef(gain.T)[0, 1:]
     np.testing.assert_allclose(measured, j0(2 * np.pi * lags) ** 2, rtol=0, atol=POWER_ACF_TOLERANCE)
+
+
+@pytest.mark.parametrize("m", [1.0, 2.0, 4.0])
+@pytest.mark.parametrize("rho", [0.5, 1.0])
+def test_level_crossings_of_nakagami_fading(m, rho):
+    # Yacoub, Bautista and Guedes 1999: sqrt(2 pi) fd m^(m - 1/2) / Gamma(m) rho^(2 m - 1) exp(-m rho^2); the fade
+    # duration is the outage P(m, m rho^2) over it
+    rate = np.sqrt(2 * np.pi) * m ** (m - 0.5) / math.gamma(m) * rho ** (2 * m - 1) * np.exp(-m * rho**2)
+    clients, samples, step = 1500, 1500, 0.005
+    gain = Nakagami(m=m).power_gain(STREAM, np.arange(clients), np.arange(samples) * step / DOPPLER_HZ, DOPPLER_HZ)
+    low = gain < rho**2
+    upward = np.count_nonzero(low[:, :-1] & ~low[:, 1:])
+    assert upward / (clients * (samples - 1) * step) == pytest.approx(rate, rel=CROSSING_TOLERANCE)
+    duration = gammainc(m, m * rho**2) / rate
+    assert np.count_nonzero(low[:, 1:]) * step / upward == pytest.approx(duration, rel=CROSSING_TOLERANCE)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +311,44 @@ def test_options_are_checked():
         Rayleigh(doppler_hz=0.0)
     with pytest.raises(OptionError, match="block_s: must be above 0 s"):
         BlockRayleigh(block_s=-1.0)
-    assert {kind: model.kind for kind, model in FADING.items()} == {k: k for k in ("none", "block", "rayleigh")}
+    with pytest.raises(OptionError, match=r"m: must be at least 0\.5 and at most 100"):
+        Nakagami(m=0.4)
+    with pytest.raises(OptionError, match="k_db: must be at least -40 dB and at most 40 dB"):
+        Rician(k_db=41.0)
+    names = ("none", "block", "rayleigh", "rician", "nakagami")
+    assert {kind: model.kind for kind, model in FADING.items()} == {k: k for k in names}
+
+
+def test_nakagami_one_is_rayleigh_and_a_weak_direct_path_nearly_is():
+    asked = (STREAM, np.arange(40), np.arange(60) * 1e-2, 30.0)
+    rayleigh = Rayleigh().power_gain(*asked)
+    np.testing.assert_array_equal(Nakagami(m=1.0).power_gain(*asked), rayleigh)
+    # at K = -40 dB the direct path has a hundredth of the amplitude, 0.04 of the gain where that is 4
+    np.testing.assert_allclose(Rician(k_db=-40.0).power_gain(*asked), rayleigh, rtol=0, atol=0.1)
+
+
+@pytest.mark.parametrize("m", [0.6, 1.3, 3.3, 30.0])
+def test_the_map_of_ranks_keeps_the_rank(m):
+    squares = min(max(1, round(2 * m)), 16) / 2
+    gain = np.exp(np.linspace(-15.0, 4.0, 500))
+    image = gamma_map(squares, m)(gain)
+    assert np.all(np.diff(image) > 0)
+    low = gain < 1.0
+    np.testing.assert_allclose(gammainc(m, m * image[low]), gammainc(squares, squares * gain[low]), rtol=MAP)
+    upper, wanted = gammaincc(m, m * image[~low]), gammaincc(squares, squares * gain[~low])
+    np.testing.assert_allclose(upper, wanted, rtol=MAP)
+    far = gamma_map(squares, m)(np.array([0.0, np.exp(-30.0)]))
+    assert far[0] == 0.0 and 0.0 < far[1] < image[0]
+
+
+def test_how_rows_lie_in_memory_changes_no_bit():
+    # 127 clients are 254 rows, which lie together; one client is not enough for that
+    for model in (Rayleigh(), Rayleigh(fast=True), Rician(k_db=3.0)):
+        clients, times = np.arange(260), np.arange(300) * 1e-3
+        whole = model.power_gain(STREAM, clients, times, 50.0)
+        for client in (0, 127, 128, 259):
+            np.testing.assert_array_equal(model.power_gain(STREAM, client, times, 50.0)[0], whole[client])
+        np.testing.assert_array_equal(model.power_gain(STREAM, clients[::-1], times[::-3], 50.0), whole[::-1, ::-3])
 
 
 @pytest.mark.parametrize(
@@ -183,3 +365,23 @@ def test_amplitudes_are_the_stated_sum(times):
     for part, direction in enumerate((np.cos(angle), np.sin(angle))):
         expected = np.cos(2 * np.pi * doppler * moments * direction + phase[part]).sum(axis=1) / np.sqrt(count)
         np.testing.assert_allclose(measured[part][0], expected, rtol=0, atol=SINGLE_PRECISION)
+
+
+def test_the_fast_amplitudes_are_the_stated_sum():
+    client, doppler, count, times = 5, 80.0, 16, np.arange(500) * 1e-3 + 40.0
+    theta = 2 * np.pi * float(STREAM.uniform(client, 0)) - np.pi
+    angle = (2 * np.pi * np.arange(1, count + 1) - np.pi + theta) / count
+    phase = 2 * np.pi * STREAM.uniform(client, 1 + np.arange(count))
+    expected = np.exp(1j * (2 * np.pi * doppler * times[:, None] * np.cos(angle) + phase)).sum(axis=1) / 4.0
+    x, y = Rayleigh(fast=True).amplitudes(STREAM, [client], times, doppler)
+    np.testing.assert_allclose(x[0] + 1j * y[0], expected, rtol=0, atol=SINGLE_PRECISION)
+
+
+def test_rician_amplitudes_are_the_stated_sum():
+    client, doppler, times, model = 5, 80.0, np.arange(500) * 1e-3 + 40.0, Rician(k_db=3.0)
+    angle, phase = 2 * np.pi * STREAM.child("direct").uniform(client, [0, 1])
+    direct = np.exp(1j * (2 * np.pi * doppler * times * np.cos(angle) + phase))
+    x, y = Rayleigh().amplitudes(STREAM, [client], times, doppler)
+    expected = (x[0] + 1j * y[0] + np.sqrt(model.k) * direct) / np.sqrt(1 + model.k)
+    x, y = model.amplitudes(STREAM, [client], times, doppler)
+    np.testing.assert_allclose(x[0] + 1j * y[0], expected, rtol=0, atol=SINGLE_PRECISION)
