@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 # Python looks for modules in the folder of a script first, where this file would hide the package of the same name.
-sys.path[:] = [place for place in sys.path if Path(place).resolve() != Path(__file__).resolve().parent]
+HERE = Path(__file__).resolve().parent
+sys.path[:] = [str(HERE.parent), *(place for place in sys.path if Path(place).resolve() != HERE)]
 
 from channels.fading import Rayleigh  # noqa: E402
 from channels.streams import Stream  # noqa: E402

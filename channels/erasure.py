@@ -124,7 +124,7 @@ class IndependentLoss(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class GilbertElliott(Options):
-    """Losses in bursts: the link is good or bad, a two-state Markov chain in time, and loses more where it is bad.
+    """Losses in bursts: a link is good or bad, by a Markov chain in time, and loses more while bad.
 
     The state is that of the tick in which a packet ends, so a burst goes on between transmissions; all packets of a
     client that end in one tick meet the same state. A time within 1e-9 of a tick below an edge counts as the edge.
@@ -203,7 +203,7 @@ class GilbertElliott(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class BurstLoss(Options):
-    """Losses in bursts of a wanted share and length: a Gilbert-Elliott chain that loses every packet while bad.
+    """Losses in bursts of a wanted share and length: a Gilbert-Elliott chain that loses all while bad.
 
     It is ``gilbert_elliott`` with `p` and `r` found from what one wants to see.
 

@@ -182,7 +182,7 @@ class Rayleigh(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class Rician(Options):
-    """Rician fading: a direct path beside waves from all around, K times as strong as all of them together.
+    """Rician fading: a direct path, K times as strong as all the waves from around it together.
 
     Formula
     -------
