@@ -18,5 +18,6 @@ from channels.mobility import MOBILITY as MOBILITY
 from channels.mobility import PLACEMENT as PLACEMENT
 from channels.options import OptionError as OptionError
 from channels.pathloss import PATH_LOSS as PATH_LOSS
+from channels.penetration import PENETRATION as PENETRATION
 from channels.shadowing import SHADOWING as SHADOWING
 from channels.streams import Stream as Stream

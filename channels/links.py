@@ -8,14 +8,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from channels.arrays import SPEED_OF_LIGHT_MPS, Floats, clients_array, positive, times_array
+from channels.arrays import SPEED_OF_LIGHT_MPS, Bools, Floats, Ints, clients_array, positive, times_array
 from channels.fading import Fading
 from channels.mobility import Mobility, Placement
-from channels.pathloss import PathLoss
+from channels.pathloss import PathLoss, RangeWatch, Sighted
+from channels.penetration import NoPenetration, Penetration
 from channels.shadowing import Shadowing
+from channels.sight import line_of_sight
 from channels.streams import Stream
 
 LOWEST_GAIN_DB = -300.0
+_NO_WALLS = NoPenetration()
 
 
 class Links:
@@ -26,18 +29,24 @@ class Links:
 
     Parameters
     ----------
-    stream : Stream Its children ``placement``, ``mobility``, ``shadowing`` and ``fading`` are drawn from,
-    each by client, so that changing one model leaves the values of the others as they are. clients : int or
-    array_like of int How many clients (numbered from 0), or the numbers of those wanted. carrier_hz : float
-    Carrier frequency in Hz. path_loss, shadowing, fading, placement, mobility The models; see the contract in
-    the module of each. antenna_gain_db : float Gains of both antennas together, cable losses taken off, in
-    dB. count : int, optional How many clients the cell has, where `clients` names only some. Only a placement
-    by number needs it.
+    stream : Stream
+        Its children ``placement``, ``mobility``, ``line_of_sight``, ``penetration``, ``shadowing`` and ``fading``
+        are drawn from, each by client, so that changing one model leaves the values of the others as they are.
+    clients : int or array_like of int
+        How many clients (numbered from 0), or the numbers of those wanted.
+    carrier_hz : float
+        Carrier frequency in Hz.
+    path_loss, shadowing, fading, placement, mobility, penetration
+        The models; see the contract in the module of each.
+    antenna_gain_db : float
+        Gains of both antennas together, cable losses taken off, in dB.
+    count : int, optional
+        How many clients the cell has, where `clients` names only some. Only a placement by number needs it.
 
     Raises
     ------
-    ValueError A carrier that is not finite and above 0; an antenna gain that is not finite; a client number
-    out of range.
+    ValueError
+        A carrier that is not finite and above 0; an antenna gain that is not finite; a client number out of range.
     """
 
     def __init__(
@@ -51,6 +60,7 @@ class Links:
         fading: Fading,
         placement: Placement,
         mobility: Mobility,
+        penetration: Penetration = _NO_WALLS,
         antenna_gain_db: float = 0.0,
         count: int | None = None,
     ) -> None:
@@ -60,18 +70,28 @@ class Links:
             raise ValueError(f"antenna_gain_db must be finite; got {antenna_gain_db}")
         self.antenna_gain_db = float(antenna_gain_db)
         self.path_loss, self.shadowing, self.fading = path_loss, shadowing, fading
+        self.penetration = penetration
         if count is None:
             count = int(self.clients.max(initial=-1)) + 1
         self.trajectory = mobility.trajectory(stream, placement, self.clients, count)
         self._shadowing_stream, self._fading_stream = stream.child("shadowing"), stream.child("fading")
+        self._sight_stream, walls = stream.child("line_of_sight"), stream.child("penetration")
+        self._walls_db = penetration.loss_db(walls, self.clients, self.carrier_hz)[:, None]
+        self._inside_m = penetration.depth_m(walls, self.clients)[:, None]
+        self._watch = RangeWatch(path_loss, self.carrier_hz, self.clients.size)
 
     @property
     def doppler_hz(self) -> float:
         """Largest Doppler shift in Hz from the movement of a client: speed * carrier / (299 792 458 m/s)."""
         return self.trajectory.speed_mps * self.carrier_hz / SPEED_OF_LIGHT_MPS
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Where the path loss was asked for outside the range that it is stated for, and for how many clients."""
+        return self._watch.texts
+
     def large_scale_db(self, times_s: ArrayLike, clients: ArrayLike | None = None) -> Floats:
-        """Antenna gains less path loss plus shadowing, without fading.
+        """Antenna gains less path loss and penetration, plus shadowing; without fading.
 
         Parameters
         ----------
@@ -86,10 +106,34 @@ class Links:
             Gains [K, T] in dB.
         """
         times, rows = times_array(times_s), self._rows(clients)
-        loss = self.path_loss.path_loss_db(self.trajectory.distance_m(times, rows), self.carrier_hz)
-        travelled = self.trajectory.travelled_m(times, rows)
+        distance, travelled = self.trajectory.distance_m(times, rows), self.trajectory.travelled_m(times, rows)
+        self._watch.see(rows, distance)
+        model = self.path_loss
+        if isinstance(model, Sighted) and model.line_of_sight == "probability":
+            los = self._los(model, rows, distance, travelled)
+            loss = model.path_loss_db(distance, self.carrier_hz, los)
+        else:
+            loss = model.path_loss_db(distance, self.carrier_hz)
         shadow = self.shadowing.shadowing_db(self._shadowing_stream, self.clients[rows], travelled)
-        return np.asarray(self.antenna_gain_db - loss + shadow)
+        return np.asarray(self.antenna_gain_db - (loss + self._walls_db[rows]) + shadow)
+
+    def line_of_sight(self, times_s: ArrayLike, clients: ArrayLike | None = None) -> Bools:
+        """Whether each client sees the base station, [K, T] (parameters as in `large_scale_db`).
+
+        ValueError where the path loss does not tell.
+        """
+        times, rows, model = times_array(times_s), self._rows(clients), self.path_loss
+        if not isinstance(model, Sighted):
+            raise ValueError(f"path loss {model.kind!r} does not tell line of sight from its absence")
+        if model.line_of_sight != "probability":
+            return np.full((rows.size, times.size), model.line_of_sight == "always")
+        return self._los(model, rows, self.trajectory.distance_m(times, rows), self.trajectory.travelled_m(times, rows))
+
+    def _los(self, model: Sighted, rows: Ints, distance: Floats, travelled: Floats) -> Bools:
+        probability = model.los_probability(np.maximum(distance - self._inside_m[rows], 0.0))
+        return line_of_sight(
+            self._sight_stream, self.clients[rows], travelled, probability, model.los_correlation_distance_m
+        )
 
     def fading_gain(self, times_s: ArrayLike, clients: ArrayLike | None = None) -> Floats:
         """The fading alone: linear power gains [K, T] of mean 1 (parameters as in `large_scale_db`)."""
@@ -107,7 +151,7 @@ class Links:
         """The whole gain [K, T] as a ratio of powers (parameters as in `large_scale_db`)."""
         return np.asarray(10.0 ** (self.gain_db(times_s, clients) / 10.0))
 
-    def _rows(self, clients: ArrayLike | None) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    def _rows(self, clients: ArrayLike | None) -> Ints:
         if clients is None:
             return np.arange(self.clients.size)
         rows = clients_array(clients)

@@ -20,7 +20,8 @@ from channels.fading import BlockRayleigh
 from channels.linkadaptation import Shannon
 from channels.mobility import ConstantVelocity, Disc, Line, RandomWaypoint
 from channels.options import Options
-from channels.pathloss import LogDistance
+from channels.pathloss import LogDistance, UMa
+from channels.penetration import OutdoorToIndoor
 from channels.shadowing import LogNormal
 from channels.units import parse
 from wfl_sim.checks import CHECKS, ContractError, check_codec, check_data_set, check_method, check_schedule
@@ -121,6 +122,10 @@ def endless_at_0(self: Any, distance_m: Any, carrier_hz: float) -> Any:
     return np.where(distance == 0.0, -np.inf, LogDistance(exponent=3.0).path_loss_db(distance, carrier_hz))
 
 
+def backwards(self: Any, distance_m: Any, carrier_hz: float, los: Any = None) -> Any:
+    return UMa.path_loss_db(self, distance_m, carrier_hz, None if los is None else not los)
+
+
 @dataclass(frozen=True)
 class NotOptions:
     """A dataclass, but not one of options."""
@@ -160,6 +165,18 @@ CHANNEL = [
         (given(LogDistance, "path_loss_db", 0, tidied), 4, "a distance of nan m is taken"),
         (variant(LogDistance, path_loss_db=endless_at_0), 4, "not finite"),
         (variant(LogDistance, __doc__=None), 5, "no docstring"),
+        (variant(LogDistance, validity=(1.0, 2.0)), 7, "validity is (1.0, 2.0), not a Validity"),
+    ]),
+    ("path_loss", {}, [
+        (changed(UMa, "los_probability", lambda share: 2 * share), 7, "leaves [0, 1]"),
+        (changed(UMa, "los_probability", lambda share: share.astype(np.float32)), 7, "float32, not float64"),
+        (variant(UMa, path_loss_db=backwards), 7, "the loss without line of sight is below that with it"),
+    ]),
+    ("penetration", {}, [
+        (changed(OutdoorToIndoor, "depth_m", np.negative), 2, "is below 0"),
+        (changed(OutdoorToIndoor, "loss_db", lambda loss: loss[:1]), 3, "has the shape (1,), not (4,)"),
+        (changed(OutdoorToIndoor, "loss_db", np.sort), 4, "depends on who is asked for beside it"),
+        (variant(OutdoorToIndoor, __doc__=None), 5, "no docstring"),
     ]),
     ("fading", {}, [
         (changed(BlockRayleigh, "power_gain", np.transpose), 2, "has the shape (60, 4), not (4, 60)"),

@@ -596,7 +596,7 @@ WRONG: list[tuple[str, ...]] = [
     (
         "kind: uma",
         "kind: free-space",
-        "s.yaml:11:21: channel.path_loss.kind: unknown kind 'free-space'",
+        "s.yaml:11:21: channel.path_loss.kind: unknown kind 'free-space'; did you mean 'free_space'?",
     ),
     (
         "kind: uma",
@@ -641,17 +641,18 @@ WRONG: list[tuple[str, ...]] = [
     (
         "{kind: uma}",
         "{kind: uma, line_of_sight: 3}",
-        "s.yaml:11:41: channel.path_loss.line_of_sight: must be always or never; got 3",
+        "s.yaml:11:41: channel.path_loss.line_of_sight: must be always, never or probability; got 3",
     ),
     (
         "{kind: uma}",
         "{kind: uma, line_of_sight: nevr}",
-        "s.yaml:11:41: channel.path_loss.line_of_sight: must be always or never; got 'nevr'; did you mean 'never'?",
+        "s.yaml:11:41: channel.path_loss.line_of_sight: must be always, never or probability; got 'nevr'; did you mean "
+        "'never'?",
     ),
     (
         "{kind: uma}",
         "{kind: uma, line_of_sight: no}",
-        "s.yaml:11:41: channel.path_loss.line_of_sight: must be always or never; got 'no'",
+        "s.yaml:11:41: channel.path_loss.line_of_sight: must be always, never or probability; got 'no'",
     ),
     (
         "kind: arq",

@@ -56,7 +56,7 @@ WRONG = [
     ("name: base", "name: a/b", "$.name"),
     ("name: base", "name: 5", "$.name"),
     ("schema_version: 1", "schema_version: 2", "$.schema_version"),
-    ("kind: uma", "kind: umi", "$.channel.path_loss.kind"),
+    ("kind: uma", "kind: umx", "$.channel.path_loss.kind"),
     ("kind: uma", "kind: uma, exponent: 3", "$.channel.path_loss"),
     ("{kind: uma}", "{line_of_sight: never}", "$.channel.path_loss"),
     ("{kind: uma}", "{kind: uma, line_of_sight: perhaps}", "$.channel.path_loss.line_of_sight"),

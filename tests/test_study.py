@@ -152,6 +152,16 @@ def test_each_cell_gets_a_directory_of_its_own(plan: Study, learning: Any, tmp_p
     assert manifest(tmp_path / "small" / "one-seed3")["latency_budget_s"] is None
 
 
+def test_the_manifest_tells_where_a_path_loss_was_asked_outside_its_range(learning: Any, tmp_path: Path) -> None:
+    learning()
+    study.run(parse(SCENARIO.replace("kind: uma", "kind: cost231_hata"), overrides=["rounds=1"]), tmp_path, jobs=1)
+    said = manifest(tmp_path / "small" / "one-seed3")["warnings"]
+    assert said[0].endswith("stated for carriers from 1.5 GHz to 2 GHz; the carrier is 3.5 GHz")
+    assert "from 1000 m to 20000 m; 2 clients were nearer, down to " in said[1]
+    study.run(parse(SCENARIO, overrides=["rounds=1"]), tmp_path / "uma", jobs=1)
+    assert manifest(tmp_path / "uma" / "small" / "one-seed3")["warnings"] == []
+
+
 def test_a_resolved_scenario_runs_to_the_same_trace(plan: Study, learning: Any, tmp_path: Path) -> None:
     learning()
     study.run(plan, tmp_path / "a", jobs=1)

@@ -43,6 +43,7 @@ def build_medium(env: simpy.Environment, scenario: Scenario, root: Stream) -> Me
         fading=channel.fading,
         placement=clients.placement,
         mobility=clients.mobility,
+        penetration=channel.penetration,
         antenna_gain_db=radio.antenna_gain.base_station_db + radio.antenna_gain.client_db,
     )
     return Medium(
@@ -121,7 +122,7 @@ def run_cell(
 
         work, manifest["data"] = build_work(cell.scenario, memo_folder)
         medium = simulate(cell.scenario, work, commit)
-        manifest |= {"status": "finished", "ledger": medium.ledger.totals()}
+        manifest |= {"status": "finished", "ledger": medium.ledger.totals(), "warnings": [*medium.links.warnings]}
     except KeyboardInterrupt:
         manifest["status"] = "interrupted"
         raise

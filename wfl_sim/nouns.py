@@ -13,6 +13,7 @@ from channels.fading import FADING
 from channels.linkadaptation import LINK_ADAPTATION
 from channels.mobility import MOBILITY, PLACEMENT
 from channels.pathloss import PATH_LOSS
+from channels.penetration import PENETRATION
 from channels.shadowing import SHADOWING
 from wfl_sim.codecs import CODECS
 from wfl_sim.learning.data import DATA_SETS
@@ -28,6 +29,7 @@ from wfl_sim.schedules import SCHEDULES
 # whoever imported the plug-in first would meet it half loaded.
 NOUNS: Mapping[str, Mapping[str, type[Any]]] = {
     "channel.path_loss": registry("wfl_sim.path_loss", *PATH_LOSS.values()),
+    "channel.penetration": registry("wfl_sim.penetration", *PENETRATION.values()),
     "channel.shadowing": registry("wfl_sim.shadowing", *SHADOWING.values()),
     "channel.fading": registry("wfl_sim.fading", *FADING.values()),
     "channel.loss": registry("wfl_sim.loss", *LOSS.values()),

@@ -24,6 +24,7 @@ from channels.fading import Fading, Rayleigh
 from channels.mobility import Mobility, Placement, Static
 from channels.options import Count, OptionError, Options, Whole, option_name, quantities
 from channels.pathloss import PathLoss
+from channels.penetration import NoPenetration, Penetration
 from channels.shadowing import LogNormal, Shadowing
 from channels.units import DecibelMilliwatts, Fraction, Watts, render, shown
 from wfl_sim import keys, rules, yamlfile
@@ -50,6 +51,7 @@ def _one_of(noun: str) -> Any:
 
 if TYPE_CHECKING:
     AnyPathLoss: TypeAlias = PathLoss
+    AnyPenetration: TypeAlias = Penetration
     AnyShadowing: TypeAlias = Shadowing
     AnyFading: TypeAlias = Fading
     AnyLoss: TypeAlias = Loss
@@ -60,8 +62,8 @@ if TYPE_CHECKING:
     AnySchedule: TypeAlias = Schedule
     AnyProtocol: TypeAlias = Protocol
 else:
-    AnyPathLoss, AnyShadowing = _one_of("channel.path_loss"), _one_of("channel.shadowing")
-    AnyFading, AnyLoss = _one_of("channel.fading"), _one_of("channel.loss")
+    AnyPathLoss, AnyPenetration = _one_of("channel.path_loss"), _one_of("channel.penetration")
+    AnyShadowing, AnyFading, AnyLoss = _one_of("channel.shadowing"), _one_of("channel.fading"), _one_of("channel.loss")
     AnyPlacement, AnyMobility = _one_of("clients.placement"), _one_of("clients.mobility")
     AnyMethod, AnyCodec = _one_of("method"), _one_of("codec")
     AnySchedule, AnyProtocol = _one_of("schedule"), _one_of("protocol")
@@ -78,12 +80,14 @@ class Channel(Options):
     Options
     -------
     path_loss : How much weaker the signal is after a distance.
+    penetration : What it loses on its way into the building that a client is in.
     shadowing : Slow changes of the level as a client moves behind obstacles.
     fading : Fast changes of the gain around its mean.
     loss : Packet loss that comes from elsewhere than this radio.
     """
 
     path_loss: AnyPathLoss
+    penetration: AnyPenetration = NoPenetration()
     shadowing: AnyShadowing = LogNormal()
     fading: AnyFading = Rayleigh()
     loss: AnyLoss = NoLoss()

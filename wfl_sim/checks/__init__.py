@@ -20,6 +20,7 @@ from wfl_sim.checks.channel import (
     check_loss,
     check_mobility,
     check_path_loss,
+    check_penetration,
     check_placement,
     check_shadowing,
 )
@@ -31,6 +32,7 @@ from wfl_sim.checks.schedule import check_schedule
 
 CHECKS: Mapping[str, Callable[[Any], None]] = {
     "channel.path_loss": check_path_loss,
+    "channel.penetration": check_penetration,
     "channel.shadowing": check_shadowing,
     "channel.fading": check_fading,
     "channel.loss": check_loss,
@@ -55,6 +57,7 @@ __all__ = [
     "check_method",
     "check_mobility",
     "check_path_loss",
+    "check_penetration",
     "check_placement",
     "check_schedule",
     "check_shadowing",

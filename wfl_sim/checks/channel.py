@@ -15,7 +15,8 @@ from channels.erasure import Loss
 from channels.fading import Fading
 from channels.linkadaptation import LinkAdaptation
 from channels.mobility import Disc, Mobility, Placement
-from channels.pathloss import PathLoss
+from channels.pathloss import PathLoss, Sighted, Validity
+from channels.penetration import Penetration
 from channels.shadowing import Shadowing
 from channels.streams import Stream
 from wfl_sim.checks.contract import LAW, NOT_A_PLACE_OR_TIME, Contract, Ints
@@ -53,6 +54,27 @@ def check_path_loss(model: PathLoss, carrier_hz: float = 3.5e9) -> None:
     contract.holds(3, same, "the loss at a distance depends on the other distances")
     for bad in NOT_A_PLACE_OR_TIME:
         contract.refuses(4, f"a distance of {bad} m", partial(loss, [70.0, bad]))
+    contract.card(5)
+    validity = getattr(model, "validity", Validity())
+    contract.holds(7, isinstance(validity, Validity), f"validity is {validity!r:.60}, not a Validity")
+    if isinstance(model, Sighted):
+        share = contract.floats(7, "los_probability()", lambda: model.los_probability(distance), distance.shape)
+        contract.holds(7, share.min() >= 0 and share.max() <= 1, "los_probability() leaves [0, 1]")
+        clear, blocked = (model.path_loss_db(distance, carrier_hz, los) for los in (True, False))
+        contract.holds(7, (blocked >= clear).all(), "the loss without line of sight is below that with it")
+
+
+def check_penetration(model: Penetration) -> None:
+    """Hold a penetration model against `channels.penetration.Penetration`."""
+    contract = Contract(model, "channels.penetration.Penetration")
+    contract.options(1)
+    stream, clients = Stream.root(1).child("check"), np.array([0, 7, 3, 40])
+    depth = contract.floats(2, "depth_m() of 4 clients", lambda: model.depth_m(stream, clients), (4,))
+    contract.holds(2, depth.min() >= 0, f"a depth of {depth.min():.4g} m is below 0")
+    loss = contract.floats(3, "loss_db() of 4 clients", lambda: model.loss_db(stream, clients, 3.5e9), (4,))
+    for i, client in enumerate(clients):
+        alone = model.depth_m(stream, [client])[0] == depth[i] and model.loss_db(stream, [client], 3.5e9)[0] == loss[i]
+        contract.holds(4, alone, f"what client {client} loses depends on who is asked for beside it")
     contract.card(5)
 
 
