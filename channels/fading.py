@@ -170,7 +170,7 @@ class Rayleigh(Options):
     """
 
     kind: Literal["rayleigh"] = "rayleigh"
-    doppler_hz: Annotated[float, Quantity("Hz", gt=0, example="97 Hz")] | None = None
+    doppler_hz: Annotated[float, Quantity("Hz", gt=0, le=1e9, example="97 Hz")] | None = None
 
     def power_gain(self, stream: Stream, clients: ArrayLike, times_s: ArrayLike, doppler_hz: ArrayLike) -> Floats:
         """Linear power gains [K, T]; `doppler_hz` ([K] or one number) gives way to the option so named."""

@@ -26,18 +26,24 @@ class Links:
 
     Parameters
     ----------
-    stream : Stream Its children ``placement``, ``mobility``, ``shadowing`` and ``fading`` are drawn from,
-    each by client, so that changing one model leaves the values of the others as they are. clients : int or
-    array_like of int How many clients (numbered from 0), or the numbers of those wanted. carrier_hz : float
-    Carrier frequency in Hz. path_loss, shadowing, fading, placement, mobility The models; see the contract in
-    the module of each. antenna_gain_db : float Gains of both antennas together, cable losses taken off, in
-    dB. count : int, optional How many clients the cell has, where `clients` names only some. Only a placement
-    by number needs it.
+    stream : Stream
+        Its children ``placement``, ``mobility``, ``shadowing`` and ``fading`` are drawn from, each by client, so that
+        changing one model leaves the values of the others as they are.
+    clients : int or array_like of int
+        How many clients (numbered from 0), or the numbers of those wanted.
+    carrier_hz : float
+        Carrier frequency in Hz.
+    path_loss, shadowing, fading, placement, mobility
+        The models; see the contract in the module of each.
+    antenna_gain_db : float
+        Gains of both antennas together, cable losses taken off, in dB.
+    count : int, optional
+        How many clients the cell has, where `clients` names only some. Only a placement by number needs it.
 
     Raises
     ------
-    ValueError A carrier that is not finite and above 0; an antenna gain that is not finite; a client number
-    out of range.
+    ValueError
+        A carrier that is not finite and above 0; an antenna gain that is not finite; a client number out of range.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from channels.arrays import SPEED_OF_LIGHT_MPS, Floats, non_negative, positive
 from channels.options import Options
-from channels.units import Decibels, Metres, Positive, Quantity
+from channels.units import Decibels, Metres, Quantity
 
 _TR_38901_SPEED_OF_LIGHT_MPS = 3.0e8  # the round figure of the TR's breakpoint; the exact one moves PL2 by 0.006 dB
 _UMA_NEAREST_M = 10.0
@@ -80,7 +80,7 @@ class UMa(Options):
 
     kind: Literal["uma"] = "uma"
     line_of_sight: Literal["always", "never"] = "never"
-    base_station_height_m: Annotated[float, Quantity("m", gt=1)] = 25.0
+    base_station_height_m: Annotated[float, Quantity("m", gt=1, le=1e4)] = 25.0
     client_height_m: Annotated[float, Quantity("m", ge=1.5, lt=13)] = 1.5
 
     def path_loss_db(self, distance_m: ArrayLike, carrier_hz: float) -> Floats:
@@ -136,7 +136,7 @@ class LogDistance(Options):
     """
 
     kind: Literal["log_distance"] = "log_distance"
-    exponent: Positive
+    exponent: Annotated[float, Quantity("1", gt=0, le=10)]
     reference_distance_m: Metres = 1.0
     reference_loss_db: Decibels | None = None
 

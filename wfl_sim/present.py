@@ -38,7 +38,10 @@ def estimate_text(estimate: Estimate, heading: Style = str) -> str:
     )
     heads = [heading(work[0]), *work[1:], "", heading(clients[0]), *clients[1:]]
     if any(arm.median is None for arm in arms):
-        heads += ["", "An arm without clients defers all of them: no upload fits its latency budget."]
+        heads += [
+            "",
+            "An arm without clients calls none: no upload fits its latency budget, or a link carries nothing.",
+        ]
     return "\n".join([f"{heading('estimate:')} {cost}", "", *heads])
 
 
