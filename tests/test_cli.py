@@ -73,8 +73,8 @@ def test_validate_the_quickstart(script: Call) -> None:
     assert re.fullmatch(r"estimate: about \d.* for 10 runs, \d+ process(es)? of \d+ MiB", lines[2])
     assert [line.split()[0] for line in lines[5:10]] == ARMS
     assert {line.split()[1] for line in lines[5:10]} == {"7"}
-    assert lines[11].split()[-1] == "binds"
-    assert {line.split()[-1] for line in lines[12:]} == {"air", "compute"}
+    assert lines[12].split()[-1] == "binds"
+    assert {line.split()[-1] for line in lines[13:23]} == {"air", "compute"}
 
 
 def test_a_wrong_scenario_ends_with_2_and_says_where(script: Call) -> None:

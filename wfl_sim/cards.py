@@ -17,6 +17,7 @@ from wfl_sim.errors import Problem, ScenarioError
 from wfl_sim.nouns import NOUNS
 
 WIDTH = 100  # characters of a line
+MOST_KEYS = 5  # cards for one word, such as `bandwidth`
 Style = Callable[[str], str]
 
 
@@ -53,7 +54,10 @@ def card(name: str, heading: Style = _plain) -> str:
         Nothing has that name; the nearest one is told.
     """
     cards = [_card(noun, name, kinds[name], heading) for noun, kinds in NOUNS.items() if name in kinds]
-    cards += [_key_card(path, key, heading) for path, key in keys.paths() if ".".join(path) == name][:1]
+    by_path = [(path, key) for path, key in keys.paths() if ".".join(path) == name][:1]
+    if not cards and not by_path:  # the last word of a key will do
+        by_path = [(path, key) for path, key in keys.paths() if path[-1] == name][:MOST_KEYS]
+    cards += [_key_card(path, key, heading) for path, key in by_path]
     if name in shelf.scenarios():
         cards.append(_scenario_card(name, heading))
     if not cards:
@@ -124,6 +128,8 @@ def _takes(key: keys.Key) -> str:
         return text
     if option.required:
         return f"{text}; required"
+    if key.group is not None:
+        return f"{text}; may be left out"
     default = key.example_value() if key.kinds else option.shown_default
     return f"{text}; default {default}" if default not in ("", "[]") else f"{text}; may be left out"
 

@@ -152,6 +152,7 @@ def validate(
     Example: wfl-sim validate scenarios/quickstart.yaml clients.count=20
     """
     from wfl_sim import present
+    from wfl_sim.advice import advice
     from wfl_sim.estimate import estimate
     from wfl_sim.scenario import to_yaml
 
@@ -160,13 +161,14 @@ def validate(
         if quiet and answer is Format.text:
             return
         costs = estimate(study)
+        notes = advice(study, costs)
     if answer is Format.json:
-        _print_json({"valid": True, "problems": [], **present.estimate_dict(study, costs)})
+        _print_json({"valid": True, "problems": [], **present.estimate_dict(study, costs, notes)})
         return
     if verbose:
         for cell in study.cells:
             typer.echo(f"{_bold(f'--- {cell.arm}, seed {cell.seed}')}\n{to_yaml(cell.scenario)}")
-    typer.echo(f"{scenario}: valid\n\n{present.estimate_text(costs, _bold)}")
+    typer.echo(f"{scenario}: valid\n\n{present.estimate_text(costs, _bold, notes)}")
 
 
 @app.command()

@@ -129,9 +129,17 @@ def _model(scenario: Scenario) -> list[Finding]:
 
 
 def _data(scenario: Scenario) -> list[Finding]:
-    from wfl_sim.learning.data import check_sizes
+    from channels.streams import Stream
+    from wfl_sim.learning.data import check_partition, check_sizes
 
+    data, clients = scenario.learning.data, scenario.clients.count
     try:
-        return [_finding(key, message, "", "learning.data") for key, message in check_sizes(scenario.learning.data)]
+        found = [_finding(key, message, "", "learning.data") for key, message in check_sizes(data)]
+        if not found and not _examples(scenario):
+            for seed in scenario.seeds:
+                if reason := check_partition(data, clients, Stream.root(seed).child("learning")):
+                    message = f"cannot be made with seed {seed}: {reason}"
+                    return [_finding("learning.data.partition", message, "", "learning.data", "clients.count")]
+        return found
     except MissingResource as error:
         return [_finding("learning.data.name", str(error))]
