@@ -10,10 +10,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 from channels.options import Whole, choices, limits, option_name, type_hints
-from channels.units import Quantity, example, render
+from channels.units import Quantity, example, rendered
 
 _HEADING = re.compile(r"^(\w+)\n(-{3,})\n", re.MULTILINE)
 _ENTRY = re.compile(r"^(\w+(?:, \w+)*) :(?:[ ](.*))?$")
@@ -54,12 +55,17 @@ class Option:
         return self.default is MISSING
 
     @property
+    def may_be_none(self) -> bool:
+        """Whether it may be left open, as ``null`` in a scenario."""
+        return get_origin(self.hint) in (Union, UnionType) and NoneType in get_args(self.hint)
+
+    @property
     def shown_default(self) -> str:
         """The default as a scenario would write it; empty where there is none."""
         if self.default is MISSING or self.default is None:
             return ""
         if self.quantity is not None:
-            return str(render(self.default, self.quantity.unit))
+            return rendered(self.default, self.quantity.unit)
         if isinstance(self.default, bool):
             return str(self.default).lower()
         return f"[{', '.join(map(str, self.default))}]" if isinstance(self.default, tuple) else str(self.default)

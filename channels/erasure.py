@@ -230,7 +230,7 @@ class BurstLoss(Options):
 
     kind: Literal["bursts"] = "bursts"
     loss: Annotated[float, Quantity("1", ge=1e-6, lt=1, example="5 %")]
-    burst_s: Annotated[float, Quantity("s", gt=0, example="20 ms")]
+    burst_s: Annotated[float, Quantity("s", gt=0, le=1e9, example="20 ms")]
     step_s: Seconds = 1e-3
     origin: Literal["interference", "backhaul", "recorded"]
 

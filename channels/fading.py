@@ -19,7 +19,7 @@ from channels.sinusoids import scattered, specular
 from channels.streams import Stream
 from channels.units import Quantity, Seconds
 
-Doppler = Annotated[float, Quantity("Hz", gt=0, example="97 Hz")]
+Doppler = Annotated[float, Quantity("Hz", gt=0, le=1e9, example="97 Hz")]
 _MOST_SQUARES = 16  # Gaussian quadratures of the Nakagami model: eight times the work of Rayleigh fading
 
 

@@ -116,8 +116,8 @@ class Disc(Options):
     """
 
     kind: Literal["disc"] = "disc"
-    from_m: Annotated[float, Quantity("m", ge=0)] = 0.0
-    to_m: Annotated[float, Quantity("m", gt=0, example="500 m")]
+    from_m: Annotated[float, Quantity("m", ge=0, le=1e8)] = 0.0
+    to_m: Annotated[float, Quantity("m", ge=1e-3, le=1e8, example="500 m")]
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -161,8 +161,8 @@ class Line(Options):
     """
 
     kind: Literal["line"] = "line"
-    from_m: Annotated[float, Quantity("m", ge=0)] = 0.0
-    to_m: Annotated[float, Quantity("m", gt=0, example="500 m")]
+    from_m: Annotated[float, Quantity("m", ge=0, le=1e8)] = 0.0
+    to_m: Annotated[float, Quantity("m", ge=1e-3, le=1e8, example="500 m")]
 
     def __post_init__(self) -> None:
         super().__post_init__()

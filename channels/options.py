@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from channels.units import Quantity, shown
 
+_HUGE = 10**4  # from here on an upper bound only keeps numbers in reason, and is told to those who break it
+
 
 @dataclass(frozen=True)
 class Whole:
@@ -24,17 +26,22 @@ class Whole:
         """The allowed range in words, empty if any whole number will do."""
         if self.ge == self.le and self.ge is not None:
             return str(self.ge)
-        words = {"at least": self.ge, "at most": self.le}
-        return " and ".join(f"{word} {bound}" for word, bound in words.items() if bound is not None)
+        low = f"at least {self.ge}" if self.ge is not None else ""
+        high = f"at most {self.le}" if self.le is not None and self.le < _HUGE else ""
+        return " and ".join(filter(None, (low, high)))
 
     def check(self, value: int) -> int:
         """`value` itself, or a ValueError that says the range."""
-        if (self.ge is not None and value < self.ge) or (self.le is not None and value > self.le):
+        if self.le is not None and value > self.le:
+            raise ValueError(
+                f"must be {self.range_text() if self.le < _HUGE else f'at most {self.le}'}; got {shown(value)}"
+            )
+        if self.ge is not None and value < self.ge:
             raise ValueError(f"must be {self.range_text()}; got {shown(value)}")
         return value
 
 
-Count = Annotated[int, Whole(ge=1)]
+Count = Annotated[int, Whole(ge=1, le=10**6)]
 
 
 class OptionError(ValueError):

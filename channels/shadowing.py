@@ -6,7 +6,7 @@ Knows no path loss and no time: its argument is the distance that a client has t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from channels.arrays import Floats, Ints, clients_array, non_negative
 from channels.options import Options
 from channels.streams import Stream
-from channels.units import Metres, PositiveDecibels
+from channels.units import Metres, Quantity
 
 _POINTS_PER_CORRELATION_DISTANCE = 20
 _LEVELS = 10
@@ -103,7 +103,7 @@ class LogNormal(Options):
     """
 
     kind: Literal["log_normal"] = "log_normal"
-    std_db: PositiveDecibels = 6.0
+    std_db: Annotated[float, Quantity("dB", ge=0, le=40)] = 6.0
     correlation_distance_m: Metres = 50.0
 
     def shadowing_db(self, stream: Stream, clients: ArrayLike, travelled_m: ArrayLike) -> Floats:

@@ -13,11 +13,15 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Annotated, Any
 
-_TEXT = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(\S.*?)?\s*", re.ASCII)
+# Of what Python and ECMAScript read alike, so that a JSON Schema can hold it; no `\s` or `\d`, which differ there.
+_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_BLANKS = r"[ \t\n\r\f\v]*"
+_TEXT = re.compile(rf"{_BLANKS}({_NUMBER}){_BLANKS}([^ \t\n\r\f\v].*?)?{_BLANKS}")
+_MICRO = "\u00b5\u03bc"  # the micro sign and the Greek letter, read as the u of the tables
 
 
 def _scaled(unit: str, prefixes: str, factor: int = 1) -> dict[str, Decimal]:
-    scale = {"": "1", "m": "1e-3", "u": "1e-6", "µ": "1e-6", "n": "1e-9", "k": "1e3", "M": "1e6", "G": "1e9"}
+    scale = {"": "1", "m": "1e-3", "u": "1e-6", "n": "1e-9", "k": "1e3", "M": "1e6", "G": "1e9"}
     return {p.strip() + unit: Decimal(scale[p.strip()]) * factor for p in (" ", *prefixes)}
 
 
@@ -28,7 +32,7 @@ def _binary(unit: str, factor: int = 1) -> dict[str, Decimal]:
 # unit of the field -> {accepted symbol: how many of the field's unit it is worth}
 UNITS: Mapping[str, Mapping[str, Decimal]] = {
     "Hz": _scaled("Hz", "kMG"),
-    "s": _scaled("s", "muµn") | {"min": Decimal(60), "h": Decimal(3600)},
+    "s": _scaled("s", "mun") | {"min": Decimal(60), "h": Decimal(3600)},
     "m": _scaled("m", "mk") | {"cm": Decimal("0.01")},
     "m/s": {"m/s": Decimal(1), "km/h": Decimal(1000) / Decimal(3600)},
     "W": _scaled("W", "muk"),
@@ -43,13 +47,15 @@ UNITS: Mapping[str, Mapping[str, Decimal]] = {
     "1": {"%": Decimal("0.01")},
 }
 
+
+def _decibels(milliwatts: Decimal) -> Callable[[float], float]:
+    """From a power in a unit worth so many milliwatts to dBm."""
+    return lambda value: 10.0 * math.log10(value * float(milliwatts))
+
+
 # Powers may be written in watts where the field holds dBm, and the other way round.
 _LOGARITHMIC: Mapping[str, Mapping[str, Callable[[float], float]]] = {
-    "dBm": {
-        "dBW": lambda v: v + 30.0,
-        "W": lambda v: 10.0 * math.log10(v * 1e3),
-        "mW": lambda v: 10.0 * math.log10(v),
-    },
+    "dBm": {"dBW": lambda v: v + 30.0, **{symbol: _decibels(watts * 1000) for symbol, watts in UNITS["W"].items()}},
     "W": {"dBm": lambda v: 10.0 ** (v / 10.0 - 3.0), "dBW": lambda v: 10.0 ** (v / 10.0)},
 }
 # What `render` may choose from; symbols that only `parse` knows (KiB, min, dBW) are left out.
@@ -63,6 +69,8 @@ _OUTPUT: Mapping[str, tuple[str, ...]] = {
     "FLOP": ("GFLOP", "MFLOP", "FLOP"),
     "FLOP/s": ("GFLOP/s", "MFLOP/s", "FLOP/s"),
 }
+_TINY: Mapping[str, float] = {"Hz": 1.0, "bit": 1.0, "FLOP": 1.0, "FLOP/s": 1e3}  # the same at the lower end
+_HUGE = 1e4  # from here on an upper bound only keeps numbers in reason, and is told to those who break it
 _LONGEST_QUOTE = 60
 _CALLED: Mapping[str, str] = {
     "Hz": "a frequency", "s": "a time", "m": "a length", "m/s": "a speed", "W": "a power", "J": "an energy",
@@ -96,6 +104,12 @@ def symbols(unit: str) -> tuple[str, ...]:
     return (*UNITS[unit], *_LOGARITHMIC.get(unit, {}))
 
 
+def pattern(unit: str) -> str:
+    """A regular expression of ECMAScript that finds the texts which `parse` reads, numbers out of range included."""
+    units = "|".join(re.sub("^u", f"[u{_MICRO}]", re.escape(symbol)) for symbol in symbols(unit))
+    return rf"^{_BLANKS}{_NUMBER}{_BLANKS}(?:{units}){'?' if unit == '1' else ''}{_BLANKS}$"
+
+
 def parse(text: str | float, unit: str) -> float:
     """Read a quantity.
 
@@ -115,7 +129,7 @@ def parse(text: str | float, unit: str) -> float:
     if match is None:
         raise QuantityError(f"needs {kind_of_quantity(unit)}; got {shown(text)}", unit, "")
     number = Decimal(match[1])
-    symbol: str | None = match[2]
+    symbol: str | None = match[2] and re.sub(f"^[{_MICRO}]", "u", match[2])
     if symbol is not None and symbol[0] in ",.0123456789":  # 3,5 GHz
         comma = text.replace(",", ".") if isinstance(text, str) and "." not in text and text.count(",") == 1 else ""
         raise QuantityError(f"needs {kind_of_quantity(unit)}; got {shown(text)}", unit, comma)
@@ -156,7 +170,7 @@ def example(quantity: Quantity) -> str:
     text = quantity.example or (pure if quantity.unit == "1" else _EXAMPLES[quantity.unit])
     bounds = [bound for bound in (quantity.ge, quantity.le, quantity.gt, quantity.lt) if bound is not None]
     others = (render(x, quantity.unit) for x in (*bounds, sum(bounds) / 2, *(2 * b for b in bounds)))
-    return next(str(shot) for shot in (text, *others) if _allows(quantity, shot))
+    return next(str(shot).removesuffix(".0") for shot in (text, *others) if _allows(quantity, shot))
 
 
 def _allows(quantity: Quantity, text: str | float) -> bool:
@@ -198,6 +212,11 @@ def render(value: float, unit: str) -> str | float:
     return text
 
 
+def rendered(value: float, unit: str) -> str:
+    """`render` as a text for people: a whole number as such, ``70`` and not ``70.0``."""
+    return str(render(value, unit)).removesuffix(".0")
+
+
 def _plain(number: Decimal) -> str:
     return f"{number.normalize():f}" if abs(number.adjusted()) < 12 else str(number)
 
@@ -218,60 +237,64 @@ class Quantity:
     example: str = ""
 
     def range_text(self) -> str:
-        """The allowed range in words, empty if any number will do."""
-        words = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
-        return " and ".join(
-            f"{word} {render(bound, self.unit)}"
-            for name, word in words.items()
-            if (bound := getattr(self, name)) is not None
-        )
+        """The allowed range in words, empty if any number will do; bounds that only keep numbers in reason left out."""
+        return " and ".join(filter(None, (self._low(), self._high())))
 
     def check(self, value: float, written: str = "") -> float:
-        """`value` itself, or a ValueError that says the range, and what was `written`."""
-        ok = (
-            math.isfinite(value)
-            and (self.gt is None or value > self.gt)
-            and (self.ge is None or value >= self.ge)
-            and (self.lt is None or value < self.lt)
-            and (self.le is None or value <= self.le)
-        )
-        if not ok:
-            allowed = self.range_text()
-            if not math.isfinite(value):
-                allowed = f"finite and {allowed}" if allowed else "finite"
-            raise ValueError(f"must be {allowed}; got {written or render(value, self.unit)}")
-        return value
+        """`value` itself, or a ValueError that says the bound that it breaks, and what was `written`."""
+        if not math.isfinite(value):
+            allowed = f"finite and {self.range_text()}" if self.range_text() else "finite"
+        elif (self.gt is not None and value <= self.gt) or (self.ge is not None and value < self.ge):
+            allowed = self.range_text() if value <= 0.0 or not self._is_tiny else self._low(exact=True)
+        elif (self.lt is not None and value >= self.lt) or (self.le is not None and value > self.le):
+            allowed = self.range_text() if self._high() else self._high(exact=True)
+        else:
+            return value
+        raise ValueError(f"must be {allowed}; got {written or rendered(value, self.unit)}")
+
+    @property
+    def _is_tiny(self) -> bool:
+        """Whether the lower bound is there only to keep numbers in reason."""
+        return self.ge is not None and 0.0 < self.ge <= _TINY.get(self.unit, 1e-3)
+
+    def _low(self, *, exact: bool = False) -> str:
+        if self.gt is not None or (self._is_tiny and not exact):
+            return f"above {rendered(self.gt or 0.0, self.unit)}"
+        return f"at least {rendered(self.ge, self.unit)}" if self.ge is not None else ""
+
+    def _high(self, *, exact: bool = False) -> str:
+        if self.lt is not None:
+            return f"below {rendered(self.lt, self.unit)}"
+        if self.le is None or (self.le >= _HUGE and not exact):
+            return ""
+        return f"at most {rendered(self.le, self.unit)}"
 
     def read(self, text: str | float) -> float:
         """Parse, then check."""
         return self.check(parse(text, self.unit), shown(text).strip("' ") if isinstance(text, str) else "")
 
-    # pydantic asks an annotation for its schema by these two names. A schema is a plain dict, so this
+    # pydantic asks an annotation for its schema by this name. A schema is a plain dict, so this
     # package needs no pydantic to be usable from a scenario.
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
         read = {"type": "no-info", "function": self.read}
         return {"type": "function-plain", "function": read}
 
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        if self.unit == "1":
-            return {"type": ["number", "string"]}
-        return {"type": "string", "examples": [_EXAMPLES[self.unit]]}
 
-
-Hertz = Annotated[float, Quantity("Hz", gt=0)]
-Seconds = Annotated[float, Quantity("s", gt=0)]
-Delay = Annotated[float, Quantity("s", ge=0)]
-Metres = Annotated[float, Quantity("m", gt=0)]
-Speed = Annotated[float, Quantity("m/s", ge=0)]
-Watts = Annotated[float, Quantity("W", ge=0)]
-Decibels = Annotated[float, Quantity("dB")]
-PositiveDecibels = Annotated[float, Quantity("dB", ge=0)]
-DecibelMilliwatts = Annotated[float, Quantity("dBm")]
-Bits = Annotated[float, Quantity("bit", gt=0)]
-Flop = Annotated[float, Quantity("FLOP", gt=0)]
-FlopRate = Annotated[float, Quantity("FLOP/s", gt=0)]
-Number = Annotated[float, Quantity("1")]
-Positive = Annotated[float, Quantity("1", gt=0)]
-NonNegative = Annotated[float, Quantity("1", ge=0)]
+# Far wider than any link or device, and narrow enough that no product or power of such values leaves the floats.
+Hertz = Annotated[float, Quantity("Hz", ge=1, le=1e13)]
+Seconds = Annotated[float, Quantity("s", ge=1e-6, le=1e9)]
+Delay = Annotated[float, Quantity("s", ge=0, le=1e9)]
+Metres = Annotated[float, Quantity("m", ge=1e-3, le=1e8)]
+Speed = Annotated[float, Quantity("m/s", ge=0, le=1e4)]
+Watts = Annotated[float, Quantity("W", ge=0, le=1e6)]
+Decibels = Annotated[float, Quantity("dB", ge=-200, le=200)]
+PositiveDecibels = Annotated[float, Quantity("dB", ge=0, le=60)]
+DecibelMilliwatts = Annotated[float, Quantity("dBm", ge=-150, le=150)]
+Bits = Annotated[float, Quantity("bit", ge=1, le=1e12)]
+Flop = Annotated[float, Quantity("FLOP", ge=1, le=1e21)]
+FlopRate = Annotated[float, Quantity("FLOP/s", ge=1e3, le=1e21)]
+Number = Annotated[float, Quantity("1", ge=-1e9, le=1e9)]
+Positive = Annotated[float, Quantity("1", gt=0, le=1e6)]
+NonNegative = Annotated[float, Quantity("1", ge=0, le=1e6)]
 Probability = Annotated[float, Quantity("1", ge=0, le=1)]
-Fraction = Annotated[float, Quantity("1", gt=0, le=1)]
+Fraction = Annotated[float, Quantity("1", ge=1e-4, le=1)]

@@ -73,8 +73,8 @@ def test_validate_the_quickstart(script: Call) -> None:
     assert re.fullmatch(r"estimate: about \d.* for 10 runs, \d+ process(es)? of \d+ MiB", lines[2])
     assert [line.split()[0] for line in lines[5:10]] == ARMS
     assert {line.split()[1] for line in lines[5:10]} == {"7"}
-    assert lines[11].split()[-1] == "binds"
-    assert {line.split()[-1] for line in lines[12:]} == {"air", "compute"}
+    assert lines[12].split()[-1] == "binds"
+    assert {line.split()[-1] for line in lines[13:23]} == {"air", "compute"}
 
 
 def test_a_wrong_scenario_ends_with_2_and_says_where(script: Call) -> None:
@@ -82,8 +82,8 @@ def test_a_wrong_scenario_ends_with_2_and_says_where(script: Call) -> None:
     assert (code, out) == (2, "")
     assert [line for line in err.splitlines() if not line.startswith(" ")] == [
         "command line: radio.carrier=3.5: radio.carrier: needs a unit; got the bare number 3.5",
-        "command line: roundz=1: roundz: unknown key; did you mean 'rounds'?",
         "command line: method.rank=0: method.rank: must be at least 1; got 0",
+        "command line: roundz=1: roundz: unknown key; did you mean 'rounds'?",
         "3 problems",
     ]
     assert err.splitlines()[1:5] == [

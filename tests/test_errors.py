@@ -46,7 +46,7 @@ s.yaml:5:49: clients.placement.to: needs a length; 'mm2' is no unit of that; did
 
 def test_the_caret_stands_below_a_key_that_nothing_reads() -> None:
     rows = text_of(LEAST.replace("count", "cuont")).split("\n")
-    assert rows[0] == "s.yaml:5:1: clients.count: is missing"
+    assert not [row for row in rows if "is missing" in row], "it is there, only misspelt"
     at = rows.index("s.yaml:5:11: clients.cuont: unknown key; did you mean 'count'?")
     assert rows[at + 1] == "    clients: {cuont: 1, placement: {kind: disc, to: 50 m}, compute: {time: 1 s}}"
     assert rows[at + 2] == "              ^^^^^"

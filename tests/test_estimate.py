@@ -7,6 +7,7 @@ import functools
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ import pytest
 import simpy
 
 from channels.streams import Stream
-from wfl_sim import machine, planning
+from wfl_sim import machine, planning, present
 from wfl_sim.codecs import CODECS
 from wfl_sim.contracts import Air, FloatArray, Payload, PayloadMenu, Point
 from wfl_sim.engine import simulate
@@ -25,7 +26,9 @@ from wfl_sim.estimate import ArmEstimate, Estimate, estimate, layout_of
 from wfl_sim.learning import data
 from wfl_sim.learning.options import Data, Local
 from wfl_sim.learning.sources import model_info
+from wfl_sim.radio.medium import Medium
 from wfl_sim.scenario import Scenario, Study, load
+from wfl_sim.schedules.tsfa import TSFA
 
 ROOT = Path(__file__).resolve().parents[1]
 SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))
@@ -34,6 +37,8 @@ NO_FADING = "channel.fading={kind: none}"
 STATIC = "clients.mobility={kind: static}"
 # What the estimate is meant for: the size of a study, not its results.
 SECONDS, COUNTS = 0.25, 0.20  # relative
+SHARE_OF_CLIENTS = 0.1  # relative: 100 clients that stand for 200
+PLAN_S = 15.0  # of a core that others share; by itself one takes 3
 
 
 @functools.cache
@@ -295,3 +300,81 @@ def test_the_same_study_gives_the_same_estimate_and_no_row_can_change() -> None:
     assert estimate(study()) == found
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.arms[0].wall_s = 0.0  # type: ignore[misc]
+
+
+def test_many_clients_are_planned_for_by_some_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = study("clients.count=200", "radio.uplink.bandwidth=2 MHz", "learning.data.partition={kind: iid}")
+    some = estimate(plan)
+    monkeypatch.setattr(planning, "PLANNED_CLIENTS", 10**6)
+    for row, whole in zip(some.arms, estimate(plan).arms, strict=True):
+        assert (row.transfers, row.training_steps) == (whole.transfers, whole.training_steps)
+        assert row.round_s == pytest.approx(whole.round_s, rel=SHARE_OF_CLIENTS)
+        assert row.planned_bits == pytest.approx(whole.planned_bits, rel=SHARE_OF_CLIENTS)
+        assert row.packets == pytest.approx(whole.packets, rel=SHARE_OF_CLIENTS)
+        assert row.events == whole.events
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ("rounds=1000000",),
+        ("radio.retransmission.attempts=1000", "channel.loss.probability=99.99 %"),
+        ("clients.count=3000", "radio.uplink.bandwidth=20 MHz", "learning.data.partition={kind: iid}"),
+        (
+            "rounds=1000000",
+            "clients.mobility.speed=10000 m/s",
+            "clients.placement={kind: line, from: 9 m, to: 9.001 m}",
+        ),
+    ],
+    ids=["rounds", "attempts", "clients", "legs"],
+)
+def test_a_plan_takes_no_longer_for_more_of_everything(changes: tuple[str, ...]) -> None:
+    began_s = time.process_time()
+    json.dumps(dataclasses.asdict(estimate(study(*changes))), allow_nan=False)
+    assert time.process_time() - began_s < PLAN_S
+
+
+def test_a_drifting_queue_is_observed_a_few_hundred_times_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    observed: list[float] = []
+    real = TSFA.observe
+
+    def observe(self: TSFA, round_s: float, state: dict[str, float]) -> dict[str, float]:
+        observed.append(round_s)
+        return real(self, round_s, state)
+
+    monkeypatch.setattr(TSFA, "observe", observe)
+    row = with_schedule(study("rounds=1000000", STATIC), "soft-tsfa", latency_budget_s=30.0, v=1e-6, queue_start=1e6)
+    assert len(observed) <= planning.PLANNED_ROUNDS * planning.LONGEST_HOLD
+    assert row.rounds == 1_000_000
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ("clients.tx_power=-150 dBm", "radio.antenna_gain.client=-200 dB", "channel.shadowing.std=40 dB"),
+        ("radio.rate.gap=60 dB", "radio.noise_figure.client=60 dB", "radio.noise_figure.base_station=60 dB"),
+        ("channel.path_loss={kind: log_distance, exponent: 10}", "clients.placement.to=100000 km"),
+    ],
+    ids=["power", "noise", "distance"],
+)
+def test_the_weakest_links_that_may_be_written_are_estimated(changes: tuple[str, ...]) -> None:
+    found = estimate(study(*changes, "channel.fading={kind: none}"))
+    json.dumps(dataclasses.asdict(found), allow_nan=False)
+    present.estimate_text(found)
+    assert all(row.median is None or row.median.air_s <= 600.0 for row in found.arms)
+
+
+def test_links_that_carry_nothing_leave_an_arm_without_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = study("rounds=3", "protocol.retry=2 s")
+    monkeypatch.setattr(Medium, "snr_hz", lambda self, clients, *rest: np.zeros(len(clients)))
+    for row in estimate(plan).arms:
+        assert (row.median, row.worst, row.transfers, row.simulated_s) == (None, None, 0, 6.0)
+
+
+def test_texts_are_no_longer_than_the_data_has_them() -> None:
+    long, longer = (study(f"learning.data.max_tokens={n}").cells[0].scenario.learning for n in (200, 512))
+    info = model_info(long.model.name)
+    assert machine.memory_mib(long, info, 10, 1000, True) == machine.memory_mib(longer, info, 10, 1000, True)
+    assert machine.tokens_of(long) == machine.tokens_of(longer)
+    other = dataclasses.replace(long, data=dataclasses.replace(long.data, name="csv:other"))
+    assert (machine.tokens_of(other), machine.longest_tokens(other)) == ((200.0, 200.0), 200)

@@ -5,20 +5,27 @@ Knows the validator of the `jsonschema` package, which editors' tools and check-
 
 from __future__ import annotations
 
+import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 from ruamel.yaml import YAML
 
-from wfl_sim import keys, schema
+from channels.units import symbols
+from wfl_sim import keys, schema, yamlfile
 from wfl_sim.errors import ScenarioError
+from wfl_sim.resolve import SHARED
 from wfl_sim.scenario import parse
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = sorted((ROOT / "scenarios").glob("*.yaml"))
+PATHS = list(keys.paths())
 VALIDATOR = Draft7Validator(schema.schema())
 BASE = """\
 schema_version: 1
@@ -55,6 +62,9 @@ WRONG = [
     ("rounds: 1", "roundz: 1", "$"),
     ("name: base", "name: a/b", "$.name"),
     ("name: base", "name: 5", "$.name"),
+    ("name: base", "name: nul", "$.name"),
+    ("name: base", "name: Com1.txt", "$.name"),
+    ("name: base", 'name: "base\\n"', "$.name"),
     ("schema_version: 1", "schema_version: 2", "$.schema_version"),
     ("kind: uma", "kind: umx", "$.channel.path_loss.kind"),
     ("kind: uma", "kind: uma, exponent: 3", "$.channel.path_loss"),
@@ -63,6 +73,9 @@ WRONG = [
     ("{kind: uma}", "{kind: log_distance}", "$.channel.path_loss"),
     ("to: 100 m", "to: 100", "$.clients.placement.to"),
     ("to: 100 m", "to: 100 kHz", "$.clients.placement.to"),
+    ("to: 100 m", "to: 100\u00a0m", "$.clients.placement.to"),
+    ("to: 100 m", "to: \u0663 m", "$.clients.placement.to"),
+    ("to: 100 m", "to: null", "$.clients.placement.to"),
     ("to: 100 m", "to: far", "$.clients.placement.to"),
     ("time: 400 ms", "time: 400 msec", "$.clients.compute.time"),
     ("count: 2", "count: 2.5", "$.clients.count"),
@@ -74,6 +87,7 @@ WRONG = [
     ("rounds: 1", "rounds: 1\nradio: {packet: 1500 b}", "$.radio.packet"),
     ("rounds: 1", "rounds: 1\nradio: {uplink: {work_conserving: no}}", "$.radio.uplink.work_conserving"),
     ("rounds: 1", "rounds: 1\narms: {a/b: {}}", "$.arms"),
+    ("rounds: 1", "rounds: 1\narms: {con: {}}", "$.arms"),
     ("rounds: 1", "rounds: 1\narms: {a: {seeds: [1]}}", "$.arms.a"),
     ("rounds: 1", "rounds: 1\narms: {a: {method: {rnk: 3}}}", "$.arms.a.method"),
     ("rounds: 1", "rounds: 1\narms: {a: {schedule: {kind: tsfa, v: 0}}}", "$.arms.a.schedule.v"),
@@ -113,8 +127,179 @@ def test_every_key_is_described_where_an_editor_shows_it() -> None:
     assert {path[-1] for path, _ in keys.paths()} <= found | {"kind"}
 
 
-def test_what_an_example_shows_is_accepted() -> None:
-    for path, key in keys.paths():
-        if len(path) == 1 and key.example():
-            data = read(BASE) | read(key.example())
-            assert not [e.message for e in VALIDATOR.iter_errors(data)], key.example()
+def choosing(path: tuple[str, ...]) -> list[dict[str, Any]]:
+    """`BASE` with the mappings that a key can stand in, a document for each choice of kinds."""
+    found: list[tuple[keys.Key, dict[str, Any], tuple[str, ...]]] = [(keys.root(), read(BASE), ())]
+    documents: list[dict[str, Any]] = []
+    while found:
+        key, data, place = found.pop()
+        for kind in key.kinds or ("",):
+            child = key.below({"kind": kind}).get(path[len(place)])
+            if child is None:
+                continue
+            copied = copy.deepcopy(data)
+            inside = copied
+            for part in place:
+                inside = inside.setdefault(part, {})
+            if key.kinds:
+                inside.clear()
+                inside |= read(keys.snippet(kind, key.kinds[kind]))
+            if len(place) + 1 == len(path):
+                documents.append(copied)
+            else:
+                found.append((child, copied, (*place, path[len(place)])))
+    return documents
+
+
+@pytest.mark.parametrize(("path", "key"), PATHS, ids=[".".join(path) for path, _ in PATHS])
+def test_what_an_example_shows_is_accepted(path: tuple[str, ...], key: keys.Key) -> None:
+    documents = choosing(path)
+    assert documents
+    for data in documents if path[-1] != "kind" else []:
+        place = data
+        for part in path[:-1]:
+            place = place.setdefault(part, {})
+        place[path[-1]] = yamlfile.read_text(f"x: {key.example_value()}", "example").data["x"]
+        assert not [e.message for e in VALIDATOR.iter_errors(data)], (key.example(), data)
+
+
+# Of one mind with the reader
+
+ODD = [
+    None, True, 0, 1, -1, 2, 10**20, 0.5, 1.0, 1e308, "", "no", "0", "1", "1 %", "150 %", "-3 dB", "3 GHz",
+    "3\u00a0GHz",
+    " 3\tMHz ", "\u0663 m", "5 m", "2 \u03bcs", "2 MB", "0.02 kW", "x", "tsfa", "soft", [], [1], [0.5, "60 %"], {},
+    {"kind": "uma"}, {"kind": None},
+]  # fmt: skip
+
+
+@st.composite
+def value_of(draw: st.DrawFn, key: keys.Key, odd: int) -> Any:
+    """A value at a key, about one in `odd` of any sort, and now and then null."""
+    if odd and draw(st.integers(0, odd)) == 0:
+        return draw(st.sampled_from(ODD))
+    option = key.option
+    if option is not None and not option.required and draw(st.integers(0, 9)) == 0 and option.default is None:
+        return None
+    if key.kinds or key.group is not None:
+        return draw(mapping_of(key, odd))
+    if option is not None and option.choices:
+        return draw(st.sampled_from(option.choices))
+    if option is not None and option.quantity is not None and draw(st.booleans()):
+        unit = draw(st.sampled_from(symbols(option.quantity.unit)))
+        return f"{draw(st.sampled_from(['1', '2.5', '.5', '30']))}{draw(st.sampled_from(['', ' ']))}{unit}"
+    return yamlfile.read_text(f"x: {key.example_value()}", "example").data["x"]
+
+
+@st.composite
+def mapping_of(draw: st.DrawFn, key: keys.Key, odd: int, least: bool = True) -> dict[str, Any]:
+    """A mapping at a key: what it needs, and a few other keys; without the former if not `least`."""
+    data: dict[str, Any] = {}
+    if key.kinds and (key.usual_kind is None or draw(st.booleans())):
+        data["kind"] = draw(st.sampled_from(sorted(key.kinds)))
+    for name, child in key.below(data).items():
+        needed = least and child.option is not None and child.option.required
+        if name != "kind" and name not in SHARED and (needed or draw(st.integers(0, 4)) == 0):
+            data[name] = draw(value_of(child, odd))
+    if least and "work" in key.below(data):  # which are alternatives to the time
+        either = {"time": "1 s"}, {"time": None, "work": "20 GFLOP", "speed": "50 GFLOP/s"}, {"time": "5000 \u00b5s"}
+        data = {name: value for name, value in data.items() if name not in either[1]} | draw(st.sampled_from(either))
+    return data
+
+
+@st.composite
+def scenarios(draw: st.DrawFn) -> str:
+    """A file: its keys right where it has arms, since what arms replace nobody reads, and those of arms less so."""
+    odd = draw(st.sampled_from([0, 0, 60]))
+    arms = draw(st.lists(st.sampled_from(["a", "b.c", "1"]), max_size=2, unique=True))
+    data = draw(mapping_of(keys.root(), 0 if arms else odd)) | {"schema_version": 1, "name": "drawn"}
+    data["seeds"] = draw(st.sampled_from([[1], [0, 7]]))
+    if arms:
+        data["arms"] = {arm: draw(mapping_of(keys.root(), odd, least=False)) for arm in arms}
+        for name in draw(
+            st.lists(st.sampled_from(["method", "rounds", "clients"]), max_size=1)
+        ):  # each arm has its own
+            for changes in data["arms"].values():
+                changes.setdefault(name, data[name])
+            del data[name]
+    return yamlfile.write(data, "drawn")
+
+
+def test_what_the_reader_accepts_the_schema_accepts() -> None:
+    accepted = []
+
+    @settings(
+        max_examples=350, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate],
+    )  # fmt: skip
+    @given(scenarios())
+    def compare(text: str) -> None:
+        try:
+            parse(text)
+        except ScenarioError:
+            return
+        data = yamlfile.read_text(text, "drawn").data
+        assert not [f"{e.json_path}: {e.message}" for e in VALIDATOR.iter_errors(data)], text
+        accepted.append("arms" in data)
+
+    compare()
+    assert len(accepted) >= 200
+    assert min(accepted.count(True), accepted.count(False)) >= 40
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("time: 400 ms", "time: null, work: 20 GFLOP, speed: 50 GFLOP/s"),
+        ("rounds: 1", "rounds: 1\nlearning: {model: {layers: null}}"),
+        ("rounds: 1", "rounds: 1\nlearning: {targets: [50 %]}"),
+        ("rounds: 1", "rounds: 1\nradio: {downlink: {tx_power: 0.02 kW}, slot: 500 \u03bcs}"),
+        ("method: {kind: fedavg}\n", "arms: {a: {method: {kind: fedavg}}, b: {method: {kind: head_only}}}\n"),
+        ("placement: {kind: disc, to: 100 m}, ", ""),
+    ],
+)
+def test_what_both_accept(old: str, new: str) -> None:
+    arms = "arms: {a: {clients: {placement: {kind: disc, to: 1 km}}}}\n" if "placement" in old else ""
+    text = BASE.replace(old, new) + arms
+    assert parse(text).cells
+    assert not [error.message for error in VALIDATOR.iter_errors(yamlfile.read_text(text, "").data)]
+
+
+# One change each that the schema accepts and the reader refuses, and why it cannot be said in a schema.
+BEYOND = [
+    ("rounds: 1", "rounds: 10.0", "a whole number to JSON Schema"),
+    ("rounds: 1", "rounds: 1\nlearning: {targets: [150 %]}", "a range of a text"),
+    ("to: 100 m", "to: -5 m", "a range of a text"),
+    ("to: 100 m", "to: 1e999 m", "more than floats hold"),
+    ("rounds: 1", "rounds: 1\nradio: {downlink: {tx_power: 0 W}}", "a range of a text: no dBm"),
+    ("rounds: 1", "rounds: 1\nradio: {header: 2000 B}", "joins two keys: the packet"),
+    ("time: 400 ms", "power: 1 W", "joins two keys: either time, or work and speed"),
+    ("rounds: 1", "rounds: 1\nlearning: {local: {lr: .nan}}", "JSON has no such number"),
+    ("rounds: 1", "rounds: 1\nrounds: 1", "no such thing in JSON: a key given twice"),
+    ("rounds: 1", "rounds: !!int 1", "no such thing in JSON: a tag"),
+    ("rounds: 1", "rounds: 1\narms: {a: {}, A: {}}", "joins two keys: one folder on some systems"),
+    ("method: {kind: fedavg}\n", "arms: {a: {method: {kind: fedavg}}, b: {}}\n", "joins two keys: no arm lacks it"),
+    ("rounds: 1", "rounds: 1\narms: {a: {method: {orthogonality: 1}}}", "joins two keys: the kind of the file"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "why"), BEYOND, ids=[f"{new}: {why}" for _, new, why in BEYOND])
+def test_what_the_schema_leaves_to_the_reader(old: str, new: str, why: str) -> None:
+    text = BASE.replace(old, new)
+    with pytest.raises(ScenarioError):
+        parse(text)
+    yaml = YAML(typ="safe", pure=True)
+    yaml.allow_duplicate_keys = True
+    assert not [error.message for error in VALIDATOR.iter_errors(yaml.load(text))], why
+
+
+def test_an_arm_that_replaces_what_nobody_reads_is_the_one_exception() -> None:
+    text = BASE.replace("rounds: 1", "rounds: no") + "arms: {a: {rounds: 2}}\n"
+    assert parse(text).cells
+    assert [error.json_path for error in VALIDATOR.iter_errors(read(text))] == ["$.rounds"]
+
+
+def test_texts_show_single_backticks_and_defaults_whole_numbers() -> None:
+    assert "``" not in schema.text()
+    assert schema.schema()["definitions"]["devices.Compute"]["properties"]["jitter"]["default"] == 0
+    assert re.findall(r'"default": "?-?[0-9.]+\.0"?[,\n]', schema.text()) == []

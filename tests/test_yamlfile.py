@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from wfl_sim.errors import ScenarioError, printable
-from wfl_sim.yamlfile import DEEPEST, MOST_VALUES, Document, merge, origin, read, read_text, write
+from wfl_sim.yamlfile import Document, Override, lay, merge, origin, read, read_text, write
+from wfl_sim.yamlreader import DEEPEST, MOST_VALUES
 
 TEXT = """\
 # a comment
@@ -93,38 +94,49 @@ def test_scalars_in_files_and_overrides_are_the_same(tmp_path: Path, text: str, 
     (tmp_path / "x.yaml").write_text(f"key: {text}\n")
     found = read(tmp_path / "x.yaml")
     assert found.data == {"key": value}
-    found.override(f"other={text}")
-    assert found.data["other"] == value
-    assert type(found.data["key"]) is type(found.data["other"])
+    other = Override.read(f"other={text}").value
+    assert other == value
+    assert type(found.data["key"]) is type(other)
 
 
-def test_an_override_sets_creates_and_marks(document: Document) -> None:
-    assert document.override("group.inner.left=9") == ("group", "inner", "left")
-    assert document.override(" new.branch = 'x = y'") == ("new", "branch")
+def test_an_override_has_a_path_a_value_and_the_places_of_its_parts() -> None:
+    found = Override.read(" new.branch = {a: 1, b: [2]}")
+    assert (found.path, found.value) == (("new", "branch"), {"a": 1, "b": [2]})
+    assert set(found.marks) == {(), ("a",), ("b",), ("b", "0")}
+    assert {mark.source for mark in found.marks.values()} == {"command line:  new.branch = {a: 1, b: [2]}"}
+
+
+def test_what_is_taken_in_stands_in_the_document_with_its_places(document: Document) -> None:
+    document.take_in(Override.read("group.inner.left=9"))
+    document.take_in(Override.read("new.branch=3"))
     assert document.data["group"]["inner"]["left"] == 9
-    assert document.data["new"] == {"branch": "x = y"}
+    assert document.data["new"] == {"branch": 3}
     assert place(document, "group.inner.left") == "command line: group.inner.left=9: group.inner.left"
-    assert place(document, "new") == "command line:  new.branch = 'x = y': new"
+    assert place(document, "new") == "command line: new.branch=3: new"
     assert place(document, "group.other") == "f.yaml:5:10: group.other"
 
 
-def test_an_override_reaches_the_arms_that_write_the_key(document: Document) -> None:
-    document.override("group.inner.left=9")
-    assert document.data["arms"] == {"one": {"group": {"inner": {"left": 9}}}, "two": {}}
-    document.override("top=7")
-    assert document.data["arms"] == {"one": {"group": {"inner": {"left": 9}}}, "two": {}}
-
-
-def test_an_override_of_a_branch_forgets_the_places_below(document: Document) -> None:
-    document.override("group={inner: {left: 1}}")
+def test_a_branch_that_is_taken_in_forgets_the_places_below(document: Document) -> None:
+    document.take_in(Override.read("group={inner: {left: 1}}"))
     assert place(document, "group.inner.left") == "command line: group={inner: {left: 1}}: group.inner.left"
     assert document.data["group"] == {"inner": {"left": 1}}
 
 
-def test_an_override_below_a_value_replaces_it_and_takes_the_blame(document: Document) -> None:
-    document.override("top.sub=1")
-    assert document.data["top"] == {"sub": 1}
-    assert place(document, "top") == "command line: top.sub=1: top"
+def test_a_value_is_laid_over_data_and_its_origin_noted() -> None:
+    data, origins = {"m": {"kind": "x", "rank": 8}, "top": 1}, {("m", "rank"): ("arms", "a", "m", "rank")}
+    lay(data, origins, ("m", "rank"), 9, ("here",))
+    lay(data, origins, ("new", "branch"), [1], ("there",))
+    lay(data, origins, ("top", "sub"), 2, ("below",))
+    assert data == {"m": {"kind": "x", "rank": 9}, "top": {"sub": 2}, "new": {"branch": [1]}}
+    assert origin(("m", "rank"), origins) == ("here",)
+    assert origin(("new", "branch", "0"), origins) == ("there", "0")
+    assert origin(("top",), origins) == ("below",)
+    assert origin(("m", "kind"), origins) == ("m", "kind")
+    lay(data, origins, ("m", "kind"), "x", ("same",))
+    assert data["m"] == {"kind": "x", "rank": 9}
+    lay(data, origins, ("m", "kind"), "y", ("other",))
+    assert data["m"] == {"kind": "y"}
+    assert origin(("m", "rank"), origins) == ("m", "rank")
 
 
 @pytest.mark.parametrize(
@@ -145,12 +157,10 @@ def test_an_override_below_a_value_replaces_it_and_takes_the_blame(document: Doc
         f"{'a.' * DEEPEST}a=1",
     ],
 )
-def test_a_bad_override_changes_nothing(document: Document, text: str) -> None:
-    before = copy.deepcopy(document.data)
+def test_a_bad_override_is_named(text: str) -> None:
     with pytest.raises(ScenarioError) as caught:
-        document.override(text)
+        Override.read(text)
     assert str(caught.value).startswith(f"command line: {printable(text)}: ")
-    assert document.data == before
 
 
 # Merging

@@ -6,6 +6,7 @@ Knows the registries and the tree of keys; imports no tensor library.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from textwrap import wrap
 
@@ -16,6 +17,7 @@ from wfl_sim.errors import Problem, ScenarioError
 from wfl_sim.nouns import NOUNS
 
 WIDTH = 100  # characters of a line
+MOST_KEYS = 5  # cards for one word, such as `bandwidth`
 Style = Callable[[str], str]
 
 
@@ -28,7 +30,7 @@ def overview(heading: Style = _plain) -> str:
     lines: list[str] = []
     for noun, kinds in NOUNS.items():
         lines.append(heading(f"{noun}:"))
-        lines += [_entry(kind, describe(cls).summary) for kind, cls in kinds.items()]
+        lines += [_entry(kind, keys.Key("", group=cls).text) for kind, cls in kinds.items()]
     lines.append(heading("groups of keys:"))
     lines += [_entry(".".join(path), key.text) for path, key in keys.paths() if key.group is not None]
     lines.append(heading("scenarios:"))
@@ -52,7 +54,10 @@ def card(name: str, heading: Style = _plain) -> str:
         Nothing has that name; the nearest one is told.
     """
     cards = [_card(noun, name, kinds[name], heading) for noun, kinds in NOUNS.items() if name in kinds]
-    cards += [_key_card(path, key, heading) for path, key in keys.paths() if ".".join(path) == name][:1]
+    by_path = [(path, key) for path, key in keys.paths() if ".".join(path) == name][:1]
+    if not cards and not by_path:  # the last word of a key will do
+        by_path = [(path, key) for path, key in keys.paths() if path[-1] == name][:MOST_KEYS]
+    cards += [_key_card(path, key, heading) for path, key in by_path]
     if name in shelf.scenarios():
         cards.append(_scenario_card(name, heading))
     if not cards:
@@ -66,7 +71,7 @@ def card(name: str, heading: Style = _plain) -> str:
 
 def _card(noun: str, kind: str, cls: type, heading: Style) -> str:
     about, key = describe(cls), keys.find(tuple(noun.split(".")), {})
-    lines = [heading(f"{noun}: {kind}"), "", about.summary]
+    lines = [heading(f"{noun}: {kind}"), "", *_prose(about.summary)]
     lines += ["", *_prose(about.body)] if about.body else []
     for title, text in (("Formula", about.formula), ("Validity", about.validity), ("Source", about.source)):
         lines += ["", heading(title), *_prose(text, "  ")] if text else []
@@ -84,18 +89,18 @@ def _key_card(path: tuple[str, ...], key: keys.Key, heading: Style) -> str:
     lines = [heading(".".join(path)), "", *_prose(key.text)]
     if key.group is not None:
         about = describe(key.group)
-        if about.summary != key.text:
-            lines.append(about.summary)
+        if (summary := keys.Key("", group=key.group).text) != key.text:
+            lines.append(summary)
         lines += ["", *_prose(about.body)] if about.body else []
         lines += ["", heading("Formula"), *_prose(about.formula, "  ")] if about.formula else []
         lines += ["", heading("Options"), *_options(key.below().values())]
     else:
         lines += ["", heading("Takes"), *wrap(_takes(key), WIDTH, initial_indent="  ", subsequent_indent="  ")]
         for kind, cls in (key.kinds or {}).items():
-            lines.append(_entry(kind, describe(cls).summary))
+            lines.append(_entry(kind, keys.Key("", group=cls).text))
     override = f"{'.'.join(path)}={key.example_value()}"
     lines += ["", heading("Example"), f"  {key.example()}"]
-    lines += [f"  on the command line: {_quoted(override)}"] if key.example_value() else []
+    lines += [f"  on the command line: {shlex.quote(override)}"] if key.example_value() else []
     return "\n".join(lines)
 
 
@@ -105,7 +110,7 @@ def _options(options: Iterable[keys.Key]) -> Iterator[str]:
             continue
         yield f"  {key.name}"
         yield from wrap(_takes(key), WIDTH, initial_indent="      ", subsequent_indent="      ")
-        yield from wrap(key.text.replace("``", "`"), WIDTH, initial_indent="      ", subsequent_indent="      ")
+        yield from wrap(key.text, WIDTH, initial_indent="      ", subsequent_indent="      ")
 
 
 def _takes(key: keys.Key) -> str:
@@ -123,6 +128,8 @@ def _takes(key: keys.Key) -> str:
         return text
     if option.required:
         return f"{text}; required"
+    if key.group is not None:
+        return f"{text}; may be left out"
     default = key.example_value() if key.kinds else option.shown_default
     return f"{text}; default {default}" if default not in ("", "[]") else f"{text}; may be left out"
 
@@ -166,7 +173,3 @@ def _prose(text: str, indent: str = "") -> list[str]:
         else:
             lines += wrap(paragraph, WIDTH, initial_indent=indent, subsequent_indent=indent)
     return lines
-
-
-def _quoted(override: str) -> str:
-    return f"'{override}'" if any(c in override for c in ' {}[]"') else override

@@ -6,6 +6,7 @@ Knows how to talk to a person; everything heavy is imported inside the command t
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -126,15 +127,9 @@ def run(
     if answer is Format.json:
         from analysis.tradeoff import summary
 
-        typer.echo(
-            json.dumps(
-                {
-                    "traces": str(output / study.name),
-                    "pictures": str(folder) if plots else None,
-                    "runs": json.loads(summary(traces).reset_index().to_json(orient="records")),
-                }
-            )
-        )
+        runs = summary(traces).reset_index().to_dict(orient="records")
+        pictures = str(folder) if plots else None
+        _print_json({"traces": str(output / study.name), "pictures": pictures, "runs": runs})
     elif not quiet:
         _print_table(traces)
         typer.echo(f"\ntraces    {output / study.name}")
@@ -157,21 +152,23 @@ def validate(
     Example: wfl-sim validate scenarios/quickstart.yaml clients.count=20
     """
     from wfl_sim import present
+    from wfl_sim.advice import advice
     from wfl_sim.estimate import estimate
     from wfl_sim.scenario import to_yaml
 
     with _errors_as(answer):
         study = _load(scenario, overrides)
-        if quiet:
+        if quiet and answer is Format.text:
             return
         costs = estimate(study)
+        notes = advice(study, costs)
     if answer is Format.json:
-        typer.echo(json.dumps({"valid": True, "problems": [], **present.estimate_dict(study, costs)}))
+        _print_json({"valid": True, "problems": [], **present.estimate_dict(study, costs, notes)})
         return
     if verbose:
         for cell in study.cells:
             typer.echo(f"{_bold(f'--- {cell.arm}, seed {cell.seed}')}\n{to_yaml(cell.scenario)}")
-    typer.echo(f"{scenario}: valid\n\n{present.estimate_text(costs, _bold)}")
+    typer.echo(f"{scenario}: valid\n\n{present.estimate_text(costs, _bold, notes)}")
 
 
 @app.command()
@@ -242,14 +239,30 @@ def _load(scenario: str, overrides: list[str] | None) -> Study:
 
 @contextmanager
 def _errors_as(answer: Format) -> Iterator[None]:
-    """With JSON, a wrong scenario is one object on standard output, so that a program can read it."""
+    """With JSON an error, too, is one object on standard output, so that a program can read it."""
     try:
         yield
-    except ScenarioError as error:
+    except WflError as error:
         if answer is Format.text:
             raise
-        typer.echo(json.dumps({"valid": False, "problems": [problem.as_dict() for problem in error.args]}))
+        if isinstance(error, ScenarioError):
+            _print_json({"valid": False, "problems": [problem.as_dict() for problem in error.args]})
+        else:
+            _print_json({"error": type(error).__name__, "message": str(error)})
         raise typer.Exit(error.exit_code) from None
+
+
+def _print_json(data: Any) -> None:
+    """One object; what JSON has no number for is null."""
+    typer.echo(json.dumps(_finite(data), allow_nan=False))
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
 def _bold(text: str) -> str:

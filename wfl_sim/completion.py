@@ -5,12 +5,41 @@ Knows words; the command line asks it, and it never raises: a shell shows no err
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import copy
+import os
+import re
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import typer
 
+if TYPE_CHECKING:
+    from wfl_sim.keys import Key
 
+_QUOTING = ("zsh", "fish")  # shells that quote what they insert by themselves
+P = ParamSpec("P")
+
+
+def _silent(offer: Callable[P, list[str]]) -> Callable[P, list[str]]:
+    """Offer nothing where anything fails: a file that cannot be read, or whatever a plug-in raises.
+
+    A traceback would be written into the line that is being typed, or taken for words; `validate` says what is wrong.
+    """
+
+    @wraps(offer)
+    def offered(*args: P.args, **kwargs: P.kwargs) -> list[str]:
+        try:
+            return offer(*args, **kwargs)
+        except Exception:
+            return []
+
+    return offered
+
+
+@_silent
 def scenarios(incomplete: str) -> list[str]:
     """Names of scenarios at hand, and files and folders that begin so."""
     from wfl_sim import shelf
@@ -27,29 +56,30 @@ def scenarios(incomplete: str) -> list[str]:
     return [*names, *files, *(f"{root}{entry.name}/" for entry in found if entry.is_dir())]
 
 
+@_silent
 def overrides(ctx: typer.Context, incomplete: str) -> list[str]:
     """The next part of a key, or the values that it may take.
 
-    bash takes ``=`` for a word of its own, so the key may be the word before it.
+    bash takes ``=`` for a word of its own, so the key may be the word before it; and where the cursor stands behind it,
+    typer tells of no ``=`` at all.
     """
-    words, scenario = list(ctx.params.get("overrides") or ()), str(ctx.params.get("scenario") or "")
-    if incomplete == "=" and words:
-        return _values(words[-1], "", scenario)
-    if len(words) > 1 and words[-1] == "=":
-        return _values(words[-2], incomplete, scenario)
+    words, scenario = _joined(ctx.params.get("overrides") or ()), str(ctx.params.get("scenario") or "")
+    if words and (words[-1].endswith("=") or not (incomplete or "=" in words[-1])):
+        return _Line(scenario, words[:-1]).values(words[-1].removesuffix("="), incomplete)
+    line = _Line(scenario, words)
     key, equals, value = incomplete.partition("=")
     if equals:
-        return [f"{key}={found}" for found in _values(key, value, scenario)]
-    found = _keys(key, scenario)
+        return [f"{key}={found}" for found in line.values(key, value)]
+    found = line.keys(key)
     # A shell puts a blank behind the only word that fits: offer what may follow instead.
     while len(found) == 1 and found[0].endswith("."):
-        found = _keys(found[0], scenario)
+        found = line.keys(found[0])
     if len(found) == 1:
-        values = _values(found[0][:-1], "", scenario)
-        found = [found[0], *(f"{found[0]}{_quoted(value)}" for value in values)]
+        found = [found[0], *(f"{found[0]}{value}" for value in line.values(found[0][:-1], ""))]
     return found
 
 
+@_silent
 def names(incomplete: str) -> list[str]:
     """Everything that ``explain`` has a card of."""
     from wfl_sim import cards
@@ -59,56 +89,145 @@ def names(incomplete: str) -> list[str]:
     return _begin([*plain, *(name for name in known if "." in name)] if incomplete else plain, incomplete)
 
 
-def _keys(incomplete: str, scenario: str) -> list[str]:
+class _Line:
+    """A line that was typed so far: the arms of its scenario, with the overrides before this word laid over them."""
+
+    def __init__(self, scenario: str, words: Sequence[str]) -> None:
+        from wfl_sim import keys, yamlfile
+
+        document = _read(scenario)
+        arms = document.data.get("arms")
+        base = {key: value for key, value in document.data.items() if key != "arms"}
+        self.base = copy.deepcopy(base)
+        self.arms: dict[str, dict[str, Any]] = {
+            name: copy.deepcopy(yamlfile.merge(base, changes)[0])
+            for name, changes in (arms.items() if isinstance(arms, dict) else ())
+            if isinstance(changes, dict)
+        }
+        for text in words:
+            prefix = self.prefix(text) or ""
+            override = _override(text.removeprefix(prefix))
+            for data in self._of(prefix):
+                if override is not None and keys.find(override.path, keys.with_kinds(data)) is not None:
+                    yamlfile.lay(data, {}, override.path, override.value, ())
+
+    def keys(self, incomplete: str) -> list[str]:
+        """Keys that begin so, up to their next dot or ``=``."""
+        from wfl_sim.resolve import SHARED
+
+        prefix = self.prefix(incomplete)
+        if prefix is None:
+            return _begin((f"arms.{arm}." for arm in self.arms), incomplete)
+        parts = tuple(incomplete[len(prefix) :].split(".")[:-1])
+        found: dict[str, None] = {}
+        for data in self._of(prefix):
+            for name, key in _walk(parts, data)[1].items():
+                if not prefix or parts or name not in SHARED:
+                    end = "." if key.group is not None or key.kinds else "="
+                    found[f"{prefix}{'.'.join((*parts, name))}{end}"] = None
+        if not prefix and not parts and self.arms:
+            found["arms."] = None
+        others = [f"arms.{arm}." for arm in self.arms if prefix and f"arms.{arm}." != prefix]  # v1. also begins v1.5.
+        return _begin([*found, *others], incomplete)
+
+    def values(self, key: str, incomplete: str) -> list[str]:
+        """Values of a key that begin so, quoted for the shell."""
+        prefix = self.prefix(key)
+        path = tuple(key.removeprefix(prefix or "").split("."))
+        found: dict[str, None] = {}
+        for data in self._of(prefix or ""):
+            parent, children = _walk(path[:-1], data)
+            taken = children.get(path[-1])
+            if taken is not None and taken.name == "kind" and parent is not None and parent.kinds:
+                found |= dict.fromkeys(parent.kinds)
+            elif taken is not None and taken.option is not None and not (taken.kinds or taken.group):
+                words = map(str, taken.option.choices) if taken.option.choices else [taken.example_value()]
+                found |= dict.fromkeys(["true", "false"] if taken.type_name() == "true or false" else words)
+        return [_quoted(value, incomplete) for value in _begin(found, incomplete)]
+
+    def prefix(self, text: str) -> str | None:
+        """``arms.NAME.`` where a key begins so, '' where it is none of an arm, None where the name is not complete.
+
+        A name may hold dots, so the longest one counts.
+        """
+        if not text.startswith("arms."):
+            return ""
+        known = [f"arms.{arm}." for arm in self.arms if text.startswith(f"arms.{arm}.")]
+        return max(known, key=len, default=None)
+
+    def _of(self, prefix: str) -> list[dict[str, Any]]:
+        """What an override is laid over: one arm, or all of them, as the reader does."""
+        if prefix:
+            return [self.arms[prefix.removeprefix("arms.").removesuffix(".")]]
+        return list(self.arms.values()) or [self.base]
+
+
+def _walk(path: Sequence[str], data: Any) -> tuple[Key | None, Mapping[str, Key]]:
+    """The key at a path, and those below it: of the kind that `data` names, of every kind where it names none."""
     from wfl_sim import keys
 
-    prefix = _arm_prefix(incomplete, scenario)
-    if prefix is None:
-        return [f"arms.{arm}." for arm in _arms(scenario) if f"arms.{arm}.".startswith(incomplete)]
-    depth = incomplete[len(prefix) :].count(".")
-    found: dict[str, None] = {}
-    for path, key in keys.paths():
-        if len(path) == depth + 1:
-            found[f"{prefix}{'.'.join(path)}{'.' if key.group is not None or key.kinds else '='}"] = None
-    if not prefix and not depth and _arms(scenario):
-        found["arms."] = None
-    return _begin(found, incomplete)
+    key: keys.Key | None = keys.root()
+    children = _children(keys.root(), data)
+    for part in path:
+        key = children.get(part)
+        data = data.get(part) if isinstance(data, Mapping) else None
+        children = _children(key, data) if key is not None else {}
+    return key, children
 
 
-def _values(key: str, incomplete: str, scenario: str) -> list[str]:
-    from wfl_sim import keys
-
-    path = tuple(key.removeprefix(_arm_prefix(key, scenario) or "").split("."))
-    found: dict[str, None] = {}
-    for place, taken in keys.paths():
-        if place == path[:-1] and path[-1] == "kind" and taken.kinds:
-            found |= dict.fromkeys(taken.kinds)
-        if place == path and taken.option is not None and not (taken.kinds or taken.group):
-            words = map(str, taken.option.choices) if taken.option.choices else [taken.example_value()]
-            found |= dict.fromkeys(["true", "false"] if taken.type_name() == "true or false" else words)
-    return _begin(found, incomplete)
+def _children(key: Key, data: Any) -> Mapping[str, Key]:
+    named = data.get("kind") if isinstance(data, Mapping) else None
+    if not key.kinds or (isinstance(named, str) and named in key.kinds):
+        return key.below(data)
+    found: dict[str, Key] = {}
+    for kind in key.kinds:
+        found = {**key.below({"kind": kind}), **found}
+    return found
 
 
-def _arm_prefix(incomplete: str, scenario: str) -> str | None:
-    """``arms.NAME.`` where a key begins so, '' where it is none of an arm, None where the name is not complete."""
-    if not incomplete.startswith("arms."):
-        return ""
-    return next((f"arms.{arm}." for arm in _arms(scenario) if incomplete.startswith(f"arms.{arm}.")), None)
-
-
-def _arms(scenario: str) -> list[str]:
+def _read(scenario: str) -> Any:
+    """The document; an empty one where there is none, since keys are the same for all."""
     from wfl_sim import shelf, yamlfile
     from wfl_sim.errors import ScenarioError
 
     try:
-        arms = yamlfile.read(shelf.find(scenario)).data.get("arms") if scenario else None
+        return yamlfile.read(shelf.find(scenario)) if scenario else yamlfile.Document("", {})
     except ScenarioError:
-        return []
-    return list(arms) if isinstance(arms, dict) else []
+        return yamlfile.Document("", {})
 
 
-def _quoted(value: str) -> str:
-    return f"'{value}'" if any(character in value for character in " {}[]") else value
+def _override(text: str) -> Any:
+    from wfl_sim.errors import ScenarioError
+    from wfl_sim.yamlfile import Override
+
+    try:
+        return Override.read(text)
+    except ScenarioError:
+        return None
+
+
+def _joined(words: Sequence[str]) -> list[str]:
+    """``key=value`` in one word each, where bash made three of them."""
+    found: list[str] = []
+    after = False
+    for word in words:
+        if found and (word == "=" or after):
+            found[-1] += word
+        else:
+            found.append(word)
+        after = word == "="
+    return found
+
+
+def _quoted(value: str, typed: str) -> str:
+    """A value as the shell that asks has to get it: what is `typed` as it stands, since typer drops all else."""
+    if os.environ.get("_WFL_SIM_COMPLETE", "").endswith(_QUOTING):
+        return value
+    if not typed:
+        return shlex.quote(value)
+    if typed != shlex.quote(typed):  # inside quotes that are still open
+        return value
+    return typed + re.sub(r"[^\w@%+=:,./-]", r"\\\g<0>", value[len(typed) :])
 
 
 def _begin(words: Iterable[str], incomplete: str) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from channels.options import OptionError, Options
 from channels.streams import Stream
-from channels.units import Flop, FlopRate, NonNegative, Quantity, Seconds
+from channels.units import Flop, FlopRate, Quantity, Seconds, Watts
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Compute(Options):
     time_s: Seconds | None = None
     work_flop: Flop | None = None
     speed_flops: FlopRate | None = None
-    jitter: NonNegative = 0.0
-    power_w: Annotated[float, Quantity("W", ge=0)] = 2.0
+    jitter: Annotated[float, Quantity("1", ge=0, le=5)] = 0.0
+    power_w: Watts = 2.0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -6,21 +6,33 @@ Knows the tree of keys and the document; nothing of what a key is for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from channels.options import OptionError, option_name
-from channels.units import QuantityError, shown
+from channels.units import Quantity, QuantityError, shown
 from wfl_sim import keys
-from wfl_sim.errors import COMMAND_LINE, Problem
-from wfl_sim.yamlfile import MOST_PROBLEMS, Document, KeyPath, Origins, origin
+from wfl_sim.errors import Problem
+from wfl_sim.rules import Finding
+from wfl_sim.yamlfile import Document, Origins, origin
+from wfl_sim.yamlreader import MOST_PROBLEMS, KeyPath
 
 _LONGEST_NAME = 60
 _ALIKE = 0.7  # the share of letters in common, from which on a name may be a misspelling of another
+
+
+MISSING = "is missing"
+
+
+class Found(NamedTuple):
+    """One finding: the path of the data to blame, the problem, if it is worth telling, and whether keys are joined."""
+
+    path: KeyPath
+    problem: Problem | None
+    joined: bool
 
 
 class Locator:
@@ -40,13 +52,36 @@ class Locator:
         if key is not None:
             whole = keys.find(path[:-1], self.data) if path[-1].isdecimal() else key
             more = {"rule": key.rule(), "example": whole.example() if whole else ""} | more
-        written = origin(path, self.origins)
-        if "; got " in message and self.document.marks and written not in self.document.marks:
-            message += " by default"
-        problem = self.document.problem(written, message, at=at, **more)
-        if problem.on_command_line and not problem.place.startswith(f"{COMMAND_LINE}arms."):
-            return replace(problem, key=".".join(path))  # an override also reaches arms, which it does not name
-        return problem
+        return self.document.problem(self._written(path), message, at=at, key=self._called(path), **more)
+
+    def finding(self, found: Finding) -> Problem:
+        """What a rule found. Where its key stands nowhere, it points to a key that the rule has read."""
+        message = f"{found.message}; got {found.got}" if found.got else found.message
+        more = {"example": found.example, "near": found.near}
+        if self.document.marks and self._written(found.path) not in self.document.marks:
+            message = f"{message} by default" if found.got else message
+            read = next((path for path in found.read if self._written(path) in self.document.marks), None)
+            if read is not None:
+                key = keys.find(found.path, self.data)
+                rule = key.rule() if key is not None else ""
+                return self.document.problem(
+                    self._written(read), message, key=self._called(found.path), rule=rule, **more
+                )
+        return self.problem(found.path, message, **more)
+
+    def _written(self, path: KeyPath) -> KeyPath:
+        return origin(path, self.origins)
+
+    def _called(self, path: KeyPath) -> str:
+        """A path as the user would write it: below its arm, if it stands there."""
+        written = self._written(path)
+        if written[0].startswith("\0"):  # an override, and behind the second \0 the arm that it is for
+            return written[0].rpartition("\0")[2] + ".".join(path)
+        return ".".join(written)
+
+    def has_same(self, other: Locator, path: KeyPath) -> bool:
+        """Whether the arm of another locator takes the value of a key from the same place."""
+        return keys.find(path, self.data) is not None and self._written(path) == other._written(path)
 
     def unknown(self, path: KeyPath) -> Problem:
         """A key that nothing reads."""
@@ -67,21 +102,46 @@ class Locator:
             near = elsewhere[0] if len(elsewhere) == 1 else ""
         return self.problem(path, "unknown key", at="key", near=near, rule=rule, example=example)
 
-    def found(self, error: ValidationError) -> list[tuple[KeyPath, Problem]]:
-        """What pydantic found, in our words, each with the path of the data that is to blame."""
+    def found(self, error: ValidationError) -> list[Found]:
+        """What pydantic found, in our words. A key that is missing where it is only misspelt is found, but not told."""
         items = error.errors(include_url=False)[:MOST_PROBLEMS]
-        return [(self._blamed(item), self._one(item)) for item in items]
+        found = [Found(self._blamed(item), self._one(item), self._is_joined(item)) for item in items]
+        meant = {(*item.path[:-1], item.problem.near) for item in found if item.problem and item.problem.near}
+        return [
+            item._replace(problem=None) if item.problem.message == MISSING and item.path in meant else item
+            for item in found
+            if item.problem is not None
+        ]
 
     def _blamed(self, item: Any) -> KeyPath:
         cause = item.get("ctx", {}).get("error")
         path = self._path(item["loc"])
         return (*path, option_name(cause.args[1])) if isinstance(cause, OptionError) else path
 
+    def _is_joined(self, item: Any) -> bool:
+        """Whether it is a check of a class over several of its options, and not the range of one."""
+        cause = item.get("ctx", {}).get("error")
+        if not isinstance(cause, OptionError):
+            return False
+        key = keys.find(self._blamed(item), self.data)
+        limit = key.option.limit if key is not None and key.option is not None else None
+        got = self._at(self._blamed(item))
+        if limit is None or got is None:
+            return True
+        try:
+            limit.read(got) if isinstance(limit, Quantity) else limit.check(got)
+        except (ValueError, TypeError):
+            return False
+        return True
+
     def _one(self, item: Any) -> Problem:
         path, cause, kind = self._path(item["loc"]), item.get("ctx", {}).get("error"), item["type"]
         if isinstance(cause, OptionError):
             _, option, message = cause.args
-            return self.problem((*path, option_name(option)), message)
+            more = {"example": ""} if self._is_joined(item) else {}  # one that fits alone need not fit here
+            if "; got " in message and self._written((*path, option_name(option))) not in self.document.marks:
+                message += " by default"
+            return self.problem((*path, option_name(option)), message, **more)
         if isinstance(cause, QuantityError):
             return self.problem(path, cause.args[0], near=cause.args[2])
         if isinstance(cause, ValueError):
@@ -108,8 +168,8 @@ class Locator:
     def _missing(self, path: KeyPath) -> Problem:
         key, parent = keys.find(path, self.data), keys.find(path[:-1], self.data)
         if path[-1] == "kind" and parent is not None and parent.kinds:
-            return self.problem(path, "is missing", rule=f"kinds: {', '.join(parent.kinds)}", example=parent.example())
-        return self.problem(path, "is missing", example=key.example() if key is not None else "")
+            return self.problem(path, MISSING, rule=f"kinds: {', '.join(parent.kinds)}", example=parent.example())
+        return self.problem(path, MISSING, example=key.example() if key is not None else "")
 
     def _wrong_kind(self, path: KeyPath, got: Any) -> Problem:
         key = keys.find(path, self.data)

@@ -5,6 +5,8 @@ WflError                      everything below; the command line prints it witho
 |                             its args are `Problem`s: place, key, message, rule, example, source line
 |-- MissingResource           a package, model or data set is not installed      exit 2
 |-- OutputExists              the run directory is there already                 exit 2
+|-- PluginError               an installed plug-in cannot be used (plugins.py)    exit 2
+|-- ContractError             a plug-in breaks its contract (checks/contract.py) exit 1
 |-- RunFailed                 the run itself went wrong (divergence, ...)        exit 1
 `-- LedgerError               bits do not balance: a defect of the simulator     exit 1
 """

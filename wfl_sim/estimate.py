@@ -5,7 +5,8 @@ Knows no tensor, no fading draw and no loss of a packet; how rounds are planned,
 
 Each arm is planned with its first seed, over the real medium, by its own schedule, from the real sizes of its codec.
 Transfers and training steps are counts. Sizes are those that the codec promises not to exceed. Seconds and packets are
-means over fading and loss, as if every broadcast reached all. That clients hold unlike shares of the data does not
+means over fading and loss, as if every broadcast reached all. Of more than `planning.PLANNED_CLIENTS` clients as many
+are planned for, and stand for all. That clients hold unlike shares of the data does not
 count. SimPy events are those of synchronous rounds. Two runs are taken to train alike, which costs the second nothing,
 if they share seed and learning and the same updates are planned.
 """
@@ -32,6 +33,8 @@ from wfl_sim.learning.sources import ModelInfo, model_info
 from wfl_sim.planning import PlannedRound
 from wfl_sim.radio.medium import Medium
 from wfl_sim.scenario import Cell, Scenario, Study
+
+NEGLIGIBLE = 1e-9  # share of packets that are sent once more
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,8 @@ class ArmEstimate:
     `sending` is the mean number of clients that are called in a round, and `training_steps` those of all clients.
     `dense_bits` is the size of a whole update, `planned_bits` the mean of what is planned to be sent. `wall_s` leaves
     out the start of the process; `trains` is false where an earlier run trains alike and leaves its results.
-    `median` and `worst` go by planned time, then by the weaker link; None if all clients are deferred.
+    `median` and `worst` go by planned time, then by the weaker link; None if all clients are deferred, or if their
+    links carry no rate that a float can hold.
     """
 
     arm: str
@@ -146,25 +150,26 @@ class _Plan:
         if key not in media:
             media[key] = build_medium(simpy.Environment(), scenario, Stream.root(scenario.seeds[0]))
         self.medium = media[key]
-        self.rounds = planning.plan(scenario, self.medium, self.menu)
-        self.uploads = sum(r.held * len(r.decisions) for r in self.rounds)
+        with np.errstate(all="ignore"):  # what is not finite is not planned with
+            self.rounds = planning.plan(scenario, self.medium, self.menu)
+        self.uploads = round(sum(r.held * r.called for r in self.rounds))
 
     def row(self, arm: str, wall_s: float, trains: bool) -> ArmEstimate:
         """What is reported of the arm."""
         scenario, learning, dense_bits = self.scenario, self.scenario.learning, self.menu.points[-1].bits
         values = self.layout.size([*self.layout.plain, *self.layout.factors])
         simulated_s = sum(r.held * r.seconds for r in self.rounds)
-        sent_bits = sum(r.held * sum(d.point.bits for d in r.decisions) for r in self.rounds)
+        sent_bits = sum(r.held * r.share * sum(d.point.bits for d in r.decisions) for r in self.rounds)
         busy = [r for r in self.rounds if r.decisions]
-        packets = sum(r.held * self._packets([d.point.bits for d in r.decisions], 1) for r in busy)
-        packets += sum(r.held * self._packets([dense_bits], len(r.decisions)) for r in busy)
+        packets = sum(r.held * r.share * self._packets([d.point.bits for d in r.decisions], 1) for r in busy)
+        packets += sum(r.held * self._packets([dense_bits], r.called) for r in busy)
         if busy:  # the first broadcast is not a change but the model, at 32 bits a value
-            receivers = len(busy[0].decisions)
+            receivers = busy[0].called
             packets += self._packets([32 * values], receivers) - self._packets([dense_bits], receivers)
         # SimPy events. A round: its broadcast's plan (3), end and latency, and the wait for all (1 each). A client: its
         # process (2), computing, the end of its upload, its latency (1 each), and what the medium plans when the upload
         # begins and when it ends (3 each), but nothing is left to plan at the last end.
-        events = sum(r.held * (3 + 11 * len(r.decisions) if r.decisions else 1) for r in self.rounds) + 2
+        events = round(sum(r.held * (3 + 11 * r.called if r.decisions else 1) for r in self.rounds)) + 2
         median, worst = self._clients(busy)
         return ArmEstimate(
             arm=arm,
@@ -186,10 +191,15 @@ class _Plan:
             worst=worst,
         )
 
-    def _packets(self, payloads_bits: Sequence[int], receivers: int) -> float:
+    def _packets(self, payloads_bits: Sequence[int], receivers: float) -> float:
         """Mean number of packets sent: attempt j + 1 takes place if any receiver lacks the packet after j."""
         radio, loss = self.scenario.radio, self.scenario.channel.loss.mean_loss
-        attempts = sum(1 - (1 - loss**j) ** receivers for j in range(radio.retransmission.attempts))
+        attempts = 0.0
+        for j in range(radio.retransmission.attempts):
+            share = 1 - (1 - loss**j) ** receivers
+            attempts += share
+            if share < NEGLIGIBLE:
+                break
         room = radio.packet_bits - radio.header_bits
         return attempts * sum(math.ceil(bits / room) for bits in payloads_bits)
 
@@ -220,7 +230,7 @@ class _Plan:
         learning, slot_s = self.scenario.learning, self.scenario.radio.slot_s
         seconds = machine.load_s(learning)
         for r in self.rounds:
-            seconds += r.held * machine.radio_s(len(r.decisions), float(r.air_s.max(initial=0.0)), slot_s)
+            seconds += r.held * machine.radio_s(r.called, float(r.air_s.max(initial=0.0)), slot_s)
         if trains:
             adapters, rounds = bool(self.layout.pairs), self.scenario.rounds
             seconds += machine.learning_s(learning, self.info, rounds, self.uploads, adapters)

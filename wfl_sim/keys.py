@@ -29,10 +29,10 @@ class Key:
 
     @property
     def text(self) -> str:
-        """What it is, in words."""
+        """What it is, in words; what docstrings put between double backticks stands between single ones."""
         if self.option is not None and self.option.text:
-            return self.option.text
-        return describe(self.group).summary if self.group is not None else ""
+            return self.option.text.replace("``", "`")
+        return describe(self.group).summary.replace("``", "`") if self.group is not None else ""
 
     def model(self, data: Any) -> type | None:
         """The class that reads a mapping at this place: the group, or the kind that `data` names."""

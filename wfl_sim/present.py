@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from textwrap import wrap
 from typing import Any
 
 from wfl_sim.estimate import ArmEstimate, ClientEstimate, Estimate
@@ -15,8 +16,8 @@ from wfl_sim.scenario import Study
 Style = Callable[[str], str]
 
 
-def estimate_text(estimate: Estimate, heading: Style = str) -> str:
-    """The cost of a study, a table of its arms, and what binds for the median and the worst client of each."""
+def estimate_text(estimate: Estimate, heading: Style = str, notes: Sequence[str] = ()) -> str:
+    """The cost of a study, a table of its arms, what binds for the median and the worst client of each, and notes."""
     arms = estimate.arms
     cost = (
         f"about {_duration(estimate.wall_s)} for {_plural(estimate.cells, 'run')}, "
@@ -24,7 +25,7 @@ def estimate_text(estimate: Estimate, heading: Style = str) -> str:
     )
     work = _table(
         ["arm", "rounds", "training steps", "transfers", "packets", "events", "dense update", "planned update",
-         "one round", "whole run"],
+         "mean round", "whole run"],
         [
             [arm.arm, arm.rounds, f"{arm.training_steps:,}", f"{arm.transfers:,}", f"{arm.packets:,}",
              f"{arm.events:,}", _bits(arm.dense_bits), _bits(arm.planned_bits), _duration(arm.round_s),
@@ -36,13 +37,20 @@ def estimate_text(estimate: Estimate, heading: Style = str) -> str:
         ["arm", "client", "", "distance", "mean SNR", "band", "broadcast", "computing", "upload", "binds"],
         [row for arm in arms for row in _clients(arm)],
     )
-    heads = [heading(work[0]), *work[1:], "", heading(clients[0]), *clients[1:]]
+    caption = "A round once the plan has settled, for the clients of median and of longest time:"
+    heads = [heading(work[0]), *work[1:], "", caption, heading(clients[0]), *clients[1:]]
     if any(arm.median is None for arm in arms):
-        heads += ["", "An arm without clients defers all of them: no upload fits its latency budget."]
+        heads += [
+            "",
+            "An arm without clients calls none: no upload fits its latency budget, or a link carries nothing.",
+        ]
+    heads += [""] if notes else []
+    for note in notes:
+        heads += wrap(f"note: {note}", 100, subsequent_indent="      ")
     return "\n".join([f"{heading('estimate:')} {cost}", "", *heads])
 
 
-def estimate_dict(study: Study, estimate: Estimate) -> dict[str, Any]:
+def estimate_dict(study: Study, estimate: Estimate, notes: Sequence[str] = ()) -> dict[str, Any]:
     """The same for JSON: the runs by arm and seed, and every figure under its name with its unit."""
     runs = [{"arm": cell.arm, "seed": cell.seed} for cell in study.cells]
     plain = asdict(estimate)
@@ -51,7 +59,7 @@ def estimate_dict(study: Study, estimate: Estimate) -> dict[str, Any]:
             client = getattr(arm, name)
             if client is not None:
                 row[name]["binds"] = client.binds
-    return {"name": study.name, "runs": runs, "estimate": plain}
+    return {"name": study.name, "runs": runs, "estimate": plain, "notes": list(notes)}
 
 
 def _clients(arm: ArmEstimate) -> list[list[Any]]:

@@ -21,15 +21,23 @@ WIDEST_SHARE_OF_CARRIER = 0.2
 
 
 class Finding(NamedTuple):
-    """What a rule found: the key to change, what is wrong with it, and the other keys that the rule has read."""
+    """What a rule found: the key to change, what must hold, what was got, and the other keys that were read.
+
+    `example` is ``key: value`` that would do, `near` the name that was probably meant.
+    """
 
     path: tuple[str, ...]
     message: str
+    got: str = ""
     read: tuple[tuple[str, ...], ...] = ()
+    example: str = ""
+    near: str = ""
 
 
-def _finding(key: str, message: str, *read: str) -> Finding:
-    return Finding(tuple(key.split(".")), message, tuple(tuple(other.split(".")) for other in read))
+def _finding(key: str, message: str, got: object = "", *read: str, fits: object = "", near: str = "") -> Finding:
+    path = tuple(key.split("."))
+    example = f"{path[-1]}: {fits}" if fits != "" else ""
+    return Finding(path, message, str(got), tuple(tuple(other.split(".")) for other in read), example, near)
 
 
 def physics(scenario: Scenario) -> list[Finding]:
@@ -40,28 +48,20 @@ def physics(scenario: Scenario) -> list[Finding]:
 def _bands(scenario: Scenario) -> list[Finding]:
     radio, clients = scenario.radio, scenario.clients.count
     found = []
-    least_hz = clients * NARROWEST_SHARE_HZ
-    if radio.uplink.bandwidth_hz < least_hz:
-        found.append(
-            _finding(
-                "radio.uplink.bandwidth",
-                f"must be at least {render(least_hz, 'Hz')}, a subcarrier of 3.75 kHz (the narrowest, of NB-IoT) for "
-                f"each of {clients} clients; got {render(radio.uplink.bandwidth_hz, 'Hz')}",
-                "clients.count",
-            )
+    least = render(clients * NARROWEST_SHARE_HZ, "Hz")
+    if radio.uplink.bandwidth_hz < clients * NARROWEST_SHARE_HZ:
+        message = (
+            f"must be at least {least}, a subcarrier of 3.75 kHz (NB-IoT, the narrowest) for each of {clients} clients"
         )
-    widest_hz = WIDEST_SHARE_OF_CARRIER * radio.carrier_hz
+        got = render(radio.uplink.bandwidth_hz, "Hz")
+        found.append(_finding("radio.uplink.bandwidth", message, got, "clients.count", fits=least))
+    widest = render(WIDEST_SHARE_OF_CARRIER * radio.carrier_hz, "Hz")
     for direction in ("uplink", "downlink"):
         bandwidth_hz = getattr(radio, direction).bandwidth_hz
-        if bandwidth_hz > widest_hz:
-            found.append(
-                _finding(
-                    f"radio.{direction}.bandwidth",
-                    f"must be at most {render(widest_hz, 'Hz')}, 20 % of radio.carrier: one gain stands for the band; "
-                    f"got {render(bandwidth_hz, 'Hz')}",
-                    "radio.carrier",
-                )
-            )
+        if bandwidth_hz > WIDEST_SHARE_OF_CARRIER * radio.carrier_hz:
+            message = f"must be at most {widest}, 20 % of radio.carrier: one gain stands for the band"
+            got = render(bandwidth_hz, "Hz")
+            found.append(_finding(f"radio.{direction}.bandwidth", message, got, "radio.carrier", fits=widest))
     return found
 
 
@@ -70,49 +70,36 @@ def _times(scenario: Scenario) -> list[Finding]:
     found = []
     least_s = scenario.clients.compute.median_s + 2 * radio.latency_s
     if budget_s is not None and budget_s <= least_s:
+        message = (
+            f"must be above {render(least_s, 's')}, what computing and latency take before a bit is sent "
+            "(clients.compute, 2 x radio.latency)"
+        )
+        read = [f"clients.compute.{key}" for key in ("time", "work", "speed")]
+        fits = render(float(f"{2 * least_s:.3g}"), "s")
         found.append(
-            _finding(
-                "schedule.latency_budget",
-                f"must be above {render(least_s, 's')}, what computing and latency take before a bit is sent "
-                f"(clients.compute, 2 x radio.latency); got {render(budget_s, 's')}",
-                "clients.compute",
-                "radio.latency",
-            )
+            _finding("schedule.latency_budget", message, render(budget_s, "s"), *read, "radio.latency", fits=fits)
         )
     if radio.timeout_s <= radio.slot_s:
-        found.append(
-            _finding(
-                "radio.timeout",
-                f"must be above radio.slot ({render(radio.slot_s, 's')}); got {render(radio.timeout_s, 's')}",
-                "radio.slot",
-            )
-        )
-    mobility = scenario.clients.mobility
-    if (
-        mobility.kind == "random_waypoint"
-        and getattr(mobility, "speed_mps", 0.0) > 0
-        and scenario.clients.placement.is_point
-    ):
+        message = f"must be above radio.slot, {render(radio.slot_s, 's')}"
+        fits = render(1000 * radio.slot_s, "s")
+        found.append(_finding("radio.timeout", message, render(radio.timeout_s, "s"), "radio.slot", fits=fits))
+    mobility, placement = scenario.clients.mobility, scenario.clients.placement
+    if mobility.kind == "random_waypoint" and getattr(mobility, "speed_mps", 0.0) > 0 and placement.is_point:
         message = "needs a placement with room to walk in; this one is a single point"
-        found.append(_finding("clients.mobility", message, "clients.placement"))
+        found.append(_finding("clients.mobility", message, "", "clients.placement", fits="{kind: static}"))
     return found
 
 
 def _examples(scenario: Scenario) -> list[Finding]:
     data, clients = scenario.learning.data, scenario.clients.count
     if clients > data.train:
-        message = f"must be at most the {data.train} training examples; got {clients}"
-        return [_finding("clients.count", message, "learning.data.train")]
-    least = getattr(data.partition, "least", 1)
-    if least * clients > data.train:
-        return [
-            _finding(
-                "learning.data.partition.least",
-                f"must be at most {data.train // clients}: {clients} clients share {data.train} examples; got {least}",
-                "clients.count",
-                "learning.data.train",
-            )
-        ]
+        message = f"must be at most the {data.train} training examples"
+        return [_finding("clients.count", message, clients, "learning.data.train", fits=data.train)]
+    least, share = getattr(data.partition, "least", 1), data.train // clients
+    if least > share:
+        message = f"must be at most {share}: {clients} clients share {data.train} examples"
+        read = ("clients.count", "learning.data.train")
+        return [_finding("learning.data.partition.least", message, least, *read, fits=share)]
     return []
 
 
@@ -129,20 +116,30 @@ def _model(scenario: Scenario) -> list[Finding]:
         info = model_info(model.name)
     except MissingResource as error:
         return [_finding("learning.model.name", str(error))]
-    found = []
-    if adapter is not None and adapter.rank > info.hidden:
-        message = f"must be at most {info.hidden}, the width of the layers; got {adapter.rank}"
-        found.append(_finding("method.rank", message, "learning.model.name"))
-    if model.layers is not None and model.layers > info.layers:
-        message = f"must be at most {info.layers}, the model's depth; got {model.layers}"
-        found.append(_finding("learning.model.layers", message, "learning.model.name"))
-    return found
+    limits = [
+        ("method.rank", adapter.rank if adapter is not None else None, info.hidden, "the width of the layers"),
+        ("learning.model.layers", model.layers, info.layers, "the model's depth"),
+        ("learning.data.max_tokens", scenario.learning.data.max_tokens, info.positions, "the positions of the model"),
+    ]
+    return [
+        _finding(key, f"must be at most {most}, {what}", got, "learning.model.name", fits=most)
+        for key, got, most, what in limits
+        if got is not None and most is not None and got > most
+    ]
 
 
 def _data(scenario: Scenario) -> list[Finding]:
-    from wfl_sim.learning.data import check_sizes
+    from channels.streams import Stream
+    from wfl_sim.learning.data import check_partition, check_sizes
 
+    data, clients = scenario.learning.data, scenario.clients.count
     try:
-        return [_finding(*found, "learning.data") for found in check_sizes(scenario.learning.data)]
+        found = [_finding(key, message, "", "learning.data") for key, message in check_sizes(data)]
+        if not found and not _examples(scenario):
+            for seed in scenario.seeds:
+                if reason := check_partition(data, clients, Stream.root(seed).child("learning")):
+                    message = f"cannot be made with seed {seed}: {reason}"
+                    return [_finding("learning.data.partition", message, "", "learning.data", "clients.count")]
+        return found
     except MissingResource as error:
         return [_finding("learning.data.name", str(error))]

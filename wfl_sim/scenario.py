@@ -7,8 +7,6 @@ Keys are the fields without their unit (`carrier_hz` reads ``carrier: 3.5 GHz``)
 
 from __future__ import annotations
 
-import copy
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -17,7 +15,7 @@ from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from pydantic import ConfigDict, Discriminator, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Discriminator, TypeAdapter
 
 from channels.erasure import Loss, NoLoss
 from channels.fading import Fading, Rayleigh
@@ -27,19 +25,20 @@ from channels.pathloss import PathLoss
 from channels.penetration import NoPenetration, Penetration
 from channels.shadowing import LogNormal, Shadowing
 from channels.units import DecibelMilliwatts, Fraction, Watts, render, shown
-from wfl_sim import keys, rules, yamlfile
+from wfl_sim import rules, yamlfile
 from wfl_sim.codecs.base import Codec
 from wfl_sim.codecs.dense import Dense
 from wfl_sim.contracts import Schedule
 from wfl_sim.devices import Compute
-from wfl_sim.diagnose import Locator, nearest
-from wfl_sim.errors import COMMAND_LINE, Problem, ScenarioError, in_order
+from wfl_sim.diagnose import Locator
+from wfl_sim.errors import Problem, ScenarioError, in_order
 from wfl_sim.learning.options import Learning
 from wfl_sim.methods.base import Method
 from wfl_sim.nouns import NOUNS
 from wfl_sim.protocols.base import Protocol
 from wfl_sim.protocols.sync import Sync
 from wfl_sim.radio.options import Radio
+from wfl_sim.resolve import Reading, resolve
 from wfl_sim.schedules.equal import Equal
 
 
@@ -68,9 +67,9 @@ else:
     AnyMethod, AnyCodec = _one_of("method"), _one_of("codec")
     AnySchedule, AnyProtocol = _one_of("schedule"), _one_of("protocol")
 
-_FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # Names that some systems keep for devices, whatever the ending.
-_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|(com|lpt)[0-9])(\..*)?")
+DEVICE = re.compile(r"(?i)(con|prn|aux|nul|(com|lpt)[0-9])(\..*)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +197,7 @@ class Study:
         problems: list[Problem] = []
         for cell in self.cells[: len({cell.arm for cell in self.cells})]:  # those of the first seed
             locate = self.locators.get(cell.arm) or Locator.nowhere()
-            problems += [locate.problem(found.path, found.message) for found in rules.resources(cell.scenario)]
+            problems += [locate.finding(found) for found in rules.resources(cell.scenario)]
         if problems:
             raise ScenarioError(*in_order(problems))
 
@@ -210,7 +209,7 @@ def load(path: str | Path, overrides: Sequence[str] = (), *, resources: bool = F
     ----------
     path : str or Path
     overrides : sequence of str
-        ``key.path=value`` each; an override also replaces the same key where an arm writes it.
+        ``key.path=value`` each; see `wfl_sim.resolve.resolve`.
     resources : bool
         Whether to check too that models and data are there and fit (as `Study.check` does later).
 
@@ -219,123 +218,34 @@ def load(path: str | Path, overrides: Sequence[str] = (), *, resources: bool = F
     ScenarioError
         All problems that were found, each with file, line and column or the override.
     """
-    return _resolve(yamlfile.read(Path(path)), overrides, resources)
+    return _study(yamlfile.read(Path(path)), overrides, resources)
 
 
 def parse(text: str, source: str = "scenario", overrides: Sequence[str] = (), *, resources: bool = False) -> Study:
     """The same from a text; `source` stands for the name of the file in messages."""
-    return _resolve(yamlfile.read_text(text, source), overrides, resources)
+    return _study(yamlfile.read_text(text, source), overrides, resources)
 
 
-def _resolve(document: yamlfile.Document, overrides: Sequence[str], resources: bool) -> Study:
-    problems = [*document.problems]
-    told = {_place(problem) for problem in problems}  # what follows from these is no news
-    for text in overrides:
-        try:
-            _check_arm(document, text)
-            document.override(text)
-        except ScenarioError as error:
-            problems += error.args
-    base = keys.with_kinds({key: value for key, value in document.data.items() if key != "arms"})
-    arms = document.data.get("arms", {})
-    if not isinstance(arms, dict):
-        message = f"must be a mapping of names to the keys that each arm changes; got {shown(arms)}"
-        problems.append(document.problem(("arms",), message, example="arms: {dense: {}, half: {rounds: 5}}"))
-        arms = {}
-    resolved: dict[str, Scenario] = {}
-    locators: dict[str, Locator] = {}
-    for arm, changes in (arms or {"": {}}).items():
-        where = ("arms", arm)
-        if len(problems) > yamlfile.MOST_PROBLEMS:
-            break
-        if arms and (reason := not_a_folder(arm)):
-            problems.append(document.problem(where, reason, at="key", example="arms: {half-rank: {method: {rank: 4}}}"))
-            continue
-        if not isinstance(changes, dict):
-            message = f"must be a mapping of the keys that the arm changes, or {{}}; got {shown(changes)}"
-            problems.append(document.problem(where, message, example=f"{arm}: {{}}"))
-            continue
-        for key in ("schema_version", "name", "description", "seeds"):
-            if key in changes:
-                problems.append(document.problem((*where, key), "is the same for all arms of a file", at="key"))
-        data, origins = yamlfile.merge(base, changes, where)
-        data = keys.with_kinds(data)
-        locate = Locator(document, data, origins)
-        scenario, found = _read(locate, resources)
-        problems += [problem for problem in found if _place(problem) not in told]
-        if scenario is not None:
-            resolved[arm or scenario.method.kind] = scenario
-            locators[arm or scenario.method.kind] = locate
-    if problems:
-        raise ScenarioError(*in_order(problems)[: yamlfile.MOST_PROBLEMS])
-    first = next(iter(resolved.values()))
+def _study(document: yamlfile.Document, overrides: Sequence[str], resources: bool) -> Study:
+    def check(scenario: Scenario) -> list[rules.Finding]:
+        return rules.physics(scenario) + (rules.resources(scenario) if resources else [])
+
+    arms = resolve(document, overrides, Reading(_adapter().validate_json, check, not_a_folder))
+    named = {arm.name or arm.scenario.method.kind: arm for arm in arms}
+    first = arms[0].scenario
     cells = tuple(
-        Cell(arm, seed, replace(scenario, seeds=(seed,))) for seed in first.seeds for arm, scenario in resolved.items()
+        Cell(name, seed, replace(arm.scenario, seeds=(seed,))) for seed in first.seeds for name, arm in named.items()
     )
-    return Study(first.name, cells, locators)
-
-
-def _read(locate: Locator, resources: bool) -> tuple[Scenario | None, list[Problem]]:
-    """One arm, and everything that is wrong with it.
-
-    What is wrong is taken out and the rest read again, so that a wrong unit does not hide a rank above the layer. What
-    then comes from a key that was taken out is no news.
-    """
-    data, problems, out = copy.deepcopy(locate.data), list[Problem](), list[yamlfile.KeyPath]()
-    while True:
-        try:
-            scenario = _adapter().validate_json(json.dumps(data))
-            break
-        except ValidationError as error:
-            news = [(path, problem) for path, problem in locate.found(error) if not _touches(path, out)]
-            problems += [problem for _, problem in news]
-            out += [path for path, _ in news]
-            if not [path for path, _ in news if _take_out(data, path)]:
-                return None, problems
-    found = rules.physics(scenario) + (rules.resources(scenario) if resources else [])
-    news_of_rules = [f for f in found if not any(_touches(path, out) for path in (f.path, *f.read))]
-    return scenario, problems + [locate.problem(f.path, f.message) for f in news_of_rules]
-
-
-def _touches(path: yamlfile.KeyPath, others: Sequence[yamlfile.KeyPath]) -> bool:
-    """Whether a path leads to, or through, one of the others, or one of them through it."""
-    return any(path[: len(other)] == other or other[: len(path)] == path for other in others)
-
-
-def _take_out(data: dict[str, Any], path: yamlfile.KeyPath) -> bool:
-    """Remove what is at a path, a list as a whole; whether there was anything."""
-    place: Any = data
-    for depth, key in enumerate(path, 1):
-        if depth == len(path) or not isinstance(place.get(key), dict):
-            there = key in place
-            place.pop(key, None)
-            return there
-        place = place[key]
-    return False
-
-
-def _place(problem: Problem) -> tuple[str, int, int]:
-    return problem.place, problem.line, problem.column
-
-
-def _check_arm(document: yamlfile.Document, override: str) -> None:
-    """An override below ``arms.NAME`` is for an arm that is there: a misspelt name would make a new one."""
-    path = [part.strip() for part in override.partition("=")[0].split(".")]
-    arms = document.data.get("arms")
-    known = list(arms) if isinstance(arms, dict) else []
-    if path[0] == "arms" and len(path) > 2 and path[1] not in known:
-        there = f"arms: {', '.join(known)}" if known else "the file has no arms"
-        place = COMMAND_LINE + override
-        raise ScenarioError(Problem(place, f"arms.{path[1]}", "unknown arm", near=nearest(path[1], known), rule=there))
+    return Study(first.name, cells, {name: arm.locate for name, arm in named.items()})
 
 
 def not_a_folder(name: str) -> str:
     """Why a name cannot be that of a folder on every system; '' if it can."""
-    if not _FOLDER.fullmatch(name):
+    if not FOLDER.fullmatch(name):
         return (
             f"names a folder: up to 64 of A-Z, a-z, 0-9, '.', '_' and '-', a letter or digit first; got {shown(name)}"
         )
-    return f"names a folder, and some systems keep {name!r} for a device" if _DEVICE.fullmatch(name) else ""
+    return f"names a folder, and some systems keep {name!r} for a device" if DEVICE.fullmatch(name) else ""
 
 
 @cache

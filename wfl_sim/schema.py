@@ -3,8 +3,16 @@
 Knows the tree of keys and nothing else. ``python -m wfl_sim.schema FILE`` writes it; editors find it by the first line
 of a scenario (``# yaml-language-server: $schema=schema.json``).
 
-Draft 7, which every YAML editor reads. A schema cannot say everything: rules that join keys, names of packages and the
-ranges of quantities with a unit are left to ``wfl-sim validate``.
+Draft 7, which every YAML editor reads. What a scenario may hold, the schema accepts, with one exception: it also checks
+what is read by nobody, since every arm replaces it. It accepts more than the reader does, and leaves to ``wfl-sim
+validate``:
+
+- ranges of quantities with a unit and of percentages (``targets: [150 %]``), and numbers beyond those of a computer;
+- rules that join keys (a packet below its header), and names of packages and data;
+- keys that are missing from a file with arms, which every arm may add, and what an option needs of its arm's kind;
+- ``rounds: 10.0``, which to JSON Schema is a whole number;
+- what YAML tells and JSON does not: tags, keys given twice, ``.nan``;
+- arms whose names differ in capitals alone.
 """
 
 from __future__ import annotations
@@ -15,39 +23,59 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from channels.describe import describe
+from channels.describe import Option
 from channels.options import Whole
-from channels.units import Quantity, symbols
+from channels.units import Quantity, pattern
 from wfl_sim import keys
+from wfl_sim.resolve import SHARED
+from wfl_sim.scenario import DEVICE, FOLDER
 
-_NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-_SHARED = ("schema_version", "name", "description", "seeds")  # by all arms of a file
 Json = dict[str, Any]
 
 
 def schema() -> Json:
-    """The whole schema: a scenario, and below ``arms`` the same with nothing required."""
+    """The whole schema: a scenario, and below ``arms`` the same with nothing required.
+
+    With arms, nothing but what they share is required of the file itself.
+    """
     definitions: Json = {}
     scenario = _group(keys.root(), definitions, partial=False)
     arm = _group(keys.root(), definitions, partial=True)
-    arm["properties"] = {name: about for name, about in arm["properties"].items() if name not in _SHARED}
+    shared = {name: scenario["properties"].pop(name) for name in SHARED}
+    arm["properties"] = {name: about for name, about in arm["properties"].items() if name not in SHARED}
     definitions["arm"] = {**arm, "description": "What an arm changes; the rest is that of the file."}
-    scenario["properties"]["name"]["pattern"] = _NAME
-    scenario["properties"]["seeds"] |= {"minItems": 1, "uniqueItems": True}
-    scenario["properties"]["seeds"]["items"]["minimum"] = 0
-    scenario["properties"]["arms"] = {
+    shared["name"]["pattern"] = _folder()
+    shared["seeds"] |= {"minItems": 1, "uniqueItems": True}
+    shared["seeds"]["items"]["minimum"] = 0
+    shared["arms"] = {
         "description": "The runs to compare: the name of each, and the keys that it changes.",
         "type": "object",
-        "propertyNames": {"pattern": _NAME},
+        "propertyNames": {"pattern": _folder()},
         "additionalProperties": {"$ref": "#/definitions/arm"},
     }
+    required = scenario["required"]
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "wfl-sim scenario",
-        **scenario,
+        "description": scenario["description"],
+        "type": "object",
+        "properties": shared,
+        "propertyNames": {"enum": [*shared, *scenario["properties"]]},
+        "required": [name for name in required if name in shared],
+        "if": {"required": ["arms"], "properties": {"arms": {"minProperties": 1}}},
+        "then": {"properties": arm["properties"]},
+        "else": {
+            "properties": scenario["properties"],
+            "required": [name for name in required if name not in shared],
+        },
         "definitions": dict(sorted(definitions.items())),
     }
+
+
+def _folder() -> str:
+    """The names of a folder, in the words of ECMAScript, which has no ``(?i)`` and no ``fullmatch``."""
+    device = re.sub("[a-z]", lambda letter: f"[{letter[0]}{letter[0].upper()}]", DEVICE.pattern.removeprefix("(?i)"))
+    return rf"^(?!{device}$){FOLDER.pattern}$(?!\n)"
 
 
 def text() -> str:
@@ -71,11 +99,15 @@ def _group(key: keys.Key, definitions: Json, *, partial: bool) -> Json:
 def _key(key: keys.Key, definitions: Json, *, partial: bool) -> Json:
     about: Json = {"description": key.text} if key.text else {}
     option = key.option
+    found: Json | None = None
     if key.kinds:
         found = _kinds(key, definitions, partial=partial)
+    elif key.group is not None:
+        found = {"$ref": _define(key.group, key, definitions, partial=partial)}
+    if found is not None:
+        if option is not None and option.may_be_none:
+            found = _or_null(found)
         return found if "$ref" in found else about | found  # what stands beside a reference is not read
-    if key.group is not None:
-        return {"$ref": _define(key.group, key, definitions, partial=partial)}
     if key.items is not None:
         found = {"type": "array", "items": _key(key.items, definitions, partial=partial)}
     elif option is None:
@@ -89,10 +121,29 @@ def _key(key: keys.Key, definitions: Json, *, partial: bool) -> Json:
         found = {"type": "integer", **{word: bound for word, bound in bounds.items() if bound is not None}}
     else:
         found = {"type": {"a whole number": "integer", "true or false": "boolean"}.get(key.type_name(), "string")}
+    if option is not None and option.may_be_none:
+        found = _or_null(found)
     if option is not None and option.shown_default:
-        default = option.default if isinstance(option.default, (bool, int)) else option.shown_default
-        found["default"] = list(option.default) if isinstance(option.default, tuple) else default
+        found["default"] = _default(option)
     return about | found
+
+
+def _or_null(found: Json) -> Json:
+    """The same, or null, with which an arm takes back what the file says."""
+    if isinstance(found.get("type"), str):
+        return {**found, "type": [found["type"], "null"]}
+    return {"anyOf": [*(found["anyOf"] if set(found) == {"anyOf"} else [found]), {"type": "null"}]}
+
+
+def _default(option: Option) -> Any:
+    """A default as JSON holds it: quantities as texts, whole numbers without their ``.0``."""
+    if isinstance(option.default, tuple):
+        return list(option.default)
+    if isinstance(option.default, (bool, int)):
+        return option.default
+    if option.quantity is not None and option.quantity.unit == "1":
+        return json.loads(option.shown_default)
+    return option.shown_default
 
 
 def _kinds(key: keys.Key, definitions: Json, *, partial: bool) -> Json:
@@ -111,7 +162,7 @@ def _kinds(key: keys.Key, definitions: Json, *, partial: bool) -> Json:
         if partial or kind != key.usual_kind:
             chosen["required"] = ["kind"]
         cases.append({"if": chosen, "then": {"$ref": reference}})
-    kinds = [{"const": kind, "description": describe(cls).summary} for kind, cls in key.kinds.items()]
+    kinds = [{"const": kind, "description": keys.Key("", group=cls).text} for kind, cls in key.kinds.items()]
     found: Json = {"type": "object", "properties": {"kind": {"anyOf": kinds}}, "allOf": cases}
     if partial:
         return {**found, "propertyNames": {"enum": sorted(anything)}}
@@ -130,12 +181,12 @@ def _define(cls: type, key: keys.Key, definitions: Json, *, partial: bool, kind:
 
 
 def _quantity(quantity: Quantity) -> Json:
-    units = "|".join(map(re.escape, symbols(quantity.unit)))
+    text = {"type": "string", "pattern": pattern(quantity.unit)}
     if quantity.unit != "1":
-        return {"type": "string", "pattern": rf"^\s*{_NUMBER}\s*({units})\s*$"}
+        return text
     names = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
     bounds = {word: bound for name, word in names.items() if (bound := getattr(quantity, name)) is not None}
-    return {"anyOf": [{"type": "number", **bounds}, {"type": "string", "pattern": rf"^\s*{_NUMBER}\s*({units})?\s*$"}]}
+    return {"anyOf": [{"type": "number", **bounds}, text]}
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ def folders() -> Iterator[Path]:
     """Where scenarios are looked for by name, the working directory first."""
     here, shipped = Path("scenarios"), Path(__file__).resolve().parent.parent / "scenarios"
     yield here
-    if not (here.is_dir() and here.samefile(shipped)):
+    if shipped.is_dir() and not (here.is_dir() and here.samefile(shipped)):  # an installed copy has none
         yield shipped
 
 

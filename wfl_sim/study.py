@@ -70,7 +70,10 @@ def run(
             failures = _run_pool(_spread(tasks), jobs, Path(memo), report)
     for cell, cause in failures:
         if isinstance(cause, BrokenProcessPool):
-            raise RunFailed("a worker process died (out of memory?); finished rounds are in the traces")
+            raise RunFailed(
+                "a worker process died; finished rounds are in the traces. Was it out of memory? In a script, runs "
+                "side by side need `if __name__ == '__main__':` around the call, or jobs=1"
+            )
         kind = MissingResource if isinstance(cause, MissingResource) else RunFailed
         what = str(cause) if isinstance(cause, WflError) else f"{type(cause).__name__}: {cause}"
         raise kind(f"{cell.arm}, seed {cell.seed}: {what}") from cause

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from channels.arrays import SPEED_OF_LIGHT_MPS, Floats, non_negative, positive
 from channels.options import Options
 from channels.pathloss.base import Validity
-from channels.units import Decibels, Metres, Positive
+from channels.units import Decibels, Metres, Quantity
 
 _NEAREST_M = 1.0
 
@@ -83,7 +83,7 @@ class LogDistance(Options):
     """
 
     kind: Literal["log_distance"] = "log_distance"
-    exponent: Positive
+    exponent: Annotated[float, Quantity("1", gt=0, le=10)]
     reference_distance_m: Metres = 1.0
     reference_loss_db: Decibels | None = None
 

@@ -233,7 +233,7 @@ class P1238(Options):
     """
 
     kind: Literal["p1238"] = "p1238"
-    power_loss_coefficient: Annotated[float, Quantity("1", gt=0, example="30")]
+    power_loss_coefficient: Annotated[float, Quantity("1", gt=0, le=100, example="30")]
     floor_loss_db: PositiveDecibels = 0.0
 
     @property

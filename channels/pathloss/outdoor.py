@@ -82,7 +82,7 @@ class UMa(Sighted):
     """
 
     kind: Literal["uma"] = "uma"
-    base_station_height_m: Annotated[float, Quantity("m", gt=1)] = 25.0
+    base_station_height_m: Annotated[float, Quantity("m", gt=1, le=1e4)] = 25.0
     client_height_m: Annotated[float, Quantity("m", ge=1.5, lt=13)] = 1.5
 
     @property
@@ -146,7 +146,7 @@ class UMi(Sighted):
     """
 
     kind: Literal["umi"] = "umi"
-    base_station_height_m: Annotated[float, Quantity("m", gt=1)] = 10.0
+    base_station_height_m: Annotated[float, Quantity("m", gt=1, le=1e4)] = 10.0
     client_height_m: Annotated[float, Quantity("m", ge=1.5, le=22.5)] = 1.5
 
     @property

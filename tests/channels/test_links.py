@@ -100,7 +100,13 @@ def test_gain_has_a_floor():
             return np.zeros((len(clients), len(times_s)))
 
     assert np.all(links(fading=Dead()).gain_db(TIMES_S) == LOWEST_GAIN_DB)
-    lost = links(path_loss=LogDistance(exponent=2.0, reference_loss_db=5000.0))
+
+    @dataclasses.dataclass(frozen=True)
+    class Lost(UMa):
+        def path_loss_db(self, distance_m, carrier_hz):
+            return np.full(np.shape(distance_m), 5000.0)
+
+    lost = links(path_loss=Lost())
     assert np.all(lost.gain_db(TIMES_S) == LOWEST_GAIN_DB)
     assert np.all(lost.large_scale_db(TIMES_S) < -4900.0)
 

@@ -1,12 +1,24 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.units import UNITS, Quantity, QuantityError, example, parse, render, shown
+from channels.units import (
+    UNITS,
+    Quantity,
+    QuantityError,
+    example,
+    parse,
+    pattern,
+    render,
+    rendered,
+    shown,
+    symbols,
+)
 
 LOG_POWER = 1e-12  # relative: one logarithm and one power
 
@@ -28,6 +40,10 @@ LOG_POWER = 1e-12  # relative: one logarithm and one power
         ("-174 dBm/Hz", "dBm/Hz", -174.0),
         (".5 W", "W", 0.5),
         ("3 dBi", "dB", 3.0),
+        ("2 \u00b5s", "s", 2e-6),  # the micro sign
+        ("2 \u03bcs", "s", 2e-6),  # the Greek letter
+        ("2 \u03bcW", "W", 2e-6),
+        ("2\tGHz\n", "Hz", 2e9),
     ],
 )
 def test_parse_reads_what_people_write(text, unit, value):
@@ -37,10 +53,38 @@ def test_parse_reads_what_people_write(text, unit, value):
 @pytest.mark.parametrize(
     ("text", "unit", "value"),
     [("200 mW", "dBm", 23.010299956639813), ("2 W", "dBm", 33.010299956639813), ("-3 dBW", "dBm", 27.0),
+     ("0.02 kW", "dBm", 43.010299956639813), ("1 uW", "dBm", -30.0), ("1 \u00b5W", "dBm", -30.0),
      ("23 dBm", "W", 0.19952623149688797), ("0 dBW", "W", 1.0)],
 )  # fmt: skip
 def test_powers_cross_between_watts_and_dbm(text, unit, value):
     assert parse(text, unit) == pytest.approx(value, rel=LOG_POWER)
+
+
+@pytest.mark.parametrize("symbol", UNITS["W"])
+@given(st.floats(1e-6, 1e6))
+def test_every_symbol_of_watts_works_in_fields_of_dbm(symbol, value):
+    watts = parse(f"{value!r} {symbol}", "W")
+    assert parse(f"{parse(f'{value!r} {symbol}', 'dBm')!r} dBm", "W") == pytest.approx(watts, rel=LOG_POWER)
+
+
+def texts(unit):
+    """Texts near to quantities in `unit`, right and wrong ones."""
+    blank = st.sampled_from(["", " ", "\t", " \n", "\u00a0", "\x1c"])
+    number = st.sampled_from(["1", "+.5", "-2.", "1e-3", "1E+2", "\u0663", "1_0", "1,5", ".", "e3", "", "3 4"])
+    symbol = st.sampled_from([*symbols(unit), "\u00b5s", "\u03bcs", "", "x", "GHZ", "s.", "k"])
+    return st.tuples(blank, number, blank, symbol, blank).map("".join)
+
+
+@pytest.mark.parametrize("unit", sorted(UNITS))
+@given(st.data())
+def test_the_pattern_finds_what_is_read(unit, data):
+    text = data.draw(texts(unit))
+    try:
+        parse(text, unit)
+        read = True
+    except QuantityError as error:  # a logarithm of nothing, or a number beyond floats, is no matter of spelling
+        read = error.args[0].startswith(("must be above 0", "is beyond"))
+    assert (re.search(pattern(unit), text) is not None) == read
 
 
 @pytest.mark.parametrize(
@@ -134,6 +178,13 @@ def test_speeds_in_km_h_come_back_as_written(tenths, scale):
 )
 def test_render_chooses_a_readable_unit(value, unit, text):
     assert render(value, unit) == text
+
+
+def test_a_whole_number_is_shown_as_one():
+    assert [rendered(x, "1") for x in (70.0, -1.0, 0.0, 0.25, 1e22)] == ["70", "-1", "0", "0.25", "1e+22"]
+    assert rendered(70.0, "Hz") == "70 Hz"
+    with pytest.raises(ValueError, match=r"^must be at least 0 and at most 1; got 70$"):
+        Quantity("1", ge=0.0, le=1.0).read(70)
 
 
 def test_quantities_check_their_range():

@@ -5,6 +5,7 @@ Knows no simulator: a page is text, and what it shows has to work. ``make`` targ
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shlex
@@ -98,15 +99,52 @@ def test_no_page_repeats_another() -> None:
             assert seen.setdefault(said, page) == page, f"{page} repeats {seen[said]}: {' '.join(said)}"
 
 
+# The rows of the table of units: a quantity, and the units of the fields that hold it.
+ROWS = {
+    "frequency": ["Hz"], "time": ["s"], "length, speed": ["m", "m/s"], "power": ["W", "dBm"], "ratio": ["dB"],
+    "size, rate": ["bit", "bit/s"], "work, speed of computing": ["FLOP", "FLOP/s"], "energy": ["J"],
+    "pure number": ["1"],
+}  # fmt: skip
+
+
+def named(cell: str) -> list[str]:
+    """The symbols that a cell of the table names; ``bit and B with k, M, G`` stands for those with prefixes too."""
+    found: list[str] = []
+    for part in cell.split("; "):
+        plain, _, prefixes = re.sub(r"\([^)]*\)", "", part).partition(" with ")
+        symbols = re.split(r", | and | or ", plain)
+        found += [f"{prefix}{symbol.strip()}" for symbol in symbols
+                  for prefix in ("", *re.findall(r"\b[KkMG]i?\b", prefixes))]  # fmt: skip
+    return [symbol.split()[-1] for symbol in found]
+
+
 def test_the_units_that_a_page_lists_are_those_that_are_read() -> None:
-    from channels.units import parse
+    from channels.units import QuantityError, parse, symbols
 
     table = (ROOT / "docs/scenarios.md").read_text().partition("## Units")[2].partition("## Overrides")[0]
-    spellings = {"frequency": "Hz", "time": "s", "power": "W", "ratio": "dB", "energy": "J"}
-    for line in table.splitlines():
-        cells = [cell.strip() for cell in line.strip("| ").split("|")]
-        if cells[0] in spellings:
-            for symbol in cells[1].split(", "):
-                parse(f"1 {symbol}", spellings[cells[0]])
-    for symbol in ("bit", "B", "kbit", "MB", "KiB", "Mibit", "GiB"):
-        parse(f"1 {symbol}", "bit")
+    rows = dict(re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", table, re.MULTILINE))
+    assert [row for row in rows if row != "quantity"] == list(ROWS)
+    for row, units in ROWS.items():
+        listed = [symbol for symbol in named(rows[row]) if not symbol.startswith("0.")]
+        taken = {symbol for unit in units for symbol in symbols(unit)}
+        assert set(listed) == taken, row
+        for symbol in listed:
+            assert [unit for unit in units if _read(f"1 {symbol}", unit)], f"{row}: {symbol}"
+    for symbol in named(rows["power"]):  # in every field of a power
+        assert math.isfinite(parse(f"1 {symbol}", "W")) and math.isfinite(parse(f"1 {symbol}", "dBm"))
+    for written in re.findall(r"`([0-9.]+ [^`]+)`", table):
+        if written == "1500 b":
+            with pytest.raises(QuantityError):
+                parse(written, "bit")
+        else:
+            assert any(_read(written, unit) for units in ROWS.values() for unit in units), written
+
+
+def _read(text: str, unit: str) -> bool:
+    from channels.units import QuantityError, parse
+
+    try:
+        parse(text, unit)
+    except QuantityError:
+        return False
+    return True

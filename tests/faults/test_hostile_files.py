@@ -14,7 +14,7 @@ import pytest
 
 from wfl_sim.errors import ScenarioError
 from wfl_sim.scenario import load
-from wfl_sim.yamlfile import LARGEST_BYTES, MOST_PROBLEMS
+from wfl_sim.yamlreader import LARGEST_BYTES, MOST_PROBLEMS
 
 
 def _specimens() -> ModuleType:

@@ -6,7 +6,9 @@ at random, and WFL_SIM_TALLY names a folder where each process counts them (`mak
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wfl_sim import keys, yamlfile
-from wfl_sim.errors import COMMAND_LINE, ScenarioError
+from channels.options import Whole
+from channels.units import Quantity, render
+from wfl_sim import keys, present, yamlfile
+from wfl_sim.errors import COMMAND_LINE, ScenarioError, WflError
+from wfl_sim.estimate import estimate
 from wfl_sim.scenario import Study, parse, to_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,6 +36,8 @@ FUZZ = settings(
 )
 NOT_OURS = ("pydantic", "Input should", "validation error", "value_error", "Unexpected keyword", "Traceback", "ruamel")
 FILE = "fuzz.yaml"
+ARMS = 2  # of a study that are written and read again; one is estimated
+NEVER = 10**6  # wrong about once in so many times
 
 
 def outcome(text: str, overrides: tuple[str, ...] = (), resources: bool = False) -> Study | None:
@@ -48,13 +55,25 @@ def outcome(text: str, overrides: tuple[str, ...] = (), resources: bool = False)
             assert problem.line == 0 or problem.source == "" or problem.column <= len(problem.source) + 1, problem
         count(valid=False)
         return None
-    for cell in study.cells[: len({cell.arm for cell in study.cells})]:
+    for cell in study.cells[: min(ARMS, len({cell.arm for cell in study.cells}))]:
         written = to_yaml(cell.scenario)
         (again,) = parse(written).cells
         assert again.scenario == cell.scenario
         assert to_yaml(again.scenario) == written
+    if resources:
+        estimated(study)
     count(valid=True)
     return study
+
+
+def estimated(study: Study) -> None:
+    """What is valid can be estimated in plain numbers, or says why not."""
+    try:
+        found = estimate(Study(study.name, study.cells[:1]))
+    except WflError:
+        return
+    json.dumps(asdict(found), allow_nan=False)
+    present.estimate_text(found)
 
 
 def count(valid: bool) -> None:
@@ -79,17 +98,41 @@ ANYTHING: list[Any] = [
 NAMES = ["kind", "rounds", "arms", "<<", "", "roundz", "carrier", "band width", "a.b", "\x1b[0m", "k" * 200, "1"]
 
 
+def slip(draw: st.DrawFn, odd: int) -> bool:
+    """True about once in `odd` times: hypothesis likes the ends of a range, so what counts lies within."""
+    return bool(draw(st.integers(0, 2 * odd)) in (odd - 1, odd + 1))
+
+
+@st.composite
+def legal(draw: st.DrawFn, limit: Quantity | Whole) -> Any:
+    """A value within its range, often at an end of it."""
+    if isinstance(limit, Whole):
+        least, most = limit.ge or 0, limit.le if limit.le is not None else 10**6
+        return draw(
+            st.sampled_from([least, most]) | st.integers(least, min(most, least + 40)) | st.integers(least, most)
+        )
+    low, high = limit.ge if limit.ge is not None else limit.gt, limit.le if limit.le is not None else limit.lt
+    value = draw(
+        st.sampled_from([end for end in (limit.ge, limit.le) if end is not None] or [high])
+        | st.floats(low, high, exclude_min=limit.ge is None, exclude_max=limit.le is None, allow_subnormal=False)
+        | st.floats(-6, 6).map(lambda power: float(f"{10**power:.3g}")).filter(lambda x: low < x < high)
+    )
+    return render(value, limit.unit)
+
+
 @st.composite
 def value_of(draw: st.DrawFn, key: keys.Key, odd: int) -> Any:
     """A value at a key: wrong about once in `odd` times."""
-    if draw(st.integers(0, odd)) == 0:
+    if slip(draw, odd):
         return draw(st.sampled_from(ANYTHING) | st.text(max_size=8) | st.integers() | st.floats())
     if key.kinds or key.group is not None:
         return draw(mapping_of(key, odd))
     option = key.option
     if option is not None and option.choices:
         return draw(st.sampled_from(option.choices))
-    if option is not None and option.quantity is not None and draw(st.integers(0, 5)) == 0:
+    if option is not None and option.limit is not None and slip(draw, 12):
+        return draw(legal(option.limit))
+    if option is not None and option.quantity is not None and slip(draw, odd):
         number = draw(st.floats(1e-6, 1e6).map(lambda x: float(f"{x:.3g}")))
         unit = draw(st.sampled_from(keys.symbols(option.quantity.unit)))
         return f"{number} {unit}"
@@ -104,12 +147,14 @@ def mapping_of(draw: st.DrawFn, key: keys.Key, odd: int) -> dict[str, Any]:
         data["kind"] = draw(st.sampled_from(sorted(key.kinds)))
     for name, child in key.below(data).items():
         needed = child.option is not None and child.option.required
-        if name == "kind" or (draw(st.integers(0, odd)) == 0 if needed else draw(st.integers(0, 2)) > 0):
+        if name == "kind" or (slip(draw, odd) if needed else draw(st.integers(0, 2)) > 0):
             continue
         if name in ("work", "speed") and "time" in data:
             continue
         data[name] = draw(value_of(child, odd))
-    if draw(st.integers(0, odd)) == 0:
+    if odd == NEVER and key.name == "compute" and "time" not in data:
+        data |= {"work": "20 GFLOP", "speed": "50 GFLOP/s"}
+    if slip(draw, odd):
         data[draw(st.sampled_from(NAMES) | st.text(max_size=5))] = draw(st.sampled_from(ANYTHING))
     return data
 
@@ -117,15 +162,16 @@ def mapping_of(draw: st.DrawFn, key: keys.Key, odd: int) -> dict[str, Any]:
 @st.composite
 def scenarios(draw: st.DrawFn) -> dict[str, Any]:
     """A scenario, from nearly right to nearly hopeless, with arms or without."""
-    odd = draw(st.sampled_from([8, 40, 1000, 1000]))
+    odd = draw(st.sampled_from([8, 40, NEVER, NEVER, NEVER, NEVER, NEVER, NEVER]))
     data = draw(mapping_of(keys.root(), odd))
     if draw(st.booleans()):
-        arms = draw(st.lists(st.sampled_from(["a", "b", "1", "a b", "con", ""]), max_size=3))
+        names = ["a", "b", "1"] if odd == NEVER else ["a", "b", "1", "a b", "con", ""]
+        arms = draw(st.lists(st.sampled_from(names), max_size=3))
         data["arms"] = {
             arm: {k: v for k, v in draw(mapping_of(keys.root(), odd)).items() if k == "method"} for arm in arms
         }
     learning = data.get("learning")
-    if isinstance(learning, dict) and odd == 1000:
+    if isinstance(learning, dict) and odd == NEVER:
         learning.pop("model", None)
     return data
 
@@ -198,15 +244,22 @@ PATHS = [(".".join(path), key) for path, key in keys.paths()]
 def overrides(draw: st.DrawFn) -> str:
     """``key=value``: of keys that there are mostly, with a value that fits them mostly."""
     path, key = draw(st.sampled_from(PATHS))
-    arm = draw(st.sampled_from(["", "", "", "arms.soft-tsfa.", "arms.new.", "arms."]))
-    value = key.example_value() if draw(st.booleans()) else str(draw(st.sampled_from(ANYTHING + TOKENS)))
-    text = f"{arm}{path}{draw(st.sampled_from(['=', '=', '=', '=', ' = ', ':', '']))}{value}"
+    arm = draw(st.sampled_from(["arms.new.", "arms."])) if slip(draw, 8) else ""
+    arm = arm or draw(st.sampled_from(["", "", "", "arms.soft-tsfa."]))
+    value = key.example_value()
+    if slip(draw, 6):
+        value = str(draw(st.sampled_from(ANYTHING + TOKENS)))
+    elif key.option is not None and key.option.limit is not None and not slip(draw, 2):
+        value = str(draw(legal(key.option.limit)))
+    text = f"{arm}{path}{draw(st.sampled_from([' = ', ':', ''])) if slip(draw, 8) else '='}{value}"
+    if not slip(draw, 3):
+        return text
     at = draw(st.integers(0, len(text)))
-    return text[:at] + draw(st.sampled_from(["", "", "", *TOKENS])) + text[at:]
+    return text[:at] + draw(st.sampled_from(TOKENS)) + text[at:]
 
 
 @FUZZ
-@given(st.lists(overrides() | st.text(max_size=20), min_size=1, max_size=3), st.booleans())
+@given(st.lists(overrides() | overrides() | overrides() | st.text(max_size=20), min_size=1, max_size=3), st.booleans())
 def test_overrides_give_a_study_or_located_problems(texts: list[str], resources: bool) -> None:
     outcome(SHIPPED[0], tuple(texts), resources)
 

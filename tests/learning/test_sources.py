@@ -206,3 +206,79 @@ def test_the_scenario_tells_a_refused_model_in_one_located_line(places):
         "scenario:8:17: learning.model.name: model '../up' lies outside the places for models: the working directory, "
         "and the folders of the variable WFL_SIM_ROOTS"
     ]
+
+
+def test_a_file_that_links_out_of_the_declared_places_is_not_read(places):
+    model = places / "here" / "model-here"
+    secret = places / "outside" / "secret.bin"
+    secret.write_bytes(b"secret")
+    for name in ("model.safetensors", "tokenizer.json"):
+        (model / name).symlink_to(secret)
+        for ask in (sources.model_info, sources.model_folder, sources.weights_file):
+            with pytest.raises(MissingResource, match=f"its file '{name}' is a link that leads outside the places"):
+                ask("model-here")
+        (model / name).unlink()
+    (model / "config.json").unlink()
+    (model / "config.json").symlink_to(places / "outside" / "model-outside" / "config.json")
+    with pytest.raises(MissingResource, match=r"its file 'config\.json' is a link that leads outside"):
+        sources.model_info("model-here")
+
+
+def test_a_file_may_link_to_another_declared_place(places):
+    (places / "declared" / "weights").write_bytes(b"weights")
+    (places / "here" / "model-here" / "model.safetensors").symlink_to(places / "declared" / "weights")
+    assert sources.weights_file("model-here").read_bytes() == b"weights"
+
+
+def test_only_a_link_that_the_installer_recorded_may_leave_a_package(places, monkeypatch):
+    site = places / "declared"
+    package = site / "linked_models"
+    (package / "model").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "config-of-both.json").write_text("{}")
+    (package / "model" / "config.json").symlink_to(package / "config-of-both.json")
+    monkeypatch.syspath_prepend(str(site))
+    assert sources.model_folder("pkg:linked_models/model") == package / "model"
+    (package / "model" / "weights.bin").symlink_to(places / "outside" / "model-outside" / "config.json")
+    with pytest.raises(MissingResource, match=r"its file 'weights\.bin' is a link that leads outside the package"):
+        sources.model_folder("pkg:linked_models/model")
+    info = site / "linked_models-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: linked-models\nVersion: 1.0\n")
+    (info / "RECORD").write_text("linked_models/model/weights.bin,,\nlinked_models-1.0.dist-info/METADATA,,\n")
+    assert sources.model_folder("pkg:linked_models/model") == package / "model"
+
+
+CONFIG = {"num_hidden_layers": 3, "hidden_size": 32, "intermediate_size": 64, "vocab_size": 99}
+
+
+@pytest.mark.parametrize(
+    ("more", "positions"),
+    [
+        ({"max_position_embeddings": 512, "model_type": "bert", "pad_token_id": 0}, 512),
+        ({"max_position_embeddings": 512, "model_type": "distilbert", "pad_token_id": 0}, 512),
+        ({"max_position_embeddings": 514, "model_type": "roberta", "pad_token_id": 1}, 512),
+        ({"max_position_embeddings": 514, "model_type": "xlm-roberta"}, 512),
+        ({"max_position_embeddings": 514, "model_type": "mpnet", "pad_token_id": True}, 512),
+        ({"max_position_embeddings": 20, "model_type": ["roberta"]}, 20),
+        ({"max_position_embeddings": 1, "model_type": "roberta"}, 1),
+    ],
+)
+def test_positions_are_the_tokens_that_a_text_may_have(places, more, positions):
+    (places / "here" / "model-here" / "config.json").write_text(json.dumps(CONFIG | more))
+    info = sources.model_info("model-here")
+    assert info.positions == positions
+    assert sources.too_many_tokens(info, positions) == ""
+    assert sources.too_many_tokens(info, positions + 1) == (
+        f"must be at most {positions}, the longest text that the model takes; got {positions + 1}"
+    )
+
+
+@pytest.mark.parametrize("value", [True, 0, 10**30, 2.0, "6"])
+def test_a_number_that_no_model_has_is_refused(places, value):
+    config = CONFIG | {"max_position_embeddings": 512, "num_hidden_layers": value}
+    (places / "here" / "model-here" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(
+        MissingResource, match=r"does not say 'num_hidden_layers' as a whole number from 1 to 1000; got"
+    ):
+        sources.model_info("model-here")

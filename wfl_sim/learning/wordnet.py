@@ -114,20 +114,6 @@ def find() -> Path | None:
     return cached if _usable(cached) else None
 
 
-def require() -> Path:
-    """Return the noun file, as `find` does.
-
-    Raises
-    ------
-    DictionaryMissing
-        If there is none. The text names the command that gets it.
-    """
-    path = find()
-    if path is None:
-        raise DictionaryMissing(f'no WordNet dictionary ({NOUNS}) found: run "make env". If that fails, {REMEDIES}')
-    return path
-
-
 def fetch() -> Path:
     """Return the noun file; where there is none, put one into the cache first.
 

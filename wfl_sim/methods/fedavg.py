@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from channels.options import Count, Options
+from channels.options import Count, Options, Whole
 from wfl_sim.contracts import Params
 from wfl_sim.methods.base import Adapter, Arrival, Regulariser, add_weighted
 
@@ -47,7 +47,7 @@ class FedAvg(Options):
     """
 
     kind: Literal["fedavg"] = "fedavg"
-    rank: Count = 8
+    rank: Annotated[int, Whole(ge=1, le=100_000)] = 8
     alpha: Count = 16
     init: Literal["orthonormal", "kaiming"] = "orthonormal"
 

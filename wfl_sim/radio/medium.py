@@ -91,7 +91,7 @@ class Medium:
     radio : Radio
     links : Links
         Power gains of all clients as functions of time; uplink and downlink share them (TDD reciprocity).
-    loss : Erasure
+    loss : Loss
         Packet loss from elsewhere than this radio.
     stream : Stream
         Random stream of the packet losses.

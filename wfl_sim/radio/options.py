@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from channels.linkadaptation import Shannon
-from channels.options import Count, OptionError, Options
+from channels.options import OptionError, Options, Whole
 from channels.units import (
     Bits,
     DecibelMilliwatts,
@@ -129,7 +129,7 @@ class Arq(Options):
     """
 
     kind: Literal["arq"] = "arq"
-    attempts: Count = 4
+    attempts: Annotated[int, Whole(ge=1, le=1000)] = 4
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ class Radio(Options):
     antenna_gain: AntennaGain = AntennaGain()
     rate: Shannon = Shannon()
     packet_bits: Bits = 12_000.0
-    header_bits: Annotated[float, Quantity("bit", ge=0)] = 320.0
+    header_bits: Annotated[float, Quantity("bit", ge=0, le=1e12)] = 320.0
     retransmission: Arq = Arq()
     latency_s: Delay = 0.0
     slot_s: Seconds = 1e-3

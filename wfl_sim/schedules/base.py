@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from channels.options import Options
-from channels.units import Delay, PositiveDecibels
+from channels.units import Delay, Quantity
 from wfl_sim.contracts import Air, Decision, FloatArray, Point, Request
 
 _STEPS = 60  # of a search, at most; a smooth function takes about ten
@@ -35,7 +35,7 @@ class WithCsi(Options):
 
     csi: Literal["large_scale", "block", "instantaneous"] = "large_scale"
     csi_delay_s: Delay = 0.0
-    csi_error_db: PositiveDecibels = 0.0
+    csi_error_db: Annotated[float, Quantity("dB", ge=0, le=40)] = 0.0
 
     @property
     def latency_budget(self) -> float | None:

@@ -1,0 +1,52 @@
+"""Notes of `validate`: each comes where it should, is silent where it should not, and names its arms.
+
+Knows scenarios by overrides of the quickstart; nothing is run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from wfl_sim.advice import advice
+from wfl_sim.estimate import estimate
+from wfl_sim.scenario import load
+
+QUICKSTART = Path(__file__).resolve().parents[1] / "scenarios" / "quickstart.yaml"
+
+
+def notes(*overrides: str) -> list[str]:
+    study = load(QUICKSTART, overrides)
+    return advice(study, estimate(study))
+
+
+def test_the_quickstart_needs_none() -> None:
+    assert notes() == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says", "arms"),
+    [
+        (("schedule.latency_budget=600 ms",), "longer than the latency budget of 0.6 s", "(soft-tsfa, topk-tsfa)"),
+        (("arms.topk-tsfa.codec={kind: dense}",), "codec dense has one size only", "(topk-tsfa)"),
+        (("clients.mobility={kind: static}",), "clients stand still, so rayleigh fading never changes", ""),
+        (("radio.antenna_gain.base_station=25 dB",), "a mean SNR above 35 dB", ""),
+    ],
+)
+def test_what_is_seldom_meant_is_noted_with_its_arms(overrides: tuple[str, ...], says: str, arms: str) -> None:
+    found = [note for note in notes(*overrides) if says in note]
+    assert len(found) == 1
+    assert found[0].endswith(arms)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("clients.mobility={kind: static}", "channel.fading.doppler=3 Hz"),
+        ("clients.mobility={kind: static}", "channel.fading={kind: none}"),
+        ("clients.mobility={kind: static}", "channel.fading={kind: block, block: 1 s}"),
+    ],
+)
+def test_still_clients_on_a_channel_that_moves_are_fine(overrides: tuple[str, ...]) -> None:
+    assert not [note for note in notes(*overrides) if "stand still" in note]

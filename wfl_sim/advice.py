@@ -1,0 +1,51 @@
+"""What is allowed in a scenario and yet seldom meant: notes that `validate` adds to its estimate.
+
+Knows options and the estimate; refuses nothing.
+"""
+
+from __future__ import annotations
+
+from wfl_sim.estimate import ArmEstimate, Estimate
+from wfl_sim.scenario import Scenario, Study
+
+# Above this a plan counts as over its budget: TSFA keeps the long-run mean, not every round.
+OVER_BUDGET = 1.05
+# 1024-QAM at rate 948/1024 carries 9.26 bit/s/Hz, which Shannon with a gap of 3 dB passes at 31 dB; the rest is room
+# for fading.
+OPTIMISTIC_SNR_DB = 35.0
+
+
+def advice(study: Study, estimate: Estimate) -> list[str]:
+    """One sentence for each thing that a newcomer might not have meant, with the arms that it concerns."""
+    first = {cell.arm: cell.scenario for cell in reversed(study.cells)}
+    notes: dict[str, list[str]] = {}
+    for row in estimate.arms:
+        for note in _notes(first[row.arm], row):
+            notes.setdefault(note, []).append(row.arm)
+    everywhere = len(estimate.arms)
+    return [note if len(arms) == everywhere else f"{note} ({', '.join(arms)})" for note, arms in notes.items()]
+
+
+def _notes(scenario: Scenario, row: ArmEstimate) -> list[str]:
+    notes = []
+    budget_s = scenario.schedule.latency_budget
+    if budget_s is not None and row.round_s > OVER_BUDGET * budget_s:
+        notes.append(
+            f"the mean round is planned longer than the latency budget of {budget_s:g} s: lower schedule.v or raise "
+            "schedule.queue_start (both make updates sparser from the start), or ask for less"
+        )
+    if budget_s is not None and scenario.codec.kind == "dense":
+        notes.append("codec dense has one size only, so the schedule can adapt nothing but bandwidths; try topk")
+    fading, mobility = scenario.channel.fading, scenario.clients.mobility
+    still = getattr(mobility, "speed_mps", 0.0) == 0.0 and getattr(fading, "doppler_hz", 0.0) is None
+    if still:
+        notes.append(
+            f"clients stand still, so {fading.kind} fading never changes: each keeps one lucky or unlucky gain; set "
+            "channel.fading.doppler (people and machines moving about: 1 to 10 Hz) or {kind: none}"
+        )
+    if row.median is not None and row.median.snr_db > OPTIMISTIC_SNR_DB and scenario.radio.rate.kind == "shannon":
+        notes.append(
+            f"the median client has a mean SNR above {OPTIMISTIC_SNR_DB:g} dB, where Shannon's rate is more than any "
+            "modem reaches; check powers, gains and path loss"
+        )
+    return notes
