@@ -176,13 +176,6 @@ def _places_before_text(config: dict[str, Any]) -> int:
     return padding + 1 if isinstance(padding, int) and not isinstance(padding, bool) and padding >= 0 else 2
 
 
-def too_many_tokens(info: ModelInfo, max_tokens: int) -> str:
-    """Why texts of up to `max_tokens` do not fit the model; '' if they do."""
-    if max_tokens <= info.positions:
-        return ""
-    return f"must be at most {info.positions}, the longest text that the model takes; got {max_tokens}"
-
-
 def weights_file(name: str) -> Path:
     """The file of a model's weights, for its fingerprint."""
     folder = model_folder(name)
