@@ -20,7 +20,7 @@ from wfl_sim.rules import Finding
 from wfl_sim.yamlfile import Document, Origins, origin
 from wfl_sim.yamlreader import MOST_PROBLEMS, KeyPath
 
-_LONGEST_NAME = 60
+_LONGEST_NAME = 30  # characters; longer ones are no misspelling of ours, and slow to compare
 _ALIKE = 0.7  # the share of letters in common, from which on a name may be a misspelling of another
 
 

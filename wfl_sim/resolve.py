@@ -206,11 +206,11 @@ def _mend(data: dict[str, Any], path: KeyPath) -> bool:
     for depth, name in enumerate(path, 1):
         key = keys.find(path[:depth], data)
         if depth == len(path) or not isinstance(place.get(name), dict):
-            before = copy.deepcopy(place)
-            place.pop(name, None)
+            nothing = object()
+            before = place.pop(name, nothing)
             if key is not None and key.option is not None and key.option.required:
                 place[name] = yamlfile.read_text(key.example(), "example").data[name]
-            return bool(place != before)
+            return bool(place.get(name, nothing) != before)
         place = place[name]
     return False
 

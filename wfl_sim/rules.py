@@ -116,10 +116,15 @@ def _model(scenario: Scenario) -> list[Finding]:
         info = model_info(model.name)
     except MissingResource as error:
         return [_finding("learning.model.name", str(error))]
+    tokens = scenario.learning.data.max_tokens
     limits = [
         ("method.rank", adapter.rank if adapter is not None else None, info.hidden, "the width of the layers"),
         ("learning.model.layers", model.layers, info.layers, "the model's depth"),
+<<<<<<< HEAD
         ("learning.data.max_tokens", scenario.learning.data.max_tokens, info.positions, "the longest text that the model takes"),
+=======
+        ("learning.data.max_tokens", tokens, info.positions, "the longest text that the model takes"),
+>>>>>>> main
     ]
     return [
         _finding(key, f"must be at most {most}, {what}", got, "learning.model.name", fits=most)
