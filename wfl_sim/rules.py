@@ -120,11 +120,7 @@ def _model(scenario: Scenario) -> list[Finding]:
     limits = [
         ("method.rank", adapter.rank if adapter is not None else None, info.hidden, "the width of the layers"),
         ("learning.model.layers", model.layers, info.layers, "the model's depth"),
-<<<<<<< HEAD
-        ("learning.data.max_tokens", scenario.learning.data.max_tokens, info.positions, "the longest text that the model takes"),
-=======
         ("learning.data.max_tokens", tokens, info.positions, "the longest text that the model takes"),
->>>>>>> main
     ]
     return [
         _finding(key, f"must be at most {most}, {what}", got, "learning.model.name", fits=most)
