@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from channels.arrays import blocks_of
 from channels.erasure import LOSS, BurstLoss, GilbertElliott, IndependentLoss, NoLoss
 from channels.options import OptionError
 from channels.streams import Stream
@@ -180,7 +181,7 @@ def test_options_are_checked():
     with pytest.raises(OptionError, match=r"loss: must be below 0\.5 in bursts of 1 steps; got 0\.5"):
         BurstLoss(loss=0.5, burst_s=1e-3, origin="recorded")
     with pytest.raises(ValueError, match="too many blocks"):
-        chain(0.1, 0.1, step_s=1e-12).lost(STREAM, 0, [1e5])
+        blocks_of(np.array([1e5]), 1e-12)
     names = ("none", "independent", "gilbert_elliott", "bursts")
     assert {kind: model.kind for kind, model in LOSS.items()} == {k: k for k in names}
 
