@@ -7,5 +7,6 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-settings.register_profile("same", derandomize=True, deadline=None)
+# No limit on the time of one example: a slow machine is not a wrong answer.
+settings.register_profile("same", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("same")

@@ -6,13 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import settings
 
 from wfl_sim.codecs.base import Layout, Update
-
-# The same examples on every run, and no limit on the time of one: a slow machine is not a wrong answer.
-settings.register_profile("codecs", derandomize=True, deadline=None, max_examples=60)
-settings.load_profile("codecs")
 
 HEAD = {"head.weight": (3, 6), "head.bias": (3,)}
 

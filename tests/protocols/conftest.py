@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import pytest
 import simpy
-from hypothesis import settings
 
 from channels.erasure import NoLoss
 from channels.fading import NoFading
@@ -21,10 +20,6 @@ from wfl_sim.protocols.sync import Sync
 from wfl_sim.radio.medium import Medium
 from wfl_sim.radio.options import Radio, Uplink
 from wfl_sim.schedules.equal import Equal
-
-# The same examples on every run, and no limit on the time of one: a slow machine is not a wrong answer.
-settings.register_profile("wfl_sim", derandomize=True, deadline=None, max_examples=60)
-settings.load_profile("wfl_sim")
 
 TX_POWER_W, EXPONENT, REFERENCE_LOSS_DB, ANTENNA_DB = 0.2, 3.5, 40.0, 8.0
 

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import simpy
-from hypothesis import settings
 
 from channels.erasure import NoLoss
 from channels.fading import NoFading
@@ -16,10 +15,6 @@ from channels.shadowing import NoShadowing
 from channels.streams import Stream
 from wfl_sim.radio.medium import Medium
 from wfl_sim.radio.options import Radio
-
-# The same examples on every run, and no limit on the time of one: a slow machine is not a wrong answer.
-settings.register_profile("wfl_sim", derandomize=True, deadline=None, max_examples=60)
-settings.load_profile("wfl_sim")
 
 TX_POWER_W, EFFICIENCY, CIRCUIT_W = 0.2, 0.35, 0.1
 EXPONENT, REFERENCE_LOSS_DB, ANTENNA_DB = 3.5, 40.0, 8.0

@@ -2,15 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import settings
 
 from channels.fading import NoFading, Rayleigh
 from channels.linkadaptation import RateCurve, Shannon
 from wfl_sim.contracts import Air, PayloadMenu, Point, Request
-
-# The same examples on every run, and no limit on the time of one: a slow machine is not a wrong answer.
-settings.register_profile("wfl_sim", derandomize=True, deadline=None, max_examples=60)
-settings.load_profile("wfl_sim")
 
 CURVES = {"known": RateCurve.of(NoFading(), Shannon()), "ergodic": RateCurve.of(Rayleigh(), Shannon())}
 
