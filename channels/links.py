@@ -5,6 +5,8 @@ Knows no power, bandwidth or noise: SNR is the radio's, since it depends on what
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -17,6 +19,7 @@ from channels.shadowing import Shadowing
 from channels.sight import line_of_sight
 from channels.streams import Stream
 
+Direction = Literal["up", "down"]
 LOWEST_GAIN_DB = -300.0
 _NO_WALLS = NoPenetration()
 
@@ -147,9 +150,36 @@ class Links:
             fading_db = 10.0 * np.log10(self.fading_gain(times_s, clients))
         return np.maximum(large_scale + fading_db, LOWEST_GAIN_DB)
 
-    def gain(self, times_s: ArrayLike, clients: ArrayLike | None = None) -> Floats:
-        """The whole gain [K, T] as a ratio of powers (parameters as in `large_scale_db`)."""
-        return np.asarray(10.0 ** (self.gain_db(times_s, clients) / 10.0))
+    def gain(
+        self,
+        times_s: ArrayLike,
+        clients: ArrayLike | None = None,
+        *,
+        direction: Direction = "up",
+        offsets_hz: ArrayLike | None = None,
+    ) -> Floats:
+        """The whole gain as a ratio of powers.
+
+        Parameters
+        ----------
+        times_s, clients
+            As in `large_scale_db`.
+        direction : {"up", "down"}
+            Makes no difference here: the channel is reciprocal.
+        offsets_hz : array_like of float, optional
+            Frequencies [F] in Hz from the carrier, as `offsets_hz` gives them for a band; default the carrier alone.
+
+        Returns
+        -------
+        ndarray
+            [K, T], or [K, T, F] where `offsets_hz` is given.
+        """
+        gain = np.asarray(10.0 ** (self.gain_db(times_s, clients) / 10.0))
+        return gain if offsets_hz is None else np.repeat(gain[..., None], np.size(offsets_hz), axis=-1)
+
+    def offsets_hz(self, bandwidth_hz: float) -> Floats:
+        """Frequencies [F] in Hz from the carrier whose gains stand for a band: 0 alone where fading is flat."""
+        return np.zeros(1)
 
     def _rows(self, clients: ArrayLike | None) -> Ints:
         if clients is None:

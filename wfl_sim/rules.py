@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from channels.units import render
 from wfl_sim.errors import MissingResource
+from wfl_sim.files import unreadable
 
 if TYPE_CHECKING:
     from wfl_sim.scenario import Scenario
@@ -42,7 +43,11 @@ def _finding(key: str, message: str, got: object = "", *read: str, fits: object 
 
 def physics(scenario: Scenario) -> list[Finding]:
     """What does not go together in the scenario itself."""
-    return [*_bands(scenario), *_times(scenario), *_examples(scenario)]
+    return [*_files(scenario), *_bands(scenario), *_times(scenario), *_examples(scenario)]
+
+
+def _files(scenario: Scenario) -> list[Finding]:
+    return [Finding(path, why) for path, why in unreadable(scenario)]
 
 
 def _bands(scenario: Scenario) -> list[Finding]:

@@ -25,7 +25,7 @@ from channels.pathloss import PathLoss
 from channels.penetration import NoPenetration, Penetration
 from channels.shadowing import LogNormal, Shadowing
 from channels.units import DecibelMilliwatts, Fraction, Watts, render, shown
-from wfl_sim import rules, yamlfile
+from wfl_sim import files, rules, yamlfile
 from wfl_sim.codecs.base import Codec
 from wfl_sim.codecs.dense import Dense
 from wfl_sim.contracts import Schedule
@@ -218,7 +218,7 @@ def load(path: str | Path, overrides: Sequence[str] = (), *, resources: bool = F
     ScenarioError
         All problems that were found, each with file, line and column or the override.
     """
-    return _study(yamlfile.read(Path(path)), overrides, resources)
+    return _study(yamlfile.read(Path(path)), overrides, resources, Path(path).parent)
 
 
 def parse(text: str, source: str = "scenario", overrides: Sequence[str] = (), *, resources: bool = False) -> Study:
@@ -226,11 +226,14 @@ def parse(text: str, source: str = "scenario", overrides: Sequence[str] = (), *,
     return _study(yamlfile.read_text(text, source), overrides, resources)
 
 
-def _study(document: yamlfile.Document, overrides: Sequence[str], resources: bool) -> Study:
+def _study(document: yamlfile.Document, overrides: Sequence[str], resources: bool, folder: Path | None = None) -> Study:
+    def read(text: str) -> Scenario:
+        return files.placed(_adapter().validate_json(text), folder)
+
     def check(scenario: Scenario) -> list[rules.Finding]:
         return rules.physics(scenario) + (rules.resources(scenario) if resources else [])
 
-    arms = resolve(document, overrides, Reading(_adapter().validate_json, check, not_a_folder))
+    arms = resolve(document, overrides, Reading(read, check, not_a_folder))
     named = {arm.name or arm.scenario.method.kind: arm for arm in arms}
     first = arms[0].scenario
     cells = tuple(

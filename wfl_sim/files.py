@@ -1,0 +1,54 @@
+"""Files that options name: found beside the scenario or in the working directory, and read when it is checked.
+
+Knows which options name a file (`channels.files.File`) and nothing of what the files hold.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from channels.files import File, FileError
+from channels.options import Options, option_name, type_hints
+
+AnyOptions = TypeVar("AnyOptions", bound=Options)
+
+
+def file_fields(cls: type) -> list[str]:
+    """The fields of an options class that name a file, also beside None."""
+
+    def marked(hint: Any) -> bool:
+        return any(isinstance(part, File) or marked(part) for part in get_args(hint))
+
+    return [name for name, hint in type_hints(cls).items() if marked(hint)]
+
+
+def placed(options: AnyOptions, folder: Path | None) -> AnyOptions:
+    """The same options with each file that lies below `folder` named from the working directory."""
+    named, changes = file_fields(type(options)), dict[str, Any]()
+    for item in fields(options):
+        value = getattr(options, item.name)
+        if isinstance(value, Options):
+            inner = placed(value, folder)
+            if inner is not value:
+                changes[item.name] = inner
+        elif item.name in named and value is not None and folder is not None:
+            beside = folder / value
+            if not os.path.isabs(value) and beside.is_file():
+                changes[item.name] = os.path.relpath(beside)
+    return replace(options, **changes) if changes else options
+
+
+def unreadable(options: Options, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The path of each option that names a file which cannot be read, and why."""
+    for item in fields(options):
+        if isinstance(value := getattr(options, item.name), Options):
+            yield from unreadable(value, (*path, option_name(item.name)))
+    if named := [name for name in file_fields(type(options)) if getattr(options, name) is not None]:
+        try:
+            options.load()  # type: ignore[attr-defined]
+        except FileError as error:
+            yield (*path, option_name(named[0])), str(error)
