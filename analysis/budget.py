@@ -16,6 +16,7 @@ from channels.linkbudget import LinkBudget
 
 UP, DOWN, LEVEL = COLOURS[0], COLOURS[1], "0.25"
 GAIN, LOSS = COLOURS[2], COLOURS[1]
+NOISE = "thermal noise in the band"
 _NEGLIGIBLE_DB = 0.05
 
 
@@ -69,7 +70,7 @@ def steps(budget: LinkBudget) -> list[tuple[str, float, float | None]]:
     chain.append(("sensitivity", budget.sensitivity_dbm, None))
     rise_db = budget.noise_figure_db + budget.interference_margin_db
     level = budget.noise_dbm - rise_db
-    chain.append(("thermal noise in the band", level, None))
+    chain.append((NOISE, level, None))
     take("noise figure", budget.noise_figure_db)
     take("interference margin", budget.interference_margin_db)
     take("required SNR", budget.required_snr_db, always=True)
@@ -79,14 +80,20 @@ def steps(budget: LinkBudget) -> list[tuple[str, float, float | None]]:
 
 
 def waterfall(axes: Axes, budget: LinkBudget, title: str = "Uplink") -> None:
-    """Draw the chain of `steps` from top to bottom: bars are gains and losses, ticks are levels."""
+    """Draw the chain of `steps` from top to bottom: bars are gains and losses, ticks are levels.
+
+    What lifts the noise up to the sensitivity is neither gain nor loss, and grey.
+    """
     chain = steps(budget)
+    noise = [name for name, _, _ in chain].index(NOISE)
     for row, (_, level, change) in enumerate(chain):
         if change is None:
             axes.plot([level, level], [row - 0.38, row + 0.38], color=LEVEL, linewidth=4, solid_capstyle="butt")
             label, at = f" {level:.1f} dBm", level
         else:
-            axes.barh(row, -change, left=level, height=0.62, color=GAIN if change > 0 else LOSS)
+            axes.barh(
+                row, -change, left=level, height=0.62, color="0.6" if row > noise else GAIN if change > 0 else LOSS
+            )
             label, at = f" {change:+.1f} dB", max(level, level - change)
         axes.text(at, row, label, va="center", ha="left", fontsize=10, fontweight="bold" if change is None else None)
         if row + 1 < len(chain) and chain[row + 1][2] is not None:
@@ -131,14 +138,13 @@ def against_distance(panels: Any, report: Any, curves: Any) -> None:
         if distance[0] < reach_m < distance[-1]:
             axes.axvline(reach_m, color="0.45", linewidth=1.0, linestyle=":")
         axes.set_xscale("log")
-        axes.legend(loc="upper right")
+        axes.legend(loc="lower left")
     if distance[0] < reach_m < distance[-1]:
-        snr.annotate(f"range {reach_m:,.0f} m", (reach_m, 0.04), xycoords=("data", "axes fraction"), xytext=(4, 0),
+        snr.annotate(f"range {reach_m:,.0f} m", (reach_m, 0.9), xycoords=("data", "axes fraction"), xytext=(4, 0),
                      textcoords="offset points", color="0.35", fontsize=10)  # fmt: skip
     payload.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    snr.set_title(
-        f"What a link can count on: reliability {100 * report.reliability:g} %, deadline {report.deadline_s:.3g} s"
-    )
+    sure = "margin as stated" if report.margin_stated else f"reliability {100 * report.reliability:g} %"
+    snr.set_title(f"What a link can count on: {sure}, deadline {report.deadline_s:.3g} s")
 
 
 def _engineering(value: float, _: int) -> str:

@@ -8,6 +8,7 @@ is left before the deadline, gives bits, and those the largest rank or kept frac
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -19,6 +20,7 @@ from channels.linkbudget import LinkBudget, area_margin_db
 from channels.streams import Stream
 from channels.terrain import Terrain
 from wfl_sim.contracts import Air, FloatArray
+from wfl_sim.diagnose import Locator
 from wfl_sim.engine import build_medium
 from wfl_sim.errors import ScenarioError
 from wfl_sim.estimate import layout_of
@@ -31,6 +33,7 @@ Direction = Literal["uplink", "downlink"]
 DIRECTIONS: tuple[Direction, ...] = ("uplink", "downlink")
 SHARE: dict[Direction, float] = {"uplink": 0.9, "downlink": 0.1}
 """Of the time that is left before the deadline, what a link may take for a whole update if no rate is stated."""
+MOST_SNR_DB = 30.0  # that is asked for unless stated: 256-QAM hardly needs more
 DEADLINE_S = 10.0  # beyond computing and latency, where the scenario states none
 _HIGHEST_SNR_DB = 200.0
 _HALVINGS = 60
@@ -44,8 +47,9 @@ _ROUNDS_OF_AREA = 30  # the margin shrinks the range, which changes the exponent
 
 @dataclass(frozen=True)
 class Reach:
-    """How far one direction carries: MAPL turned into a distance, and the exponent of the path loss there.
+    """How far one direction carries: MAPL turned into a distance, the exponent of the path loss there, and the rate.
 
+    `rate_bps` is the mean rate over the fading at the SNR required, headers included.
     `range_m` is 0 where the loss is too large at any distance, and infinite where no distance is too far.
     """
 
@@ -81,13 +85,14 @@ class Updates:
 
 @dataclass(frozen=True)
 class Report:
-    """The link budget of one arm and seed."""
+    """The link budget of one arm and seed; where the shadow margin was stated, `reliability` had no say in it."""
 
     name: str
     arm: str
     seed: int
     reliability: float
     of: Literal["edge", "area"]
+    margin_stated: bool
     deadline_s: float
     compute_s: float
     latency_s: float
@@ -137,7 +142,7 @@ class _Planner:
 
     def __init__(self, study: Study, cell: Cell) -> None:
         self.cell, self.scenario = cell, cell.scenario
-        self._locate = study.locators.get(cell.arm)
+        self.locate = study.locators.get(cell.arm) or Locator.nowhere()
         scenario, settings = self.scenario, cell.scenario.link_budget
         channel, carrier_hz = scenario.channel, scenario.radio.carrier_hz
         mean_db, std_db = channel.penetration.typical_db(carrier_hz)
@@ -171,15 +176,24 @@ class _Planner:
         for direction in DIRECTIONS:
             budgets[direction], reaches[direction] = self._budget(direction)
         return Report(
-            scenario.name, self.cell.arm, self.cell.seed, settings.reliability, settings.of, self.deadline_s,
+            scenario.name, self.cell.arm, self.cell.seed, settings.reliability, settings.of,
+            settings.shadow_margin_db is not None, self.deadline_s,
             self.compute_s, self.latency_s, self.dense_bits, budgets, reaches, self._updates(budgets, distances_m),
         )  # fmt: skip
 
     def _budget(self, direction: Direction) -> tuple[LinkBudget, Reach]:
         """The budget with the margin that gives the reliability, and how far it reaches."""
         settings, path, terms = self.scenario.link_budget, self.path, self._terms(direction)
-        rate_bps = terms.rate_bps or self.air[direction].wire_bits(self.dense_bits) / (SHARE[direction] * self.left_s)
-        snr_db = self._required_snr_db(direction, rate_bps) if terms.required_snr_db is None else terms.required_snr_db
+        snr_db = terms.required_snr_db
+        if snr_db is None and terms.rate_bps is not None:
+            snr_db = self._snr_for_db(direction, terms.rate_bps)
+            if snr_db == math.inf:
+                message = f"cannot be carried in {self.band_hz[direction] / 1e3:g} kHz at any SNR"
+                found = Finding(("link_budget", direction, "rate"), message, f"{terms.rate_bps:.4g} bit/s")
+                raise ScenarioError(self.locate.finding(found))
+        if snr_db is None:
+            wire_bits = self.air[direction].wire_bits(self.dense_bits)
+            snr_db = min(MOST_SNR_DB, self._snr_for_db(direction, wire_bits / (SHARE[direction] * self.left_s)))
         bare = self._bare(direction, terms, snr_db)
         if settings.shadow_margin_db is not None:
             margin_db = settings.shadow_margin_db
@@ -198,7 +212,9 @@ class _Planner:
         reach_m = path.range_m(bare.mapl_db - margin_db)
         at = np.array([min(reach_m, 1e9)])
         budget = replace(bare, shadow_margin_db=margin_db, shadow_std_db=float(path.std_db(at)[0]))
-        return budget, Reach(reach_m, path.exponent(max(float(at[0]), 1.0)), rate_bps)
+        return budget, Reach(
+            reach_m, path.exponent(max(float(at[0]), 1.0)), float(self._rate_bps(direction, np.array([snr_db]))[0])
+        )
 
     def _terms(self, direction: str) -> Terms:
         terms: Terms = getattr(self.scenario.link_budget, direction)
@@ -230,13 +246,11 @@ class _Planner:
             snr_hz = band_hz * 10.0 ** (np.clip(snr_db, -300.0, 300.0) / 10.0)
         return self.air[direction].rate_bps(np.full_like(snr_hz, band_hz), snr_hz)
 
-    def _required_snr_db(self, direction: Direction, rate_bps: float) -> float:
-        """The least SNR that carries a rate, by bisection."""
+    def _snr_for_db(self, direction: Direction, rate_bps: float) -> float:
+        """The least SNR that carries a rate, by bisection; infinite if none does."""
         low, high = -_HIGHEST_SNR_DB, _HIGHEST_SNR_DB
         if self._rate_bps(direction, np.array([high]))[0] < rate_bps:
-            message = f"cannot be carried in {self.band_hz[direction] / 1e3:g} kHz at any SNR"
-            found = Finding(("link_budget", direction, "rate"), message, f"{rate_bps:.4g} bit/s")
-            raise ScenarioError(self._locate.finding(found)) if self._locate else ValueError(message)
+            return math.inf
         for _ in range(_HALVINGS):
             middle = 0.5 * (low + high)
             short = self._rate_bps(direction, np.array([middle]))[0] < rate_bps

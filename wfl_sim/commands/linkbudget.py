@@ -120,7 +120,7 @@ def budget_records(found: Report) -> list[dict[str, Any]]:
     ]
     reaches = found.reaches["uplink"], found.reaches["downlink"]
     for name, field, unit in (("range", "range_m", "m"), ("path loss exponent there", "exponent", ""),
-                              ("rate that the link must carry", "rate_bps", "bit/s")):  # fmt: skip
+                              ("rate at the required SNR", "rate_bps", "bit/s")):  # fmt: skip
         a, b = (getattr(reach, field) for reach in reaches)
         records.append({"row": "30" if name == "range" else "", "name": name, "uplink": a, "downlink": b, "unit": unit})
     return records
@@ -145,7 +145,18 @@ def as_dict(found: Report, show: Tables = Tables.both) -> dict[str, Any]:
     """Everything for JSON."""
     plain: dict[str, Any] = {
         name: getattr(found, name)
-        for name in ("name", "arm", "seed", "reliability", "of", "deadline_s", "compute_s", "latency_s", "dense_bits")
+        for name in (
+            "name",
+            "arm",
+            "seed",
+            "reliability",
+            "of",
+            "margin_stated",
+            "deadline_s",
+            "compute_s",
+            "latency_s",
+            "dense_bits",
+        )
     }
     if show is not Tables.updates:
         plain["budget"] = budget_records(found)
@@ -157,9 +168,10 @@ def as_dict(found: Report, show: Tables = Tables.both) -> dict[str, Any]:
 def text(found: Report, show: Tables = Tables.both) -> str:
     """The tables for people."""
     where = "at the edge of the cell" if found.of == "edge" else "over the area of the cell"
+    reliability = "shadow margin as stated" if found.margin_stated else f"reliability {found.reliability:.4g} {where}"
     lines = [
         bold(f"Link budget of {found.name}, arm {found.arm}, seed {found.seed}"),
-        f"reliability {found.reliability:.4g} {where}; deadline {_seconds(found.deadline_s)}, of which computing and "
+        f"{reliability}; deadline {_seconds(found.deadline_s)}, of which computing and "
         f"latency take {_seconds(found.compute_s + found.latency_s)}",
     ]
     if show is not Tables.updates:
@@ -179,29 +191,32 @@ def _budget_lines(found: Report) -> Iterator[str]:
 def _update_lines(found: Report) -> Iterator[str]:
     from wfl_sim.present import table
 
-    updates = found.updates
-    count = updates.distance_m.size
-    order = sorted(range(count), key=lambda k: -updates.snr_db[k])
-    shown = (
-        order if count <= MOST_SHOWN else [order[round(n * (count - 1) / (MOST_SHOWN - 1))] for n in range(MOST_SHOWN)]
-    )
-    what = "distance" if updates.client is None else "client"
-    yield bold(f"Update budget: what fits before the deadline, with reliability {found.reliability:.4g} at each {what}")
-    head = ["distance", "path loss", "SNR", "rate", "download", "left to send", "payload", "rank", "kept",
+    updates, records = found.updates, update_records(found)
+    named, count = updates.client is not None, len(records)
+    shown = records
+    if named:  # distances stay as they were asked for
+        shown = sorted(records, key=lambda record: -float(record["snr_db"]))
+        if count > MOST_SHOWN:
+            shown = [shown[round(n * (count - 1) / (MOST_SHOWN - 1))] for n in range(MOST_SHOWN)]
+    what = "client" if named else "distance"
+    sure = "with the margin stated" if found.margin_stated else f"with reliability {found.reliability:.4g}"
+    yield bold(f"Update budget: what fits before the deadline, {sure}, at each {what}")
+    head = ["distance", "loss", "SNR", "rate", "download", "left to send", "payload", "rank", "kept",
             "whole update", "energy"]  # fmt: skip
-    records, rows = update_records(found), []
-    for k in shown if updates.client is not None else range(count):
-        r = records[k]
-        rows.append(
-            [*(() if updates.client is None else (r["client"],)), _metres(r["distance_m"]), f"{r['path_loss_db']:.1f} dB",
-             f"{r['snr_db']:.1f} dB", _rate(r["rate_bps"]), _seconds(r["download_s"]), _seconds(r["air_s"]),
-             _bits(r["bits"]), "-" if r["rank"] is None else str(r["rank"]), f"{r['kept_fraction']:.3g}",
-             _seconds(r["upload_s"]), _joules(r["energy_j"])]
-        )  # fmt: skip
-    yield from table(head if updates.client is None else ["client", *head], rows)
-    if len(rows) < count:
-        yield f"{len(rows)} of {count} clients, from the strongest link to the weakest; --format csv lists all"
+    yield from table(["client", *head] if named else head, [_cells(record) for record in shown])
+    if len(shown) < count:
+        yield f"{len(shown)} of {count} clients, from the strongest link to the weakest; --format csv lists all"
     yield f"A whole update of arm {found.arm} takes {_bits(found.dense_bits)}."
+
+
+def _cells(record: dict[str, Any]) -> list[str]:
+    client = [str(record["client"])] if "client" in record else []
+    return [
+        *client, _metres(record["distance_m"]), f"{record['path_loss_db']:.1f} dB", f"{record['snr_db']:.1f} dB",
+        _rate(record["rate_bps"]), _seconds(record["download_s"]), _seconds(record["air_s"]), _bits(record["bits"]),
+        "-" if record["rank"] is None else str(record["rank"]), f"{record['kept_fraction']:.3g}",
+        _seconds(record["upload_s"]), _joules(record["energy_j"]),
+    ]  # fmt: skip
 
 
 def _value(value: float, unit: str) -> str:

@@ -38,7 +38,8 @@ class Terms(Options):
         the whole downlink band.
     rate_bps : Bit rate that the link must carry, headers included; left out, that of a whole update in the time that
         computing and latency leave before the deadline, nine tenths of it for the upload and one for the broadcast.
-    required_snr_db : SNR that the link must reach; left out, the one at which it carries the rate.
+    required_snr_db : SNR that the link must reach; left out, the one at which it carries the rate, but at most 30 dB if
+        that was left out too.
     tx_antennas : Number of transmit antennas; it changes nothing but the row of the power of each.
     tx_array_gain_db : What several transmit antennas add.
     control_boost_db : How much more power control channels get.
