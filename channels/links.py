@@ -95,6 +95,11 @@ class Links:
         return np.asarray(speed * self.carrier_hz / SPEED_OF_LIGHT_MPS)
 
     @property
+    def indoor(self) -> Bools:
+        """Who is in a building that the base station is outside of, [K]."""
+        return self._inside_m[:, 0] > 0.0
+
+    @property
     def walls_db(self) -> Floats:
         """What each client loses on its way into its building, [K] in dB."""
         return self._walls_db[:, 0]
