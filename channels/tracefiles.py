@@ -27,7 +27,7 @@ from channels.units import shown
 
 RATES = ("rate_bps", "up_bps", "down_bps")
 COLUMNS = (*RATES, "snr_db")
-_HIGHEST_RATE_BPS, _HIGHEST_SNR_DB = 1e15, 200.0
+_HIGHEST_RATE_BPS, _HIGHEST_SNR_DB, _LATEST_S = 1e15, 200.0, 1e12
 _OF_DIRECTION: Mapping[str, tuple[str, ...]] = {
     "up": ("up_bps", "rate_bps", "snr_db"),
     "down": ("down_bps", "rate_bps", "snr_db"),
@@ -76,7 +76,7 @@ def read_trace(name: str | Path) -> Trace:
         raise FileError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _read(name: str, changed_ns: int, size: int) -> Trace:
     first = next((line for line in read_lines(name) if line.strip() and not line.startswith("#")), "")
     return read_csv(name) if "," in first or first.strip() in ("time_s", *COLUMNS) else read_mahimahi(name)
@@ -122,13 +122,13 @@ def read_csv(name: str | Path) -> Table:
     Raises
     ------
     FileError
-        What `channels.files.read_table` refuses, a time below 0 or not above the one before, a rate below 0 or above
+        What `channels.files.read_table` refuses, a time below 0, above 1e12 s, or not above the one before, a rate below 0 or above
         1e15 bit/s, an SNR beyond +-200 dB, with the number of the line; a column of rates that are all 0, a file
         without rate and SNR.
     """
     columns, lines = read_table(name, ("time_s",), COLUMNS)
     times = columns.pop("time_s")
-    _hold(name, lines, times >= 0.0, times, "time_s must be at least 0")
+    _hold(name, lines, (times >= 0.0) & (times <= _LATEST_S), times, f"time_s must be from 0 to {_LATEST_S:g}")
     falls = np.flatnonzero(np.diff(times) <= 0.0)
     if falls.size:
         row = int(falls[0]) + 1

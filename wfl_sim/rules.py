@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from channels.files import FileError
 from channels.units import render
 from wfl_sim.errors import MissingResource
 from wfl_sim.files import unreadable
+from wfl_sim.radio.bands import bands
 
 if TYPE_CHECKING:
     from wfl_sim.scenario import Scenario
@@ -43,11 +45,27 @@ def _finding(key: str, message: str, got: object = "", *read: str, fits: object 
 
 def physics(scenario: Scenario) -> list[Finding]:
     """What does not go together in the scenario itself."""
-    return [*_files(scenario), *_bands(scenario), *_times(scenario), *_examples(scenario)]
+    return [*_files(scenario), *_recorded(scenario), *_bands(scenario), *_times(scenario), *_examples(scenario)]
 
 
 def _files(scenario: Scenario) -> list[Finding]:
     return [Finding(path, why) for path, why in unreadable(scenario)]
+
+
+def _recorded(scenario: Scenario) -> list[Finding]:
+    """The first recording that does not fit the band it is taken for."""
+    recorded, radio, clients = scenario.channel.recorded, scenario.radio, scenario.clients
+    if recorded is None or any(unreadable(recorded)):
+        return []
+    for client in range(1 if recorded.shared else clients.count):
+        for direction, band in bands(radio, clients.tx_power_dbm).items():
+            try:
+                recorded.gains(direction, client, band, radio.rate)
+            except FileError as error:
+                of_downlink = direction == "down" and recorded.downlink_file is not None
+                key = f"channel.recorded.{'downlink_file' if of_downlink else 'file'}"
+                return [_finding(key, str(error), "", f"radio.{direction}link.bandwidth", "radio.rate.kind")]
+    return []
 
 
 def _bands(scenario: Scenario) -> list[Finding]:
