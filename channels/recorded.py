@@ -207,7 +207,7 @@ class RecordedLinks:
     Parameters
     ----------
     stream : Stream
-        Its child ``recorded`` is where drawn offsets come from, by client; ``placement`` and ``mobility`` as in `Links`.
+        Drawn offsets come from its child ``recorded``, by client; ``placement`` and ``mobility`` as in `Links`.
     clients : int
         How many clients there are, numbered from 0.
     recorded : Recorded

@@ -122,9 +122,9 @@ def read_csv(name: str | Path) -> Table:
     Raises
     ------
     FileError
-        What `channels.files.read_table` refuses, a time below 0, above 1e12 s, or not above the one before, a rate below 0 or above
-        1e15 bit/s, an SNR beyond +-200 dB, with the number of the line; a column of rates that are all 0, a file
-        without rate and SNR.
+        What `channels.files.read_table` refuses, a time below 0, above 1e12 s or not above the one before, a rate
+        below 0 or above 1e15 bit/s, an SNR beyond +-200 dB, with the number of the line; a column of rates that are
+        all 0, a file without rate and SNR.
     """
     columns, lines = read_table(name, ("time_s",), COLUMNS)
     times = columns.pop("time_s")

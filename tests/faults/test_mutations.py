@@ -154,6 +154,9 @@ def mapping_of(draw: st.DrawFn, key: keys.Key, odd: int) -> dict[str, Any]:
         data[name] = draw(value_of(child, odd))
     if odd == NEVER and key.name == "compute" and "time" not in data:
         data |= {"work": "20 GFLOP", "speed": "50 GFLOP/s"}
+    if odd == NEVER and "recorded" in key.below(data):  # which needs a file, and stands in place of what is modelled
+        data.pop("recorded", None)
+        data["path_loss"] = data.get("path_loss") or {"kind": "uma"}
     if slip(draw, odd):
         data[draw(st.sampled_from(NAMES) | st.text(max_size=5))] = draw(st.sampled_from(ANYTHING))
     return data
