@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,14 @@ NOT_OURS = ("pydantic", "Input should", "validation error", "value_error", "Unex
 FILE = "fuzz.yaml"
 ARMS = 1  # of a study that are written, read again and estimated
 NEVER = 10**6  # wrong about once in so many times
+
+
+@pytest.fixture(scope="module", autouse=True)
+def beside_the_shipped_files() -> Iterator[None]:
+    """Texts have no folder of their own, and the files that they name lie there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT / "scenarios")
+        yield
 
 
 def outcome(text: str, overrides: tuple[str, ...] = (), resources: bool = False) -> Study | None:
