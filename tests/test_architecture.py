@@ -82,7 +82,7 @@ LIGHT = (
     "wfl_sim.radio", "wfl_sim.protocols", "wfl_sim.schedules", "wfl_sim.methods", "wfl_sim.codecs", "wfl_sim.lowrank",
     "wfl_sim.federation", "wfl_sim.trace", "wfl_sim.contracts", "wfl_sim.estimate", "wfl_sim.schema", "wfl_sim.present",
     "wfl_sim.completion", "wfl_sim.checks", "wfl_sim.nouns", "wfl_sim.checks",
-    "wfl_sim.learning.data", "wfl_sim.learning.datasets",
+    "wfl_sim.learning.data", "wfl_sim.learning.datasets", "wfl_sim.export", "wfl_sim.commands.export",
 )  # fmt: skip
 
 

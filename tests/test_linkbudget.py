@@ -222,6 +222,11 @@ def test_an_unknown_arm_is_an_error_in_python_too() -> None:
         ask(at=[-1.0])
 
 
+def test_recorded_links_have_no_budget() -> None:
+    with pytest.raises(ScenarioError, match=r"channel.recorded: has no path loss, which a link budget is about"):
+        ask(path=str(ROOT / "scenarios/recorded.yaml"))
+
+
 def test_the_waterfall_adds_up() -> None:
     budget = ask(path=PUSCH).budgets["uplink"]
     chain = steps(budget)

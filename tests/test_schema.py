@@ -144,6 +144,8 @@ def choosing(path: tuple[str, ...]) -> list[dict[str, Any]]:
             if key.kinds:
                 inside.clear()
                 inside |= read(keys.snippet(kind, key.kinds[kind]))
+            elif key.option is not None and key.option.may_be_none:  # a group that nothing needs, but what is in it
+                inside |= read(key.example())[key.name]
             if len(place) + 1 == len(path):
                 documents.append(copied)
             else:
@@ -202,6 +204,10 @@ def mapping_of(draw: st.DrawFn, key: keys.Key, odd: int, least: bool = True) -> 
         needed = least and child.option is not None and child.option.required
         if name != "kind" and name not in SHARED and (needed or draw(st.integers(0, 4)) == 0):
             data[name] = draw(value_of(child, odd))
+    if "recorded" in key.below(data):  # which needs a file, and stands in place of what is modelled
+        data.pop("recorded", None)
+        if least:
+            data["path_loss"] = draw(mapping_of(key.below(data)["path_loss"], odd))
     if least and "work" in key.below(data):  # which are alternatives to the time
         either = {"time": "1 s"}, {"time": None, "work": "20 GFLOP", "speed": "50 GFLOP/s"}, {"time": "5000 \u00b5s"}
         data = {name: value for name, value in data.items() if name not in either[1]} | draw(st.sampled_from(either))

@@ -5,6 +5,8 @@ Knows options and the estimate; refuses nothing.
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from wfl_sim.estimate import ArmEstimate, Estimate
 from wfl_sim.scenario import Scenario, Study
 
@@ -26,6 +28,13 @@ def advice(study: Study, estimate: Estimate) -> list[str]:
     return [note if len(arms) == everywhere else f"{note} ({', '.join(arms)})" for note, arms in notes.items()]
 
 
+def _unread(scenario: Scenario) -> list[str]:
+    """What is said of modelled links where they are recorded."""
+    channel = scenario.channel
+    modelled = [item for item in fields(channel) if item.name in ("penetration", "shadowing", "fading")]
+    return [f"channel.{item.name}" for item in modelled if getattr(channel, item.name) != item.default]
+
+
 def _notes(scenario: Scenario, row: ArmEstimate) -> list[str]:
     notes = []
     budget_s = scenario.schedule.latency_budget
@@ -37,7 +46,10 @@ def _notes(scenario: Scenario, row: ArmEstimate) -> list[str]:
     if budget_s is not None and scenario.codec.kind == "dense":
         notes.append("codec dense has one size only, so the schedule can adapt nothing but bandwidths; try topk")
     fading, mobility = scenario.channel.fading, scenario.clients.mobility
-    still = mobility.is_still and getattr(fading, "doppler_hz", 0.0) is None
+    recorded = scenario.channel.recorded is not None
+    if recorded and (unread := _unread(scenario)):
+        notes.append(f"links are recorded, so nothing reads {', '.join(unread)}")
+    still = not recorded and mobility.is_still and getattr(fading, "doppler_hz", 0.0) is None
     if still:
         notes.append(
             f"clients stand still, so {fading.kind} fading never changes: each keeps one lucky or unlucky gain; set "

@@ -27,6 +27,7 @@ from wfl_sim.commands.common import (
     print_json,
     styled,
 )
+from wfl_sim.commands.export import export
 from wfl_sim.commands.linkbudget import linkbudget
 from wfl_sim.errors import ScenarioError, WflError
 
@@ -154,7 +155,8 @@ def validate(
     typer.echo(f"{scenario}: valid\n\n{present.estimate_text(costs, bold, notes)}")
 
 
-app.command()(linkbudget)
+app.command(epilog=EXIT_CODES)(linkbudget)
+app.command(epilog=EXIT_CODES)(export)
 
 
 @app.command()

@@ -138,6 +138,8 @@ class Locator:
         path, cause, kind = self._path(item["loc"]), item.get("ctx", {}).get("error"), item["type"]
         if isinstance(cause, OptionError):
             _, option, message = cause.args
+            if message == MISSING:
+                return self._missing((*path, option_name(option)))
             more = {"example": ""} if self._is_joined(item) else {}  # one that fits alone need not fit here
             if "; got " in message and self._written((*path, option_name(option))) not in self.document.marks:
                 message += " by default"

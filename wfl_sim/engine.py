@@ -14,14 +14,16 @@ import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import simpy
 
 from channels.links import Links
+from channels.recorded import RecordedLinks
 from channels.streams import Stream
 from wfl_sim.contracts import Work
 from wfl_sim.protocols.base import ProtocolState, World
+from wfl_sim.radio.bands import bands
 from wfl_sim.radio.medium import Medium
 from wfl_sim.scenario import Cell, Scenario, to_yaml
 from wfl_sim.trace import Row, TraceWriter, read_rows, write_csv
@@ -30,11 +32,22 @@ Report = Callable[[Row], None]
 REPORTED_PACKAGES = ("wfl-sim", "torch", "transformers", "peft", "numpy", "scipy", "simpy")
 
 
-def build_medium(env: simpy.Environment, scenario: Scenario, root: Stream) -> Medium:
-    """The air of a scenario: links and shared medium, drawn from the ``channel`` stream alone."""
+def build_links(scenario: Scenario, stream: Stream) -> Links:
+    """The links of a scenario, modelled or recorded, drawn from its ``channel`` stream."""
     radio, clients, channel = scenario.radio, scenario.clients, scenario.channel
-    stream = root.child("channel")
-    links = Links(
+    if channel.recorded is not None:
+        recorded = RecordedLinks(
+            stream,
+            clients.count,
+            recorded=channel.recorded,
+            bands=bands(radio, clients.tx_power_dbm),
+            adaptation=radio.rate,
+            placement=clients.placement,
+            mobility=clients.mobility,
+        )
+        return cast(Links, recorded)  # which asks and answers alike, as far as the medium goes
+    assert channel.path_loss is not None  # Channel sees to it
+    return Links(
         stream,
         clients.count,
         carrier_hz=radio.carrier_hz,
@@ -46,11 +59,16 @@ def build_medium(env: simpy.Environment, scenario: Scenario, root: Stream) -> Me
         penetration=channel.penetration,
         antenna_gain_db=radio.antenna_gain.base_station_db + radio.antenna_gain.client_db,
     )
+
+
+def build_medium(env: simpy.Environment, scenario: Scenario, root: Stream) -> Medium:
+    """The air of a scenario: links and shared medium, drawn from the ``channel`` stream alone."""
+    clients, stream = scenario.clients, root.child("channel")
     return Medium(
         env,
-        radio,
-        links,
-        channel.loss,
+        scenario.radio,
+        build_links(scenario, stream),
+        scenario.channel.loss,
         stream.child("loss"),
         tx_power_w=10 ** (clients.tx_power_dbm / 10 - 3),
         amplifier_efficiency=clients.amplifier_efficiency,

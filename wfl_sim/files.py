@@ -13,6 +13,7 @@ from typing import Any, TypeVar, get_args
 
 from channels.files import File, FileError
 from channels.options import Options, option_name, type_hints
+from channels.recorded import CLIENT
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
@@ -36,9 +37,9 @@ def placed(options: AnyOptions, folder: Path | None) -> AnyOptions:
             if inner is not value:
                 changes[item.name] = inner
         elif item.name in named and value is not None and folder is not None:
-            beside = folder / value
+            beside = folder / value.replace(CLIENT, "0")
             if not os.path.isabs(value) and beside.is_file():
-                changes[item.name] = os.path.relpath(beside)
+                changes[item.name] = os.path.relpath(folder / value)
     return replace(options, **changes) if changes else options
 
 
@@ -51,4 +52,5 @@ def unreadable(options: Options, path: tuple[str, ...] = ()) -> Iterator[tuple[t
         try:
             options.load()  # type: ignore[attr-defined]
         except FileError as error:
-            yield (*path, option_name(named[0])), str(error)
+            blamed = next((name for name in named if str(error).startswith(f"{getattr(options, name)}:")), named[0])
+            yield (*path, option_name(blamed)), str(error)

@@ -211,13 +211,23 @@ def _from_hint(name: str, option: Option | None, hint: Any) -> Key:
     if get_origin(hint) is tuple:
         item = get_args(hint)[0]
         return Key(name, option, items=_from_hint(name, _item(name, item), item))
-    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    members = [part for part in parts if isinstance(part, type) and is_dataclass(part)]
+    members = [part for part in _parts(hint) if isinstance(part, type) and is_dataclass(part)]
     if members and quantity is None:
         if "kind" in vars(members[0])["__dataclass_fields__"]:
             return Key(name, option, kinds={kind_of(member): member for member in members})
         return Key(name, option, group=members[0])
     return Key(name, option)
+
+
+def _parts(hint: Any) -> Iterator[Any]:
+    """What a union joins, also one inside ``Annotated``; a hint that is no union is its only part."""
+    if get_origin(hint) is Annotated:
+        yield from _parts(get_args(hint)[0])
+    elif get_origin(hint) in (Union, UnionType):
+        for part in get_args(hint):
+            yield from _parts(part)
+    else:
+        yield hint
 
 
 def _item(name: str, hint: Any) -> Option:

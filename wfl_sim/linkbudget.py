@@ -145,6 +145,9 @@ class _Planner:
         self.locate = study.locators.get(cell.arm) or Locator.nowhere()
         scenario, settings = self.scenario, cell.scenario.link_budget
         channel, carrier_hz = scenario.channel, scenario.radio.carrier_hz
+        if channel.path_loss is None:
+            message = "has no path loss, which a link budget is about; state channel.path_loss in its place"
+            raise ScenarioError(self.locate.finding(Finding(("channel", "recorded"), message)))
         mean_db, std_db = channel.penetration.typical_db(carrier_hz)
         stated = settings.penetration_db
         self.penetration_db = mean_db if stated is None else stated

@@ -200,7 +200,8 @@ def _touches(path: KeyPath, others: Iterable[KeyPath]) -> bool:
 def _mend(data: dict[str, Any], path: KeyPath) -> bool:
     """Put in what is right: an example where the key is required, else nothing, which is the default.
 
-    A list is mended as a whole. Returns whether that changed anything.
+    A choice without default gets an example, too: something else would have to be there in its place. A list is mended
+    as a whole. Returns whether that changed anything.
     """
     place: Any = data
     for depth, name in enumerate(path, 1):
@@ -208,7 +209,8 @@ def _mend(data: dict[str, Any], path: KeyPath) -> bool:
         if depth == len(path) or not isinstance(place.get(name), dict):
             nothing = object()
             before = place.pop(name, nothing)
-            if key is not None and key.option is not None and key.option.required:
+            option = key.option if key is not None else None
+            if key is not None and option is not None and (option.required or (key.kinds and option.default is None)):
                 place[name] = yamlfile.read_text(key.example(), "example").data[name]
             return bool(place.get(name, nothing) != before)
         place = place[name]

@@ -13,6 +13,7 @@ from channels.units import render
 from wfl_sim.errors import MissingResource
 from wfl_sim.files import unreadable
 from wfl_sim.nouns import NOUNS
+from wfl_sim.radio.bands import bands
 
 if TYPE_CHECKING:
     from wfl_sim.scenario import Scenario
@@ -48,6 +49,7 @@ def physics(scenario: Scenario) -> list[Finding]:
     """What does not go together in the scenario itself."""
     return [
         *_files(scenario),
+        *_recorded(scenario),
         *_channel(scenario),
         *_bands(scenario),
         *_times(scenario),
@@ -62,7 +64,11 @@ def _files(scenario: Scenario) -> list[Finding]:
 
 def _channel(scenario: Scenario) -> list[Finding]:
     path_loss, shadowing = scenario.channel.path_loss, scenario.channel.shadowing
-    if not getattr(shadowing, "needs_sight", False) or all(isinstance(path_loss, part) for part in (Sighted, Shadowed)):
+    if (
+        path_loss is None
+        or not getattr(shadowing, "needs_sight", False)
+        or all(isinstance(path_loss, part) for part in (Sighted, Shadowed))
+    ):
         return []
     kinds = [kind for kind, cls in NOUNS["channel.path_loss"].items() if issubclass(cls, Sighted) and _states(cls)]
     message = f"needs a path loss that states it by line of sight ({', '.join(kinds)})"
@@ -72,6 +78,22 @@ def _channel(scenario: Scenario) -> list[Finding]:
 
 def _states(cls: type) -> bool:
     return all(hasattr(cls, name) for name in ("shadowing_std_db", "shadowing_correlation_distance_m"))
+
+
+def _recorded(scenario: Scenario) -> list[Finding]:
+    """The first recording that does not fit the band it is taken for."""
+    recorded, radio, clients = scenario.channel.recorded, scenario.radio, scenario.clients
+    if recorded is None or any(unreadable(recorded)):
+        return []
+    for client in range(1 if recorded.shared else clients.count):
+        for direction, band in bands(radio, clients.tx_power_dbm).items():
+            try:
+                recorded.gains(direction, client, band, radio.rate)
+            except FileError as error:
+                of_downlink = direction == "down" and recorded.downlink_file is not None
+                key = f"channel.recorded.{'downlink_file' if of_downlink else 'file'}"
+                return [_finding(key, str(error), "", f"radio.{direction}link.bandwidth", "radio.rate.kind")]
+    return []
 
 
 def _bands(scenario: Scenario) -> list[Finding]:

@@ -23,6 +23,7 @@ from channels.mobility import Mobility, Placement, Static
 from channels.options import Count, OptionError, Options, Whole, option_name, quantities
 from channels.pathloss import PathLoss
 from channels.penetration import NoPenetration, Penetration
+from channels.recorded import Recorded
 from channels.shadowing import LogNormal, PlacedShadowing, Shadowing
 from channels.units import DecibelMilliwatts, Fraction, Watts, render, shown
 from wfl_sim import files, rules, yamlfile
@@ -30,7 +31,7 @@ from wfl_sim.codecs.base import Codec
 from wfl_sim.codecs.dense import Dense
 from wfl_sim.contracts import Schedule
 from wfl_sim.devices import Compute
-from wfl_sim.diagnose import Locator
+from wfl_sim.diagnose import MISSING, Locator
 from wfl_sim.errors import Problem, ScenarioError, in_order
 from wfl_sim.learning.options import Learning
 from wfl_sim.methods.base import Method
@@ -79,18 +80,28 @@ class Channel(Options):
 
     Options
     -------
-    path_loss : How much weaker the signal is after a distance.
+    path_loss : How much weaker the signal is after a distance. Needed, unless `recorded` is given.
     penetration : What it loses on its way into the building that a client is in.
     shadowing : Slow changes of the level as a client moves behind obstacles.
     fading : Fast changes of the gain around its mean.
     loss : Packet loss that comes from elsewhere than this radio.
+    recorded : Files to replay in place of path loss, penetration, shadowing and fading.
     """
 
-    path_loss: AnyPathLoss
+    path_loss: AnyPathLoss | None = None
     penetration: AnyPenetration = NoPenetration()
     shadowing: AnyShadowing = LogNormal()
     fading: AnyFading = Rayleigh()
     loss: AnyLoss = NoLoss()
+    recorded: Recorded | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.path_loss is None and self.recorded is None:
+            raise OptionError("Channel", "path_loss", MISSING)
+        if self.path_loss is not None and self.recorded is not None:
+            message = "takes the place of path_loss; leave one of the two out, or set path_loss: null"
+            raise OptionError("Channel", "recorded", message)
 
 
 @dataclass(frozen=True, kw_only=True)

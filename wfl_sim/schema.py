@@ -159,6 +159,8 @@ def _kinds(key: keys.Key, definitions: Json, *, partial: bool) -> Json:
         anything |= set(model.below())
         reference = _define(cls, keys.Key("", group=cls), definitions, partial=partial, kind=kind)
         chosen: Json = {"properties": {"kind": {"const": kind}}}  # also where no kind is named
+        if key.option is not None and key.option.may_be_none:
+            chosen["type"] = "object"  # null has any properties
         if partial or kind != key.usual_kind:
             chosen["required"] = ["kind"]
         cases.append({"if": chosen, "then": {"$ref": reference}})
