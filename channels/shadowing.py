@@ -312,13 +312,12 @@ class Map(Options):
 
 @lru_cache(maxsize=16)
 def _waves(stream: Stream) -> tuple[Floats, Floats, Floats]:
-    """Both components of the wavenumbers, in 1 / d_corr, and the phases, [waves] each."""
+    """Both components of the wavenumbers, in turns per d_corr, and the phases in turns, [waves] each."""
     number = np.arange(_WAVES)
     rank = np.minimum((number + stream.uniform(number, 0)) / _WAVES, 1.0 - 2.0**-53)  # the sum may round up to N
-    wavenumber = np.sqrt((1.0 - rank) ** -2 - 1.0)
+    wavenumber = np.sqrt((1.0 - rank) ** -2 - 1.0) / (2.0 * np.pi)
     direction = 2.0 * np.pi * (_GOLDEN * number + stream.uniform(0, 1))
-    phase = 2.0 * np.pi * stream.uniform(number, 2)
-    return wavenumber * np.cos(direction), wavenumber * np.sin(direction), phase
+    return wavenumber * np.cos(direction), wavenumber * np.sin(direction), stream.uniform(number, 2)
 
 
 def _field(stream: Stream, places: Floats) -> Floats:
@@ -327,8 +326,14 @@ def _field(stream: Stream, places: Floats) -> Floats:
     level = np.empty(len(places))
     for first in range(0, len(places), _PLACES_AT_ONCE):
         x, y = places[first : first + _PLACES_AT_ONCE].T[..., None]
-        # A sum along the last axis, the contiguous one, is made alike for every row; a matrix product is not.
-        level[first : first + _PLACES_AT_ONCE] = np.cos(x * across + y * along + phase).sum(axis=-1)
+        turns = x * across
+        turns += y * along
+        turns += phase
+        turns -= np.rint(turns)
+        # Single precision is good to 1e-6 of the deviation, and five times as fast. A sum along the last axis, the
+        # contiguous one, is made alike for every row; a matrix product is not.
+        waves = np.cos((2.0 * np.pi * turns).astype(np.float32))
+        level[first : first + _PLACES_AT_ONCE] = waves.sum(axis=-1)
     return np.asarray(np.sqrt(2.0 / _WAVES) * level)
 
 

@@ -59,6 +59,7 @@ def test_a_card_has_everything_that_the_class_says(noun: str, kind: str) -> None
     assert (words.count("; required") > 0) == any(option.required for option in options_of(cls))
 
 
+@pytest.mark.usefixtures("example_files")
 @pytest.mark.parametrize(("noun", "kind"), KINDS, ids=[f"{n}:{k}" for n, k in KINDS])
 def test_the_example_of_a_card_can_be_used_as_it_stands(noun: str, kind: str) -> None:
     example = next(t for t in re.split(r"\n\n(?=[a-z_.]+: [^ {]+\n\n)", cards.card(kind)) if t.startswith(f"{noun}: "))

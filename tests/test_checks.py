@@ -22,7 +22,7 @@ from channels.mobility import ConstantVelocity, Disc, Line, RandomWaypoint
 from channels.options import Options
 from channels.pathloss import LogDistance, UMa
 from channels.penetration import OutdoorToIndoor
-from channels.shadowing import LogNormal
+from channels.shadowing import BySight, LogNormal, Map, Places
 from channels.units import parse
 from wfl_sim.checks import CHECKS, ContractError, check_codec, check_data_set, check_method, check_schedule
 from wfl_sim.codecs.dense import Dense
@@ -42,7 +42,7 @@ OTHER_NOUNS = {"radio.retransmission", "learning.data.partition", "protocol"}  #
 def an_instance(cls: type[Any]) -> Any:
     """An instance with its defaults, and an example from the card where there is none."""
     needed = [option for option in options_of(cls) if option.required]
-    return cls(**{x.field: parse(x.example, x.quantity.unit) if x.quantity else x.choices[0] for x in needed})
+    return cls(**{x.field: parse(x.example, x.quantity.unit) if x.quantity else x.example for x in needed})
 
 
 def variant(base: type[Any], **members: Any) -> type[Any]:
@@ -54,6 +54,7 @@ def variant(base: type[Any], **members: Any) -> type[Any]:
 KINDS = [(key, kind) for key, registry in NOUNS.items() if key not in OTHER_NOUNS for kind in registry]
 
 
+@pytest.mark.usefixtures("example_files")
 @pytest.mark.parametrize(("key", "kind"), KINDS, ids=lambda word: word)
 def test_every_class_passes_its_check(key: str, kind: str) -> None:
     CHECKS[key](an_instance(NOUNS[key][kind]))
@@ -109,6 +110,12 @@ def given(base: type[Any], method: str, place: int, change: Callable[[Any], Any]
 def tidied(values: Any) -> Any:
     """Bad numbers made good, where they ought to be refused."""
     return np.abs(np.nan_to_num(np.asarray(values, dtype=float), posinf=1.0))
+
+
+def anywhere(places: Places) -> Places:
+    """The same for the ways and places that a shadowing is asked for."""
+    way = tidied(places.travelled_m)
+    return replace(places, travelled_m=way, distance_m=way, position_m=tidied(places.position_m))
 
 
 def drifting() -> Callable[[Any], Any]:
@@ -198,6 +205,13 @@ CHANNEL = [
         (changed(LogNormal, "shadowing_db", drifting()), 3, "differs from the same values"),
         (given(LogNormal, "shadowing_db", 2, tidied), 4, "a distance of nan m is taken"),
         (variant(LogNormal, __doc__=None), 5, "no docstring"),
+        (changed(Map, "shadowing_at_db", np.transpose), 2, "has the shape"),
+        (changed(Map, "shadowing_at_db", lambda level: level + 3.0), 2, "the mean of the level in dB is"),
+        (changed(BySight, "shadowing_at_db", drifting()), 3, "differs from the same values"),
+        (changed(Map, "shadowing_at_db", lambda level: level - level.mean()), 3, "differs from the same values"),
+        (given(Map, "shadowing_at_db", 2, anywhere), 4, "a distance of nan m is taken"),
+        (variant(BySight, __doc__=None), 5, "no docstring"),
+        (variant(BySight, needs_sight="often"), 7, "needs_sight is 'often', not a bool"),
     ]),
     ("loss", {"probability": 0.1, "origin": "backhaul"}, [
         (changed(IndependentLoss, "lost", lambda lost: lost.astype(float)), 2, "not 60 answers true or false"),
@@ -258,6 +272,35 @@ class Faster(Restless):
         return 0.5 * self._path.travelled_m(times_s, rows)
 
 
+class Shorter(Faster):
+    """The same, of a path that does not promise a steady speed."""
+
+    is_steady = False
+
+
+class Backwards(Shorter):
+    """A path that gets shorter with time."""
+
+    def travelled_m(self, times_s: Any, rows: Any = None) -> Any:
+        return 1e6 - self._path.travelled_m(times_s, rows)
+
+
+class Unsteady(Shorter):
+    """A path whose length depends on who else is asked for."""
+
+    def travelled_m(self, times_s: Any, rows: Any = None) -> Any:
+        way = self._path.travelled_m(times_s, rows)
+        return way * (2.0 + len(way))
+
+
+class Nameless(Shorter):
+    """A path that knows no speed."""
+
+    def __init__(self, path: Any) -> None:
+        super().__init__(path)
+        self.speed_mps = np.nan
+
+
 def test_a_path_that_breaks_a_clause() -> None:
     check = CHECKS["clients.mobility"]
     breaks(
@@ -267,6 +310,12 @@ def test_a_path_that_breaks_a_clause() -> None:
         "the position from one trajectory for",
     )
     breaks(check, changed(ConstantVelocity, "trajectory", Faster)(speed_mps=3.0), 2, "not speed_mps times time")
+    breaks(check, changed(ConstantVelocity, "trajectory", Backwards)(speed_mps=3.0), 2, "travelled_m() falls")
+    breaks(check, changed(ConstantVelocity, "trajectory", Shorter)(speed_mps=3.0), 2, "further than the length")
+    breaks(check, changed(ConstantVelocity, "trajectory", Unsteady)(speed_mps=3.0), 3, "the way travelled for")
+    breaks(check, changed(ConstantVelocity, "trajectory", Nameless)(speed_mps=3.0), 2, "not one speed or one for each")
+    breaks(check, variant(ConstantVelocity, is_still=True)(speed_mps=3.0), 6, "is_still is true, but clients move")
+    breaks(check, variant(ConstantVelocity, most_clients=lambda self: 0)(speed_mps=3.0), 7, "most_clients() is 0")
 
 
 def test_an_option_that_the_docstring_leaves_out() -> None:

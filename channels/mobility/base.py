@@ -92,7 +92,7 @@ def chosen_rows(rows: ArrayLike | None, count: int) -> Ints:
 def last_at_most(table: Floats, row: Ints, value: Floats) -> Ints:
     """Index of the last entry of ``table[row]`` (ascending) that is not above `value`, by bisection."""
     low = np.zeros(value.shape, dtype=np.int64)
-    high = np.full(value.shape, table.shape[1] - 1)
+    high = np.full(value.shape, table.shape[1])  # not itself an answer
     for _ in range(int(table.shape[1]).bit_length()):
         middle = (low + high) >> 1
         below = table[row, middle] <= value

@@ -21,6 +21,7 @@ from channels.units import Quantity, Seconds, Speed
 
 _STEPS = 8  # of a block; at the end of each, clients beyond the border turn
 _BLOCKS = 64  # made at a time
+_DRAWS = 1 << 18  # and normal numbers, 2 MiB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,49 +98,51 @@ class _Wandering(Placed):
     def __init__(self, model: GaussMarkov, stream: Stream, clients: Ints, start: Floats, reach_m: float) -> None:
         self._model, self._stream, self._clients, self._reach_m = model, stream, clients, reach_m
         self.speed_mps = model.mean_speed_mps
-        first = np.zeros((clients.size, 1, 7))
-        first[:, 0, 0:2] = start
-        first[:, 0, 2:4] = polar(np.ones(clients.size), stream.uniform(clients, 0))
-        first[:, 0, 4:6] = model.std_mps * self._normal(clients, np.int64(1))
-        self._states, self._known = first, 1  # [K, blocks, 7], of which so many are made
+        first = np.zeros((clients.size, 7))
+        first[:, 0:2] = start
+        first[:, 2:4] = polar(np.ones(clients.size), stream.uniform(clients, 0))
+        first[:, 4:6] = model.std_mps * self._normal(clients, np.ones(1, dtype=np.int64))
+        self._states = [first]  # [K, 7] for each block
 
-    def _normal(self, clients: Ints, index: Ints | np.int64) -> Floats:
+    def _normal(self, clients: Ints, index: Ints) -> Floats:
         """Two standard normal numbers [..., 2] by (client, index), after Box and Muller 1958."""
         radius = np.sqrt(2.0 * self._stream.exponential(clients, 2 * index))
         return polar(radius, self._stream.uniform(clients, 2 * index + 1))
 
-    def _nodes(self, clients: Ints, state: Floats, block: Ints | np.int64) -> tuple[Floats, Floats]:
-        """Positions and ways travelled at the ends of steps, [..., 9, 3]; and the state [..., 7] after the block."""
-        model = self._model
-        position, heading, deviation = state[..., 0:2], state[..., 2:4], state[..., 4:6]
-        way, nodes = state[..., 6], []
-        noise = model.std_mps * math.sqrt(1.0 - model.memory**2)
+    def _drawn(self, clients: Ints, blocks: Ints) -> Floats:
+        """What the steps of some blocks [B] draw, [K, B, 8, 2]."""
+        index = 2 + _STEPS * blocks[:, None] + np.arange(_STEPS)
+        return self._normal(clients[:, None, None], index)
+
+    def _walk(self, state: Floats, drawn: Floats) -> tuple[Floats, Floats]:
+        """Places and ways travelled [..., 9, 3] between the steps of a block, and the state [..., 7] after it."""
+        model, heading, deviation = self._model, state[..., 2:4], state[..., 4:6]
+        noise = model.std_mps * math.sqrt(1.0 - model.memory**2) * drawn
+        nodes = np.empty((*state.shape[:-1], _STEPS + 1, 3))
+        nodes[..., 0, :2], nodes[..., 0, 2] = state[..., 0:2], state[..., 6]
         for step in range(_STEPS):
-            nodes.append(np.concatenate([position, way[..., None]], axis=-1))
-            velocity = model.speed_mps * heading + deviation
-            position = position + model.step_s * velocity
-            way = way + model.step_s * np.hypot(velocity[..., 0], velocity[..., 1])
-            deviation = model.memory * deviation + noise * self._normal(clients, 2 + _STEPS * block + step)
-        nodes.append(np.concatenate([position, way[..., None]], axis=-1))
-        distance = np.hypot(position[..., 0], position[..., 1])
-        outward = position / np.maximum(distance, 1e-300)[..., None]
-        velocity = model.speed_mps * heading + deviation
-        turns = (distance > self._reach_m) & (_along(velocity, outward) > 0.0)
-        heading, deviation = (
-            np.where(turns[..., None], part - 2.0 * _along(part, outward)[..., None] * outward, part)
-            for part in (heading, deviation)
-        )
-        return np.stack(nodes, axis=-2), np.concatenate([position, heading, deviation, way[..., None]], axis=-1)
+            nodes[..., step + 1, :2] = model.speed_mps * heading + deviation
+            deviation = model.memory * deviation + noise[..., step, :]
+        moves = nodes[..., 1:, :]
+        moves[..., 2] = np.hypot(moves[..., 0], moves[..., 1])
+        moves *= model.step_s
+        np.add.accumulate(nodes, axis=-2, out=nodes)
+        end = nodes[..., -1, :]
+        distance = np.hypot(end[..., 0], end[..., 1])
+        outward = end[..., :2] / np.maximum(distance, 1e-300)[..., None]
+        leaves = _along(model.speed_mps * heading + deviation, outward) > 0.0
+        mirror = np.where((distance > self._reach_m) & leaves, 2.0, 0.0)[..., None] * outward
+        after = [part - _along(part, outward)[..., None] * mirror for part in (heading, deviation)]
+        return nodes, np.concatenate([end[..., :2], *after, end[..., 2:]], axis=-1)
 
     def _extend(self, block: int) -> None:
         """Make the states that all blocks up to this one begin with."""
-        while self._known <= block:
-            if self._known == self._states.shape[1]:
-                more = np.zeros((self._clients.size, max(_BLOCKS, self._known), 7))
-                self._states = np.concatenate([self._states, more], axis=1)
-            last = self._known - 1
-            self._states[:, self._known] = self._nodes(self._clients, self._states[:, last], np.int64(last))[1]
-            self._known += 1
+        at_once = min(_BLOCKS, max(1, _DRAWS // (2 * _STEPS * max(1, self._clients.size))))
+        while len(self._states) <= block:
+            first = len(self._states) - 1
+            drawn = self._drawn(self._clients, np.arange(first, first + at_once))
+            for number in range(at_once):
+                self._states.append(self._walk(self._states[-1], drawn[:, number])[1])
 
     def _at(self, times_s: ArrayLike, rows: ArrayLike | None) -> Floats:
         """Position and way travelled [K, T, 3]."""
@@ -147,14 +150,19 @@ class _Wandering(Placed):
         steps = times_array(times_s) / self._model.step_s
         if steps.size and steps.max() >= 2.0**40:
             raise ValueError(f"a time of {steps.max() * self._model.step_s} s is beyond the steps of the path")
-        if not chosen.size or not steps.size:
-            return np.zeros((chosen.size, steps.size, 3))
+        result = np.zeros((chosen.size, steps.size, 3))
         step = np.floor(steps).astype(np.int64)
         blocks, column = np.unique(step // _STEPS, return_inverse=True)
-        self._extend(int(blocks[-1]))
-        nodes, _ = self._nodes(self._clients[chosen][:, None], self._states[np.ix_(chosen, blocks)], blocks[None, :])
-        place, share = step % _STEPS, (steps - step)[:, None]
-        return np.asarray((1.0 - share) * nodes[:, column, place] + share * nodes[:, column, place + 1])
+        at_once = max(1, _DRAWS // (2 * _STEPS * max(1, chosen.size)))
+        for first in range(0, blocks.size if chosen.size else 0, at_once):
+            asked = np.flatnonzero((column >= first) & (column < first + at_once))
+            part = blocks[first : first + at_once]
+            self._extend(int(part[-1]))
+            states = np.stack([self._states[number][chosen] for number in part], axis=1)
+            nodes, _ = self._walk(states, self._drawn(self._clients[chosen], part))
+            block, place, share = column[asked] - first, step[asked] % _STEPS, (steps - step)[asked, None]
+            result[:, asked] = (1.0 - share) * nodes[:, block, place] + share * nodes[:, block, place + 1]
+        return result
 
     def position_m(self, times_s: ArrayLike, rows: ArrayLike | None = None) -> Floats:
         return self._at(times_s, rows)[..., :2]

@@ -85,8 +85,8 @@ class Waypoints(Options):
         try:
             found = os.stat(self.file)
         except (OSError, ValueError):
-            return _read(self.file, 0, 0)  # says why
-        return _read(self.file, found.st_mtime_ns, found.st_size)
+            return _read(self.file)  # which says why
+        return _read(self.file, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
     def most_clients(self) -> int:
         """How many clients the file has paths for; FileError as `load`."""
@@ -136,8 +136,8 @@ class _Recorded(Placed):
 
 
 @lru_cache(maxsize=4)
-def _read(name: str, changed_ns: int, size: int) -> Paths:
-    """The file; when it was changed, and its size, are there to be told apart by."""
+def _read(name: str, *mark: int) -> Paths:
+    """The file; `mark` tells it from what it was before a change, or in another folder."""
     columns, lines = read_table(name, ("time_s", "client", "x_m", "y_m"))
     time, client = columns["time_s"], columns["client"]
     place = np.stack([columns["x_m"], columns["y_m"]], axis=-1)

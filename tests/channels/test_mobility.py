@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from channels.mobility import MOBILITY, PLACEMENT, ConstantVelocity, Disc, Line, RandomWaypoint, Static
+from channels.mobility import MOBILITY, PLACEMENT, ConstantVelocity, Disc, GaussMarkov, Line, RandomWaypoint, Static
 from channels.options import OptionError, option_name
 from channels.streams import Stream
 
@@ -153,5 +153,16 @@ def test_options_are_checked():
     with pytest.raises(OptionError, match="speed_mps: must be at least 0 m/s"):
         RandomWaypoint(speed_mps=-1.0)
     assert [option_name(f) for f in ("from_m", "to_m", "speed_mps")] == ["from", "to", "speed"]
-    assert set(PLACEMENT) == {p.kind for p in PLACEMENT.values()} == {"disc", "line"}
-    assert set(MOBILITY) == {m.kind for m in MOBILITY.values()}
+    assert {kind: cls.kind for kind, cls in PLACEMENT.items()} == {kind: kind for kind in ("disc", "line")}
+    kinds = ("static", "constant_velocity", "random_waypoint", "gauss_markov")
+    assert {kind: MOBILITY[kind].kind for kind in kinds} == {kind: kind for kind in kinds}
+    assert set(MOBILITY) == {*kinds, "waypoints"}
+
+
+def test_who_stands_still_says_so():
+    moves = [ConstantVelocity, RandomWaypoint, GaussMarkov]
+    assert Static().is_still
+    assert not any(cls(speed_mps=1.0).is_still for cls in moves)
+    assert all(cls(speed_mps=0.0).is_still for cls in moves[:2])
+    assert GaussMarkov(speed_mps=0.0, std_mps=0.0).is_still
+    assert not GaussMarkov(speed_mps=0.0).is_still

@@ -20,6 +20,7 @@ from channels.pathloss import (
     OkumuraHata,
     RangeWatch,
     RMa,
+    Shadowed,
     Sighted,
     TwoRay,
     UMa,
@@ -408,3 +409,45 @@ def test_where_there_is_no_range_and_where_it_has_no_end():
             range_m(UMa(), [100.0, bad], CARRIER_HZ)
     with pytest.raises(ValueError, match="carrier_hz"):
         range_m(UMa(), 100.0, 0.0)
+
+
+# TR 38.901 version 19.4.0, Tables 7.4.1-1 (std in dB) and 7.5-6 (O2I, and row SF of the correlation distances in m);
+# the packages tr3gpp 0.2.0 and sionna-no-rt 2.2.0 hold the same figures.
+SHADOWING = [
+    (UMa(), (4.0, 6.0, 7.0), (37.0, 50.0, 7.0)),
+    (UMi(), (4.0, 7.82, 7.0), (10.0, 13.0, 7.0)),
+    (RMa(), (4.0, 8.0, 8.0), (37.0, 120.0, 120.0)),
+    (InH(), (3.0, 8.03, 8.03), (10.0, 6.0, 6.0)),
+    (InF(), (4.3, 5.7, 5.7), (10.0, 10.0, 10.0)),
+    (InF(hall="DL"), (4.3, 7.2, 7.2), (10.0, 10.0, 10.0)),
+    (InF(hall="SH"), (4.3, 5.9, 5.9), (10.0, 10.0, 10.0)),
+    (InF(hall="DH"), (4.3, 4.0, 4.0), (10.0, 10.0, 10.0)),
+]
+
+
+@pytest.mark.parametrize(("model", "std_db", "correlation_m"), SHADOWING, ids=lambda x: str(x))
+def test_the_shadowing_of_the_report(model, std_db, correlation_m):
+    assert isinstance(model, Shadowed)
+    for state, expected_db, expected_m in zip(("los", "nlos", "indoor"), std_db, correlation_m, strict=True):
+        got = model.shadowing_std_db([[50.0, 100.0]], CARRIER_HZ, state)
+        assert got.tolist() == [[expected_db] * 2]
+        assert model.shadowing_correlation_distance_m(state) == expected_m
+    for ask in (model.shadowing_correlation_distance_m, lambda s: model.shadowing_std_db(50.0, CARRIER_HZ, s)):
+        with pytest.raises(ValueError, match="a state is one of indoor, los, nlos; got 'sunny'"):
+            ask("sunny")
+    with pytest.raises(ValueError, match="distance"):
+        model.shadowing_std_db(np.nan, CARRIER_HZ, "los")
+    with pytest.raises(ValueError, match="carrier_hz"):
+        model.shadowing_std_db(50.0, np.nan, "los")
+
+
+def test_in_the_country_the_shadowing_in_sight_grows_at_the_breakpoint():
+    edge_m = RMa().breakpoint_m(CARRIER_HZ)
+    around = np.array([np.nextafter(edge_m, 0.0), edge_m, 2.0 * edge_m])
+    assert RMa().shadowing_std_db(around, CARRIER_HZ, "los").tolist() == [4.0, 6.0, 6.0]
+    assert RMa().shadowing_std_db(around, CARRIER_HZ, "nlos").tolist() == [8.0] * 3
+
+
+def test_who_states_shadowing_and_who_does_not():
+    assert all(isinstance(model, Shadowed) for model in SIGHTED)
+    assert not any(isinstance(model, Shadowed) for model in MODELS if not isinstance(model, Sighted))
