@@ -81,7 +81,7 @@ def type_hints(cls: type) -> dict[str, Any]:
 
 def option_name(field: str) -> str:
     """The key that a scenario uses for `field`: the same without its unit (``carrier_hz`` -> ``carrier``)."""
-    for suffix in ("_hz", "_s", "_m", "_mps", "_w", "_j", "_db", "_dbm", "_dbi", "_bits", "_flop", "_flops"):
+    for suffix in ("_hz", "_s", "_m", "_mps", "_w", "_j", "_db", "_dbm", "_dbi", "_bits", "_bps", "_flop", "_flops"):
         if field.endswith(suffix) and len(field) > len(suffix):
             return field.removesuffix(suffix)
     return field

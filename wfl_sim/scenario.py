@@ -37,6 +37,7 @@ from wfl_sim.methods.base import Method
 from wfl_sim.nouns import NOUNS
 from wfl_sim.protocols.base import Protocol
 from wfl_sim.protocols.sync import Sync
+from wfl_sim.radio.margins import Budget
 from wfl_sim.radio.options import Radio
 from wfl_sim.resolve import Reading, resolve
 from wfl_sim.schedules.equal import Equal
@@ -140,6 +141,7 @@ class Scenario(Options):
     codec : What of an update is sent, and in how many bits.
     protocol : Who talks when.
     schedule : Who sends what in which bandwidth.
+    link_budget : Margins and gains for `wfl-sim linkbudget`; no run reads them.
     """
 
     schema_version: Annotated[int, Whole(ge=1, le=1)]
@@ -155,6 +157,7 @@ class Scenario(Options):
     codec: AnyCodec = Dense()
     protocol: AnyProtocol = Sync()
     schedule: AnySchedule = Equal()
+    link_budget: Budget = Budget()
 
     # Reaches every class below: unknown keys are refused and scalars are not converted.
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True, alias_generator=option_name)

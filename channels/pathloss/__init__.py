@@ -10,6 +10,7 @@ from channels.pathloss.base import PathLoss, RangeWatch, Sighted, Validity
 from channels.pathloss.free import FreeSpace, LogDistance, TwoRay, free_space_db
 from channels.pathloss.hata import Cost231Hata, OkumuraHata
 from channels.pathloss.indoor import P1238, InF, InH
+from channels.pathloss.inverse import range_m
 from channels.pathloss.outdoor import RMa, UMa, UMi
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "UMi",
     "Validity",
     "free_space_db",
+    "range_m",
 ]
 
 PATH_LOSS: dict[str, type[Options]] = {

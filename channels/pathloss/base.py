@@ -33,6 +33,8 @@ class PathLoss(Protocol):
     6. It stands in `PATH_LOSS` under its kind.
     7. It may have a property ``validity``, a `Validity`: links then tell who was outside it. A model that
        tells line of sight from its absence derives from `Sighted`.
+    8. Where its loss falls all the same, by a step of its source, it has a property ``steps_m``: the distances
+       in m beyond which it is lower, ascending.
     """
 
     @property

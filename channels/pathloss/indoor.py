@@ -81,6 +81,11 @@ class InH(Sighted):
         """10 m."""
         return 10.0
 
+    @property
+    def steps_m(self) -> tuple[float, ...]:
+        """49 m where sight is drawn in the open office: P_LOS steps up there, and the mean loss down."""
+        return (49.0,) if self.office == "open" and self.line_of_sight == "probability" else ()
+
     def los_probability(self, distance_m: ArrayLike) -> Floats:
         """P_LOS at horizontal distances in m (any shape)."""
         distance = non_negative("a distance in m", distance_m)

@@ -26,6 +26,7 @@ from channels.pathloss import (
     UMi,
     Validity,
     free_space_db,
+    range_m,
 )
 from channels.vectors import BREAKPOINTS_M, CARRIER_HZ, OUTDOOR, PATH_LOSSES, SHARES
 from wfl_sim.checks import check_path_loss
@@ -257,3 +258,69 @@ def test_a_watch_counts_clients_and_not_questions():
         f"{stated}; 2 clients were further, up to 30000 m",
     )
     assert RangeWatch(UMa(), 3.5e9, 2).texts == ()
+
+
+INVERSE_DB = 1e-6  # the acceptance limit of the project; bisection ends at neighbouring floats
+
+
+def joints_m(model):
+    """Where a model changes its formula at 3.5 GHz."""
+    for name in ("breakpoint_m", "crossover_m"):
+        if hasattr(model, name):
+            yield getattr(model, name)(CARRIER_HZ)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=str)
+def test_a_range_is_the_largest_distance_that_the_loss_allows(model):
+    around = [edge_m * share for edge_m in joints_m(model) for share in (0.9, 0.999, 1 - 1e-9, 1 + 1e-9, 1.001, 1.1)]
+    distance = np.sort(np.r_[np.geomspace(40.0, 3e4, 61), around, 48.9, 49.0, np.nextafter(49.0, 50.0), 49.1])
+    loss = model.path_loss_db(distance, CARRIER_HZ)
+    found = range_m(model, loss, CARRIER_HZ)
+    assert found.shape == loss.shape
+    np.testing.assert_allclose(model.path_loss_db(found, CARRIER_HZ), loss, rtol=0, atol=INVERSE_DB)
+    assert (found >= distance * (1 - 1e-12)).all()  # the largest: no nearer than where the loss was taken from
+    assert (model.path_loss_db(found * (1 + 1e-9), CARRIER_HZ) > loss).all()
+
+
+@pytest.mark.parametrize("carrier_hz", [0.5e9, CARRIER_HZ, 100e9])
+@pytest.mark.parametrize("model", MODELS, ids=str)
+def test_beyond_a_range_the_loss_is_larger(model, carrier_hz):
+    loss_db = np.linspace(20.0, 220.0, 41)  # from nowhere on to far out
+    found = range_m(model, loss_db, carrier_hz)
+    assert (np.diff(found) >= 0).all() and np.isfinite(found).all()
+    reached = found > 0
+    assert (model.path_loss_db(found, carrier_hz) <= loss_db)[reached].all()
+    further = np.maximum(found, 1e-3)[:, None] * np.geomspace(1 + 1e-12, 100.0, 50)
+    assert (model.path_loss_db(further, carrier_hz) > loss_db[:, None]).all()
+
+
+def test_the_range_of_a_textbook_by_hand():
+    # W-CDMA with L = 138.5 + 35.7 lg R[km] (Garg, Wireless Communications, example 17.9): 139.65 dB reach 1.077 km
+    model = LogDistance(exponent=3.57, reference_distance_m=1000.0, reference_loss_db=138.5)
+    assert range_m(model, 139.65, 2e9) == pytest.approx(1077.0, abs=0.5)  # three decimals of a km
+    assert range_m(model, 139.65, 2e9) == pytest.approx(1000.0 * 10 ** (1.15 / 35.7), rel=1e-12)
+
+
+def test_in_the_open_office_the_range_beyond_the_step_counts():
+    office = InH(office="open", line_of_sight="probability")
+    before, after = office.path_loss_db([49.0, np.nextafter(49.0, 50.0)], CARRIER_HZ)
+    assert after < before - 0.05  # both 48.7 m and 49.1 m have the loss between
+    for share in (1e-9, 0.01, 0.5, 0.99):
+        assert 49.0 < range_m(office, after + share * (before - after), CARRIER_HZ) < 49.6
+    assert range_m(office, after - 1e-6, CARRIER_HZ) < 49.0
+    assert InH(line_of_sight="probability").steps_m == InH(office="open").steps_m == ()
+
+
+def test_where_there_is_no_range_and_where_it_has_no_end():
+    at_the_mast = float(UMa().path_loss_db(0.0, CARRIER_HZ))
+    nowhere, edge, anywhere = range_m(UMa(), [at_the_mast - 1e-6, at_the_mast, 1e4], CARRIER_HZ)
+    assert nowhere == 0.0
+    assert edge == pytest.approx(10.0, rel=1e-9)  # the loss is held up to 10 m, and all of that counts
+    assert anywhere == np.inf
+    assert range_m(UMa(), [], CARRIER_HZ).shape == (0,)
+    assert range_m(UMa(), [[120.0, 130.0]], CARRIER_HZ).shape == (1, 2)
+    for bad in (np.nan, np.inf, -np.inf):
+        with pytest.raises(ValueError, match=f"a loss in dB must be finite; got {bad}"):
+            range_m(UMa(), [100.0, bad], CARRIER_HZ)
+    with pytest.raises(ValueError, match="carrier_hz"):
+        range_m(UMa(), 100.0, 0.0)
