@@ -94,7 +94,9 @@ class Replay(ABC):
         arrivals = times_array(arrivals_s)
         if (np.diff(arrivals) < 0.0).any():
             late = int(np.argmax(np.diff(arrivals) < 0.0)) + 1
-            raise ValueError(f"arrivals must not fall; arrival {late} is {arrivals[late]} s after {arrivals[late - 1]} s")
+            raise ValueError(
+                f"arrivals must not fall; arrival {late} is {arrivals[late]} s after {arrivals[late - 1]} s"
+            )
         sizes = np.asarray(bits)
         sizes = sizes.astype(np.int64 if sizes.dtype.kind in "iu" else np.float64)
         if sizes.size and not (sizes.min() > 0 and sizes.max() < np.inf):
@@ -171,7 +173,9 @@ class Packets(Replay):
         """
         window = positive("window_s", window_s)
         if self.period_s / window > _MOST_WINDOWS:
-            raise ValueError(f"a window of {window} s cuts a pass of {self.period_s} s into more than {_MOST_WINDOWS} parts")
+            raise ValueError(
+                f"a window of {window} s cuts a pass of {self.period_s} s into more than {_MOST_WINDOWS} parts"
+            )
         whole = max(1, int(np.ceil(self.period_s / window - _EDGE_MS)))
         starts = np.arange(whole) * window
         bits = np.diff(np.concatenate((self.bits_until(starts), [self.pass_bits])))

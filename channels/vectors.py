@@ -9,6 +9,7 @@ import math
 from typing import NamedTuple
 
 from channels.fading import BlockRayleigh, Fading, Nakagami, NoFading, Rayleigh, Rician
+from channels.linkbudget import LinkBudget
 from channels.pathloss import (
     P1238,
     Cost231Hata,
@@ -142,6 +143,37 @@ WALLS_DB = (
     ("high_loss", 3.5e9, 27.4993),
     ("high_loss", 28e9, 35.0290),
 )
+
+# (bandwidth in Hz, noise figure in dB, dBm): k T0 b F with k T0 of 290 K, -173.9752 dBm/Hz
+NOISE_DBM = ((180e3, 0.0, -121.42), (10e6, 9.0, -94.98), (20e6, 7.0, -93.96))
+# (name, budget, the figure meant, dB, source)
+BUDGETS = (
+    (
+        "lte_pusch.mapl",  # noise -112.4, required -107.4, isotropic -100.9 dBm
+        LinkBudget(
+            tx_power_dbm=23.0, bandwidth_hz=96 * 15e3, required_snr_db=0.5, noise_figure_db=2.5,
+            interference_margin_db=2.0, rx_antenna_gain_db=18.0, shadow_margin_db=9.0, macro_diversity_db=2.5,
+            penetration_db=18.0,
+        ),
+        "mapl_db", 123.9, "500 kbit/s uplink, Johnson, LTE in Bullets, Table 343",
+    ),
+    (
+        "lte_pusch.mcl",  # noise -113.4, sensitivity -117.7 dBm
+        LinkBudget(tx_power_dbm=23.0, bandwidth_hz=360e3, required_snr_db=-4.3, noise_figure_db=5.0),
+        "mcl_db", 140.7, "PUSCH, 3GPP TR 36.888 Table 5.2.1.2-2",
+    ),
+    (
+        "nb_iot.mcl",  # noise -129.2, sensitivity -141.0 dBm
+        LinkBudget(tx_power_dbm=23.0, bandwidth_hz=15e3, required_snr_db=-11.8, noise_figure_db=3.0),
+        "mcl_db", 164.0, "uplink, 3GPP TR 45.820",
+    ),
+)  # fmt: skip
+# (reliability at the edge, deviation in dB, margin in dB): 8 x 1.28155 and 8 x 1.64485, the normal quantiles
+EDGE_MARGINS_DB = ((0.90, 8.0, 10.25), (0.95, 8.0, 13.16))
+# (reliability at the edge, over the area) at 8 dB and exponent 3.76, by Jakes' formula
+AREA_RELIABILITY = ((0.75, 0.9035), (0.90, 0.9673), (0.95, 0.9851))
+# L = 138.5 + 35.7 lg R with R in km, the loss allowed in dB, R in km
+HATA_RANGE = (LogDistance(exponent=3.57, reference_distance_m=1e3, reference_loss_db=138.5), 139.65, 1.077)
 
 # exp(-d / 50 m), Gudmundson 1991
 SHADOW_LAGS_M = (10.0, 25.0, 50.0, 100.0)
