@@ -149,7 +149,9 @@ class BlockLink:
             if total >= wanted_bits:
                 break
         n = len(bits)
-        return Passage(np.array(bits), lost[:, :n], np.array(offsets), LinkState(offset_db, block), sent[:n], failed[:n])
+        return Passage(
+            np.array(bits), lost[:, :n], np.array(offsets), LinkState(offset_db, block), sent[:n], failed[:n]
+        )
 
     def _needs(self, known: Floats, symbols: Floats) -> list[list[float]]:
         """For each slot and scheme the offset in dB from which on that scheme or a higher one may be sent."""

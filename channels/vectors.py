@@ -220,5 +220,36 @@ GILBERT_ELLIOTT = (
 # (loss of an attempt, attempts at most, share given up e^M, mean attempts (1 - e^M) / (1 - e))
 ARQ = ((0.1, 4, 1e-4, 1.1110), (0.5, 4, 0.0625, 1.8750))
 
+# Mean rounds and bit/s/Hz of HARQ at R = 2, 10 dB, M = 4, independent Rayleigh rounds, and the outage after each round:
+# P(m, 3 / 10) with chase combining, P(sum of m log2(1 + g) < 2) with incremental redundancy (Caire and Tuninetti 2001)
+HARQ = {
+    "chase": (1.2997, 1.5384, (0.2592, 0.0369, 0.0036, 0.0003)),
+    "incremental": (1.2822, 1.5598, (0.2592, 0.0219, 0.00112, 4.1e-5)),
+}
+# TS 38.214 Table 5.2.2.1-2, CQI 1 to 15, in bit/s/Hz
+CQI_EFFICIENCY = (0.1523, 0.2344, 0.3770, 0.6016, 0.8770, 1.1758, 1.4766, 1.9141, 2.4063, 2.7305, 3.3223, 3.9023,
+                  4.5234, 5.1152, 5.5547)  # fmt: skip
+# Normal approximation of Polyanskiy, Poor and Verdu 2010. Real symbols at 0 dB and BLER 1e-3: (length, largest rate).
+REAL_RATES = ((500, 0.3869), (2000, 0.4417))
+# Complex symbols: (SNR in dB, rate, length, BLER)
+BLOCK_ERRORS = ((-2.0, 0.5, 500, 1.265e-5), (-3.0, 0.5, 1000, 3.715e-3), (6.0, 2.0, 500, 1.312e-7))
+# (MCS of TS 38.214 Table 5.1.3.1-1, bits a symbol, 1024 x code rate, SNR in dB at BLER 0.1 of code blocks of 500 bits),
+# read from the tables of Sionna 2.2, whose grid of 1.8 dB makes them good to half a dB
+SIONNA = (
+    (3, 2, 251, -2.9), (5, 2, 379, -0.8), (7, 2, 526, 1.1), (9, 2, 679, 3.0), (10, 4, 340, 3.3), (12, 4, 434, 5.0),
+    (14, 4, 553, 6.9), (16, 4, 658, 8.5), (17, 6, 438, 9.4), (20, 6, 567, 11.7), (22, 6, 666, 13.6), (24, 6, 772, 15.6),
+    (26, 6, 873, 17.6), (28, 6, 948, 19.4),
+)  # fmt: skip
+# TR 36.942 annex A.2 at 0, 10 and 20 dB: alpha log2(1 + snr) up to the cap
+TRUNCATED_SNR_DB = (0.0, 10.0, 20.0)
+TRUNCATED_SHANNON = {"down": (0.6, 2.0757, 3.9949), "up": (0.4, 1.3838, 2.0)}
+# (layers, bits a symbol, numerology, resource blocks, overhead, Mbit/s) by TS 38.306, clause 4.1.2
+PEAK_RATES = (
+    (4, 8, 1, 273, 0.14, 2337.0),
+    (1, 6, 1, 273, 0.08, 468.76),
+    (2, 6, 0, 106, 0.14, 170.14),
+    (2, 6, 3, 66, 0.18, 808.07),
+)
+
 # (N, sum of 1 / k up to N): the mean of the largest of N exponentials of mean 1
 LARGEST_GAIN = ((10, 2.9290), (100, 5.1874))

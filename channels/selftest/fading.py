@@ -192,7 +192,8 @@ CHECKS: tuple[Check, ...] = (
         for model, expected in OUTAGE[1:]
     ),
     *(
-        Check(f"fading.{_name(model)}.capacity", functools.partial(_capacity_deviation, model, expected), 0.0, _CAPACITY,
+        Check(f"fading.{_name(model)}.capacity", functools.partial(_capacity_deviation, model, expected), 0.0,
+              _CAPACITY,
               "largest relative deviation of the simulated mean at 0, 5, 10 and 20 dB, 2e5 gains; acceptance limit")
         for model, expected in CAPACITY
     ),

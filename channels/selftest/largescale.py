@@ -6,7 +6,6 @@ Knows published tables by way of `channels.vectors`.
 from __future__ import annotations
 
 import functools
-import math
 
 import numpy as np
 
@@ -40,6 +39,7 @@ _SHADOWING = LogNormal(std_db=7.82, correlation_distance_m=50.0)
 _TABLE_DB = Tolerance(1e-3, unit="dB")
 _FOUR_DECIMALS = Tolerance(5e-5)
 _SAMPLED = Tolerance(0.013)  # four standard errors of a correlation or of 4 shares of 1e5 clients
+_PERCENT = Tolerance(0.01, relative=True)
 _BUDGET_DB = Tolerance(0.1, unit="dB")
 
 
@@ -151,7 +151,7 @@ CHECKS: tuple[Check, ...] = (
     Check("penetration.wall", _wall_deviation_db, 0.0, _TABLE_DB,
           "both walls at three carriers: TR 38.901 Table 7.4.3-2 with 30 decimal digits"),
     Check("penetration.depth", lambda: float(np.mean(OutdoorToIndoor().depth_m(_STREAM, _CLIENTS))), 25.0 / 3.0,
-          Tolerance(0.01, relative=True), "mean of the smaller of two uniform draws up to 25 m, 1e5 clients; four errors"),
+          _PERCENT, "mean of the smaller of two uniform draws up to 25 m, 1e5 clients; four standard errors"),
     *(
         Check(f"shadowing.correlation.{lag_m:g}m", functools.partial(_shadow_correlation, 1 + n), expected, _SAMPLED,
               "Gudmundson's exp(-d / 50 m) over 1e5 clients; four standard errors of a correlation")
@@ -159,14 +159,15 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check("shadowing.ks", _shadow_distance, 0.0, KS_DISTANCE,
           "Kolmogorov-Smirnov distance of 1e5 clients from the log-normal law; critical at 0.1 %"),
-    Check("shadowing.std", lambda: float(np.std(_shadowing()) * _SHADOWING.std_db), 7.82, Tolerance(0.01, relative=True),
+    Check("shadowing.std", lambda: float(np.std(_shadowing()) * _SHADOWING.std_db), 7.82, _PERCENT,
           "the stated deviation of 7.82 dB (TR 38.901, UMi NLOS) over 5e5 levels; four standard errors"),
     Check("budget.thermal_noise", lambda: linkbudget.THERMAL_NOISE_DBM_PER_HZ, -173.9752, Tolerance(1e-4, unit="dB"),
           "k T0 at 290 K in dBm/Hz, four decimals"),
     Check("budget.noise", _noise_deviation_db, 0.0, Tolerance(0.03, unit="dB"),
           "noise of 180 kHz, 10 MHz and 20 MHz; tables round k T0 to -174 dBm/Hz, 0.025 dB less"),
     *(
-        Check(f"budget.{name}", functools.partial(getattr, budget, figure), expected, _BUDGET_DB, f"{source}; to 0.1 dB")
+        Check(f"budget.{name}", functools.partial(getattr, budget, figure), expected, _BUDGET_DB,
+              f"{source}; to 0.1 dB")
         for name, budget, figure, expected, source in BUDGETS
     ),
     Check("budget.edge_margin", _margin_deviation_db, 0.0, Tolerance(0.01, unit="dB"),

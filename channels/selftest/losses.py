@@ -9,7 +9,7 @@ import functools
 
 import numpy as np
 
-from channels.arrays import Bools, Floats
+from channels.arrays import Bools, Ints
 from channels.erasure import GilbertElliott, IndependentLoss
 from channels.replay import md1_wait
 from channels.selftest.check import Check, Tolerance, largest_deviation
@@ -65,12 +65,12 @@ def _memory_deviation(p: float, r: float) -> float:
 
 
 @functools.cache
-def _attempts(probability: float, limit: int) -> tuple[Floats, Floats]:
+def _attempts(probability: float, limit: int) -> tuple[Ints, Bools]:
     """Attempts that each of 1e6 packets took, and whether it was given up, where each may be sent `limit` times."""
     times = np.arange(_PACKETS * limit) * _STEP_S
     lost = _independent(probability).lost(_STREAM, 5, times).reshape(_PACKETS, limit)
     given_up = lost.all(axis=1)
-    return np.where(given_up, limit, 1 + np.argmin(lost, axis=1)).astype(np.float64), given_up.astype(np.float64)
+    return np.where(given_up, limit, 1 + np.argmin(lost, axis=1)), given_up
 
 
 def _mean_attempts(probability: float, limit: int) -> float:
@@ -100,7 +100,7 @@ CHECKS: tuple[Check, ...] = (
     Check("loss.gilbert_elliott.stay", lambda: _stay_bad(0.05, 0.3), 1.0 / 0.3, _BURST,
           "mean stay in the bad state in ticks, 1 / r; 1e6 ticks, acceptance limit"),
     Check("loss.gilbert_elliott.memory", lambda: _memory_deviation(0.05, 0.3), 0.0, Tolerance(0.01),
-          "correlation of the states 1, 2 and 5 ticks apart, (1 - p - r)^k; three standard errors of 1e6 ticks"),
+          "correlation of the states 1, 2 and 5 ticks apart, (1 - p - r)^k; five standard errors, 1e6 ticks"),
     *(
         Check(f"arq.{figure}.e{loss:g}", functools.partial(measure, loss, limit), expected, tolerance,
               f"{formula} at e = {loss:g}, M = {limit}; {why}")
