@@ -276,12 +276,12 @@ def area_reliability(margin_db: float, std_db: float, exponent: float) -> float:
     if not math.isfinite(margin_db):
         raise BudgetError("margin_db", f"must be finite; got {margin_db}")
     if std == 0.0:  # all at the edge alike: a sharp border where the loss is the margin above that of the edge
-        return min(1.0, 10.0 ** (2.0 * margin_db / (10.0 * n)))
+        return float(min(1.0, 10.0 ** (2.0 * margin_db / (10.0 * n))))
     a, b = margin_db / (std * math.sqrt(2.0)), 10.0 * n * math.log10(math.e) / (std * math.sqrt(2.0))
     y = a + 1.0 / b
     # exp((2ab + 1) / b^2) = exp(y^2 - a^2); for y > 0 the scaled function keeps both factors in range
     inner = math.exp(-a * a) * float(erfcx(y)) if y > 0.0 else math.exp((y - a) * (y + a)) * math.erfc(y)
-    return min(1.0, 0.5 * (math.erfc(-a) + inner))
+    return float(min(1.0, 0.5 * (math.erfc(-a) + inner)))
 
 
 def area_margin_db(reliability: float, std_db: float, exponent: float) -> float:

@@ -92,6 +92,11 @@ class Links:
         return self.trajectory.speed_mps * self.carrier_hz / SPEED_OF_LIGHT_MPS
 
     @property
+    def walls_db(self) -> Floats:
+        """What each client loses on its way into its building, [K] in dB."""
+        return self._walls_db[:, 0]
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """Where the path loss was asked for outside the range that it is stated for, and for how many clients."""
         return self._watch.texts

@@ -29,7 +29,9 @@ class Penetration(Protocol):
        inside. 0 for a client outside.
     3. ``loss_db(stream, clients, carrier_hz)`` gives float64 [K] in dB, finite, to be added to the path loss.
     4. Both depend only on (stream, client, carrier): not on the other clients.
-    5. The docstring is a model card. 6. It stands in `PENETRATION` under its kind.
+    5. ``typical_db(carrier_hz)`` gives the mean and the standard deviation in dB over clients that are inside: what a
+       link budget allows for; (0, 0) where nobody is.
+    6. The docstring is a model card. 7. It stands in `PENETRATION` under its kind.
     """
 
     @property
@@ -43,6 +45,10 @@ class Penetration(Protocol):
 
     def loss_db(self, stream: Stream, clients: ArrayLike, carrier_hz: float) -> Floats:
         """Loss in dB on top of the path loss."""
+        ...
+
+    def typical_db(self, carrier_hz: float) -> tuple[float, float]:
+        """Mean and standard deviation of the loss in dB over clients inside."""
         ...
 
 
@@ -72,6 +78,10 @@ class NoPenetration(Options):
     def loss_db(self, stream: Stream, clients: ArrayLike, carrier_hz: float) -> Floats:
         """Zeros [K]."""
         return np.zeros(clients_array(clients).size)
+
+    def typical_db(self, carrier_hz: float) -> tuple[float, float]:
+        """Nobody is inside: (0, 0)."""
+        return 0.0, 0.0
 
 
 @dataclass(frozen=True)
@@ -129,9 +139,22 @@ class OutdoorToIndoor(Options):
         """Loss [K] in dB, 0 for clients outside."""
         rows = clients_array(clients)
         depth = self.depth_m(stream, rows)
-        std_db = _STD_DB[self.building] if self.std_db is None else self.std_db
-        loss = self.wall_db(carrier_hz) + _DB_PER_M * depth + std_db * stream.normal(rows, 3)
+        loss = self.wall_db(carrier_hz) + _DB_PER_M * depth + self._wall_std_db * stream.normal(rows, 3)
         return np.where(depth > 0.0, loss, 0.0)
+
+    def typical_db(self, carrier_hz: float) -> tuple[float, float]:
+        """Mean and standard deviation over clients inside, walls and ways together; (0, 0) where nobody is."""
+        if self.indoor_share == 0.0:
+            return 0.0, 0.0
+        # the smaller of two uniform draws has mean 1/3 and variance 1/18
+        fixed = self.way_inside_m is not None
+        mean_m = self.way_inside_m if self.way_inside_m is not None else self.deepest_m / 3.0
+        spread_m = 0.0 if fixed else self.deepest_m / math.sqrt(18.0)
+        return self.wall_db(carrier_hz) + _DB_PER_M * mean_m, math.hypot(self._wall_std_db, _DB_PER_M * spread_m)
+
+    @property
+    def _wall_std_db(self) -> float:
+        return _STD_DB[self.building] if self.std_db is None else self.std_db
 
     def wall_db(self, carrier_hz: float) -> float:
         """PL_tw, the loss of the outer wall, in dB."""

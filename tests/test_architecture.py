@@ -361,6 +361,7 @@ def test_importing_stays_light(module: str) -> None:
     ("arguments", "says"),
     [
         (["validate", "scenarios/quickstart.yaml"], "scenarios/quickstart.yaml: valid"),
+        (["linkbudget", "quickstart"], "Link budget of quickstart"),
         (["explain"], "schedule:"),
         (["explain", "tsfa"], "latency_budget"),
         (["plot", "--help"], "Draw the pictures"),

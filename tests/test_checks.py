@@ -176,7 +176,9 @@ CHANNEL = [
         (changed(OutdoorToIndoor, "depth_m", np.negative), 2, "is below 0"),
         (changed(OutdoorToIndoor, "loss_db", lambda loss: loss[:1]), 3, "has the shape (1,), not (4,)"),
         (changed(OutdoorToIndoor, "loss_db", np.sort), 4, "depends on who is asked for beside it"),
-        (variant(OutdoorToIndoor, __doc__=None), 5, "no docstring"),
+        (variant(OutdoorToIndoor, typical_db=lambda self, carrier_hz: (1.0,)), 5, "not a mean and a deviation"),
+        (variant(OutdoorToIndoor, typical_db=lambda self, carrier_hz: (40.0, 4.4)), 5, "against typical_db()"),
+        (variant(OutdoorToIndoor, __doc__=None), 6, "no docstring"),
     ]),
     ("fading", {}, [
         (changed(BlockRayleigh, "power_gain", np.transpose), 2, "has the shape (60, 4), not (4, 60)"),

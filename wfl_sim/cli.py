@@ -1,23 +1,33 @@
-"""The command line: run, validate, explain, schema, plot.
+"""The command line: run, validate, explain, schema, plot; the commands of the radio stand in `wfl_sim.commands`.
 
 Knows how to talk to a person; everything heavy is imported inside the command that needs it.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from wfl_sim import completion
+from wfl_sim.commands.common import (
+    Answer,
+    Format,
+    Overrides,
+    Quiet,
+    RunDirectory,
+    ScenarioFile,
+    bold,
+    errors_as,
+    load,
+    print_json,
+    styled,
+)
+from wfl_sim.commands.linkbudget import linkbudget
 from wfl_sim.errors import ScenarioError, WflError
 
 if TYPE_CHECKING:
@@ -36,33 +46,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-
-class Format(StrEnum):
-    """How a command answers."""
-
-    text = "text"
-    json = "json"
-
-
-ScenarioFile = Annotated[
-    str,
-    typer.Argument(
-        help="A scenario file (YAML), or the name of one in scenarios/.",
-        show_default=False,
-        autocompletion=completion.scenarios,
-    ),
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(
-        help="key.path=value ..., for example radio.uplink.bandwidth='2 MHz' seeds='[0,1,2]'",
-        autocompletion=completion.overrides,
-    ),
-]
-RunDirectory = Annotated[Path, typer.Argument(help="A run, a study, or a glob of runs.", show_default=False)]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
-Answer = Annotated[Format, typer.Option("--format", help="Errors and results as text or as one JSON object.")]
 
 
 def _version(wanted: bool) -> None:
@@ -105,13 +88,13 @@ def run(
     """
     import wfl_sim
 
-    with _errors_as(answer):
-        study = _load(scenario, overrides)
+    with errors_as(answer):
+        study = load(scenario, overrides)
         if verbose:
             from wfl_sim import present
             from wfl_sim.estimate import estimate
 
-            typer.echo(present.estimate_text(estimate(study, jobs), _bold), err=True)
+            typer.echo(present.estimate_text(estimate(study, jobs), bold), err=True)
         try:
             with _progress(study, quiet=quiet or answer is Format.json, lines=verbose) as report:
                 traces = wfl_sim.run(study, output=output, force=force, jobs=jobs, report=report)
@@ -129,7 +112,7 @@ def run(
 
         runs = summary(traces).reset_index().to_dict(orient="records")
         pictures = str(folder) if plots else None
-        _print_json({"traces": str(output / study.name), "pictures": pictures, "runs": runs})
+        print_json({"traces": str(output / study.name), "pictures": pictures, "runs": runs})
     elif not quiet:
         _print_table(traces)
         typer.echo(f"\ntraces    {output / study.name}")
@@ -156,19 +139,22 @@ def validate(
     from wfl_sim.estimate import estimate
     from wfl_sim.scenario import to_yaml
 
-    with _errors_as(answer):
-        study = _load(scenario, overrides)
+    with errors_as(answer):
+        study = load(scenario, overrides)
         if quiet and answer is Format.text:
             return
         costs = estimate(study)
         notes = advice(study, costs)
     if answer is Format.json:
-        _print_json({"valid": True, "problems": [], **present.estimate_dict(study, costs, notes)})
+        print_json({"valid": True, "problems": [], **present.estimate_dict(study, costs, notes)})
         return
     if verbose:
         for cell in study.cells:
-            typer.echo(f"{_bold(f'--- {cell.arm}, seed {cell.seed}')}\n{to_yaml(cell.scenario)}")
-    typer.echo(f"{scenario}: valid\n\n{present.estimate_text(costs, _bold, notes)}")
+            typer.echo(f"{bold(f'--- {cell.arm}, seed {cell.seed}')}\n{to_yaml(cell.scenario)}")
+    typer.echo(f"{scenario}: valid\n\n{present.estimate_text(costs, bold, notes)}")
+
+
+app.command()(linkbudget)
 
 
 @app.command()
@@ -189,7 +175,7 @@ def explain(
     """
     from wfl_sim.cards import card, overview
 
-    typer.echo(overview(_bold) if name is None else card(name, _bold))
+    typer.echo(overview(bold) if name is None else card(name, bold))
 
 
 @app.command()
@@ -227,52 +213,6 @@ def plot(
             typer.echo(path)
     if not quiet:
         _print_table(traces)
-
-
-def _load(scenario: str, overrides: list[str] | None) -> Study:
-    """The study, with models and data looked for; a scenario may be named as well as located."""
-    from wfl_sim import shelf
-    from wfl_sim.scenario import load
-
-    return load(shelf.find(scenario), overrides or (), resources=True)
-
-
-@contextmanager
-def _errors_as(answer: Format) -> Iterator[None]:
-    """With JSON an error, too, is one object on standard output, so that a program can read it."""
-    try:
-        yield
-    except WflError as error:
-        if answer is Format.text:
-            raise
-        if isinstance(error, ScenarioError):
-            _print_json({"valid": False, "problems": [problem.as_dict() for problem in error.args]})
-        else:
-            _print_json({"error": type(error).__name__, "message": str(error)})
-        raise typer.Exit(error.exit_code) from None
-
-
-def _print_json(data: Any) -> None:
-    """One object; what JSON has no number for is null."""
-    typer.echo(json.dumps(_finite(data), allow_nan=False))
-
-
-def _finite(data: Any) -> Any:
-    if isinstance(data, dict):
-        return {key: _finite(value) for key, value in data.items()}
-    if isinstance(data, list):
-        return [_finite(value) for value in data]
-    return None if isinstance(data, float) and not math.isfinite(data) else data
-
-
-def _bold(text: str) -> str:
-    return _styled(text, sys.stdout, bold=True)
-
-
-def _styled(text: str, stream: Any, **style: Any) -> str:
-    """Bold and red can be read on light and dark; nothing else is used, and nothing in a pipe."""
-    coloured = stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-    return typer.style(text, **style) if coloured else text
 
 
 def _print_table(traces: Traces) -> None:
@@ -332,13 +272,13 @@ def _line(cell: Cell, row: Row) -> str:
 def _say(error: WflError) -> None:
     """An error on standard error: a scenario's problems one below the other, anything else in one line."""
     if not isinstance(error, ScenarioError):
-        typer.echo(f"{_styled('error:', sys.stderr, bold=True, fg='red')} {error}", err=True)
+        typer.echo(f"{styled('error:', sys.stderr, bold=True, fg='red')} {error}", err=True)
         return
     for problem in error.args:
-        typer.echo(_styled(str(problem), sys.stderr, bold=True), err=True)
+        typer.echo(styled(str(problem), sys.stderr, bold=True), err=True)
         for line in problem.details():
             carets = not line.strip().strip("^")
-            typer.echo(_styled(line, sys.stderr, fg="red", bold=True) if carets else line, err=True)
+            typer.echo(styled(line, sys.stderr, fg="red", bold=True) if carets else line, err=True)
     if len(error.args) > 1:
         typer.echo(f"{len(error.args)} problems", err=True)
 

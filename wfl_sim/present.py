@@ -23,7 +23,7 @@ def estimate_text(estimate: Estimate, heading: Style = str, notes: Sequence[str]
         f"about {_duration(estimate.wall_s)} for {_plural(estimate.cells, 'run')}, "
         f"{_plural(estimate.jobs, 'process', 'es')} of {estimate.memory_mib:.0f} MiB"
     )
-    work = _table(
+    work = table(
         ["arm", "rounds", "training steps", "transfers", "packets", "events", "dense update", "planned update",
          "mean round", "whole run"],
         [
@@ -33,7 +33,7 @@ def estimate_text(estimate: Estimate, heading: Style = str, notes: Sequence[str]
             for arm in arms
         ],
     )  # fmt: skip
-    clients = _table(
+    clients = table(
         ["arm", "client", "", "distance", "mean SNR", "band", "broadcast", "computing", "upload", "binds"],
         [row for arm in arms for row in _clients(arm)],
     )
@@ -77,7 +77,7 @@ def _client(arm: str, name: str, client: ClientEstimate | None) -> list[Any]:
     ]  # fmt: skip
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     """Columns of text, the first to the left and the others to the right."""
     cells = [list(head), *([str(cell) for cell in row] for row in rows)]
     widths = [max(len(row[n]) for row in cells) for n in range(len(head))]

@@ -74,9 +74,10 @@ def _times(scenario: Scenario) -> list[Finding]:
     radio, budget_s = scenario.radio, scenario.schedule.latency_budget
     found = []
     least_s = scenario.clients.compute.median_s + 2 * radio.latency_s
+    least = render(float(f"{least_s:.6g}"), "s")
     if budget_s is not None and budget_s <= least_s:
         message = (
-            f"must be above {render(least_s, 's')}, what computing and latency take before a bit is sent "
+            f"must be above {least}, what computing and latency take before a bit is sent "
             "(clients.compute, 2 x radio.latency)"
         )
         read = [f"clients.compute.{key}" for key in ("time", "work", "speed")]
@@ -84,6 +85,11 @@ def _times(scenario: Scenario) -> list[Finding]:
         found.append(
             _finding("schedule.latency_budget", message, render(budget_s, "s"), *read, "radio.latency", fits=fits)
         )
+    deadline_s = scenario.link_budget.deadline_s
+    if deadline_s is not None and deadline_s <= least_s:
+        message = f"must be above {least}, what computing and latency take (clients.compute, 2 x radio.latency)"
+        fits = render(float(f"{2 * least_s:.3g}"), "s")
+        found.append(_finding("link_budget.deadline", message, render(deadline_s, "s"), "clients.compute", fits=fits))
     if radio.timeout_s <= radio.slot_s:
         message = f"must be above radio.slot, {render(radio.slot_s, 's')}"
         fits = render(1000 * radio.slot_s, "s")

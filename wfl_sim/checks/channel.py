@@ -75,7 +75,13 @@ def check_penetration(model: Penetration) -> None:
     for i, client in enumerate(clients):
         alone = model.depth_m(stream, [client])[0] == depth[i] and model.loss_db(stream, [client], 3.5e9)[0] == loss[i]
         contract.holds(4, alone, f"what client {client} loses depends on who is asked for beside it")
-    contract.card(5)
+    typical = contract.ask(5, "typical_db()", lambda: tuple(float(x) for x in model.typical_db(3.5e9)))
+    contract.holds(5, len(typical) == 2 and typical[1] >= 0, f"typical_db() is {typical}, not a mean and a deviation")
+    many = np.arange(_ENSEMBLE)
+    inside = model.loss_db(stream, many, 3.5e9)[model.depth_m(stream, many) > 0]
+    if inside.size:
+        contract.mean(5, "the loss inside, against typical_db(),", inside, typical[0])
+    contract.card(6)
 
 
 def check_fading(model: Fading) -> None:

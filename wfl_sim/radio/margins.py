@@ -36,9 +36,10 @@ class Terms(Options):
     -------
     bandwidth_hz : Bandwidth that a link occupies; left out, an equal share of the uplink band for each client, and
         the whole downlink band.
-    rate_bps : Bit rate that the link must carry, headers included; left out, that of a dense update in half of the
-        time that computing and latency leave before the deadline.
-    required_snr_db : SNR that the link must reach; left out, the one at which it carries the rate.
+    rate_bps : Bit rate that the link must carry, headers included; left out, that of a whole update in the time that
+        computing and latency leave before the deadline, nine tenths of it for the upload and one for the broadcast.
+    required_snr_db : SNR that the link must reach; left out, the one at which it carries the rate, but at most 30 dB if
+        that was left out too.
     tx_antennas : Number of transmit antennas; it changes nothing but the row of the power of each.
     tx_array_gain_db : What several transmit antennas add.
     control_boost_db : How much more power control channels get.
@@ -90,7 +91,8 @@ class Budget(Options):
     reliability : Share of places where the link must hold.
     of : Places at the ``edge`` of the cell, or those of its whole ``area``. Each client's figures hold with the
         reliability at its own distance, whatever stands here.
-    deadline_s : Time for a round: broadcast, computing, upload; left out, the schedule's latency budget, or else 10 s.
+    deadline_s : Time for a round: broadcast, computing, upload; left out, the schedule's latency budget, or else 10 s
+        more than computing and latency take.
     shadow_margin_db : Margin against shadowing; left out, the one that gives the reliability.
     fading_margin_db : Further margin, against fast fading. Rates are means over the fading already.
     penetration_db : Loss into buildings; left out, the mean loss of those clients that `channel.penetration` puts

@@ -1,0 +1,246 @@
+"""The link budget of a scenario: the textbook column, what fits before a deadline, and the command's answers."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from analysis.budget import link_budget_figure, steps
+from channels.pathloss import UMa
+from wfl_sim.cli import app
+from wfl_sim.contracts import Air
+from wfl_sim.errors import ScenarioError
+from wfl_sim.linkbudget import SHARE, Report, dense_sizes, payload_bits, report
+from wfl_sim.scenario import Study, load
+
+ROOT = Path(__file__).resolve().parents[1]
+QUICKSTART = str(ROOT / "scenarios/quickstart.yaml")
+PUSCH = str(ROOT / "scenarios/lte-pusch.yaml")
+TABLE_DB = 0.1
+
+Ask = Callable[..., Report]
+
+
+def study(*overrides: str, path: str = QUICKSTART) -> Study:
+    return load(path, overrides)
+
+
+def ask(*overrides: str, path: str = QUICKSTART, arm: str | None = None, at: list[float] | None = None) -> Report:
+    return report(study(*overrides, path=path), arm, at)
+
+
+def command(*arguments: str) -> tuple[int, str, str]:
+    done = CliRunner().invoke(app, ["linkbudget", *arguments])
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_the_shipped_scenario_has_the_textbook_column() -> None:
+    """C. Johnson, LTE in Bullets, table 343, 500 kbit/s."""
+    code, out, _ = command(PUSCH, "--format", "csv", "--show", "budget")
+    rows = {row["name"]: float(row["uplink"]) for row in csv.DictReader(out.splitlines())}
+    expected = {
+        "EIRP, data": 23.0, "effective noise power": -112.4 + 2.5 + 2.0, "required SNR": 0.5,
+        "receiver sensitivity": -107.4, "receive antenna gain": 18.0, "shadow and fading margin": 9.0,
+        "macro-diversity gain": 2.5, "penetration loss": 18.0, "required isotropic power": -100.9,
+        "available path loss (MAPL)": 123.9,
+    }  # fmt: skip
+    assert code == 0
+    assert {name: rows[name] for name in expected} == pytest.approx(expected, abs=TABLE_DB)
+
+
+def test_the_loss_at_the_range_is_the_allowed_one() -> None:
+    found = ask()
+    for direction, budget in found.budgets.items():
+        loss = UMa(line_of_sight="never").path_loss_db(found.reaches[direction].range_m, 3.5e9)
+        assert loss == pytest.approx(budget.mapl_db, abs=1e-6)
+
+
+def test_a_client_at_the_range_has_the_required_snr_and_rate() -> None:
+    reach = ask().reaches["uplink"]
+    there = ask(at=[reach.range_m])
+    assert there.updates.snr_db[0] == pytest.approx(there.budgets["uplink"].required_snr_db, abs=1e-6)
+    assert there.updates.rate_bps[0] == pytest.approx(reach.rate_bps, rel=1e-6)
+    left_s = there.deadline_s - there.compute_s - there.latency_s
+    assert there.updates.upload_s[0] == pytest.approx(SHARE["uplink"] * left_s, rel=1e-6)
+
+
+def test_area_reliability_asks_for_less_than_that_of_the_edge() -> None:
+    edge, area = ask(), ask("link_budget.of=area")
+    assert area.budgets["uplink"].shadow_margin_db < edge.budgets["uplink"].shadow_margin_db
+    assert area.reaches["uplink"].range_m > edge.reaches["uplink"].range_m
+    np.testing.assert_allclose(area.updates.snr_db, edge.updates.snr_db)  # each client has a place of its own
+
+
+@pytest.mark.parametrize("arm", ["dense-equal", "soft-tsfa", "topk-tsfa"])
+def test_rank_and_kept_fraction_are_the_largest_that_fit(arm: str) -> None:
+    """By the wire bits of the codec's own menu and of each rank, against the capacity before the deadline."""
+    found = ask("link_budget.deadline=1.3 s", arm=arm)
+    scenario = next(cell.scenario for cell in study().cells if cell.arm == arm)
+    air = Air(360e3, None, packet_bits=12_000.0, header_bits=320.0)  # type: ignore[arg-type]
+    capacity = found.updates.rate_bps * found.updates.air_s
+    sizes = [0.0, *(air.wire_bits(bits) for bits in dense_sizes(scenario, 64)), np.inf]
+    assert found.updates.rank is not None
+    for rank, room in zip(found.updates.rank.astype(int), capacity, strict=True):
+        assert sizes[rank] <= room < sizes[rank + 1]
+    assert len(set(found.updates.kept_fraction)) > 1 or arm == "dense-equal"
+    assert (np.diff(found.updates.kept_fraction[np.argsort(found.updates.snr_db)]) >= 0).all()
+
+
+def test_head_only_has_no_rank() -> None:
+    assert ask(arm="head-only").updates.rank is None
+    assert ask().arm == "dense-equal"
+
+
+def test_payload_is_the_inverse_of_wire_bits() -> None:
+    air = Air(1e6, None, packet_bits=12_000.0, header_bits=320.0)  # type: ignore[arg-type]
+    payloads = np.array([1, 100, 11_679, 11_680, 11_681, 23_360, 500_000])
+    wire = np.array([air.wire_bits(int(bits)) for bits in payloads])
+    np.testing.assert_array_equal(payload_bits(air, wire), payloads)
+    np.testing.assert_array_equal(payload_bits(air, wire - 1.0), payloads - 1)
+    assert payload_bits(air, np.array([0.0, 300.0])).tolist() == [0.0, 0.0]
+
+
+def test_energy_is_power_times_air_time() -> None:
+    found = ask()
+    draw_w = 10 ** (23 / 10 - 3) / 0.35 + 0.1
+    np.testing.assert_allclose(found.updates.energy_j, draw_w * found.updates.upload_s)
+
+
+def test_a_deadline_that_computing_takes_leaves_nothing() -> None:
+    found = ask("link_budget.deadline=0.43 s", at=[100.0, 3000.0])
+    assert found.updates.air_s[1] == 0.0 and found.updates.bits[1] == 0.0 and found.updates.kept_fraction[1] == 0.0
+    assert np.isfinite(found.updates.snr_db).all()
+
+
+def test_walls_of_clients_are_those_that_were_drawn() -> None:
+    inside = ask("channel.penetration={kind: o2i, indoor_share: 0.5}")
+    outside = ask()
+    wall = inside.updates.path_loss_db - outside.updates.path_loss_db
+    assert (wall == 0.0).any() and (wall > 5.0).any()
+    assert inside.budgets["uplink"].penetration_db == pytest.approx(12.6975 + 0.5 * 25 / 3, abs=1e-3)
+    assert inside.budgets["uplink"].shadow_std_db > outside.budgets["uplink"].shadow_std_db
+    stated = ask("channel.penetration={kind: o2i, indoor_share: 0.5}", "link_budget.penetration=10 dB")
+    np.testing.assert_allclose(stated.updates.path_loss_db, outside.updates.path_loss_db + 10.0)
+
+
+def test_terms_of_a_direction_reach_its_budget() -> None:
+    base, changed = ask(), ask("link_budget.uplink.tx_loss=3 dB", "link_budget.uplink.rx_array_gain=2 dB")
+    assert changed.budgets["uplink"].mapl_db == pytest.approx(base.budgets["uplink"].mapl_db - 1.0)
+    assert changed.budgets["downlink"] == base.budgets["downlink"]
+    np.testing.assert_allclose(changed.updates.snr_db, base.updates.snr_db - 1.0)
+
+
+def test_a_stated_rate_sets_the_required_snr() -> None:
+    found = ask("link_budget.uplink.rate=50 kbit/s")
+    assert found.reaches["uplink"].rate_bps == pytest.approx(50e3, rel=1e-9)
+
+
+def test_a_rate_beyond_any_snr_is_located() -> None:
+    code, out, _ = command(QUICKSTART, "link_budget.uplink.rate=1 Tbit/s".replace("1 T", "1000 G"), "--format", "json")
+    problem = json.loads(out)["problems"][0]
+    assert code == 2
+    assert problem["key"] == "link_budget.uplink.rate"
+    assert problem["message"] == "cannot be carried in 36 kHz at any SNR; got 1e+12 bit/s"
+    with pytest.raises(ScenarioError, match="cannot be carried"):
+        ask("link_budget.uplink.rate=1000 Gbit/s")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("link_budget.deadline=0 s", "must be above 0 s"),
+        ("link_budget.deadline=300 ms", "must be above 420 ms"),
+        ("link_budget.reliability=100 %", "must be above 0 and below 1; got 100 %"),
+        ("link_budget.uplink.tx_loss=-1 dB", "must be at least 0 dB"),
+        ("link_budget.of=corner", "edge"),
+    ],
+)
+def test_wrong_keys_are_located(override: str, message: str) -> None:
+    code, out, _ = command(QUICKSTART, override, "--format", "json")
+    assert (code, json.loads(out)["problems"][0]["key"]) == (2, override.partition("=")[0])
+    with pytest.raises(ScenarioError, match=override.partition("=")[0]) as caught:
+        ask(override)
+    assert message in str(caught.value)
+
+
+def test_the_tables_for_people() -> None:
+    code, out, _ = command(QUICKSTART, "link_budget.deadline=2 s")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0] == "Link budget of quickstart, arm dense-equal, seed 1"
+    assert "reliability 0.95 at the edge of the cell; deadline 2 s" in lines[1]
+    assert max(map(len, lines)) <= 120
+    assert sum(line.startswith("29 ") for line in lines) == 1
+    clients = [line for line in lines if line[:1].isdigit() and "kbit/s" in line and "rate" not in line]
+    assert len(clients) == 10
+    assert "nan" not in out and "inf" not in out
+
+
+def test_of_many_clients_some_are_shown() -> None:
+    many = ["clients.count=60", "radio.uplink.bandwidth=2 MHz", "learning.data.partition={kind: iid}"]
+    _, out, _ = command(QUICKSTART, *many, "--show", "updates")
+    assert "20 of 60 clients, from the strongest link to the weakest; --format csv lists all" in out
+    _, out, _ = command(QUICKSTART, *many, "--format", "csv")
+    assert len(list(csv.DictReader(out.splitlines()))) == 60
+
+
+def test_distances_are_read_with_or_without_unit() -> None:
+    _, out, _ = command(QUICKSTART, "--at", "100, 1.5 km", "--format", "json", "--show", "updates")
+    updates = json.loads(out)["updates"]
+    assert [row["distance_m"] for row in updates] == [100.0, 1500.0]
+    assert "client" not in updates[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--at", "near"], "needs a length"),
+        (["--at", "-5"], "at least 0 m"),
+        (["--at", ""], "needs a length"),
+        (["--arm", "nobody"], "none of the scenario's arms: head-only, dense-equal"),
+        (["--plot", "/nowhere/at/all.png"], "No such file"),
+        (["--plot", "picture.xyz"], "xyz"),
+    ],
+)
+def test_wrong_arguments_are_told(arguments: list[str], message: str) -> None:
+    code, _, err = command(QUICKSTART, *arguments)
+    assert code == 2
+    assert message in " ".join(err.replace("│", " ").split())
+
+
+def test_an_unknown_arm_is_an_error_in_python_too() -> None:
+    with pytest.raises(ValueError, match="no arm 'x'; there are head-only, dense-equal"):
+        ask(arm="x")
+    with pytest.raises(ValueError, match="must be finite and at least 0"):
+        ask(at=[-1.0])
+
+
+def test_the_waterfall_adds_up() -> None:
+    budget = ask(path=PUSCH).budgets["uplink"]
+    chain = steps(budget)
+    assert [name for name, _, change in chain if change is None] == [
+        "transmit power", "EIRP", "sensitivity", "thermal noise in the band",
+    ]  # fmt: skip
+    levels = {name: level for name, level, _ in chain}
+    assert levels["receive antennas"] == pytest.approx(levels["sensitivity"])
+    assert levels["required SNR"] == pytest.approx(levels["sensitivity"])
+    for (_, before, _), (_, level, change) in pairwise(chain):
+        assert change is None or level == pytest.approx(before + change)
+
+
+def test_the_picture_shows_every_client_and_the_range(tmp_path: Path) -> None:
+    found, curves = ask(), ask(at=np.geomspace(30, 1000, 50).tolist()).updates
+    figure = link_budget_figure(found, curves)
+    axes = [axis for part in figure.subfigs for axis in part.axes]
+    assert [axis.get_ylabel() for axis in axes] == ["", "SNR, dB", "rate, bit/s", "payload, bit"]
+    snr = next(line for line in axes[1].lines if line.get_label() == "clients")
+    np.testing.assert_array_equal(snr.get_xdata(), found.updates.distance_m)
+    code, _, _ = command(QUICKSTART, "--plot", str(tmp_path / "budget.svg"), "--show", "updates")
+    assert code == 0 and (tmp_path / "budget.svg").stat().st_size > 10_000

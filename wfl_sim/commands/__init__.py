@@ -1,0 +1,1 @@
+"""Commands of the radio's side of the command line, one a module, and what all commands share."""

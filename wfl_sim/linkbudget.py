@@ -1,0 +1,330 @@
+"""The link budget of a scenario: its table for both directions, and what a client can upload before the deadline.
+
+Knows the scenario, the medium's planning rates and the sizes of updates; runs nothing, loads no tensor library.
+
+An *update budget* joins the two halves: the rate that a link holds with the wanted reliability, times the air time that
+is left before the deadline, gives bits, and those the largest rank or kept fraction that the link carries.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import simpy
+
+from channels.linkbudget import LinkBudget, area_margin_db
+from channels.streams import Stream
+from channels.terrain import Terrain
+from wfl_sim.contracts import Air, FloatArray
+from wfl_sim.diagnose import Locator
+from wfl_sim.engine import build_medium
+from wfl_sim.errors import ScenarioError
+from wfl_sim.estimate import layout_of
+from wfl_sim.learning.sources import model_info
+from wfl_sim.radio.margins import Terms
+from wfl_sim.rules import Finding
+from wfl_sim.scenario import Cell, Scenario, Study
+
+Direction = Literal["uplink", "downlink"]
+DIRECTIONS: tuple[Direction, ...] = ("uplink", "downlink")
+SHARE: dict[Direction, float] = {"uplink": 0.9, "downlink": 0.1}
+"""Of the time that is left before the deadline, what a link may take for a whole update if no rate is stated."""
+MOST_SNR_DB = 30.0  # that is asked for unless stated: 256-QAM hardly needs more
+DEADLINE_S = 10.0  # beyond computing and latency, where the scenario states none
+_HIGHEST_SNR_DB = 200.0
+_HALVINGS = 60
+# Terms of a direction that the budget takes as they are.
+_SAME = (
+    "tx_antennas", "tx_array_gain_db", "control_boost_db", "pilot_loss_db", "tx_loss_db", "rx_antennas",
+    "rx_array_gain_db", "rx_loss_db", "interference_margin_db", "implementation_margin_db", "harq_gain_db",
+)  # fmt: skip
+_ROUNDS_OF_AREA = 30  # the margin shrinks the range, which changes the exponent, which changes the margin
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far one direction carries: MAPL turned into a distance, the exponent of the path loss there, and the rate.
+
+    `rate_bps` is the mean rate over the fading at the SNR required, headers included.
+    `range_m` is 0 where the loss is too large at any distance, and infinite where no distance is too far.
+    """
+
+    range_m: float
+    exponent: float
+    rate_bps: float
+
+
+@dataclass(frozen=True)
+class Updates:
+    """What links carry before the deadline; arrays [K], one entry a client or a distance.
+
+    `snr_db` and the rates hold with the wanted reliability: `rate_bps` in the uplink, headers included, and
+    `download_rate_bps`. `bits` is the largest payload. `rank` is the largest LoRA rank of which a whole update fits, 0
+    if none, None if the method has no rank; `kept_fraction` the largest of the codec's menu, 0 if none fits.
+    `upload_s` and `energy_j` are those of a whole update; infinite where the link carries nothing.
+    """
+
+    client: tuple[int, ...] | None
+    distance_m: FloatArray
+    path_loss_db: FloatArray
+    snr_db: FloatArray
+    rate_bps: FloatArray
+    download_rate_bps: FloatArray
+    download_s: FloatArray
+    air_s: FloatArray
+    bits: FloatArray
+    rank: FloatArray | None
+    kept_fraction: FloatArray
+    upload_s: FloatArray
+    energy_j: FloatArray
+
+
+@dataclass(frozen=True)
+class Report:
+    """The link budget of one arm and seed; where the shadow margin was stated, `reliability` had no say in it."""
+
+    name: str
+    arm: str
+    seed: int
+    reliability: float
+    of: Literal["edge", "area"]
+    margin_stated: bool
+    deadline_s: float
+    compute_s: float
+    latency_s: float
+    dense_bits: int
+    budgets: dict[Direction, LinkBudget]
+    reaches: dict[Direction, Reach]
+    updates: Updates
+
+
+def report(study: Study, arm: str | None = None, distances_m: Sequence[float] | None = None) -> Report:
+    """Work out the link budget of an arm with its first seed.
+
+    Parameters
+    ----------
+    study : Study
+    arm : str, optional
+        Default: the first arm that trains adapters, or else the first.
+    distances_m : sequence of float, optional
+        Horizontal distances in m, at least 0, for the update budgets; default those of the clients at time 0.
+
+    Raises
+    ------
+    ScenarioError
+        A rate that no SNR carries in its bandwidth, located.
+    MissingResource
+        The model's ``config.json`` is not on this computer.
+    ValueError
+        A distance that is negative or not finite; an arm that does not exist.
+    """
+    cell = _chosen(study, arm)
+    return _Planner(study, cell).report(distances_m)
+
+
+def _chosen(study: Study, arm: str | None) -> Cell:
+    if arm is None:
+        adapted = [cell for cell in study.cells if cell.scenario.method.adapter() is not None]
+        return (adapted or study.cells)[0]
+    for cell in study.cells:
+        if cell.arm == arm:
+            return cell
+    known = ", ".join(dict.fromkeys(cell.arm for cell in study.cells))
+    raise ValueError(f"no arm {arm!r}; there are {known}")
+
+
+class _Planner:
+    """The planning of one cell: its medium, the size of its updates, and the time that is left for sending."""
+
+    def __init__(self, study: Study, cell: Cell) -> None:
+        self.cell, self.scenario = cell, cell.scenario
+        self.locate = study.locators.get(cell.arm) or Locator.nowhere()
+        scenario, settings = self.scenario, cell.scenario.link_budget
+        channel, carrier_hz = scenario.channel, scenario.radio.carrier_hz
+        mean_db, std_db = channel.penetration.typical_db(carrier_hz)
+        stated = settings.penetration_db
+        self.penetration_db = mean_db if stated is None else stated
+        # The wall of a client is drawn, so for it alone walls have no spread.
+        self.drawn = Terrain(channel.path_loss, channel.shadowing, carrier_hz)
+        self.path = Terrain(channel.path_loss, channel.shadowing, carrier_hz, std_db if stated is None else 0.0)
+        self.medium = build_medium(simpy.Environment(), scenario, Stream.root(cell.seed))
+        self.menu = scenario.codec.menu(layout_of(scenario, model_info(scenario.learning.model.name)))
+        self.dense_bits = self.menu.points[-1].bits
+        self.compute_s, self.latency_s = scenario.clients.compute.median_s, 2.0 * scenario.radio.latency_s
+        spent_s, budget_s = self.compute_s + self.latency_s, scenario.schedule.latency_budget
+        self.deadline_s = settings.deadline_s or budget_s or spent_s + DEADLINE_S
+        self.left_s = self.deadline_s - spent_s
+        air = self.medium.air(known_gain=False)
+        self.air = {
+            "uplink": air,
+            "downlink": replace(air, bandwidth_hz=scenario.radio.downlink.bandwidth_hz,
+                                overhead=scenario.radio.downlink.overhead),
+        }  # fmt: skip
+        share_hz = scenario.radio.uplink.bandwidth_hz / scenario.clients.count
+        self.band_hz = {
+            "uplink": settings.uplink.bandwidth_hz or share_hz,
+            "downlink": settings.downlink.bandwidth_hz or scenario.radio.downlink.bandwidth_hz,
+        }
+
+    def report(self, distances_m: Sequence[float] | None) -> Report:
+        scenario, settings = self.scenario, self.scenario.link_budget
+        budgets, reaches = {}, {}
+        for direction in DIRECTIONS:
+            budgets[direction], reaches[direction] = self._budget(direction)
+        return Report(
+            scenario.name, self.cell.arm, self.cell.seed, settings.reliability, settings.of,
+            settings.shadow_margin_db is not None, self.deadline_s,
+            self.compute_s, self.latency_s, self.dense_bits, budgets, reaches, self._updates(budgets, distances_m),
+        )  # fmt: skip
+
+    def _budget(self, direction: Direction) -> tuple[LinkBudget, Reach]:
+        """The budget with the margin that gives the reliability, and how far it reaches."""
+        settings, path, terms = self.scenario.link_budget, self.path, self._terms(direction)
+        snr_db = terms.required_snr_db
+        if snr_db is None and terms.rate_bps is not None:
+            snr_db = self._snr_for_db(direction, terms.rate_bps)
+            if snr_db == math.inf:
+                message = f"cannot be carried in {self.band_hz[direction] / 1e3:g} kHz at any SNR"
+                found = Finding(("link_budget", direction, "rate"), message, f"{terms.rate_bps:.4g} bit/s")
+                raise ScenarioError(self.locate.finding(found))
+        if snr_db is None:
+            wire_bits = self.air[direction].wire_bits(self.dense_bits)
+            snr_db = min(MOST_SNR_DB, self._snr_for_db(direction, wire_bits / (SHARE[direction] * self.left_s)))
+        bare = self._bare(direction, terms, snr_db)
+        if settings.shadow_margin_db is not None:
+            margin_db = settings.shadow_margin_db
+        else:
+            margin_db = 0.0
+            for _ in range(_ROUNDS_OF_AREA):
+                at = np.array([min(path.range_m(bare.mapl_db - margin_db), 1e9)])
+                if settings.of == "edge":
+                    new_db = float(path.margin_db(at, settings.reliability)[0])
+                else:
+                    exponent = path.exponent(max(float(at[0]), 1.0))
+                    new_db = area_margin_db(settings.reliability, float(path.std_db(at)[0]), exponent)
+                if abs(new_db - margin_db) < 1e-9:
+                    break
+                margin_db = new_db
+        reach_m = path.range_m(bare.mapl_db - margin_db)
+        at = np.array([min(reach_m, 1e9)])
+        budget = replace(bare, shadow_margin_db=margin_db, shadow_std_db=float(path.std_db(at)[0]))
+        return budget, Reach(
+            reach_m, path.exponent(max(float(at[0]), 1.0)), float(self._rate_bps(direction, np.array([snr_db]))[0])
+        )
+
+    def _terms(self, direction: str) -> Terms:
+        terms: Terms = getattr(self.scenario.link_budget, direction)
+        return terms
+
+    def _bare(self, direction: str, terms: Terms, required_snr_db: float) -> LinkBudget:
+        """The budget without a margin for shadowing."""
+        radio, settings = self.scenario.radio, self.scenario.link_budget
+        up = direction == "uplink"
+        client, station = radio.antenna_gain.client_db, radio.antenna_gain.base_station_db
+        return LinkBudget(
+            tx_power_dbm=self.scenario.clients.tx_power_dbm if up else radio.downlink.tx_power_dbm,
+            bandwidth_hz=self.band_hz[direction],
+            required_snr_db=required_snr_db,
+            tx_antenna_gain_db=client if up else station,
+            rx_antenna_gain_db=station if up else client,
+            noise_figure_db=radio.noise_figure.base_station_db if up else radio.noise_figure.client_db,
+            fading_margin_db=settings.fading_margin_db,
+            macro_diversity_db=settings.macro_diversity_db,
+            penetration_db=self.penetration_db,
+            other_gain_db=settings.other_gain_db,
+            **{name: getattr(terms, name) for name in _SAME},
+        )
+
+    def _rate_bps(self, direction: str, snr_db: FloatArray) -> FloatArray:
+        """Mean rate over the fading, headers included, at an SNR in the direction's bandwidth."""
+        band_hz = self.band_hz[direction]
+        with np.errstate(under="ignore"):
+            snr_hz = band_hz * 10.0 ** (np.clip(snr_db, -300.0, 300.0) / 10.0)
+        return self.air[direction].rate_bps(np.full_like(snr_hz, band_hz), snr_hz)
+
+    def _snr_for_db(self, direction: Direction, rate_bps: float) -> float:
+        """The least SNR that carries a rate, by bisection; infinite if none does."""
+        low, high = -_HIGHEST_SNR_DB, _HIGHEST_SNR_DB
+        if self._rate_bps(direction, np.array([high]))[0] < rate_bps:
+            return math.inf
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (low + high)
+            short = self._rate_bps(direction, np.array([middle]))[0] < rate_bps
+            low, high = (middle, high) if short else (low, middle)
+        return high
+
+    def _updates(self, budgets: dict[Direction, LinkBudget], distances_m: Sequence[float] | None) -> Updates:
+        settings, air, links = self.scenario.link_budget, self.air["uplink"], self.medium.links
+        if distances_m is None:
+            path, distance_m = self.drawn, links.trajectory.distance_m(np.zeros(1))[:, 0]
+            wall_db = links.walls_db if settings.penetration_db is None else self.penetration_db
+        else:
+            path, distance_m, wall_db = self.path, np.asarray(distances_m, dtype=np.float64), self.penetration_db
+        loss_db, stated = path.loss_db(distance_m) + wall_db, settings.shadow_margin_db
+        margin_db = path.margin_db(distance_m, settings.reliability) if stated is None else stated
+
+        def snr_db(budget: LinkBudget) -> FloatArray:
+            return budget.snr_db(loss_db - self.penetration_db + margin_db - budget.shadow_margin_db)
+
+        rate, download_rate = (self._rate_bps(direction, snr_db(budgets[direction])) for direction in DIRECTIONS)
+        with np.errstate(divide="ignore"):
+            download_s = self.air["downlink"].wire_bits(self.dense_bits) / download_rate
+            upload_s = air.wire_bits(self.dense_bits) / rate
+        air_s = np.maximum(self.left_s - download_s, 0.0)
+        capacity = rate * air_s
+        clients = self.scenario.clients
+        draw_w = 10.0 ** (clients.tx_power_dbm / 10.0 - 3.0) / clients.amplifier_efficiency + clients.circuit_power_w
+        return Updates(
+            client=None if distances_m is not None else tuple(int(client) for client in links.clients),
+            distance_m=distance_m,
+            path_loss_db=loss_db,
+            snr_db=snr_db(budgets["uplink"]),
+            rate_bps=rate,
+            download_rate_bps=download_rate,
+            download_s=download_s,
+            air_s=air_s,
+            bits=payload_bits(air, capacity),
+            rank=self._rank(capacity),
+            kept_fraction=self._kept(capacity),
+            upload_s=upload_s,
+            energy_j=draw_w * upload_s,
+        )
+
+    def _kept(self, capacity_bits: FloatArray) -> FloatArray:
+        """The largest kept fraction of the codec's menu that fits."""
+        wire = np.array([self.air["uplink"].wire_bits(point.bits) for point in self.menu.points])
+        kept = np.array([0.0, *(point.kept_fraction for point in self.menu.points)])
+        return np.asarray(kept[np.searchsorted(wire, capacity_bits, side="right")])
+
+    def _rank(self, capacity_bits: FloatArray) -> FloatArray | None:
+        """The largest rank of which a whole update fits."""
+        scenario, adapter = self.scenario, self.scenario.method.adapter()
+        if adapter is None or not hasattr(scenario.method, "rank"):
+            return None
+        info = model_info(scenario.learning.model.name)
+        sizes = dense_sizes(scenario, info.hidden)
+        wire = np.array([self.air["uplink"].wire_bits(bits) for bits in sizes])
+        return np.searchsorted(wire, capacity_bits, side="right").astype(np.float64)
+
+
+def dense_sizes(scenario: Scenario, most: int) -> list[int]:
+    """Bits of a whole update at the ranks 1 to `most`, at the codec's bits a value."""
+    from wfl_sim.codecs.dense import Dense
+
+    info, codec = model_info(scenario.learning.model.name), Dense(bits=getattr(scenario.codec, "bits", 16))
+    method = scenario.method
+    return [
+        codec.menu(layout_of(replace(scenario, method=replace(method, rank=rank)), info)).points[-1].bits  # type: ignore[type-var]
+        for rank in range(1, most + 1)
+    ]
+
+
+def payload_bits(air: Air, wire_bits: FloatArray) -> FloatArray:
+    """The largest payload that fits in so many bits with the headers of its packets: the inverse of `Air.wire_bits`."""
+    whole = np.floor(wire_bits / air.packet_bits)
+    rest = np.maximum(wire_bits - whole * air.packet_bits - air.header_bits, 0.0)
+    return np.asarray(np.floor(whole * (air.packet_bits - air.header_bits) + rest))
