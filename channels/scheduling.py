@@ -149,6 +149,9 @@ def slot_shares(chosen: ArrayLike, users: int) -> Floats:
     picked = np.asarray(chosen, dtype=np.int64)
     if not picked.size:
         raise ValueError("shares of no slots")
+    if picked.min() < IDLE or picked.max() >= users:
+        wrong = picked[(picked < IDLE) | (picked >= users)][0]
+        raise ValueError(f"a slot's user must be {IDLE} or one of {users} users; got {wrong}")
     return np.bincount(picked[picked != IDLE], minlength=users) / picked.size
 
 

@@ -54,8 +54,8 @@ class _Walk(NamedTuple):
 _DOPPLER_HZ = 1.25  # the steps are then 8 and 1.6 ms, which divide the 64 ms windows of the sum: five times as fast
 # The acceptance's 1000 clients for 100 s at fd Ts = 0.01, which are 125 000 Doppler periods
 _LONG = _Walk(1000, 12_500, 0.01, (*_LEVELS, 0.5**2), _LAGS)
-# At rho = 0.1 a fade lasts 0.04 periods: steps of 0.01 would miss short ones. 40 000 periods, 10 000 crossings
-_FINE = _Walk(4000, 5000, 0.002, (0.1**2,), ())
+# At rho = 0.1 a fade lasts 0.04 periods: steps of 0.01 would miss short ones. 25 000 periods, 6000 crossings
+_FINE = _Walk(2500, 5000, 0.002, (0.1**2,), ())
 
 
 class _Figures(NamedTuple):
@@ -110,10 +110,14 @@ def _rician_rate(k_db: float) -> float:
     return float(np.mean(measures.rician_crossing_rate(1.0, 10.0 ** (k_db / 10.0), 1.0, direct_hz)))
 
 
-@functools.cache
+_kept: dict[Fading, Floats] = {}
+
+
 def _draws(model: Fading) -> Floats:
-    """Gains [1e5 clients, 2 times]; at one time they are independent."""
-    return model.power_gain(_STREAM, np.arange(_SAMPLES), [1.0, 7.0], 10.0)
+    """Gains [1e5 clients, 2 times], computed once; at one time they are independent."""
+    if model not in _kept:
+        _kept[model] = model.power_gain(_STREAM, np.arange(_SAMPLES), [1.0, 7.0], 10.0)
+    return _kept[model]
 
 
 def _ks(model: Fading, law: Callable[[Floats], ArrayLike]) -> float:
@@ -169,7 +173,7 @@ CHECKS: tuple[Check, ...] = (
         Check(f"fading.rayleigh.{figure}.rho{rho:g}", functools.partial(measure, walk, rho), expected, _CROSSINGS,
               f"{formula}, Jakes 1974; {why}")
         for walk, why, rhos in ((_LONG, _WALK_WHY, (0.5, 1.0)),
-                                (_FINE, "4000 clients for 10 periods at fd Ts = 0.002, since fades are short", (0.1,)))
+                                (_FINE, "2500 clients for 10 periods at fd Ts = 0.002, since fades are short", (0.1,)))
         for rho, rate, duration in CROSSINGS if rho in rhos
         for figure, measure, expected, formula in (
             ("crossings", _crossing_rate, rate, "crossings a Doppler period, sqrt(2 pi) rho exp(-rho^2)"),

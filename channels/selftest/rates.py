@@ -47,7 +47,7 @@ def _truncated_deviation(direction: Direction) -> float:
 
 
 def _peak_deviation() -> float:
-    got = [peak_rate_bps(*options) / 1e6 for *options, _ in PEAK_RATES]
+    got = [peak_rate_bps(layers, order, mu, blocks, share) / 1e6 for layers, order, mu, blocks, share, _ in PEAK_RATES]
     return largest_deviation(got, [mbps for *_, mbps in PEAK_RATES])
 
 
@@ -149,7 +149,7 @@ CHECKS: tuple[Check, ...] = (
     Check("bler.normal_approximation", _block_error_deviation, 0.0, Tolerance(1e-3),
           "relative deviation of three block error probabilities, 1e-7 to 4e-3; the vectors have four digits"),
     Check("bler.sionna", _sionna_deviation_db, 0.0, Tolerance(0.5, unit="dB"),
-          "largest deviation of the SNR for BLER 0.1 of 500 bits from Sionna 2.2, MCS 3 to 28, whose grid is that coarse"),
+          "largest deviation of the SNR for BLER 0.1 of 500 bits from Sionna 2.2, MCS 3 to 28; its grid is as coarse"),
     Check("esm.equal", _equal_gains_deviation, 0.0, Tolerance(1e-12),
           "the effective SNR of equal SNRs is theirs, for the beta of every CQI; rounding"),
     Check("esm.large_beta", lambda: float(esm.effective_snr([1.0, 2.0, 6.0], 1e9)), 3.0, Tolerance(1e-6),

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from channels.arrays import Floats
 from channels.erasure import BurstLoss, GilbertElliott, IndependentLoss, Loss
@@ -48,7 +50,7 @@ def _links(clients: int) -> Links:
     )
 
 
-def _differing(one: Floats, other: Floats) -> float:
+def _differing(one: NDArray[Any], other: NDArray[Any]) -> float:
     """How many values differ; a change of shape counts as all."""
     return float(one.size if one.shape != other.shape else np.count_nonzero(one != other))
 
