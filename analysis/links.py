@@ -11,16 +11,19 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MultipleLocator
+from matplotlib.ticker import FuncFormatter, MultipleLocator, StrMethodFormatter
 from numpy.typing import ArrayLike
 
 from analysis.house import COLOURS, MARKERS, WIDTH_IN, in_house_style
 from channels import measures
-from channels.arrays import Floats, non_negative, times_array
+from channels.arrays import Floats, non_negative, positive, times_array
 from channels.pathloss import PathLoss, Validity
 
 LOWEST_GAIN_DB = -30.0
 """Down to here fading is compared with theory; a gain this low comes once in 1000 samples."""
+HIGHEST_CROSSED_DB = 7.5
+LEAST_STEPS = 3.0
+"""Fades that last fewer steps in the mean are not drawn: too many begin and end between two samples."""
 MOST_LAGS = 60
 THEORY = {"color": "0.15", "linewidth": 1.4, "zorder": 3}
 
@@ -85,8 +88,8 @@ def fading_figure(
     Parameters
     ----------
     amplitudes : array_like of complex
-        Amplitudes [clients, T] of mean power 1 at times that are `step_s` apart; 0.01 over the Doppler shift or less,
-        or short fades slip through between two samples.
+        Amplitudes [clients, T] of mean power 1 at times that are `step_s` apart: 0.01 over the Doppler shift or less.
+        Levels whose fades last fewer than 3 steps in the mean are left out.
     step_s, doppler_hz : float
         Step in s, and Doppler shift in Hz.
     k : float
@@ -98,8 +101,16 @@ def fading_figure(
     -------
     Figure
         Not shown and not saved.
+
+    Raises
+    ------
+    ValueError
+        Amplitudes that are not [clients, T] or not finite; a step or Doppler shift that is not above 0.
     """
     waves = np.asarray(amplitudes, dtype=np.complex128)
+    if waves.ndim != 2 or waves.shape[0] < 1 or waves.shape[1] < 2 or not np.isfinite(waves).all():
+        raise ValueError(f"amplitudes must be finite, [clients, times >= 2]; got shape {waves.shape}")
+    step_s, doppler_hz = positive("step_s", step_s), positive("doppler_hz", doppler_hz)
     gains = np.abs(waves) ** 2
     figure = Figure(figsize=(WIDTH_IN, 7.4), layout="constrained")
     law, memory, crossings, durations = figure.subplots(2, 2).ravel()
@@ -114,13 +125,13 @@ def fading_figure(
 
 def _draw_law(axes: Axes, gains: Floats, k: float) -> None:
     levels_db = np.arange(LOWEST_GAIN_DB, 10.5, 2.5)
-    measured = [measures.outage(gains, 10.0 ** (level_db / 10.0)) for level_db in levels_db]
+    measured = [100.0 * measures.outage(gains, 10.0 ** (level_db / 10.0)) for level_db in levels_db]
     _dots(axes, levels_db, measured)
     fine_db = np.linspace(LOWEST_GAIN_DB, 10.0, 400)
-    axes.plot(fine_db, measures.rician_outage(10.0 ** (fine_db / 10.0), k), label="theory", **THEORY)
-    axes.set_yscale("log")
-    axes.set_ylim(5e-4, 1.5)
-    axes.set_ylabel("share of time below (logarithmic)")
+    axes.plot(fine_db, 100.0 * measures.rician_outage(10.0 ** (fine_db / 10.0), k), label="theory", **THEORY)
+    _logarithmic(axes)
+    axes.set_ylim(0.05, 150.0)
+    axes.set_ylabel("share of time below, % (logarithmic)")
     axes.set_title("How deep: distribution of the gain")
     _over_mean(axes)
 
@@ -133,36 +144,48 @@ def _draw_memory(axes: Axes, waves: np.ndarray, step_s: float, doppler_hz: float
     fine = np.linspace(0.0, float(periods[-1]), 500)
     axes.plot(fine, measures.clarke_autocorrelation(fine, 1.0), **THEORY)
     axes.axhline(0.0, color="0.6", linewidth=0.8, zorder=1)
-    axes.set_xlabel("lag, Doppler periods 1/fd")
+    axes.set_xlabel("lag, 1/fd")
     axes.set_ylabel("autocorrelation, ratio")
     axes.set_title("How long: memory of the amplitude")
 
 
 def _draw_fades(crossings: Axes, durations: Axes, gains: Floats, step_s: float, doppler_hz: float, k: float) -> None:
-    levels_db = np.arange(LOWEST_GAIN_DB, 7.6, 2.5)
-    rates = np.array([measures.level_crossing_rate(gains, step_s, 10.0 ** (x / 10.0)) for x in levels_db])
-    met = rates > 0.0
-    below = np.array([measures.outage(gains, 10.0 ** (x / 10.0)) for x in levels_db[met]])
-    _dots(crossings, levels_db[met], rates[met] / doppler_hz)
-    _dots(durations, levels_db[met], below / rates[met] * doppler_hz)
-    fine_db = np.linspace(LOWEST_GAIN_DB, 7.5, 300)
-    levels = 10.0 ** (fine_db / 10.0)
-    angles = 2.0 * np.pi * (np.arange(64) + 0.5) / 64
-    theory = measures.rician_crossing_rate(levels[:, None], k, 1.0, np.cos(angles)).mean(axis=1)
+    fine_db = np.linspace(LOWEST_GAIN_DB, HIGHEST_CROSSED_DB, 300)
+    theory, duration = _fades(fine_db, k)
     crossings.plot(fine_db, theory, **THEORY)
-    durations.plot(fine_db, measures.rician_outage(levels, k) / theory, **THEORY)
+    durations.plot(fine_db, duration, **THEORY)
+    levels_db = np.arange(LOWEST_GAIN_DB, HIGHEST_CROSSED_DB + 0.1, 2.5)
+    levels_db = levels_db[_fades(levels_db, k)[1] >= LEAST_STEPS * step_s * doppler_hz]
+    levels = [10.0 ** (level_db / 10.0) for level_db in levels_db]
+    rates = np.array([measures.level_crossing_rate(gains, step_s, level) for level in levels]) / doppler_hz
+    below = np.array([measures.outage(gains, level) for level in levels])
+    met = rates > 0.0
+    _dots(crossings, levels_db[met], rates[met])
+    _dots(durations, levels_db[met], below[met] / rates[met])
     for axes in (crossings, durations):
-        axes.set_yscale("log")
+        _logarithmic(axes)
         _over_mean(axes)
-    crossings.set_ylabel("crossings a period 1/fd (logarithmic)")
+    crossings.set_ylabel("rate, crossings per 1/fd (logarithmic)")
     crossings.set_title("How often: level crossing rate")
-    durations.set_ylabel("duration, periods 1/fd (logarithmic)")
+    durations.set_ylabel("duration, 1/fd (logarithmic)")
     durations.set_title("… and how long each time: fade duration")
+
+
+def _fades(levels_db: Floats, k: float) -> tuple[Floats, Floats]:
+    """What theory has: crossings a Doppler period, over all angles of the direct path, and durations in periods."""
+    levels, angles = 10.0 ** (levels_db / 10.0), 2.0 * np.pi * (np.arange(64) + 0.5) / 64
+    rates = measures.rician_crossing_rate(levels[:, None], k, 1.0, np.cos(angles)).mean(axis=1)
+    return rates, measures.rician_outage(levels, k) / rates
 
 
 def _dots(axes: Axes, x: ArrayLike, y: ArrayLike) -> None:
     axes.plot(x, y, linestyle="none", marker="o", markersize=6, color=COLOURS[0], markeredgecolor="white",
               label="simulated", zorder=4)  # fmt: skip
+
+
+def _logarithmic(axes: Axes) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
 def _over_mean(axes: Axes) -> None:
@@ -242,6 +265,7 @@ def _name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
         at = max(loss_db, at + gap)
         axes.annotate(name, (1.0, at), (8, 0), ("axes fraction", "data"), "offset points", color=colour, va="center",
                       fontweight="bold", annotation_clip=False)  # fmt: skip
+    axes.set_ylim(max(high, at + gap), low)
 
 
 def _path_loss_key(axes: Axes) -> None:
