@@ -25,6 +25,8 @@ HIGHEST_CROSSED_DB = 7.5
 LEAST_STEPS = 3.0
 """Fades that last fewer steps in the mean are not drawn: too many begin and end between two samples."""
 MOST_LAGS = 60
+CROSSINGS_SHOWN, DURATIONS_SHOWN = (3e-3, 3.0), (5e-3, 300.0)
+"""Per Doppler period, and in Doppler periods; rarer crossings need longer simulations than a picture is worth."""
 THEORY = {"color": "0.15", "linewidth": 1.4, "zorder": 3}
 
 
@@ -165,6 +167,8 @@ def _draw_fades(crossings: Axes, durations: Axes, gains: Floats, step_s: float, 
     for axes in (crossings, durations):
         _logarithmic(axes)
         _over_mean(axes)
+    crossings.set_ylim(*CROSSINGS_SHOWN)
+    durations.set_ylim(*DURATIONS_SHOWN)
     crossings.set_ylabel("rate, crossings per 1/fd (logarithmic)")
     crossings.set_title("How often: level crossing rate")
     durations.set_ylabel("duration, 1/fd (logarithmic)")
