@@ -13,6 +13,7 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
+from channels.files import File
 from channels.options import Whole, choices, limits, option_name, type_hints
 from channels.units import Quantity, example, rendered
 
@@ -72,12 +73,14 @@ class Option:
 
     @property
     def example(self) -> str:
-        """A value that a scenario could hold: the default, a word that is allowed, or a quantity in range."""
+        """A value that a scenario could hold: the default, a word that is allowed, a quantity in range, or a file."""
         if self.shown_default:
             return self.shown_default
         if self.choices:
             return str(self.choices[0])
-        return example(self.quantity) if self.quantity is not None else ""
+        if self.quantity is not None:
+            return example(self.quantity)
+        return next((part.example for part in get_args(self.hint) if isinstance(part, File)), "")
 
 
 def describe(cls: type) -> Description:

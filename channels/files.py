@@ -21,13 +21,14 @@ LARGEST_BYTES = 1 << 28
 
 @dataclass(frozen=True)
 class File:
-    """Marks an option that names a file, used as ``Annotated[str, File("what it holds")]``.
+    """Marks an option that names a file, used as ``Annotated[str, File("what it holds", example="name")]``.
 
     The options class has a method ``load()``, which reads the file and raises `FileError` where it cannot. A scenario
     calls it when it is checked, and looks for the file beside itself, then in the working directory.
     """
 
     holds: str = ""
+    example: str = ""
 
 
 FileName = Annotated[str, File()]

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike
 from channels.arrays import SPEED_OF_LIGHT_MPS, Bools, Floats, Ints, clients_array, positive, times_array
 from channels.fading import Fading
 from channels.mobility import Mobility, Placement
-from channels.pathloss import PathLoss, RangeWatch, Sighted
+from channels.pathloss import PathLoss, RangeWatch, Shadowed, Sighted
 from channels.penetration import NoPenetration, Penetration
-from channels.shadowing import Shadowing
+from channels.shadowing import PlacedShadowing, Places, Shadowing
 from channels.sight import line_of_sight
 from channels.streams import Stream
 
@@ -49,7 +49,8 @@ class Links:
     Raises
     ------
     ValueError
-        A carrier that is not finite and above 0; an antenna gain that is not finite; a client number out of range.
+        A carrier that is not finite and above 0; an antenna gain that is not finite; a client number out of range; a
+        shadowing by line of sight where the path loss states none.
     """
 
     reciprocal = True
@@ -62,7 +63,7 @@ class Links:
         *,
         carrier_hz: float,
         path_loss: PathLoss,
-        shadowing: Shadowing,
+        shadowing: Shadowing | PlacedShadowing,
         fading: Fading,
         placement: Placement,
         mobility: Mobility,
@@ -77,6 +78,10 @@ class Links:
         self.antenna_gain_db = float(antenna_gain_db)
         self.path_loss, self.shadowing, self.fading = path_loss, shadowing, fading
         self.penetration = penetration
+        follows_sight = isinstance(shadowing, PlacedShadowing) and shadowing.needs_sight
+        if follows_sight and not (isinstance(path_loss, Sighted) and isinstance(path_loss, Shadowed)):
+            told = f"shadowing {shadowing.kind!r} needs a path loss that states it by line of sight"
+            raise ValueError(f"{told}; {path_loss.kind!r} does not")
         if count is None:
             count = int(self.clients.max(initial=-1)) + 1
         self.trajectory = mobility.trajectory(stream, placement, self.clients, count)
@@ -87,9 +92,15 @@ class Links:
         self._watch = RangeWatch(path_loss, self.carrier_hz, self.clients.size)
 
     @property
-    def doppler_hz(self) -> float:
-        """Largest Doppler shift in Hz from the movement of a client: speed * carrier / (299 792 458 m/s)."""
-        return self.trajectory.speed_mps * self.carrier_hz / SPEED_OF_LIGHT_MPS
+    def doppler_hz(self) -> Floats:
+        """Largest Doppler shift in Hz from the movement of each client, [K]: speed * carrier / (299 792 458 m/s)."""
+        speed = np.broadcast_to(self.trajectory.speed_mps, self.clients.shape)
+        return np.asarray(speed * self.carrier_hz / SPEED_OF_LIGHT_MPS)
+
+    @property
+    def indoor(self) -> Bools:
+        """Who is in a building that the base station is outside of, [K]."""
+        return self._inside_m[:, 0] > 0.0
 
     @property
     def walls_db(self) -> Floats:
@@ -116,16 +127,19 @@ class Links:
         ndarray
             Gains [K, T] in dB.
         """
-        times, rows = times_array(times_s), self._rows(clients)
-        distance, travelled = self.trajectory.distance_m(times, rows), self.trajectory.travelled_m(times, rows)
+        rows = self._rows(clients)
+        places = self._places(times_array(times_s), rows)
+        distance, model = places.distance_m, self.path_loss
         self._watch.see(rows, distance)
-        model = self.path_loss
         if isinstance(model, Sighted) and model.line_of_sight == "probability":
-            los = self._los(model, rows, distance, travelled)
-            loss = model.path_loss_db(distance, self.carrier_hz, los)
+            loss = model.path_loss_db(distance, self.carrier_hz, places.los)
         else:
             loss = model.path_loss_db(distance, self.carrier_hz)
-        shadow = self.shadowing.shadowing_db(self._shadowing_stream, self.clients[rows], travelled)
+        stream, numbers = self._shadowing_stream, self.clients[rows]
+        if isinstance(self.shadowing, PlacedShadowing):
+            shadow = self.shadowing.shadowing_at_db(stream, numbers, places)
+        else:
+            shadow = self.shadowing.shadowing_db(stream, numbers, places.travelled_m)
         return np.asarray(self.antenna_gain_db - (loss + self._walls_db[rows]) + shadow)
 
     def line_of_sight(self, times_s: ArrayLike, clients: ArrayLike | None = None) -> Bools:
@@ -133,23 +147,27 @@ class Links:
 
         ValueError where the path loss does not tell.
         """
-        times, rows, model = times_array(times_s), self._rows(clients), self.path_loss
-        if not isinstance(model, Sighted):
-            raise ValueError(f"path loss {model.kind!r} does not tell line of sight from its absence")
-        if model.line_of_sight != "probability":
-            return np.full((rows.size, times.size), model.line_of_sight == "always")
-        return self._los(model, rows, self.trajectory.distance_m(times, rows), self.trajectory.travelled_m(times, rows))
+        los = self._places(times_array(times_s), self._rows(clients)).los
+        if los is None:
+            raise ValueError(f"path loss {self.path_loss.kind!r} does not tell line of sight from its absence")
+        return los
 
-    def _los(self, model: Sighted, rows: Ints, distance: Floats, travelled: Floats) -> Bools:
-        probability = model.los_probability(np.maximum(distance - self._inside_m[rows], 0.0))
-        return line_of_sight(
-            self._sight_stream, self.clients[rows], travelled, probability, model.los_correlation_distance_m
-        )
+    def _places(self, times: Floats, rows: Ints) -> Places:
+        travelled, position = self.trajectory.travelled_m(times, rows), self.trajectory.position_m(times, rows)
+        distance = np.hypot(position[..., 0], position[..., 1])
+        model, los, inside = self.path_loss, None, self._inside_m[rows]
+        if isinstance(model, Sighted) and model.line_of_sight == "probability":
+            probability = model.los_probability(np.maximum(distance - inside, 0.0))
+            numbers, correlation_m = self.clients[rows], model.los_correlation_distance_m
+            los = line_of_sight(self._sight_stream, numbers, travelled, probability, correlation_m)
+        elif isinstance(model, Sighted):
+            los = np.full(distance.shape, model.line_of_sight == "always")
+        return Places(travelled, distance, position, los, inside > 0.0, model, self.carrier_hz)
 
     def fading_gain(self, times_s: ArrayLike, clients: ArrayLike | None = None) -> Floats:
         """The fading alone: linear power gains [K, T] of mean 1 (parameters as in `large_scale_db`)."""
-        numbers = self.clients[self._rows(clients)]
-        return self.fading.power_gain(self._fading_stream, numbers, times_array(times_s), self.doppler_hz)
+        rows, times = self._rows(clients), times_array(times_s)
+        return self.fading.power_gain(self._fading_stream, self.clients[rows], times, self.doppler_hz[rows])
 
     def gain_db(self, times_s: ArrayLike, clients: ArrayLike | None = None) -> Floats:
         """The whole gain [K, T] in dB with fading, not below -300 dB (parameters as in `large_scale_db`)."""

@@ -104,8 +104,8 @@ class OutdoorToIndoor(Options):
     --------
     0.5 to 100 GHz, with the path losses ``uma`` and ``umi``; with ``rma`` the TR has ``low_loss`` only, and 10 m as
     the deepest. A client keeps its wall and its depth as it moves. L_IRR, of coated glass, is that of the TR's version
-    19; up to version 18 it was 23 + 0.3 f. The TR also changes the shadowing of indoor clients (7 dB in cities); here
-    it stays as the scenario gives it.
+    19; up to version 18 it was 23 + 0.3 f. The TR also changes the shadowing of indoor clients (7 dB in cities):
+    ``by_sight`` does so, other shadowing stays as the scenario gives it.
 
     Source
     ------

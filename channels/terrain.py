@@ -11,8 +11,8 @@ import numpy as np
 
 from channels.arrays import Floats, non_negative, positive
 from channels.linkbudget import edge_margin_db, mixture_margin_db
-from channels.pathloss import PathLoss, Sighted, range_m
-from channels.shadowing import Shadowing
+from channels.pathloss import PathLoss, Shadowed, Sighted, State, range_m
+from channels.shadowing import PlacedShadowing, Shadowing
 
 _LEAST_EXPONENT = 0.1  # a path loss that hardly grows, as where it is held, has no exponent
 
@@ -23,15 +23,26 @@ class Terrain:
     Parameters
     ----------
     path_loss : PathLoss
-    shadowing : Shadowing
+    shadowing : Shadowing or PlacedShadowing
     carrier_hz : float
     wall_std_db : float
         Standard deviation of the loss into buildings in dB, at least 0.
+    indoor : bool
+        Whether clients are in buildings, which some models of shadowing tell apart.
     """
 
-    def __init__(self, path_loss: PathLoss, shadowing: Shadowing, carrier_hz: float, wall_std_db: float = 0.0) -> None:
+    def __init__(
+        self,
+        path_loss: PathLoss,
+        shadowing: Shadowing | PlacedShadowing,
+        carrier_hz: float,
+        wall_std_db: float = 0.0,
+        *,
+        indoor: bool = False,
+    ) -> None:
         self.model, self._shadowing = path_loss, shadowing
         self._carrier_hz = positive("carrier_hz", carrier_hz)
+        self._indoor = indoor
         self.wall_std_db = float(non_negative("wall_std_db", wall_std_db))
 
     def loss_db(self, distance_m: Floats) -> Floats:
@@ -72,4 +83,7 @@ class Terrain:
         return float(range_m(self.model, loss_db, self._carrier_hz))
 
     def _std_db(self, distance_m: Floats, seen: bool) -> Floats:
+        if isinstance(self.model, Shadowed) and getattr(self._shadowing, "needs_sight", False):
+            state: State = "indoor" if self._indoor else "los" if seen else "nlos"
+            return self.model.shadowing_std_db(distance_m, self._carrier_hz, state)
         return np.full(np.shape(distance_m), getattr(self._shadowing, "std_db", 0.0))

@@ -267,8 +267,7 @@ def test_the_manifest_says_running_while_a_cell_runs(plan: Study, learning: Any,
 
 def test_cells_that_train_alike_do_not_start_together() -> None:
     cells = parse(SCENARIO.replace("seeds: [3]", "seeds: [3, 4]")).cells
-    tasks = [(cell, 0, Path(cell.arm)) for cell in cells]
-    order = [(cell.seed, cell.arm) for cell, _, _ in study._spread(tasks)]
+    order = [(cells[i].seed, cells[i].arm) for i in study.spread(cells)]
     assert order == [(3, "one"), (4, "one"), (3, "two"), (4, "two"), (3, "three"), (4, "three")]
 
 

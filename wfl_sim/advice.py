@@ -37,7 +37,7 @@ def _notes(scenario: Scenario, row: ArmEstimate) -> list[str]:
     if budget_s is not None and scenario.codec.kind == "dense":
         notes.append("codec dense has one size only, so the schedule can adapt nothing but bandwidths; try topk")
     fading, mobility = scenario.channel.fading, scenario.clients.mobility
-    still = getattr(mobility, "speed_mps", 0.0) == 0.0 and getattr(fading, "doppler_hz", 0.0) is None
+    still = mobility.is_still and getattr(fading, "doppler_hz", 0.0) is None
     if still:
         notes.append(
             f"clients stand still, so {fading.kind} fading never changes: each keeps one lucky or unlucky gain; set "

@@ -17,7 +17,6 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -244,9 +243,8 @@ class _Plan:
 
 def _wall(cells: Sequence[Cell], plans: dict[str, _Plan], jobs: int) -> tuple[float, dict[str, tuple[float, bool]]]:
     """Seconds until the last run has ended, and of each arm's first run its own, and whether it trains."""
-    tasks = [(cell, 0, Path()) for cell in cells]
     busy_until_s, trained_at_s, ran = [0.0] * jobs, dict[str, float](), dict[str, tuple[float, bool]]()
-    for cell, _, _ in tasks if jobs == 1 else studies._spread(tasks):
+    for cell in cells if jobs == 1 else [cells[i] for i in studies.spread(cells)]:
         worker = int(np.argmin(busy_until_s))
         start_s = busy_until_s[worker] or machine.START_S
         plan = plans[cell.arm]

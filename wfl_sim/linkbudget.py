@@ -148,9 +148,13 @@ class _Planner:
         mean_db, std_db = channel.penetration.typical_db(carrier_hz)
         stated = settings.penetration_db
         self.penetration_db = mean_db if stated is None else stated
+        indoor = mean_db > 0.0
+        wall_std_db = std_db if stated is None else 0.0
+        self.path = Terrain(channel.path_loss, channel.shadowing, carrier_hz, wall_std_db, indoor=indoor)
         # The wall of a client is drawn, so for it alone walls have no spread.
-        self.drawn = Terrain(channel.path_loss, channel.shadowing, carrier_hz)
-        self.path = Terrain(channel.path_loss, channel.shadowing, carrier_hz, std_db if stated is None else 0.0)
+        self.drawn = {
+            inside: Terrain(channel.path_loss, channel.shadowing, carrier_hz, indoor=inside) for inside in (False, True)
+        }
         self.medium = build_medium(simpy.Environment(), scenario, Stream.root(cell.seed))
         self.menu = scenario.codec.menu(layout_of(scenario, model_info(scenario.learning.model.name)))
         self.dense_bits = self.menu.points[-1].bits
@@ -260,12 +264,16 @@ class _Planner:
     def _updates(self, budgets: dict[Direction, LinkBudget], distances_m: Sequence[float] | None) -> Updates:
         settings, air, links = self.scenario.link_budget, self.air["uplink"], self.medium.links
         if distances_m is None:
-            path, distance_m = self.drawn, links.trajectory.distance_m(np.zeros(1))[:, 0]
+            distance_m = links.trajectory.distance_m(np.zeros(1))[:, 0]
             wall_db = links.walls_db if settings.penetration_db is None else self.penetration_db
+            out, into = (self.drawn[inside].margin_db(distance_m, settings.reliability) for inside in (False, True))
+            margin_db = np.where(links.indoor, into, out)
         else:
-            path, distance_m, wall_db = self.path, np.asarray(distances_m, dtype=np.float64), self.penetration_db
-        loss_db, stated = path.loss_db(distance_m) + wall_db, settings.shadow_margin_db
-        margin_db = path.margin_db(distance_m, settings.reliability) if stated is None else stated
+            distance_m, wall_db = np.asarray(distances_m, dtype=np.float64), self.penetration_db
+            margin_db = self.path.margin_db(distance_m, settings.reliability)
+        loss_db = self.path.loss_db(distance_m) + wall_db
+        if settings.shadow_margin_db is not None:
+            margin_db = np.full(distance_m.shape, settings.shadow_margin_db)
 
         def snr_db(budget: LinkBudget) -> FloatArray:
             return budget.snr_db(loss_db - self.penetration_db + margin_db - budget.shadow_margin_db)

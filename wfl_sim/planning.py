@@ -112,7 +112,7 @@ def plan(scenario: Scenario, medium: Medium, menu: PayloadMenu) -> list[PlannedR
     work = cast(Work, Sizes(menu, scenario.clients.count))
     world = World(simpy.Environment(), medium, work, schedule, scenario.clients.compute, stream, scenario.clients.count,
                   scenario.rounds, lambda *rows: None)  # fmt: skip
-    clients, last_s = _chosen(medium, scenario.clients.count), _last_s(scenario)
+    clients, last_s = _chosen(medium, scenario.clients.count), _last_s(scenario, medium)
     share = scenario.clients.count / len(clients)
     air = medium.air(known_gain=schedule.csi != "large_scale")
     air = replace(air, bandwidth_hz=air.bandwidth_hz / share)
@@ -150,9 +150,9 @@ def _chosen(medium: Medium, count: int) -> list[int]:
     return sorted(order[np.linspace(0, count - 1, PLANNED_CLIENTS).round().astype(int)].tolist())
 
 
-def _last_s(scenario: Scenario) -> float:
+def _last_s(scenario: Scenario, medium: Medium) -> float:
     """When the plan's clock stops: a path of very many legs takes long to lay, and leads nowhere new."""
-    placement, speed_mps = scenario.clients.placement, getattr(scenario.clients.mobility, "speed_mps", 0.0)
+    placement, speed_mps = scenario.clients.placement, float(np.max(medium.links.trajectory.speed_mps, initial=0.0))
     near, far = (placement.point_m(np.array(u), np.array(u)) for u in (0.25, 0.75))
     width_m = float(np.hypot(*(far - near))) or FARTHEST
     return min(CLOCK_S, FARTHEST * width_m / speed_mps) if speed_mps else CLOCK_S

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from channels.files import FileError
+from channels.pathloss import Shadowed, Sighted
 from channels.units import render
 from wfl_sim.errors import MissingResource
 from wfl_sim.files import unreadable
+from wfl_sim.nouns import NOUNS
 
 if TYPE_CHECKING:
     from wfl_sim.scenario import Scenario
@@ -43,11 +46,32 @@ def _finding(key: str, message: str, got: object = "", *read: str, fits: object 
 
 def physics(scenario: Scenario) -> list[Finding]:
     """What does not go together in the scenario itself."""
-    return [*_files(scenario), *_bands(scenario), *_times(scenario), *_examples(scenario)]
+    return [
+        *_files(scenario),
+        *_channel(scenario),
+        *_bands(scenario),
+        *_times(scenario),
+        *_paths(scenario),
+        *_examples(scenario),
+    ]
 
 
 def _files(scenario: Scenario) -> list[Finding]:
     return [Finding(path, why) for path, why in unreadable(scenario)]
+
+
+def _channel(scenario: Scenario) -> list[Finding]:
+    path_loss, shadowing = scenario.channel.path_loss, scenario.channel.shadowing
+    if not getattr(shadowing, "needs_sight", False) or all(isinstance(path_loss, part) for part in (Sighted, Shadowed)):
+        return []
+    kinds = [kind for kind, cls in NOUNS["channel.path_loss"].items() if issubclass(cls, Sighted) and _states(cls)]
+    message = f"needs a path loss that states it by line of sight ({', '.join(kinds)})"
+    got = f"path loss {path_loss.kind}"
+    return [_finding("channel.shadowing", message, got, "channel.path_loss", fits="{kind: log_normal}")]
+
+
+def _states(cls: type) -> bool:
+    return all(hasattr(cls, name) for name in ("shadowing_std_db", "shadowing_correlation_distance_m"))
 
 
 def _bands(scenario: Scenario) -> list[Finding]:
@@ -99,6 +123,20 @@ def _times(scenario: Scenario) -> list[Finding]:
         message = "needs a placement with room to walk in; this one is a single point"
         found.append(_finding("clients.mobility", message, "", "clients.placement", fits="{kind: static}"))
     return found
+
+
+def _paths(scenario: Scenario) -> list[Finding]:
+    mobility, count = scenario.clients.mobility, scenario.clients.count
+    if not hasattr(mobility, "most_clients"):
+        return []
+    try:
+        most = mobility.most_clients()
+    except FileError:  # which `_files` tells
+        return []
+    if count <= most:
+        return []
+    message = f"must be at most {most}: that many have a path in clients.mobility"
+    return [_finding("clients.count", message, count, "clients.mobility.file", fits=most)]
 
 
 def _examples(scenario: Scenario) -> list[Finding]:

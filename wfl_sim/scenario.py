@@ -23,7 +23,7 @@ from channels.mobility import Mobility, Placement, Static
 from channels.options import Count, OptionError, Options, Whole, option_name, quantities
 from channels.pathloss import PathLoss
 from channels.penetration import NoPenetration, Penetration
-from channels.shadowing import LogNormal, Shadowing
+from channels.shadowing import LogNormal, PlacedShadowing, Shadowing
 from channels.units import DecibelMilliwatts, Fraction, Watts, render, shown
 from wfl_sim import files, rules, yamlfile
 from wfl_sim.codecs.base import Codec
@@ -52,7 +52,7 @@ def _one_of(noun: str) -> Any:
 if TYPE_CHECKING:
     AnyPathLoss: TypeAlias = PathLoss
     AnyPenetration: TypeAlias = Penetration
-    AnyShadowing: TypeAlias = Shadowing
+    AnyShadowing: TypeAlias = Shadowing | PlacedShadowing
     AnyFading: TypeAlias = Fading
     AnyLoss: TypeAlias = Loss
     AnyPlacement: TypeAlias = Placement

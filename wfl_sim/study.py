@@ -12,7 +12,7 @@ import signal
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -67,7 +67,7 @@ def run(
         if jobs == 1:
             failures = _run_here(tasks, Path(memo), report)
         else:
-            failures = _run_pool(_spread(tasks), jobs, Path(memo), report)
+            failures = _run_pool([tasks[i] for i in spread(study.cells)], jobs, Path(memo), report)
     for cell, cause in failures:
         if isinstance(cause, BrokenProcessPool):
             raise RunFailed(
@@ -80,18 +80,18 @@ def run(
     return output / study.name
 
 
-def _spread(tasks: list[Task]) -> list[Task]:
-    """The tasks in an order in which those that train alike do not run side by side, as far as possible.
+def spread(cells: Sequence[Cell]) -> list[int]:
+    """The positions of cells in an order in which those that train alike do not run side by side, as far as possible.
 
     They share their training through the memo, so the later one is nearly free once the earlier one is done.
     """
     seen: Counter[tuple[Any, ...]] = Counter()
     turns = []
-    for cell, _, _ in tasks:
+    for cell in cells:
         alike = (cell.seed, cell.scenario.learning, cell.scenario.method, cell.scenario.codec)
         turns.append(seen[alike])
         seen[alike] += 1
-    return [tasks[i] for i in sorted(range(len(tasks)), key=lambda i: turns[i])]
+    return sorted(range(len(cells)), key=lambda i: turns[i])
 
 
 def _run_here(tasks: list[Task], memo: Path, report: Report | None) -> list[Failure]:

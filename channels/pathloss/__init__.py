@@ -6,7 +6,7 @@ Knows no shadowing, no antennas and no bandwidth. Loss in dB, positive, larger i
 from __future__ import annotations
 
 from channels.options import Options
-from channels.pathloss.base import PathLoss, RangeWatch, Sighted, Validity
+from channels.pathloss.base import PathLoss, RangeWatch, Shadowed, Sighted, State, Validity
 from channels.pathloss.free import FreeSpace, LogDistance, TwoRay, free_space_db
 from channels.pathloss.hata import Cost231Hata, OkumuraHata
 from channels.pathloss.indoor import P1238, InF, InH
@@ -25,7 +25,9 @@ __all__ = [
     "PathLoss",
     "RMa",
     "RangeWatch",
+    "Shadowed",
     "Sighted",
+    "State",
     "TwoRay",
     "UMa",
     "UMi",

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,6 +17,9 @@ from numpy.typing import ArrayLike
 from channels.arrays import Floats, Ints, non_negative, positive
 from channels.options import Options
 from channels.units import render
+
+State = Literal["los", "nlos", "indoor"]
+"""With line of sight, without it, or inside a building that the base station is outside of."""
 
 
 class PathLoss(Protocol):
@@ -35,6 +39,7 @@ class PathLoss(Protocol):
        tells line of sight from its absence derives from `Sighted`.
     8. Where its loss falls all the same, by a step of its source, it has a property ``steps_m``: the distances
        in m beyond which it is lower, ascending.
+    9. Where its source also states the shadowing around it by line of sight, it has the methods of `Shadowed`.
     """
 
     @property
@@ -44,6 +49,19 @@ class PathLoss(Protocol):
 
     def path_loss_db(self, distance_m: ArrayLike, carrier_hz: float) -> Floats:
         """Loss in dB at each distance."""
+        ...
+
+
+@runtime_checkable
+class Shadowed(Protocol):
+    """A path loss that also tells how the level scatters around it, by state: what ``by_sight`` shadowing follows."""
+
+    def shadowing_std_db(self, distance_m: ArrayLike, carrier_hz: float, state: State) -> Floats:
+        """Standard deviation of the level in dB at horizontal distances in m (any shape)."""
+        ...
+
+    def shadowing_correlation_distance_m(self, state: State) -> float:
+        """The way in m over which the level decorrelates to 1/e."""
         ...
 
 
@@ -182,3 +200,33 @@ class Sighted(Options, ABC):
     @abstractmethod
     def _blocked_db(self, distance: Floats, carrier_hz: float) -> Floats:
         """Loss without, before it is raised to that with line of sight."""
+
+
+@dataclass(frozen=True)
+class Tabled(Sighted, ABC):
+    """Base of the models of TR 38.901, which states the shadowing with the path loss, in Tables 7.4.1-1 and 7.5-6."""
+
+    kind: str = ""
+
+    def shadowing_std_db(self, distance_m: ArrayLike, carrier_hz: float, state: State) -> Floats:
+        """Standard deviation of the level in dB, by `state`, at horizontal distances in m (any shape).
+
+        Clients inside have that of column O2I of Table 7.5-6, where the TR has one, and else that without sight.
+        """
+        positive("carrier_hz", carrier_hz)
+        return np.full(non_negative("a distance in m", distance_m).shape, self._figures(state)[0])
+
+    def shadowing_correlation_distance_m(self, state: State) -> float:
+        """Correlation distance of the level in m, by `state`: row SF of Table 7.5-6."""
+        return self._figures(state)[1]
+
+    def _figures(self, state: State) -> tuple[float, float]:
+        figures = {"indoor": self._shadowing["nlos"], **self._shadowing}
+        if state not in figures:
+            raise ValueError(f"a state is one of {', '.join(sorted(figures))}; got {state!r}")
+        return figures[state]
+
+    @property
+    @abstractmethod
+    def _shadowing(self) -> Mapping[State, tuple[float, float]]:
+        """Standard deviation in dB and correlation distance in m, by state."""

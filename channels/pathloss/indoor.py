@@ -6,6 +6,7 @@ Know horizontal distances, heights and a carrier; a base station and its clients
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -14,12 +15,14 @@ from numpy.typing import ArrayLike
 
 from channels.arrays import Floats, non_negative, positive
 from channels.options import OptionError, Options
-from channels.pathloss.base import Sighted, Validity
+from channels.pathloss.base import State, Tabled, Validity
 from channels.units import Metres, PositiveDecibels, Quantity, render
 
 _NEAREST_3D_M = 1.0
 # (without line of sight: offset, slope), TR 38.901 Table 7.4.1-1
 _INF_BLOCKED = {"SL": (33.0, 25.5), "DL": (18.6, 35.7), "SH": (32.4, 23.0), "DH": (33.63, 21.9)}
+# standard deviation of the shadowing without line of sight, from the same table
+_INF_STD_DB = {"SL": 5.7, "DL": 7.2, "SH": 5.9, "DH": 4.0}
 # Calibration halls of Table 7.8-7: clutter density, size and height by the clutter, and the height of the base station.
 _INF_CLUTTER = {"S": (0.2, 10.0, 2.0), "D": (0.6, 2.0, 6.0)}
 _INF_BASE_STATION_M = {"L": 1.5, "H": 8.0}
@@ -35,7 +38,7 @@ def _level(distance_3d_m: float, drop_m: float) -> float:
 
 
 @dataclass(frozen=True)
-class InH(Sighted):
+class InH(Tabled):
     """Path loss in an office, 3GPP TR 38.901: base station at the ceiling, clients on the desks.
 
     Formula
@@ -56,7 +59,7 @@ class InH(Sighted):
     Source
     ------
     3GPP TR 38.901, clauses 7.4.1 and 7.4.2, Tables 7.4.1-1 and 7.4.2-1; the correlation distance of the state,
-    10 m, Table 7.6.3.1-2.
+    10 m, Table 7.6.3.1-2; the shadowing of ``by_sight`` Tables 7.4.1-1 and 7.5-6.
 
     Options
     -------
@@ -95,6 +98,10 @@ class InH(Sighted):
         middle = np.exp(-(np.maximum(distance, 1.2) - 1.2) / 4.7)
         return np.asarray(np.where(distance < 6.5, middle, 0.32 * np.exp(-(distance - 6.5) / 32.6)))
 
+    @property
+    def _shadowing(self) -> Mapping[State, tuple[float, float]]:
+        return {"los": (3.0, 10.0), "nlos": (8.03, 6.0)}
+
     def _clear_db(self, distance: Floats, carrier_hz: float) -> Floats:
         lg_3d = _lg_3d(distance, self.base_station_height_m - self.client_height_m)
         return np.asarray(32.4 + 17.3 * lg_3d + 20.0 * np.log10(carrier_hz / 1e9))
@@ -105,7 +112,7 @@ class InH(Sighted):
 
 
 @dataclass(frozen=True)
-class InF(Sighted):
+class InF(Tabled):
     """Path loss in a factory hall, 3GPP TR 38.901: between machines, or from above them.
 
     Formula
@@ -128,7 +135,8 @@ class InF(Sighted):
     Source
     ------
     3GPP TR 38.901, clauses 7.4.1 and 7.4.2, Tables 7.4.1-1 and 7.4.2-1; what an option left out becomes, Table 7.8-7;
-    the correlation distance of the state, d_clutter / 2, Table 7.6.3.1-2.
+    the correlation distance of the state, d_clutter / 2, Table 7.6.3.1-2; the shadowing of ``by_sight`` Tables 7.4.1-1
+    and 7.5-6.
 
     Options
     -------
@@ -179,6 +187,10 @@ class InF(Sighted):
         if self.hall[1] == "H":
             reach_m *= self._drop_m / (height_m - self.client_height_m)
         return np.asarray(np.exp(-non_negative("a distance in m", distance_m) / reach_m))
+
+    @property
+    def _shadowing(self) -> Mapping[State, tuple[float, float]]:
+        return {"los": (4.3, 10.0), "nlos": (_INF_STD_DB[self.hall], 10.0)}
 
     @property
     def _base_m(self) -> float:

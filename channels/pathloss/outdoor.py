@@ -6,42 +6,22 @@ Know horizontal distances, heights and a carrier; the state of a client's line o
 from __future__ import annotations
 
 import math
+from abc import ABC
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from channels.arrays import Floats, non_negative
-from channels.pathloss.base import Sighted, Validity
+from channels.pathloss.base import State, Tabled, Validity
 from channels.units import Quantity
 
 _SPEED_OF_LIGHT_MPS = 3.0e8  # the round figure of the TR's breakpoints; the exact one moves PL2 by 0.006 dB
 _NEAREST_M = 10.0
+_BaseStationHeight = Annotated[float, Quantity("m", gt=1, le=1e4)]
 _ENVIRONMENT_HEIGHT_M = 1.0  # h_E, in UMi always, in UMa for a client below 13 m
-
-
-def _city_clear_db(
-    distance: Floats, drop_m: float, breakpoint_m: float, carrier_hz: float, offset_db: float, slope: float
-) -> Floats:
-    """Two slopes that join at the breakpoint, as in UMa and UMi; distances are held from 10 m on."""
-    lg_3d, lg_carrier = _lg_3d(distance, drop_m), np.log10(carrier_hz / 1e9)
-    near = offset_db + slope * lg_3d + 20.0 * lg_carrier
-    # The TR writes 9 and 9.5 for half of what the slopes differ by.
-    joint = 0.5 * (40.0 - slope) * np.log10(breakpoint_m**2 + drop_m**2)
-    far = offset_db + 40.0 * lg_3d + 20.0 * lg_carrier - joint
-    return np.asarray(np.where(np.maximum(distance, _NEAREST_M) <= breakpoint_m, near, far))
-
-
-def _city_probability(distance_m: ArrayLike, decay_m: float) -> Floats:
-    """Table 7.4.2-1 for UMa (to 13 m of height) and UMi: 1 up to 18 m."""
-    distance = np.maximum(non_negative("a distance in m", distance_m), 18.0)
-    return np.asarray(18.0 / distance + np.exp(-distance / decay_m) * (1.0 - 18.0 / distance))
-
-
-def _city_breakpoint_m(base_station_height_m: float, client_height_m: float, carrier_hz: float) -> float:
-    base, client = base_station_height_m - _ENVIRONMENT_HEIGHT_M, client_height_m - _ENVIRONMENT_HEIGHT_M
-    return 4.0 * base * client * carrier_hz / _SPEED_OF_LIGHT_MPS
 
 
 def _lg_3d(distance: Floats, drop_m: float) -> Floats:
@@ -49,7 +29,52 @@ def _lg_3d(distance: Floats, drop_m: float) -> Floats:
 
 
 @dataclass(frozen=True)
-class UMa(Sighted):
+class _City(Tabled, ABC):
+    """What the urban models share: their range, the breakpoint, two slopes that join there, and the form of P_LOS."""
+
+    kind: str = ""
+    base_station_height_m: _BaseStationHeight = 25.0
+    client_height_m: float = 1.5
+
+    _near_db: ClassVar[tuple[float, float]]  # offset, and slope a decade, before the breakpoint
+    _decay_m: ClassVar[float]  # of P_LOS
+
+    @property
+    def validity(self) -> Validity:
+        """10 m to 5 km, 0.5 to 100 GHz."""
+        return Validity((10.0, 5e3), (0.5e9, 100e9))
+
+    @property
+    def los_correlation_distance_m(self) -> float:
+        """50 m."""
+        return 50.0
+
+    def los_probability(self, distance_m: ArrayLike) -> Floats:
+        """P_LOS at horizontal distances in m (any shape)."""
+        distance = np.maximum(non_negative("a distance in m", distance_m), 18.0)
+        return np.asarray(18.0 / distance + np.exp(-distance / self._decay_m) * (1.0 - 18.0 / distance))
+
+    def breakpoint_m(self, carrier_hz: float) -> float:
+        """Horizontal distance in m beyond which the line-of-sight exponent is 4 (Note 1 of the table)."""
+        base, client = (h - _ENVIRONMENT_HEIGHT_M for h in (self.base_station_height_m, self.client_height_m))
+        return 4.0 * base * client * carrier_hz / _SPEED_OF_LIGHT_MPS
+
+    @property
+    def _drop_m(self) -> float:
+        return self.base_station_height_m - self.client_height_m
+
+    def _clear_db(self, distance: Floats, carrier_hz: float) -> Floats:
+        breakpoint_m, (offset_db, slope) = self.breakpoint_m(carrier_hz), self._near_db
+        lg_3d, lg_carrier = _lg_3d(distance, self._drop_m), np.log10(carrier_hz / 1e9)
+        near = offset_db + slope * lg_3d + 20.0 * lg_carrier
+        # The TR writes 9 and 9.5 for half of what the slopes differ by.
+        joint = 0.5 * (40.0 - slope) * np.log10(breakpoint_m**2 + self._drop_m**2)
+        far = offset_db + 40.0 * lg_3d + 20.0 * lg_carrier - joint
+        return np.asarray(np.where(np.maximum(distance, _NEAREST_M) <= breakpoint_m, near, far))
+
+
+@dataclass(frozen=True)
+class UMa(_City):
     """Path loss of an urban macro cell, 3GPP TR 38.901.
 
     The base station stands above the roofs, the clients are in the street.
@@ -73,7 +98,8 @@ class UMa(Sighted):
     Source
     ------
     3GPP TR 38.901, clauses 7.4.1 and 7.4.2, Tables 7.4.1-1 and 7.4.2-1; the correlation distance of the state,
-    50 m, Table 7.6.3.1-2. The breakpoint d_BP uses the TR's 3.0e8 m/s.
+    50 m, Table 7.6.3.1-2; the shadowing of ``by_sight`` Tables 7.4.1-1 and 7.5-6. The breakpoint d_BP uses the TR's
+    3.0e8 m/s.
 
     Options
     -------
@@ -82,39 +108,24 @@ class UMa(Sighted):
     """
 
     kind: Literal["uma"] = "uma"
-    base_station_height_m: Annotated[float, Quantity("m", gt=1, le=1e4)] = 25.0
+    base_station_height_m: _BaseStationHeight = 25.0
     client_height_m: Annotated[float, Quantity("m", ge=1.5, lt=13)] = 1.5
 
-    @property
-    def validity(self) -> Validity:
-        """10 m to 5 km, 0.5 to 100 GHz."""
-        return Validity((10.0, 5e3), (0.5e9, 100e9))
+    _near_db: ClassVar[tuple[float, float]] = (28.0, 22.0)
+    _decay_m: ClassVar[float] = 63.0
 
     @property
-    def los_correlation_distance_m(self) -> float:
-        """50 m."""
-        return 50.0
-
-    def los_probability(self, distance_m: ArrayLike) -> Floats:
-        """P_LOS at horizontal distances in m (any shape)."""
-        return _city_probability(distance_m, 63.0)
-
-    def breakpoint_m(self, carrier_hz: float) -> float:
-        """Horizontal distance in m beyond which the line-of-sight exponent is 4 (Note 1 of the table)."""
-        return _city_breakpoint_m(self.base_station_height_m, self.client_height_m, carrier_hz)
-
-    def _clear_db(self, distance: Floats, carrier_hz: float) -> Floats:
-        drop_m = self.base_station_height_m - self.client_height_m
-        return _city_clear_db(distance, drop_m, self.breakpoint_m(carrier_hz), carrier_hz, 28.0, 22.0)
+    def _shadowing(self) -> Mapping[State, tuple[float, float]]:
+        return {"los": (4.0, 37.0), "nlos": (6.0, 50.0), "indoor": (7.0, 7.0)}
 
     def _blocked_db(self, distance: Floats, carrier_hz: float) -> Floats:
-        lg_3d = _lg_3d(distance, self.base_station_height_m - self.client_height_m)
+        lg_3d = _lg_3d(distance, self._drop_m)
         lg_carrier = np.log10(carrier_hz / 1e9)
         return np.asarray(13.54 + 39.08 * lg_3d + 20.0 * lg_carrier - 0.6 * (self.client_height_m - 1.5))
 
 
 @dataclass(frozen=True)
-class UMi(Sighted):
+class UMi(_City):
     """Path loss of an urban micro cell in a street canyon, 3GPP TR 38.901.
 
     The base station hangs below the roofs, on a lamp post or a wall.
@@ -137,7 +148,8 @@ class UMi(Sighted):
     Source
     ------
     3GPP TR 38.901, clauses 7.4.1 and 7.4.2, Tables 7.4.1-1 and 7.4.2-1 (UMi, street canyon); the correlation
-    distance of the state, 50 m, Table 7.6.3.1-2. The breakpoint d_BP uses the TR's 3.0e8 m/s.
+    distance of the state, 50 m, Table 7.6.3.1-2; the shadowing of ``by_sight`` Tables 7.4.1-1 and 7.5-6. The breakpoint
+    d_BP uses the TR's 3.0e8 m/s.
 
     Options
     -------
@@ -146,39 +158,24 @@ class UMi(Sighted):
     """
 
     kind: Literal["umi"] = "umi"
-    base_station_height_m: Annotated[float, Quantity("m", gt=1, le=1e4)] = 10.0
+    base_station_height_m: _BaseStationHeight = 10.0
     client_height_m: Annotated[float, Quantity("m", ge=1.5, le=22.5)] = 1.5
 
-    @property
-    def validity(self) -> Validity:
-        """10 m to 5 km, 0.5 to 100 GHz."""
-        return Validity((10.0, 5e3), (0.5e9, 100e9))
+    _near_db: ClassVar[tuple[float, float]] = (32.4, 21.0)
+    _decay_m: ClassVar[float] = 36.0
 
     @property
-    def los_correlation_distance_m(self) -> float:
-        """50 m."""
-        return 50.0
-
-    def los_probability(self, distance_m: ArrayLike) -> Floats:
-        """P_LOS at horizontal distances in m (any shape)."""
-        return _city_probability(distance_m, 36.0)
-
-    def breakpoint_m(self, carrier_hz: float) -> float:
-        """Horizontal distance in m beyond which the line-of-sight exponent is 4 (Note 1 of the table)."""
-        return _city_breakpoint_m(self.base_station_height_m, self.client_height_m, carrier_hz)
-
-    def _clear_db(self, distance: Floats, carrier_hz: float) -> Floats:
-        drop_m = self.base_station_height_m - self.client_height_m
-        return _city_clear_db(distance, drop_m, self.breakpoint_m(carrier_hz), carrier_hz, 32.4, 21.0)
+    def _shadowing(self) -> Mapping[State, tuple[float, float]]:
+        return {"los": (4.0, 10.0), "nlos": (7.82, 13.0), "indoor": (7.0, 7.0)}
 
     def _blocked_db(self, distance: Floats, carrier_hz: float) -> Floats:
-        lg_3d = _lg_3d(distance, self.base_station_height_m - self.client_height_m)
+        lg_3d = _lg_3d(distance, self._drop_m)
         lg_carrier = np.log10(carrier_hz / 1e9)
         return np.asarray(22.4 + 35.3 * lg_3d + 21.3 * lg_carrier - 0.3 * (self.client_height_m - 1.5))
 
 
 @dataclass(frozen=True)
-class RMa(Sighted):
+class RMa(Tabled):
     """Path loss of a rural macro cell, 3GPP TR 38.901: large cells between low houses.
 
     Formula
@@ -203,7 +200,8 @@ class RMa(Sighted):
     Source
     ------
     3GPP TR 38.901, clauses 7.4.1 and 7.4.2, Tables 7.4.1-1 and 7.4.2-1; the correlation distance of the state,
-    60 m, Table 7.6.3.1-2. The breakpoint d_BP uses the TR's 3.0e8 m/s and is put into PL1 as a distance d3D.
+    60 m, Table 7.6.3.1-2; the shadowing of ``by_sight`` Tables 7.4.1-1 and 7.5-6. The breakpoint d_BP uses the TR's
+    3.0e8 m/s and is put into PL1 as a distance d3D.
 
     Options
     -------
@@ -237,6 +235,16 @@ class RMa(Sighted):
     def breakpoint_m(self, carrier_hz: float) -> float:
         """Horizontal distance in m beyond which the line-of-sight exponent is 4 (Note 5 of the table)."""
         return 2.0 * math.pi * self.base_station_height_m * self.client_height_m * carrier_hz / _SPEED_OF_LIGHT_MPS
+
+    def shadowing_std_db(self, distance_m: ArrayLike, carrier_hz: float, state: State) -> Floats:
+        """Standard deviation of the level in dB: with line of sight it is 6 dB from the breakpoint on."""
+        near = super().shadowing_std_db(distance_m, carrier_hz, state)
+        beyond = (np.asarray(distance_m) >= self.breakpoint_m(carrier_hz)) & (state == "los")
+        return np.asarray(np.where(beyond, 6.0, near))
+
+    @property
+    def _shadowing(self) -> Mapping[State, tuple[float, float]]:
+        return {"los": (4.0, 37.0), "nlos": (8.0, 120.0), "indoor": (8.0, 120.0)}
 
     def _clear_db(self, distance: Floats, carrier_hz: float) -> Floats:
         drop_m = self.base_station_height_m - self.client_height_m

@@ -22,7 +22,7 @@ from channels.linkbudget import (
     mixture_margin_db,
 )
 from channels.pathloss import Cost231Hata, LogDistance, UMa, UMi
-from channels.shadowing import LogNormal, NoShadowing
+from channels.shadowing import BySight, LogNormal, NoShadowing
 from channels.streams import Stream
 from channels.terrain import Terrain
 
@@ -229,6 +229,14 @@ def test_terrain_with_chance_of_sight_holds_as_often_as_wanted() -> None:
     np.testing.assert_allclose(np.mean(loss <= bound[:, None], axis=1), 0.9, atol=3e-3)
     np.testing.assert_allclose(loss.mean(axis=1), terrain.loss_db(DISTANCES_M), atol=0.06)
     np.testing.assert_allclose(loss.std(axis=1), terrain.std_db(DISTANCES_M), rtol=0.01)
+
+
+def test_terrain_takes_the_deviation_by_state_from_the_path_loss() -> None:
+    """TR 38.901, UMi: 4 dB with sight, 7.82 dB without, 7 dB inside."""
+    for sight, indoor, std_db in (("always", False, 4.0), ("never", False, 7.82), ("never", True, 7.0)):
+        model = UMi(line_of_sight=sight)  # type: ignore[arg-type]
+        terrain = Terrain(model, BySight(), CARRIER_HZ, indoor=indoor)
+        np.testing.assert_allclose(terrain.std_db(DISTANCES_M), std_db)
 
 
 def test_terrain_knows_the_exponent() -> None:

@@ -116,4 +116,6 @@ def test_options_are_checked():
         LogNormal(correlation_distance_m=0.0)
     with pytest.raises(ValueError, match="beyond the grid"):
         LogNormal().shadowing_db(STREAM, [0], [[1e17]])
-    assert {kind: model.kind for kind, model in SHADOWING.items()} == {k: k for k in ("none", "log_normal")}
+    assert {kind: model.kind for kind, model in SHADOWING.items()} == {
+        k: k for k in ("none", "log_normal", "by_sight", "map")
+    }

@@ -15,14 +15,15 @@ from channels.erasure import Loss
 from channels.fading import Fading
 from channels.linkadaptation import LinkAdaptation
 from channels.mobility import Disc, Mobility, Placement
-from channels.pathloss import PathLoss, Sighted, Validity
+from channels.pathloss import PathLoss, Sighted, UMa, Validity
 from channels.penetration import Penetration
-from channels.shadowing import Shadowing
+from channels.shadowing import PlacedShadowing, Places, Shadowing
 from channels.streams import Stream
 from wfl_sim.checks.contract import LAW, NOT_A_PLACE_OR_TIME, Contract, Ints
 
 LAST_BITS = 1e-12  # relative: one formula, evaluated one by one or all at once
 _ENSEMBLE = 4096  # clients of a mean
+_SEEDS = 512  # seeds of one
 
 
 def check_path_loss(model: PathLoss, carrier_hz: float = 3.5e9) -> None:
@@ -117,21 +118,43 @@ def check_fading(model: Fading) -> None:
     contract.card(6)
 
 
-def check_shadowing(model: Shadowing) -> None:
-    """Hold a shadowing model against `channels.shadowing.Shadowing`."""
-    contract = Contract(model, "channels.shadowing.Shadowing")
+def check_shadowing(model: Shadowing | PlacedShadowing) -> None:
+    """Hold a shadowing model against `channels.shadowing.Shadowing`, or against `PlacedShadowing`."""
+    protocol = "PlacedShadowing" if isinstance(model, PlacedShadowing) else "Shadowing"
+    contract = Contract(model, f"channels.shadowing.{protocol}")
     contract.options(1)
     stream, clients = Stream.root(1).child("check"), np.array([0, 7, 3, 40])
-    travelled = np.cumsum(Stream.root(2).uniform(np.arange(4)[:, None], np.arange(60)) * 9.0, axis=1)
-    contract.floats(2, "the level [4, 60]", lambda: model.shadowing_db(stream, clients, travelled), travelled.shape)
-    contract.any_order(
-        3, "the level", lambda r, c: model.shadowing_db(stream, clients[r], travelled[np.ix_(r, c)]), 4, 60
-    )
-    levels = model.shadowing_db(stream, range(_ENSEMBLE), np.full((_ENSEMBLE, 1), 123.0))
-    contract.mean(2, "the level in dB", levels[:, 0], 0.0)
+    steps = [Stream.root(seed).uniform(np.arange(4)[:, None], np.arange(60)) * 9.0 for seed in (2, 3)]
+    travelled, across = (np.cumsum(step, axis=1) for step in steps)
+
+    def ask(stream: Stream, clients: Any, travelled: Any, across: Any) -> Any:
+        if isinstance(model, PlacedShadowing):
+            return model.shadowing_at_db(stream, clients, _places(travelled, across))
+        return model.shadowing_db(stream, clients, travelled)
+
+    def part(rows: Ints, columns: Ints) -> Any:
+        return ask(stream, clients[rows], travelled[np.ix_(rows, columns)], across[np.ix_(rows, columns)])
+
+    contract.floats(2, "the level [4, 60]", lambda: ask(stream, clients, travelled, across), travelled.shape)
+    contract.any_order(3, "the level", part, 4, 60)
+    # A seed is a client of its own: whoever stands in one place may share its shadowing.
+    place = np.full((1, 1), 123.0)
+    levels = [ask(Stream.root(seed), np.array([seed]), place, place)[0, 0] for seed in range(_SEEDS)]
+    contract.mean(2, "the level in dB", np.array(levels), 0.0)
     for bad in NOT_A_PLACE_OR_TIME:
-        contract.refuses(4, f"a distance of {bad} m", partial(model.shadowing_db, stream, [0], [[1.0, bad]]))
+        question = partial(ask, stream, np.array([0]), np.array([[1.0, bad]]), np.array([[1.0, 2.0]]))
+        contract.refuses(4, f"a distance of {bad} m", question)
     contract.card(5)
+    if isinstance(model, PlacedShadowing):
+        contract.holds(7, isinstance(model.needs_sight, bool), f"needs_sight is {model.needs_sight!r:.60}, not a bool")
+
+
+def _places(travelled: Any, across: Any) -> Places:
+    """Places along a street, those to the north of 250 m in sight."""
+    position = np.stack([travelled, across], axis=-1)
+    indoor = np.arange(len(travelled))[:, None] < 0
+    path_loss = UMa(line_of_sight="probability")
+    return Places(travelled, np.hypot(travelled, across), position, across > 250.0, indoor, path_loss, 3.5e9)
 
 
 def check_loss(model: Loss) -> None:
@@ -178,12 +201,15 @@ def check_mobility(model: Mobility) -> None:
     """Hold a mobility model against `channels.mobility.Mobility`, with clients placed in a disc."""
     contract = Contract(model, "channels.mobility.Mobility")
     contract.options(1)
-    stream, clients, disc = Stream.root(1).child("check"), np.array([0, 7, 3, 40]), Disc(from_m=10.0, to_m=500.0)
+    stream, disc = Stream.root(1).child("check"), Disc(from_m=10.0, to_m=500.0)
+    most = contract.ask(7, "most_clients()", getattr(model, "most_clients", lambda: 50))
+    contract.holds(7, most > 0, f"most_clients() is {most!r:.60}")
+    clients = np.array([0, 7, 3, 40]) % most  # one of its clients may stand for several
     times = np.sort(Stream.root(2).uniform(0, np.arange(60))) * 300.0
     path = contract.ask(2, "trajectory()", lambda: model.trajectory(stream, disc, clients, 50))
     start = contract.floats(2, "position_m() at time 0", lambda: path.position_m([0.0]), (4, 1, 2))[:, 0]
     placed = disc.start_m(stream.child("placement"), clients, 50)
-    close = np.allclose(start, placed, rtol=1e-9, atol=1e-9)
+    close = getattr(model, "brings_places", False) or np.allclose(start, placed, rtol=1e-9, atol=1e-9)
     contract.holds(2, close, f"clients start at {start.tolist()}, but are placed at {placed.tolist()}")
     position = contract.any_order(
         3, "the position",
@@ -194,12 +220,25 @@ def check_mobility(model: Mobility) -> None:
     right = np.allclose(distance, np.hypot(position[..., 0], position[..., 1]), rtol=1e-9)
     contract.holds(2, right, "distance_m() is not the distance of position_m() from the base station")
     travelled = contract.floats(2, "travelled_m()", lambda: path.travelled_m(times), (4, 60))
-    right = np.allclose(travelled, float(path.speed_mps) * times, rtol=1e-9, atol=1e-9)
-    contract.holds(2, right, "travelled_m() is not speed_mps times time")
+    speed = np.asarray(contract.ask(2, "speed_mps", lambda: path.speed_mps), dtype=np.float64)
+    fine = speed.shape in ((), (4,)) and bool(np.all((speed >= 0.0) & (speed < np.inf)))
+    contract.holds(2, fine, f"speed_mps is {path.speed_mps!r:.60}, not one speed or one for each client")
+    if contract.ask(2, "is_steady", lambda: path.is_steady):
+        way = np.broadcast_to(speed, 4)[:, None] * times
+        contract.holds(
+            2, np.allclose(travelled, way, rtol=1e-9, atol=1e-9), "travelled_m() is not speed_mps times time"
+        )
+    contract.holds(2, (np.diff(travelled, axis=1) >= 0.0).all(), "travelled_m() falls somewhere")
+    contract.any_order(
+        3, "the way travelled",
+        lambda r, c: model.trajectory(stream, disc, clients[r], 50).travelled_m(times[c]), 4, 60,
+    )  # fmt: skip
     straight = np.hypot(*np.moveaxis(np.diff(position, axis=1), -1, 0))
     far = straight <= np.diff(travelled, axis=1) * (1 + 1e-9) + 1e-6
     contract.holds(2, far.all(), "a client gets further than the length of its path")
     contract.card(4)
+    still = contract.ask(6, "is_still", lambda: model.is_still)
+    contract.holds(6, not (still and travelled.any()), "is_still is true, but clients move")
 
 
 def check_link_adaptation(model: LinkAdaptation) -> None:
