@@ -24,7 +24,7 @@ from channels.shadowing import LogNormal
 from channels.streams import Stream
 
 _STREAM = Stream.root(51)
-_TIMES_S = np.arange(2000) * 5e-3
+_TIMES_S: Floats = np.arange(2000, dtype=np.float64) * 5e-3
 _CLIENTS = 40
 _FADING: tuple[Fading, ...] = (BlockRayleigh(), Rayleigh(), Rayleigh(fast=True), Rician(k_db=3.0), Nakagami(m=1.3))
 _LOSSES: tuple[Loss, ...] = (
