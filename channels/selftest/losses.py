@@ -11,7 +11,7 @@ import numpy as np
 
 from channels.arrays import Bools, Ints
 from channels.erasure import GilbertElliott, IndependentLoss
-from channels.replay import md1_wait
+from channels.replay import Packets, md1_wait
 from channels.selftest.check import Check, Tolerance, largest_deviation
 from channels.streams import Stream
 from channels.vectors import ARQ, GILBERT_ELLIOTT
@@ -77,6 +77,14 @@ def _share_given_up(probability: float, limit: int) -> float:
     return float(_attempts(probability, limit)[1].mean())
 
 
+def _replayed_packets() -> float:
+    """Packets of 1500 bytes that a queue which is never empty sends in 3 passes of a trace of 1000 random stamps."""
+    stamps_ms = np.sort((10_000 * _STREAM.uniform(7, np.arange(1000))).astype(np.int64))
+    trace = Packets(stamps_ms)
+    departures = trace.departures_s(np.zeros(4000), 1500.0 * 8.0)
+    return float(np.count_nonzero(departures <= 3.0 * trace.period_s))
+
+
 @functools.cache
 def _wait(load: float) -> float:
     return md1_wait(_STREAM.child("queue"), load, _PACKETS)[0]
@@ -105,6 +113,8 @@ CHECKS: tuple[Check, ...] = (
              "share given up e^M", "1e6 packets, four standard errors"),
         )
     ),
+    Check("queue.replay", _replayed_packets, 3000.0, Tolerance(0.0),
+          "3 passes of a mahimahi trace of 1000 stamps deliver 3000 packets of 1500 bytes, no more and no less"),
     *(
         Check(f"queue.md1.load{load:g}", functools.partial(_wait, load), expected, _WAIT,
               "mean wait in service times of Poisson arrivals at a fixed rate, load / (2 (1 - load)); 1e6 packets")

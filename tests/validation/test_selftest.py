@@ -7,14 +7,18 @@ import json
 import math
 import re
 
+import numpy as np
 import pytest
 import typer
+from scipy import signal
+from scipy.special import j0
 from typer.testing import CliRunner
 
 from channels import selftest
-from channels.fading import FADING
-from channels.pathloss import PATH_LOSS
-from channels.selftest import CHECKS, Check, Result, SelectionError, Tolerance, run, select
+from channels.fading import FADING, Rayleigh
+from channels.pathloss import PATH_LOSS, outdoor
+from channels.selftest import CHECKS, Check, Result, SelectionError, Tolerance, fading, losses, run, sameness, select
+from channels.streams import Stream
 from wfl_sim.commands.selftest import WIDTH, line, summary
 from wfl_sim.commands.selftest import selftest as command
 
@@ -77,6 +81,63 @@ def test_a_wrong_expectation_fails(one):
     allowed = tolerance.amount * (abs(one.expected) if tolerance.relative else 1.0)
     wrong = dataclasses.replace(one, expected=one.measure() + 2.0 * allowed)
     assert not results(wrong)[0].passed
+
+
+# Faults put into the models: the checks that look at them have to notice.
+
+
+def verdicts(*names):
+    return [result.passed for result in run(select(CHECKS, names))]
+
+
+def test_the_exact_speed_of_light_in_the_breakpoints_is_noticed(monkeypatch):
+    monkeypatch.setattr(outdoor, "_SPEED_OF_LIGHT_MPS", 299_792_458.0)  # moves PL2 by 0.006 dB
+    assert verdicts("path_loss.uma", "path_loss.umi", "path_loss.breakpoints") == [False] * 3
+
+
+def test_too_few_oscillators_are_noticed(monkeypatch):
+    coarse = Rayleigh(fast=True)  # 16 phasors
+    monkeypatch.setitem(
+        fading._kept, Rayleigh(), coarse.power_gain(fading._STREAM, np.arange(100_000), [1.0, 7.0], 10.0)
+    )
+    assert verdicts("fading.rayleigh.ks") == [False]
+
+
+def test_fading_with_the_memory_of_a_recursion_is_noticed(monkeypatch):
+    """AR(1) with J0 right at the first step: the law is right, memory and crossings are not."""
+
+    def recursive(model, stream, clients, times_s, doppler_hz):
+        step = j0(2.0 * np.pi * doppler_hz * (times_s[1] - times_s[0]))
+        shape = (len(clients), len(times_s))
+        noise = [stream.child(name).normal(np.asarray(clients)[:, None], np.arange(shape[1])) for name in "xy"]
+        return [np.sqrt(0.5) * signal.lfilter([np.sqrt(1.0 - step**2)], [1.0, -step], part, axis=1) for part in noise]
+
+    small = fading._LONG._replace(clients=100, samples=5000)
+    monkeypatch.setattr(fading, "_LONG", small)
+    monkeypatch.setattr(Rayleigh, "amplitudes", recursive)
+    fading._walk.cache_clear()
+    try:
+        assert not any(verdicts("fading.rayleigh.autocorrelation.20", "fading.rayleigh.autocorrelation.38"))
+    finally:
+        fading._walk.cache_clear()
+
+
+def test_a_gain_that_depends_on_the_number_of_clients_is_noticed(monkeypatch):
+    links = sameness._links
+
+    def crowded(clients):
+        monkeypatch.setattr(sameness, "_STREAM", Stream.root(clients))
+        return links(clients)
+
+    monkeypatch.setattr(sameness, "_links", crowded)
+    assert verdicts("same.clients", "same.seed") == [True, False]
+
+
+def test_a_burst_that_forgets_is_noticed(monkeypatch):
+    independent = np.random.default_rng(1).random(1_000_000) < 0.142857
+    monkeypatch.setattr(losses, "_chain", lambda *_: independent)
+    names = [f"loss.gilbert_elliott.{figure}" for figure in ("loss.1", "burst.1", "memory")]
+    assert verdicts(*names) == [True, False, False]
 
 
 @pytest.mark.parametrize(
