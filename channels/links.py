@@ -53,6 +53,9 @@ class Links:
         shadowing by line of sight where the path loss states none.
     """
 
+    reciprocal = True
+    """Whether both directions have the same gains."""
+
     def __init__(
         self,
         stream: Stream,

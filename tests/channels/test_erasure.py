@@ -9,6 +9,7 @@ from channels.arrays import blocks_of
 from channels.erasure import LOSS, BurstLoss, GilbertElliott, IndependentLoss, NoLoss
 from channels.options import OptionError
 from channels.streams import Stream
+from channels.vectors import GILBERT_ELLIOTT
 
 STREAM = Stream.root(41).child("loss")
 PACKETS = 400_000
@@ -51,12 +52,7 @@ def test_share_and_bursts_are_those_of_independent_losses(probability):
         assert both == pytest.approx(joint, abs=4.0 * spread + 1e-5)  # 1e-5: four packets, where joint is 1e-6
 
 
-@pytest.mark.parametrize(
-    ("p", "r", "e_bad", "share", "burst"),
-    # share = p / (p + r) e_bad; burst = 1 / (1 - (1 - r) e_bad). The first two are vectors: .142857 and 3.3333,
-    # .071429 and 1.5385. In the third p + r is above 1: states alternate.
-    [(0.05, 0.3, 1.0, 0.142857, 3.3333), (0.05, 0.3, 0.5, 0.071429, 1.5385), (0.8, 0.7, 1.0, 0.533333, 1.428571)],
-)
+@pytest.mark.parametrize(("p", "r", "e_bad", "share", "burst"), GILBERT_ELLIOTT)
 def test_gilbert_elliott_has_its_loss_bursts_and_correlation(p, r, e_bad, share, burst):
     model, times = chain(p, r, e_bad=e_bad), np.arange(TICKS) * TICK_S
     assert model.mean_loss == pytest.approx(share, rel=1e-5)  # the vectors have six digits

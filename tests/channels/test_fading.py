@@ -13,6 +13,15 @@ from channels.fading import FADING, BlockRayleigh, Nakagami, NoFading, Rayleigh,
 from channels.gainlaws import exponential_quadrature, gamma_map
 from channels.options import OptionError
 from channels.streams import Stream
+from channels.vectors import (
+    CAPACITY,
+    CAPACITY_SNR_DB,
+    CLARKE_CORRELATION,
+    CLARKE_LAGS,
+    CROSSINGS,
+    OUTAGE,
+    OUTAGE_LEVELS_DB,
+)
 
 STREAM = Stream.root(11).child("fading")
 CLIENTS = 100_000
@@ -33,29 +42,11 @@ MODELS = [
     NoFading(), BlockRayleigh(block_s=0.25), Rayleigh(), Rayleigh(doppler_hz=70.0), Rayleigh(fast=True),
     Rician(k_db=3.0), Nakagami(m=0.5), Nakagami(m=1.3), Nakagami(m=2.0),
 ]  # fmt: skip
-# P(gain < -10, -5, 0 dB) by the closed forms: 1 - exp(-x); noncentral chi-square of 2 degrees and 2 K at 2 (1 + K) x;
-# P(m, m x)
-OUTAGE = [
-    (Rayleigh(), (0.0952, 0.2711, 0.6321)),
-    (BlockRayleigh(), (0.0952, 0.2711, 0.6321)),
-    (Rician(k_db=0.0), (0.0733, 0.2264, 0.6057)),
-    (Rician(k_db=3.0), (0.0462, 0.1720, 0.5854)),
-    (Rician(k_db=10.0), (0.0007, 0.0238, 0.5431)),
-    (Nakagami(m=0.5), (0.2482, 0.4261, 0.6827)),
-    (Nakagami(m=2.0), (0.0175, 0.1327, 0.5940)),
-    (Nakagami(m=4.0), (0.0008, 0.0397, 0.5665)),
-]
-# E[log2(1 + g X)] at a mean SNR g of 0, 5, 10 and 20 dB: exp(1/g) E1(1/g) / ln 2 for Rayleigh (Alouini and Goldsmith
-# 1999), numerical integrals of the densities for the others
-CAPACITY = [
-    (NoFading(), (1.0000, 2.0574, 3.4594, 6.6582)),
-    (Rayleigh(), (0.8603, 1.7160, 2.9065, 5.8840)),
-    (Rician(k_db=3.0), (0.9103, 1.8351, 3.1030, 6.1731)),
-    (Rician(k_db=10.0), (0.9695, 1.9844, 3.3503, 6.5242)),
-    (Nakagami(m=2.0), (0.9214, 1.8678, 3.1663, 6.2815)),
-    (Nakagami(m=4.0), (0.9580, 1.9577, 3.3105, 6.4751)),
-]
-SNR = 10.0 ** (np.array([0.0, 5.0, 10.0, 20.0]) / 10.0)
+SNR = 10.0 ** (np.array(CAPACITY_SNR_DB) / 10.0)
+LEVELS = 10.0 ** (np.array(OUTAGE_LEVELS_DB) / 10.0)
+RAYLEIGH_OUTAGE, RAYLEIGH_CAPACITY = (
+    next(row.expected for row in table if row.model == Rayleigh()) for table in (OUTAGE, CAPACITY)
+)
 
 
 def law(model):
@@ -98,10 +89,9 @@ def test_the_fast_sum_is_near_its_law_and_no_nearer():
 
 @pytest.mark.parametrize(("model", "expected"), OUTAGE)
 def test_outage_follows_the_closed_form(model, expected):
-    threshold = 10.0 ** (np.array([-10.0, -5.0, 0.0]) / 10.0)
-    np.testing.assert_allclose(law(model)(threshold), expected, rtol=0, atol=6e-5)  # four decimals
+    np.testing.assert_allclose(law(model)(LEVELS), expected, rtol=0, atol=6e-5)  # four decimals
     gain = model.power_gain(STREAM, np.arange(CLIENTS), [1.0], DOPPLER_HZ)[:, 0]
-    measured = [np.mean(gain < x) for x in threshold]
+    measured = [np.mean(gain < x) for x in LEVELS]
     np.testing.assert_allclose(measured, expected, rtol=0, atol=OUTAGE_TOLERANCE)
 
 
@@ -132,42 +122,42 @@ def test_rayleigh_at_the_size_of_the_acceptance():
     """1000 clients x 100 s at fd Ts = 0.01, in groups of 50 clients: outage, autocorrelation, crossings, capacity."""
     doppler, samples, clients, group = 10.0, 100_000, 1000, 50
     times = np.arange(samples) * 1e-3
-    lags, threshold = np.array([1, 5, 10, 20, 38]), 10.0 ** (np.array([-10.0, -5.0, 0.0]) / 10.0)
+    lags = np.array([1, 5, 10, 20, 38])
     outage, capacity, acf, crossings, below = np.zeros(3), np.zeros(4), np.zeros(5), np.zeros(2), np.zeros(2)
     groups = clients // group
     for first in range(0, clients, group):
         x, y = Rayleigh().amplitudes(STREAM, np.arange(first, first + group), times, doppler)
         acf += [np.mean(x[:, lag:] * x[:, :-lag]) + np.mean(y[:, lag:] * y[:, :-lag]) for lag in lags]
         gain = x**2 + y**2
-        outage += [np.mean(gain < level) for level in threshold]
+        outage += [np.mean(gain < level) for level in LEVELS]
         capacity += [np.log2(1.0 + snr * gain).mean() for snr in SNR]
-        for i, rho in enumerate((0.5, 1.0)):
+        for i, (rho, _, _) in enumerate(CROSSINGS[1:]):
             low = gain < rho**2
             crossings[i] += np.count_nonzero(low[:, :-1] & ~low[:, 1:])
             below[i] += np.count_nonzero(low)
-    np.testing.assert_allclose(outage / groups, OUTAGE[0][1], rtol=0, atol=OUTAGE_TOLERANCE)
+    np.testing.assert_allclose(outage / groups, RAYLEIGH_OUTAGE, rtol=0, atol=OUTAGE_TOLERANCE)
     np.testing.assert_allclose(acf / groups, j0(0.02 * np.pi * lags), rtol=0, atol=ACF_TOLERANCE)
-    np.testing.assert_allclose(capacity / groups, CAPACITY[1][1], rtol=CAPACITY_TOLERANCE)
+    np.testing.assert_allclose(capacity / groups, RAYLEIGH_CAPACITY, rtol=CAPACITY_TOLERANCE)
     rate = crossings / (clients * 100.0 * doppler)
-    np.testing.assert_allclose(rate, [0.9761, 0.9221], rtol=CROSSING_TOLERANCE)
-    np.testing.assert_allclose(below / crossings * 0.01, [0.2266, 0.6855], rtol=CROSSING_TOLERANCE)
+    _, rates, durations = zip(*CROSSINGS[1:], strict=True)
+    np.testing.assert_allclose(rate, rates, rtol=CROSSING_TOLERANCE)
+    np.testing.assert_allclose(below / crossings * 0.01, durations, rtol=CROSSING_TOLERANCE)
 
 
 def test_amplitudes_have_the_clarke_autocorrelation():
-    lags = np.array([0.01, 0.05, 0.1, 0.2, 0.3827, 0.5])
+    lags = np.array(CLARKE_LAGS)
     times = 3.0 + np.concatenate([[0.0], lags]) / DOPPLER_HZ
     in_phase, quadrature = Rayleigh().amplitudes(STREAM, np.arange(CLIENTS), times, DOPPLER_HZ)
     measured = np.mean(in_phase[:, :1] * in_phase[:, 1:] + quadrature[:, :1] * quadrature[:, 1:], axis=0)
-    expected = [0.9990, 0.9755, 0.9037, 0.6425, 0.0001, -0.3042]  # J0(2 pi fd tau)
-    np.testing.assert_allclose(measured, expected, rtol=0, atol=ACF_TOLERANCE)
-    np.testing.assert_allclose(expected, j0(2 * np.pi * lags), rtol=0, atol=6e-5)  # four decimals
+    np.testing.assert_allclose(measured, CLARKE_CORRELATION, rtol=0, atol=ACF_TOLERANCE)
+    np.testing.assert_allclose(CLARKE_CORRELATION, j0(2 * np.pi * lags), rtol=0, atol=6e-5)  # four decimals
     across = np.mean(in_phase[:, :1] * quadrature, axis=0)
     np.testing.assert_allclose(across, 0.0, rtol=0, atol=ACF_TOLERANCE)
 
 
 @pytest.mark.parametrize("model", [Rayleigh(fast=True), Rician(k_db=3.0)])
 def test_other_amplitudes_have_it_too(model):
-    lags = np.array([0.01, 0.05, 0.1, 0.2, 0.3827, 0.5])
+    lags = np.array(CLARKE_LAGS)
     times = 3.0 + np.concatenate([[0.0], lags]) / DOPPLER_HZ
     x, y = model.amplitudes(STREAM, np.arange(CLIENTS), times, DOPPLER_HZ)
     measured = np.mean(x[:, :1] * x[:, 1:] + y[:, :1] * y[:, 1:], axis=0)
@@ -205,12 +195,9 @@ def test_level_crossings_of_nakagami_fading(m, rho):
     assert np.count_nonzero(low[:, 1:]) * step / upward == pytest.approx(duration, rel=CROSSING_TOLERANCE)
 
 
-@pytest.mark.parametrize(
-    ("rho", "step", "rate", "duration"),
-    # step = fd Ts; at rho = 0.1 a fade lasts 0.04 / fd, so 0.01 / fd would step over short ones
-    [(0.1, 0.002, 0.2482, 0.0401), (0.5, 0.01, 0.9761, 0.2266), (1.0, 0.01, 0.9221, 0.6855)],
-)
-def test_level_crossings_and_fade_durations(rho, step, rate, duration):
+@pytest.mark.parametrize(("rho", "rate", "duration"), CROSSINGS)
+def test_level_crossings_and_fade_durations(rho, rate, duration):
+    step = 0.002 if rho < 0.5 else 0.01  # fd Ts; at rho = 0.1 a fade lasts 0.04 / fd: 0.01 would step over short ones
     clients, samples = 1500, 1500
     gain = Rayleigh().power_gain(STREAM, np.arange(clients), np.arange(samples) * step / DOPPLER_HZ, DOPPLER_HZ)
     below = gain < rho**2

@@ -9,6 +9,7 @@ from scipy.special import exp1
 from channels.fading import NoFading, Rayleigh
 from channels.linkadaptation import LINK_ADAPTATION, RateCurve, Shannon
 from channels.options import OptionError
+from channels.vectors import CAPACITY, CAPACITY_SNR_DB
 
 ROUND_TRIP = 1e-11  # Newton ends at a few ulp of ln u, and ln u is up to 90
 SPLINE = 1e-9  # relative error promised for the splines
@@ -35,13 +36,15 @@ def test_shannon_with_gap():
             Shannon().efficiency(bad)
 
 
-@pytest.mark.parametrize(("snr_db", "awgn", "rayleigh"), [
-    (0, 1.0000, 0.8603), (5, 2.0574, 1.7160), (10, 3.4594, 2.9065), (20, 6.6582, 5.8840),
-])  # fmt: skip
-def test_ergodic_capacity(snr_db, awgn, rayleigh):
-    snr = 10 ** (snr_db / 10)
-    assert RateCurve.of(NoFading(), Shannon(gap_db=0.0)).efficiency(snr) == pytest.approx(awgn, abs=TABLE)
-    assert CURVES["capacity"].efficiency(snr) == pytest.approx(rayleigh, abs=TABLE)
+@pytest.mark.parametrize(("model", "expected"), CAPACITY)
+def test_ergodic_capacity(model, expected):
+    curve = RateCurve.of(model, Shannon(gap_db=0.0))
+    snr = 10.0 ** (np.array(CAPACITY_SNR_DB) / 10.0)
+    np.testing.assert_allclose(curve.efficiency(snr), expected, rtol=0, atol=TABLE)
+
+
+@pytest.mark.parametrize("snr", [1.0, 3.2, 10.0, 100.0])
+def test_ergodic_capacity_of_rayleigh_fading(snr):
     exact = np.exp(1 / snr) * exp1(1 / snr) / np.log(2)  # Alouini and Goldsmith 1999
     assert CURVES["capacity"].efficiency(snr) == pytest.approx(exact, rel=SPLINE)
 

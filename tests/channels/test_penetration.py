@@ -13,6 +13,7 @@ from channels.pathloss import UMa
 from channels.penetration import PENETRATION, NoPenetration, OutdoorToIndoor
 from channels.shadowing import NoShadowing
 from channels.streams import Stream
+from channels.vectors import WALLS_DB
 
 TABLE_DB = 1e-3
 SIGMAS = 4.5  # a right mean over independent clients is further off once in 150 000
@@ -20,19 +21,7 @@ STREAM = Stream.root(5)
 MANY = 20_000
 
 
-@pytest.mark.parametrize(
-    ("building", "carrier_hz", "expected_db"),
-    [
-        # TR 38.901 Table 7.4.3-2, worked out with 30 decimal digits. At 3.5 GHz L_glass = 2.7, L_concrete = 19 and
-        # L_IRR = 25.785 dB.
-        ("low_loss", 0.7e9, 10.2367),
-        ("low_loss", 3.5e9, 12.6975),
-        ("low_loss", 28e9, 17.8288),
-        ("high_loss", 0.7e9, 17.8591),
-        ("high_loss", 3.5e9, 27.4993),
-        ("high_loss", 28e9, 35.0290),
-    ],
-)
+@pytest.mark.parametrize(("building", "carrier_hz", "expected_db"), WALLS_DB)
 def test_the_wall(building, carrier_hz, expected_db):
     model = OutdoorToIndoor(building=building, way_inside_m=10.0, std_db=0.0)
     assert model.wall_db(carrier_hz) == pytest.approx(expected_db, abs=TABLE_DB)

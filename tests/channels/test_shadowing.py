@@ -11,6 +11,7 @@ from scipy import stats
 from channels.options import OptionError
 from channels.shadowing import SHADOWING, LogNormal, NoShadowing
 from channels.streams import Stream
+from channels.vectors import SHADOW_CORRELATION, SHADOW_LAGS_M
 
 STREAM = Stream.root(21).child("shadowing")
 CLIENTS = np.arange(100_000)
@@ -50,10 +51,10 @@ def test_grid_has_exactly_the_exponential_covariance():
 
 @pytest.mark.parametrize("start_m", [0.0, 3.3, 2551.7])  # the last spans the edge of a block at 2560 m
 def test_correlation_falls_as_gudmundson_says(start_m):
-    values = at(LogNormal(std_db=6.0, correlation_distance_m=50.0), start_m + np.array([0.0, 10.0, 25.0, 50.0, 100.0]))
+    values = at(LogNormal(std_db=6.0, correlation_distance_m=50.0), start_m + np.array([0.0, *SHADOW_LAGS_M]))
     measured = np.corrcoef(values.T)[0, 1:]
     np.testing.assert_allclose(
-        measured, [0.8187, 0.6065, 0.3679, 0.1353], rtol=0, atol=CORRELATION_TOLERANCE + INTERPOLATION_TOLERANCE
+        measured, SHADOW_CORRELATION, rtol=0, atol=CORRELATION_TOLERANCE + INTERPOLATION_TOLERANCE
     )
 
 

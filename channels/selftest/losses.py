@@ -1,0 +1,123 @@
+"""Checks of packets: losses alone and in bursts, retransmission, and the queue in front of a link.
+
+Knows closed forms of Markov chains and queues.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from channels.arrays import Bools, Ints
+from channels.erasure import GilbertElliott, IndependentLoss
+from channels.replay import Packets, md1_wait
+from channels.selftest.check import Check, Tolerance, largest_deviation
+from channels.streams import Stream
+from channels.vectors import ARQ, GILBERT_ELLIOTT
+
+_STREAM = Stream.root(41).child("loss")
+_PACKETS = 1_000_000
+_STEP_S = 1e-3
+_LOSS = Tolerance(0.01, relative=True)  # acceptance limits at 1e6 packets, these three
+_BURST = Tolerance(0.02, relative=True)
+_WAIT = Tolerance(0.02, relative=True)
+
+
+def _independent(probability: float) -> IndependentLoss:
+    return IndependentLoss(probability=probability, origin="recorded")
+
+
+def _share_lost(probability: float) -> float:
+    return float(np.mean(_independent(probability).lost(_STREAM, 3, np.arange(_PACKETS) * _STEP_S)))
+
+
+@functools.cache
+def _chain(p: float, r: float, e_bad: float) -> Bools:
+    """Whether each of 1e6 packets, one a tick, is lost; with e_bad = 1 that is whether the link is bad."""
+    model = GilbertElliott(p=p, r=r, e_bad=e_bad, origin="recorded")
+    return model.lost(_STREAM, 0, np.arange(_PACKETS) * _STEP_S)
+
+
+def _mean_run(flags: Bools) -> float:
+    """Mean length of the runs of True: all that are True over all that begin."""
+    starts = np.count_nonzero(flags[1:] & ~flags[:-1]) + int(flags[0])
+    return float(np.count_nonzero(flags) / starts)
+
+
+def _chain_loss(p: float, r: float, e_bad: float) -> float:
+    return float(np.mean(_chain(p, r, e_bad)))
+
+
+def _chain_burst(p: float, r: float, e_bad: float) -> float:
+    return _mean_run(_chain(p, r, e_bad))
+
+
+def _memory_deviation(p: float, r: float) -> float:
+    """Of the correlation of the states 1, 2 and 5 ticks apart from (1 - p - r)^k."""
+    bad = _chain(p, r, 1.0)
+    lags = np.array([1, 2, 5])
+    return largest_deviation([np.corrcoef(bad[lag:], bad[:-lag])[0, 1] for lag in lags], (1.0 - p - r) ** lags)
+
+
+@functools.cache
+def _attempts(probability: float, limit: int) -> tuple[Ints, Bools]:
+    """Attempts that each of 1e6 packets took, and whether it was given up, where each may be sent `limit` times."""
+    times = np.arange(_PACKETS * limit) * _STEP_S
+    lost = _independent(probability).lost(_STREAM, 5, times).reshape(_PACKETS, limit)
+    given_up = np.asarray(lost.all(axis=1))
+    return np.where(given_up, limit, 1 + np.argmin(lost, axis=1)), given_up
+
+
+def _mean_attempts(probability: float, limit: int) -> float:
+    return float(_attempts(probability, limit)[0].mean())
+
+
+def _share_given_up(probability: float, limit: int) -> float:
+    return float(_attempts(probability, limit)[1].mean())
+
+
+def _replayed_packets() -> float:
+    """Packets of 1500 bytes that a queue which is never empty sends in 3 passes of a trace of 1000 random stamps."""
+    stamps_ms = np.sort((10_000 * _STREAM.uniform(7, np.arange(1000))).astype(np.int64))
+    trace = Packets(stamps_ms)
+    departures = trace.departures_s(np.zeros(4000), 1500.0 * 8.0)
+    return float(np.count_nonzero(departures <= 3.0 * trace.period_s))
+
+
+@functools.cache
+def _wait(load: float) -> float:
+    return md1_wait(_STREAM.child("queue"), load, _PACKETS)[0]
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("loss.independent", lambda: _share_lost(0.1), 0.1, _LOSS, "share lost of 1e6 packets; three standard errors"),
+    *(
+        Check(f"loss.gilbert_elliott.{figure}.{n}", functools.partial(measure, p, r, e_bad), expected, tolerance,
+              f"{formula} at p = {p:g}, r = {r:g}, e_bad = {e_bad:g}; 1e6 packets, acceptance limit")
+        for n, (p, r, e_bad, share, burst) in enumerate(GILBERT_ELLIOTT, start=1)
+        for figure, measure, expected, tolerance, formula in (
+            ("loss", _chain_loss, share, _LOSS, "share lost, p e_bad / (p + r)"),
+            ("burst", _chain_burst, burst, _BURST, "mean burst of losses, 1 / (1 - (1 - r) e_bad)"),
+        )
+    ),
+    Check("loss.gilbert_elliott.memory", lambda: _memory_deviation(0.05, 0.3), 0.0, Tolerance(0.01),
+          "correlation of the states 1, 2 and 5 ticks apart, (1 - p - r)^k; five standard errors, 1e6 ticks"),
+    *(
+        Check(f"arq.{figure}.e{loss:g}", functools.partial(measure, loss, limit), expected, tolerance,
+              f"{formula} at e = {loss:g}, M = {limit}; {why}")
+        for loss, limit, residual, mean in ARQ
+        for figure, measure, expected, tolerance, formula, why in (
+            ("attempts", _mean_attempts, mean, _LOSS, "mean attempts (1 - e^M) / (1 - e)", "1e6 packets"),
+            ("residual", _share_given_up, residual, Tolerance(4.0 * (residual / _PACKETS) ** 0.5),
+             "share given up e^M", "1e6 packets, four standard errors"),
+        )
+    ),
+    Check("queue.replay", _replayed_packets, 3000.0, Tolerance(0.0),
+          "3 passes of a mahimahi trace of 1000 stamps deliver 3000 packets of 1500 bytes, no more and no less"),
+    *(
+        Check(f"queue.md1.load{load:g}", functools.partial(_wait, load), expected, _WAIT,
+              "mean wait in service times of Poisson arrivals at a fixed rate, load / (2 (1 - load)); 1e6 packets")
+        for load, expected in ((0.2, 0.125), (0.5, 0.5))
+    ),
+)  # fmt: skip

@@ -1,0 +1,98 @@
+"""Checks of the keys: the same seed gives the same bytes, whoever else is asked, in whatever order and portions.
+
+Knows no law. A figure is the number of values that differ, of which none may.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channels.arrays import Floats
+from channels.erasure import BurstLoss, GilbertElliott, IndependentLoss, Loss
+from channels.fading import BlockRayleigh, Fading, Nakagami, Rayleigh, Rician
+from channels.links import Links
+from channels.mobility import Disc, RandomWaypoint
+from channels.pathloss import UMa
+from channels.penetration import OutdoorToIndoor
+from channels.selftest.check import Check, Tolerance
+from channels.shadowing import LogNormal
+from channels.streams import Stream
+
+_STREAM = Stream.root(51)
+_TIMES_S: Floats = np.arange(2000, dtype=np.float64) * 5e-3
+_CLIENTS = 40
+_FADING: tuple[Fading, ...] = (BlockRayleigh(), Rayleigh(), Rayleigh(fast=True), Rician(k_db=3.0), Nakagami(m=1.3))
+_LOSSES: tuple[Loss, ...] = (
+    IndependentLoss(probability=0.3, origin="recorded"),
+    GilbertElliott(p=0.05, r=0.3, e_bad=0.7, origin="recorded"),
+    BurstLoss(loss=0.2, burst_s=0.01, origin="recorded"),
+)
+_EXACT = Tolerance(0.0)
+
+
+def _links(clients: int) -> Links:
+    """Clients that walk, in and out of sight, some inside buildings, with every random model at work."""
+    return Links(
+        _STREAM,
+        clients,
+        carrier_hz=3.5e9,
+        path_loss=UMa(line_of_sight="probability"),
+        shadowing=LogNormal(),
+        fading=Rician(k_db=3.0),
+        placement=Disc(from_m=20.0, to_m=300.0),
+        mobility=RandomWaypoint(speed_mps=10.0),
+        penetration=OutdoorToIndoor(indoor_share=0.5),
+    )
+
+
+def _differing(one: NDArray[Any], other: NDArray[Any]) -> float:
+    """How many values differ; a change of shape counts as all."""
+    return float(one.size if one.shape != other.shape else np.count_nonzero(one != other))
+
+
+def _same_seed() -> float:
+    return _differing(_links(_CLIENTS).gain_db(_TIMES_S), _links(_CLIENTS).gain_db(_TIMES_S))
+
+
+def _other_clients() -> float:
+    return _differing(_links(7).gain_db(_TIMES_S), _links(_CLIENTS).gain_db(_TIMES_S)[:7])
+
+
+def _in_pieces(ask: Callable[[Floats], Floats]) -> float:
+    """`ask` for all times at once, then backwards in portions of 61."""
+    whole, back = ask(_TIMES_S), _TIMES_S[::-1]
+    parts = [ask(back[first : first + 61]) for first in range(0, back.size, 61)]
+    return _differing(whole, np.concatenate(parts, axis=-1)[..., ::-1])
+
+
+def _fading_in_pieces(model: Fading) -> float:
+    return _in_pieces(lambda times: model.power_gain(_STREAM, np.arange(_CLIENTS), times, 30.0))
+
+
+def _loss_in_pieces(model: Loss) -> float:
+    return _in_pieces(lambda times: model.lost(_STREAM, 3, times).astype(np.float64))
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("same.seed", _same_seed, 0.0, _EXACT,
+          "gains in dB of 40 links that differ between two cells of one seed, all models together, 80 000 values"),
+    Check("same.clients", _other_clients, 0.0, _EXACT,
+          "gains of 7 links that change when there are 40 of them; 14 000 values"),
+    Check("same.order.links", lambda: _in_pieces(_links(_CLIENTS).gain_db), 0.0, _EXACT,
+          "gains of 40 links that change when time runs backwards in portions; 80 000 values"),
+    *(
+        Check(f"same.order.{model.kind}{'.fast' if getattr(model, 'fast', False) else ''}",
+              functools.partial(_fading_in_pieces, model), 0.0, _EXACT, "the same of this fading alone")
+        for model in _FADING
+    ),
+    *(
+        Check(f"same.order.{model.kind}", functools.partial(_loss_in_pieces, model), 0.0, _EXACT,
+              "fates of 2000 packets that change when time runs backwards in portions")
+        for model in _LOSSES
+    ),
+)  # fmt: skip
