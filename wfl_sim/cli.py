@@ -29,6 +29,7 @@ from wfl_sim.commands.common import (
 )
 from wfl_sim.commands.export import export
 from wfl_sim.commands.linkbudget import linkbudget
+from wfl_sim.commands.selftest import selftest
 from wfl_sim.errors import ScenarioError, WflError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from wfl_sim.scenario import Cell, Study
     from wfl_sim.trace import Row
 
-EXIT_CODES = """Exit codes: 0 done; 1 a run failed; 2 the command, a scenario or something to install is wrong;
+EXIT_CODES = """Exit codes: 0 done; 1 a run or a check failed; 2 the command, a scenario or something to install is wrong;
 3 a comparison found a regression; 130 interrupted (Ctrl-C)."""
 
 app = typer.Typer(
@@ -157,6 +158,7 @@ def validate(
 
 app.command(epilog=EXIT_CODES)(linkbudget)
 app.command(epilog=EXIT_CODES)(export)
+app.command(epilog=EXIT_CODES)(selftest)
 
 
 @app.command()
