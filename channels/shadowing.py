@@ -193,7 +193,7 @@ class LogNormal(Options):
 
 @dataclass(frozen=True)
 class BySight(Options):
-    """Log-normal shadowing as 3GPP TR 38.901 states it for the path loss: by line of sight, and inside buildings.
+    """Log-normal shadowing by line of sight and inside buildings, as 3GPP TR 38.901 states it.
 
     Formula
     -------

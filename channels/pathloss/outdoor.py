@@ -30,7 +30,13 @@ def _lg_3d(distance: Floats, drop_m: float) -> Floats:
 
 @dataclass(frozen=True)
 class _City(Tabled, ABC):
-    """What the urban models share: their range, the breakpoint, two slopes that join there, and the form of P_LOS."""
+    """What the urban models share: their range, the breakpoint, two slopes that join there, and the form of P_LOS.
+
+    Options
+    -------
+    base_station_height_m : Height of the base station's antenna above ground.
+    client_height_m : Height of the client's antenna above ground.
+    """
 
     kind: str = ""
     base_station_height_m: _BaseStationHeight = 25.0
