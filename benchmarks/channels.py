@@ -22,6 +22,7 @@ sys.path[:] = [str(HERE.parent), *(place for place in sys.path if Path(place).re
 
 from channels.fading import Rayleigh  # noqa: E402
 from channels.streams import Stream  # noqa: E402
+from channels.tdl import TDL  # noqa: E402
 
 CLIENTS, SLOTS, SLOT_S, DOPPLER_HZ = 1000, 1000, 1e-3, 70.0
 RUNS = 5
@@ -50,6 +51,14 @@ def samples_per_s(model: Rayleigh) -> float:
     return CLIENTS * SLOTS / cpu_s(lambda: model.power_gain(stream, clients, times, DOPPLER_HZ))
 
 
+def tdl_client_slots_per_s() -> float:
+    """Clients times slots a CPU second, at 100 clients x 1000 slots and the frequencies that stand for 20 MHz."""
+    model, stream, clients = TDL(profile="A", delay_spread_s=100e-9), Stream.root(1), np.arange(CLIENTS // 10)
+    times, offsets = np.arange(SLOTS) * SLOT_S, model.offsets_hz(20e6)
+    spent_s = cpu_s(lambda: model.frequency_gain(stream, clients, times, DOPPLER_HZ, offsets))
+    return clients.size * SLOTS / spent_s
+
+
 # Peers by shared measurements on one thread of a like machine: samples a CPU second.
 BENCHMARKS = (
     Benchmark("rayleigh_samples_per_s", "1/s", 4e6, "pyphysim 1.1e6", lambda: samples_per_s(Rayleigh())),
@@ -57,6 +66,7 @@ BENCHMARKS = (
         "rayleigh_fast_samples_per_s", "1/s", 8e6, "16 phasors, direct 0.7e6, by recursion 10.8e6",
         lambda: samples_per_s(Rayleigh(fast=True)),
     ),
+    Benchmark("tdl_client_slots_per_s", "1/s", 0.13e6, "Sionna 2.2 TDL-A 0.13e6", tdl_client_slots_per_s),
 )  # fmt: skip
 
 

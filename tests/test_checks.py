@@ -23,6 +23,7 @@ from channels.options import Options
 from channels.pathloss import LogDistance, UMa
 from channels.penetration import OutdoorToIndoor
 from channels.shadowing import BySight, LogNormal, Map, Places
+from channels.tdl import TDL
 from channels.units import parse
 from wfl_sim.checks import CHECKS, ContractError, check_codec, check_data_set, check_method, check_schedule
 from wfl_sim.codecs.dense import Dense
@@ -160,6 +161,12 @@ def test_what_is_no_options_is_no_model(key: str, model: Any) -> None:
         CHECKS[key](model)
 
 
+def fainter(self: Any, stream: Any, clients: Any, times_s: Any, doppler_hz: Any, offsets_hz: Any) -> Any:
+    """A gain that falls off the carrier."""
+    gain = TDL.frequency_gain(self, stream, clients, times_s, doppler_hz, offsets_hz)
+    return gain / (1.0 + np.abs(np.asarray(offsets_hz)) / 1e7)
+
+
 CHANNEL = [
     ("path_loss", {"exponent": 3.0}, [
         (changed(LogDistance, "path_loss_db", lambda loss: loss.astype(np.float32)), 2, "float32, not float64"),
@@ -198,6 +205,17 @@ CHANNEL = [
         (changed(BlockRayleigh, "quadrature", lambda law: (2 * law[0], law[1])), 2, "mean gain by quadrature() is 2"),
         (given(BlockRayleigh, "power_gain", 2, tidied), 5, "a time of nan s is taken"),
         (variant(BlockRayleigh, __doc__=None), 6, "no docstring"),
+    ]),
+    ("fading", {"profile": "A", "delay_spread_s": 1e-7}, [
+        (changed(TDL, "offsets_hz", lambda offsets: offsets[0]), 8, "not a list of frequencies"),
+        (changed(TDL, "offsets_hz", lambda offsets: offsets + 1e9), 8, "leaves the band"),
+        (changed(TDL, "frequency_gain", lambda gain: gain[..., 0]), 8, "has the shape (4, 60), not (4, 60, 4)"),
+        (changed(TDL, "frequency_gain", np.negative), 8, "is below 0"),
+        (changed(TDL, "frequency_gain", lambda gain: np.sort(gain, axis=1)), 8, "differs from the same values"),
+        (changed(TDL, "frequency_gain", lambda gain: np.sort(gain, axis=2)), 8, "depends on the others asked"),
+        (given(TDL, "frequency_gain", 4, lambda offsets: np.add(offsets, 1e3)), 8, "is not that of power_gain()"),
+        (variant(TDL, frequency_gain=fainter), 8, "off the carrier, against quadrature()"),
+        (given(TDL, "frequency_gain", 4, np.nan_to_num), 8, "an offset of nan Hz is taken"),
     ]),
     ("shadowing", {}, [
         (changed(LogNormal, "shadowing_db", np.transpose), 2, "has the shape"),

@@ -14,6 +14,7 @@ from channels.mobility import ConstantVelocity, Disc, Line, RandomWaypoint, Stat
 from channels.pathloss import LogDistance, UMa
 from channels.shadowing import LogNormal, NoShadowing
 from channels.streams import Stream
+from channels.tdl import TDL
 
 ROUNDING_DB = 1e-9
 MODELS = {
@@ -111,6 +112,28 @@ def test_gain_has_a_floor():
     assert np.all(lost.large_scale_db(TIMES_S) < -4900.0)
 
 
+def test_flat_fading_is_the_same_at_all_frequencies():
+    link = links()
+    np.testing.assert_array_equal(link.offsets_hz(20e6), [0.0])
+    gain = link.gain(TIMES_S, [2, 0], offsets_hz=[-1e6, 0.0, 3e6])
+    np.testing.assert_array_equal(gain, np.repeat(link.gain(TIMES_S, [2, 0])[..., None], 3, axis=-1))
+
+
+def test_selective_fading_differs_over_the_band():
+    model = TDL(profile="A", delay_spread_s=1e-7)
+    link, times = links(fading=model), TIMES_S
+    offsets = link.offsets_hz(10e6)
+    np.testing.assert_array_equal(offsets, model.offsets_hz(10e6))
+    gain = link.gain(times, [2, 0], offsets_hz=[*offsets, 0.0], direction="down")
+    assert gain.shape == (2, times.size, offsets.size + 1)
+    np.testing.assert_array_equal(gain[..., -1], link.gain(times, [2, 0]))
+    fading = model.frequency_gain(Stream.root(1).child("fading"), [2, 0], times, link.doppler_hz, offsets)
+    np.testing.assert_array_equal(link.fading_gain(times, [2, 0], offsets), fading)
+    large = 10 ** (link.large_scale_db(times, [2, 0]) / 10)
+    np.testing.assert_allclose(gain[..., :-1], large[..., None] * fading, rtol=1e-9)
+    assert np.ptp(gain, axis=-1).min() > 0.0
+
+
 def test_count_places_named_clients_on_a_line():
     road = {"placement": Line(from_m=100.0, to_m=500.0), "mobility": Static()}
     whole = links(5, **road).large_scale_db([0.0])
@@ -123,6 +146,10 @@ def test_wrong_arguments_are_refused():
             links().gain_db([bad])
         with pytest.raises(ValueError, match="carrier_hz"):
             links(carrier_hz=bad)
+        with pytest.raises(ValueError, match="bandwidth_hz"):
+            links().offsets_hz(bad)
+    with pytest.raises(ValueError, match="offsets_hz must be a list of finite numbers; got nan"):
+        links().gain([0.0], offsets_hz=np.nan)
     with pytest.raises(ValueError, match="antenna_gain_db"):
         links(antenna_gain_db=np.nan)
     with pytest.raises(ValueError, match="position 6 is not one of 6"):
