@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import lambertw
 
-from channels.ratecurve import RateCurve
 from channels.options import OptionError
+from channels.ratecurve import RateCurve
 from wfl_sim.contracts import PayloadMenu, Point
 from wfl_sim.schedules.base import finish_together
 from wfl_sim.schedules.min_max import MinMax

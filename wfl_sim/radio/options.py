@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from channels.cqi import Cqi
 from channels.harq import Combining
-from channels.linkadaptation import Cqi, Shannon, TruncatedShannon
+from channels.linkadaptation import Shannon, TruncatedShannon
 from channels.options import OneOf, OptionError, Options, Whole
 from channels.units import (
     Bits,
