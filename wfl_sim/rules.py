@@ -43,7 +43,7 @@ def _finding(key: str, message: str, got: object = "", *read: str, fits: object 
 
 def physics(scenario: Scenario) -> list[Finding]:
     """What does not go together in the scenario itself."""
-    return [*_files(scenario), *_bands(scenario), *_times(scenario), *_examples(scenario)]
+    return [*_files(scenario), *_bands(scenario), *_blocks(scenario), *_times(scenario), *_examples(scenario)]
 
 
 def _files(scenario: Scenario) -> list[Finding]:
@@ -67,6 +67,23 @@ def _bands(scenario: Scenario) -> list[Finding]:
             message = f"must be at most {widest}, 20 % of radio.carrier: one gain stands for the band"
             got = render(bandwidth_hz, "Hz")
             found.append(_finding(f"radio.{direction}.bandwidth", message, got, "radio.carrier", fits=widest))
+    return found
+
+
+def _blocks(scenario: Scenario) -> list[Finding]:
+    """A loss is counted once: where the rate is always met there is no block to lose."""
+    radio, found = scenario.radio, []
+    if radio.rate.always_met and radio.retransmission.kind == "harq":
+        message = (
+            f"harq needs a rate that can fail (radio.rate: {{kind: cqi}}): {radio.rate.kind} knows the SNR and always "
+            "meets it, so no block is ever lost; use arq, which sends packets again that are lost elsewhere"
+        )
+        found.append(_finding("radio.retransmission", message, "", "radio.rate", fits="{kind: arq}"))
+    delay_s = getattr(radio.rate, "delay_s", 0.0)
+    if delay_s >= radio.timeout_s:
+        message = f"must be below radio.timeout, {render(radio.timeout_s, 's')}: no transfer is on the air so long"
+        fits = render(4 * radio.slot_s, "s")
+        found.append(_finding("radio.rate.delay", message, render(delay_s, "s"), "radio.timeout", fits=fits))
     return found
 
 

@@ -166,8 +166,8 @@ class Harq(Options):
     --------
     For rates that can fail (``cqi``). The receiver keeps all it received, and its answer takes neither time nor band:
     a round goes out in the next slot, so that on a slow channel it meets nearly the same fading. It has as many symbols
-    as the first, though it holds the slot. In a broadcast a block is sent again while a receiver that is still served
-    lacks it.
+    as the first, though it holds the slot. In a broadcast a block is sent again while any receiver lacks it. Below a
+    rate that is always met it has nothing to do, and is refused.
 
     Source
     ------
