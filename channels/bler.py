@@ -9,13 +9,13 @@ import math
 import os
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from channels.arrays import Floats, non_negative
-from channels.files import FileError, FileName, read_table
+from channels.files import File, FileError, read_table
 from channels.options import Options
 from channels.units import PositiveDecibels
 
@@ -29,10 +29,13 @@ _LOG2_LENGTHS = np.arange(0.0, 40.25, 0.25)
 _LOWEST_DB, _HIGHEST_DB, _HALVINGS = -60.0, 80.0, 52
 
 
-class Scheme(NamedTuple):
-    """Modulation and coding of a block: `index` in its table, bits a symbol, and information bits a coded bit."""
+Length: TypeAlias = float | Floats  # of a block, in symbols
 
-    index: int
+
+class Scheme(NamedTuple):
+    """Modulation and coding of a block: its `number` in a table, bits a symbol, and information bits a coded bit."""
+
+    number: int
     modulation_order: int
     code_rate: float
 
@@ -44,8 +47,8 @@ class Scheme(NamedTuple):
 
 # TS 38.214, table 5.2.2.1-2: bits a symbol, and 1024 times the code rate, of CQI 1 to 15.
 CQI_TABLE_1: tuple[Scheme, ...] = tuple(
-    Scheme(index, order, rate / 1024)
-    for index, (order, rate) in enumerate(
+    Scheme(number, order, rate / 1024)
+    for number, (order, rate) in enumerate(
         [(2, 78), (2, 120), (2, 193), (2, 308), (2, 449), (2, 602), (4, 378), (4, 490), (4, 616),
          (6, 466), (6, 567), (6, 666), (6, 772), (6, 873), (6, 948)],
         start=1,
@@ -60,6 +63,15 @@ def code_blocks(bits: ArrayLike, code_rate: float) -> Floats:
     sum of 24 bits of a large transport block counts here, though not in what it carries.
     """
     size = non_negative("a size in bits", bits)
+    return _code_blocks(float(size), code_rate) if size.ndim == 0 else _code_blocks_of(size, code_rate)
+
+
+@lru_cache(maxsize=4096)
+def _code_blocks(bits: float, code_rate: float) -> Floats:
+    return _code_blocks_of(np.asarray(bits), code_rate)
+
+
+def _code_blocks_of(size: Floats, code_rate: float) -> Floats:
     small = (size <= 292) | ((size <= 3824) & (code_rate <= 0.67)) | (code_rate <= 0.25)
     limit = np.where(small, _LIMIT_BG2_BITS, _LIMIT_BG1_BITS)
     whole = size + np.where(size > 3824, _CRC_BITS, 16)
@@ -68,6 +80,8 @@ def code_blocks(bits: ArrayLike, code_rate: float) -> Floats:
 
 def transport_block_error(code_block_error: ArrayLike, blocks: ArrayLike) -> Floats:
     """1 - (1 - BLER)^C: a transport block is lost if any of its C code blocks is."""
+    if np.all(blocks == 1.0):
+        return np.asarray(code_block_error)
     with np.errstate(divide="ignore"):
         return np.asarray(-np.expm1(np.asarray(blocks) * np.log1p(-np.asarray(code_block_error, dtype=np.float64))))
 
@@ -127,6 +141,17 @@ def _error(information: Floats, dispersion: Floats, payload: Floats, n: Floats, 
     return np.asarray(ndtr(np.where(dispersion > 0.0, deviations, np.inf)))  # no signal: lost
 
 
+def _one_error(snr: list[float], n: float, efficiency: float, parts: float) -> float:
+    """The error of a transport block of `parts` code blocks of n symbols in each round; the same formulas in floats."""
+    information = n * _LG_E * sum(math.log1p(g) for g in snr)
+    dispersion = n * _LG_E**2 * sum(g * (g + 2.0) / (g + 1.0) ** 2 for g in snr)
+    if dispersion == 0.0:
+        return 1.0
+    bonus = 0.5 * min(math.log2(n * len(snr)), n * efficiency)
+    error = 0.5 * math.erfc((information + bonus - n * efficiency) / math.sqrt(2.0 * dispersion))
+    return error if parts == 1.0 else 1.0 if error >= 1.0 else -math.expm1(parts * math.log1p(-error))
+
+
 class Bler(Protocol):
     """What a model of block errors must do.
 
@@ -143,11 +168,11 @@ class Bler(Protocol):
         """The name that a scenario uses."""
         ...
 
-    def error(self, scheme: Scheme, snr: ArrayLike, symbols: ArrayLike) -> Floats:
+    def error(self, scheme: Scheme, snr: ArrayLike, symbols: Length) -> Floats:
         """Probability that a transport block is lost."""
         ...
 
-    def joint_error(self, scheme: Scheme, snr: ArrayLike, symbols: ArrayLike) -> Floats:
+    def joint_error(self, scheme: Scheme, snr: ArrayLike, symbols: Length) -> Floats:
         """The same of a code word in parts."""
         ...
 
@@ -186,17 +211,19 @@ class FiniteBlocklength(Options):
     kind: Literal["finite_blocklength"] = "finite_blocklength"
     gap_db: PositiveDecibels | None = None
 
-    def error(self, scheme: Scheme, snr: ArrayLike, symbols: ArrayLike) -> Floats:
+    def error(self, scheme: Scheme, snr: ArrayLike, symbols: Length) -> Floats:
         """Probability that a transport block is lost (any shapes that broadcast)."""
         return self.joint_error(scheme, np.asarray(snr, dtype=np.float64)[..., None], symbols)
 
-    def joint_error(self, scheme: Scheme, snr: ArrayLike, symbols: ArrayLike) -> Floats:
+    def joint_error(self, scheme: Scheme, snr: ArrayLike, symbols: Length) -> Floats:
         """The same of a code word in parts: `snr` is [..., m]."""
         gap_db = _GAPS_DB[scheme.modulation_order] if self.gap_db is None else self.gap_db
         ratio = non_negative("a linear SNR", snr) * 10.0 ** (-gap_db / 10.0)
-        payload = np.asarray(symbols, dtype=np.float64) * scheme.efficiency
-        parts = code_blocks(payload, scheme.code_rate)
-        n = np.maximum(np.asarray(symbols) / parts, 1.0)
+        parts = code_blocks(symbols * scheme.efficiency, scheme.code_rate)
+        n = np.maximum(symbols / parts, 1.0)
+        if ratio.size == ratio.shape[-1] and n.ndim == 0:  # one block: a tenth of the time
+            one = _one_error(ratio.ravel().tolist(), float(n), scheme.efficiency, float(parts))
+            return np.full(ratio.shape[:-1], one)
         capacity, dispersion = _information(ratio)
         error = _error(n * capacity.sum(-1), n * dispersion.sum(-1), n * scheme.efficiency, n * ratio.shape[-1])
         return transport_block_error(error, parts)
@@ -210,12 +237,12 @@ _GAPS_DB = {1: 0.7, 2: 0.7, 4: 1.1, 6: 1.9, 8: 1.9, 10: 1.9}
 class _OneSnr(Options):
     """A model to which parts of a code word count as one block at the SNR of the same mutual information."""
 
-    def joint_error(self, scheme: Scheme, snr: ArrayLike, symbols: ArrayLike) -> Floats:
+    def joint_error(self, scheme: Scheme, snr: ArrayLike, symbols: Length) -> Floats:
         """`snr` is [..., m]; parts add mutual information."""
         together = np.expm1(np.log1p(non_negative("a linear SNR", snr)).sum(-1))
         return self.error(scheme, together, symbols)
 
-    def error(self, scheme: Scheme, snr: ArrayLike, symbols: ArrayLike) -> Floats:
+    def error(self, scheme: Scheme, snr: ArrayLike, symbols: Length) -> Floats:
         raise NotImplementedError
 
 
@@ -239,7 +266,7 @@ class Outage(_OneSnr):
 
     kind: Literal["outage"] = "outage"
 
-    def error(self, scheme: Scheme, snr: ArrayLike, symbols: ArrayLike) -> Floats:
+    def error(self, scheme: Scheme, snr: ArrayLike, symbols: Length) -> Floats:
         """0 or 1 (any shapes that broadcast)."""
         information = np.log1p(non_negative("a linear SNR", snr)) * _LG_E
         lost, _ = np.broadcast_arrays(information < scheme.efficiency, symbols)
@@ -273,7 +300,7 @@ class Table(_OneSnr):
     """
 
     kind: Literal["table"] = "table"
-    file: FileName
+    file: Annotated[str, File("block error rates", example="bler.csv")]
 
     def load(self) -> dict[int, tuple[Floats, Floats]]:
         """SNR in dB and BLER of each CQI; FileError where the file is wrong."""
@@ -284,11 +311,11 @@ class Table(_OneSnr):
         """When the file was changed last."""
         return os.stat(self.file).st_mtime_ns
 
-    def error(self, scheme: Scheme, snr: ArrayLike, symbols: ArrayLike) -> Floats:
+    def error(self, scheme: Scheme, snr: ArrayLike, symbols: Length) -> Floats:
         """Probability that a transport block is lost (any shapes that broadcast)."""
         ratio = non_negative("a linear SNR", snr)
-        rows = _kept_bler(self.file, self.stamp).get(scheme.index)
-        parts = code_blocks(np.asarray(symbols, dtype=np.float64) * scheme.efficiency, scheme.code_rate)
+        rows = _kept_bler(self.file, self.stamp).get(scheme.number)
+        parts = code_blocks(symbols * scheme.efficiency, scheme.code_rate)
         if rows is None:
             return np.ones(np.broadcast_shapes(ratio.shape, parts.shape))
         snr_db = 10.0 * np.log10(np.maximum(ratio, 1e-300))
@@ -316,7 +343,7 @@ def _read_bler(name: str) -> dict[int, tuple[Floats, Floats]]:
             )
         if rows and bler > rows[-1][1]:
             raise FileError(
-                f"{name}:{line}: bler must not rise with SNR among the rows of a CQI; got {bler:g} after {rows[-1][1]:g}"
+                f"{name}:{line}: bler must not rise among the rows of a CQI; got {bler:g} after {rows[-1][1]:g}"
             )
         rows.append((float(snr_db), float(bler)))
     return {cqi: (np.array([s for s, _ in rows]), np.array([b for _, b in rows])) for cqi, rows in found.items()}
@@ -354,11 +381,12 @@ class Thresholds:
 
 def thresholds(bler: Bler, schemes: tuple[Scheme, ...], target: float) -> Thresholds:
     """The thresholds of a model, found once, and anew where its file has changed."""
-    return _thresholds(bler, schemes, target, getattr(bler, "stamp", 0))
+    model: Any = bler  # frozen, so it can be a key; the protocol cannot say so
+    return _thresholds(model, schemes, target, getattr(bler, "stamp", 0))
 
 
 @lru_cache(maxsize=64)
-def _thresholds(bler: Bler, schemes: tuple[Scheme, ...], target: float, stamp: int) -> Thresholds:
+def _thresholds(bler: Any, schemes: tuple[Scheme, ...], target: float, stamp: int) -> Thresholds:
     return Thresholds(bler, schemes, target)
 
 

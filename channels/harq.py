@@ -119,12 +119,12 @@ class BlockLink:
         offset_db, block = state
         bits: list[float] = []
         offsets: list[float] = []
-        sent = np.zeros(len(lengths))
-        failed = np.zeros(len(lengths), dtype=np.bool_)
+        sent: list[float] = []
+        failed: list[bool] = []
         lost = np.zeros(draws.shape, dtype=np.bool_)
         total = 0.0
         for slot, length in enumerate(lengths):
-            passed = 0.0
+            passed, rate, fails = 0.0, 0.0, False
             if block is not None:
                 block = self._repeat(block, first.snr(block.scheme)[:, slot])
                 lacking = block.draw < block.error
@@ -133,25 +133,24 @@ class BlockLink:
                     block = None
             elif needs[slot][0] <= 0.0:
                 scheme = max(bisect_right(needs[slot], offset_db), 1) - 1
-                fails = first.fails(scheme)[slot]
-                sent[slot], failed[slot] = rates[scheme], fails
+                rate, fails = rates[scheme], first.fails(scheme)[slot]
                 offset_db += -self.step_down_db if fails else self.step_up_db
                 offset_db = min(max(offset_db, -LARGEST_OFFSET_DB), LARGEST_OFFSET_DB)
                 if fails and self.rounds > 1:
                     block = first.block(scheme, slot)
                 else:
-                    passed = rates[scheme] * length
+                    passed = rate * length
                     if fails:
                         lost[:, slot] = first.lost(scheme, slot)
             bits.append(passed)
             offsets.append(offset_db)
+            sent.append(rate)
+            failed.append(fails)
             total += passed
             if total >= wanted_bits:
                 break
-        n = len(bits)
-        return Passage(
-            np.array(bits), lost[:, :n], np.array(offsets), LinkState(offset_db, block), sent[:n], failed[:n]
-        )
+        return Passage(np.array(bits), lost[:, : len(bits)], np.array(offsets), LinkState(offset_db, block),
+                       np.array(sent), np.array(failed, dtype=np.bool_))  # fmt: skip
 
     def _needs(self, known: Floats, symbols: Floats) -> list[list[float]]:
         """For each slot and scheme the offset in dB from which on that scheme or a higher one may be sent."""
@@ -194,9 +193,11 @@ class _FirstRounds:
     def fails(self, scheme: int) -> list[bool]:
         """Whether a block that begins in each slot [N] is lost at any receiver in its first round."""
         if scheme not in self._fails:
-            error = self._link.bler.error(self._link.schemes[scheme], self.snr(scheme), self._symbols)
+            one = float(self._symbols[0])
+            length = one if (self._symbols == one).all() else self._symbols  # the usual case is the quicker one
+            error = self._link.bler.error(self._link.schemes[scheme], self.snr(scheme), length)
             self._error[scheme] = error
-            self._fails[scheme] = (self._draws < error).any(axis=0).tolist()
+            self._fails[scheme] = list(np.asarray((self._draws < error).any(axis=0)).tolist())
         return self._fails[scheme]
 
     def lost(self, scheme: int, slot: int) -> Bools:
@@ -213,7 +214,10 @@ def effective(snr: Floats, scheme: Scheme) -> Floats:
     """The SNR [...] on a flat channel at which a scheme fares as at the SNRs [..., F] of its band (EESM)."""
     if snr.shape[-1] == 1:
         return np.asarray(snr[..., 0])
-    from channels.esm import beta_of, effective_snr
+    from channels.esm import (  # type: ignore[import-not-found,unused-ignore]  # comes with selective fading
+        beta_of,
+        effective_snr,
+    )
 
     return np.asarray(effective_snr(snr, beta_of(scheme.modulation_order, scheme.code_rate)))
 

@@ -226,7 +226,7 @@ def peak_rate_bps(
             raise ValueError(f"{name} must be {least} to {most}; got {value}")
     if not 0.0 <= overhead < 1.0 or not 0.0 < scaling <= 1.0:
         raise ValueError(f"overhead must be in [0, 1) and scaling in (0, 1]; got {overhead} and {scaling}")
-    symbol_s = 1e-3 / (14 * 2**numerology)
+    symbol_s = 1e-3 / (14 * 2.0**numerology)
     bits = layers * modulation_order * scaling * (948 / 1024) * 12 * resource_blocks
     return bits / symbol_s * (1.0 - overhead)
 

@@ -59,13 +59,17 @@ def test_a_card_has_everything_that_the_class_says(noun: str, kind: str) -> None
     assert (words.count("; required") > 0) == any(option.required for option in options_of(cls))
 
 
+# What else must be chosen for a kind to be allowed.
+NEEDS = {"radio.rate.bler": "radio.rate.kind=cqi", "radio.retransmission": "radio.rate.kind=cqi"}
+
+
 @pytest.mark.usefixtures("example_files")
 @pytest.mark.parametrize(("noun", "kind"), KINDS, ids=[f"{n}:{k}" for n, k in KINDS])
 def test_the_example_of_a_card_can_be_used_as_it_stands(noun: str, kind: str) -> None:
     example = next(t for t in re.split(r"\n\n(?=[a-z_.]+: [^ {]+\n\n)", cards.card(kind)) if t.startswith(f"{noun}: "))
     key, _, value = example.splitlines()[-1].strip().partition(": ")
     assert key == noun.split(".")[-1]
-    (cell,) = parse(BASE, overrides=[f"{noun}={value}"]).cells
+    (cell,) = parse(BASE, overrides=[*([NEEDS[noun]] if noun in NEEDS else []), f"{noun}={value}"]).cells
     chosen: object = cell.scenario
     for part in noun.split("."):
         chosen = getattr(chosen, part)

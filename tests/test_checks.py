@@ -37,7 +37,12 @@ from wfl_sim.nouns import NOUNS
 from wfl_sim.schedules.equal import Equal
 from wfl_sim.schedules.tsfa import TSFA
 
-OTHER_NOUNS = {"radio.retransmission", "learning.data.partition", "protocol"}  # they have no contract of this kind
+OTHER_NOUNS = {
+    "radio.retransmission",
+    "radio.rate.bler",
+    "learning.data.partition",
+    "protocol",
+}  # they have no contract of this kind
 
 
 def an_instance(cls: type[Any]) -> Any:
@@ -241,7 +246,13 @@ CHANNEL = [
     ("rate", {}, [
         (changed(Shannon, "efficiency", lambda rate: rate + 1), 2, "efficiency(0) is 1, not 0"),
         (changed(Shannon, "efficiency", np.negative), 2, "efficiency() falls"),
-        (changed(Shannon, "efficiency", np.square), 2, "is not concave"),
+        (changed(Shannon, "efficiency", np.square), 6, "does not carry what"),
+        (changed(Shannon, "snr_for", lambda snr: 1.01 * snr), 6, "a smaller SNR"),
+        (changed(Shannon, "snr_for", lambda snr: snr + 1.0), 6, "snr_for(0) is 1, not 0"),
+        (given(Shannon, "snr_for", 0, tidied), 6, "an efficiency of nan is taken"),
+        (changed(Shannon, "plan", lambda plan: plan._replace(gap=0.5)), 7, "not a Plan with"),
+        (changed(Shannon, "plan", lambda plan: plan._replace(scale=0.5)), 7, "has a scale and no cap"),
+        (variant(Shannon, always_met="yes"), 8, "neither True nor False"),
         (given(Shannon, "efficiency", 0, tidied), 3, "a SNR of nan is taken"),
         (variant(Shannon, __doc__=None), 4, "no docstring"),
     ]),

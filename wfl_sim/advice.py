@@ -5,8 +5,11 @@ Knows options and the estimate; refuses nothing.
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 
+from channels.cqi import Cqi
+from channels.linkadaptation import Shannon, TruncatedShannon
 from wfl_sim.estimate import ArmEstimate, Estimate
 from wfl_sim.scenario import Scenario, Study
 
@@ -15,6 +18,7 @@ OVER_BUDGET = 1.05
 # 1024-QAM at rate 948/1024 carries 9.26 bit/s/Hz, which Shannon with a gap of 3 dB passes at 31 dB; the rest is room
 # for fading.
 OPTIMISTIC_SNR_DB = 35.0
+MANY_LOST = 0.2  # share of packets
 
 
 def advice(study: Study, estimate: Estimate) -> list[str]:
@@ -60,4 +64,33 @@ def _notes(scenario: Scenario, row: ArmEstimate) -> list[str]:
             f"the median client has a mean SNR above {OPTIMISTIC_SNR_DB:g} dB, where Shannon's rate is more than any "
             "modem reaches; check powers, gains and path loss"
         )
+    return notes + _about_blocks(scenario, row)
+
+
+def _about_blocks(scenario: Scenario, row: ArmEstimate) -> list[str]:
+    """Where the rate may be the wrong one for what it meets."""
+    radio, worst, notes = scenario.radio, row.worst, list[str]()
+    if worst is None:
+        return notes
+    rate = radio.rate
+    if isinstance(rate, Shannon):
+        return notes
+    floor_db = rate.floor_db if isinstance(rate, TruncatedShannon) else 10 * math.log10(float(rate.snr_for(1e-3)))
+    widest_hz = radio.uplink.bandwidth_hz if radio.uplink.work_conserving else worst.bandwidth_hz
+    snr_db = worst.snr_db - 10 * math.log10(widest_hz / worst.bandwidth_hz)
+    if snr_db < floor_db:
+        notes.append(
+            f"the worst client's mean SNR is {snr_db:.0f} dB in the widest band that it may get, below the "
+            f"{floor_db:.0f} dB from which on {rate.kind} sends anything; narrow radio.uplink.bandwidth, or set "
+            "radio.uplink.work_conserving to false"
+        )
+    elif isinstance(rate, Cqi) and radio.retransmission.rounds == 1:
+        symbols = worst.bandwidth_hz * (1 - radio.uplink.overhead) * radio.slot_s
+        parts = radio.packet_bits / (symbols * max(float(rate.efficiency(10 ** (worst.snr_db / 10))), 0.1))
+        packets_lost = 1 - (1 - rate.target) ** parts
+        if packets_lost > MANY_LOST:
+            notes.append(
+                f"a packet of the worst client takes {parts:.0f} blocks; {rate.target:.0%} of these are lost, "
+                f"and a packet with any of its blocks ({packets_lost:.0%}); harq as radio.retransmission repairs blocks"
+            )
     return notes

@@ -70,7 +70,7 @@ def card(name: str, heading: Style = _plain) -> str:
 
 
 def _card(noun: str, kind: str, cls: type, heading: Style) -> str:
-    about, key = describe(cls), keys.find(tuple(noun.split(".")), {})
+    about, key = describe(cls), keys.of_noun(noun)
     lines = [heading(f"{noun}: {kind}"), "", *_prose(about.summary)]
     lines += ["", *_prose(about.body)] if about.body else []
     for title, text in (("Formula", about.formula), ("Validity", about.validity), ("Source", about.source)):

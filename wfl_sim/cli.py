@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from wfl_sim.scenario import Cell, Study
     from wfl_sim.trace import Row
 
-EXIT_CODES = """Exit codes: 0 done; 1 a run or a check failed; 2 the command, a scenario or something to install is wrong;
-3 a comparison found a regression; 130 interrupted (Ctrl-C)."""
+EXIT_CODES = """Exit codes: 0 done; 1 a run or a check failed; 2 the command, a scenario or something to install is
+wrong; 3 a comparison found a regression; 130 interrupted (Ctrl-C)."""
 
 app = typer.Typer(
     name="wfl-sim",

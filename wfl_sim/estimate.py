@@ -227,9 +227,10 @@ class _Plan:
     def wall_s(self, trains: bool) -> float:
         """Seconds of a run on this machine; one that does not train reads from the memo what an earlier one trained."""
         learning, slot_s = self.scenario.learning, self.scenario.radio.slot_s
+        blocks_lost = not self.scenario.radio.rate.always_met
         seconds = machine.load_s(learning)
         for r in self.rounds:
-            seconds += r.held * machine.radio_s(r.called, float(r.air_s.max(initial=0.0)), slot_s)
+            seconds += r.held * machine.radio_s(r.called, float(r.air_s.max(initial=0.0)), slot_s, blocks_lost)
         if trains:
             adapters, rounds = bool(self.layout.pairs), self.scenario.rounds
             seconds += machine.learning_s(learning, self.info, rounds, self.uploads, adapters)

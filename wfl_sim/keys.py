@@ -165,6 +165,17 @@ def find(path: tuple[str, ...], data: Any) -> Key | None:
     return key
 
 
+def of_noun(name: str) -> Key | None:
+    """The key of a noun, also where only some kinds of the key above it have it (``radio.rate.bler``)."""
+    key: Key | None = root()
+    for part in name.split("."):
+        above = key
+        key = above.below().get(part) if above is not None else None
+        for kind in above.kinds or () if above is not None and key is None else ():
+            key = key or above.below({"kind": kind}).get(part) if above is not None else None
+    return key
+
+
 def with_kinds(data: dict[str, Any], key: Key | None = None) -> dict[str, Any]:
     """`data` with the usual kind written where a mapping leaves it out."""
     key = key or root()

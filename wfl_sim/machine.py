@@ -23,6 +23,7 @@ START_S = 7.0  # of a process: importing torch, transformers and peft
 LOAD_S, LOAD_TEXT_S = 1.0, 1e-4  # of a run: model, dictionary, fingerprints; and of each text to be tokenised
 UPDATE_S = 0.015  # of a client's round: encoding, decoding, diagnostics and memo
 SEND_S = 2e-4  # of working out one block of slots of one transfer
+SLOT_S = 1e-5  # of a slot that carries a transport block, on top
 GAIN_S = 3e-3  # of one client's gains in one block of slots, under fading
 BLOCK_SLOTS = 256  # of the medium
 FIRST_SENDS, BLOCK_SENDS = 1.7, 0.3  # see `radio_s`
@@ -90,15 +91,17 @@ def load_s(learning: Learning) -> float:
     return LOAD_S + LOAD_TEXT_S * (learning.data.train + learning.data.test)
 
 
-def radio_s(uploads: float, air_s: float, slot_s: float) -> float:
+def radio_s(uploads: float, air_s: float, slot_s: float, blocks_lost: bool = False) -> float:
     """A round of the medium and of what surrounds it, in seconds.
 
     Each beginning and each end works out anew all transfers under way, up to the next end: about n^2 (1.7 + 0.3 b)
-    blocks of slots where n uploads last b blocks (counted on 10 to 100 uploads of 1 to 60 blocks).
+    blocks of slots where n uploads last b blocks (counted on 10 to 100 uploads of 1 to 60 blocks). Slots cost more
+    where each carries a transport block that can be lost.
     """
     blocks = math.ceil(air_s / (BLOCK_SLOTS * slot_s))
     sends = uploads**2 * (FIRST_SENDS + BLOCK_SENDS * blocks)
-    return SEND_S * sends + uploads * (GAIN_S * (blocks + 1) + UPDATE_S)
+    send_s = SEND_S + BLOCK_SLOTS * SLOT_S if blocks_lost else SEND_S
+    return send_s * sends + uploads * (GAIN_S * (blocks + 1) + UPDATE_S)
 
 
 def memory_mib(learning: Learning, info: ModelInfo, clients: int, update: int, adapters: bool) -> float:

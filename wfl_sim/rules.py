@@ -52,6 +52,7 @@ def physics(scenario: Scenario) -> list[Finding]:
         *_recorded(scenario),
         *_channel(scenario),
         *_bands(scenario),
+        *_blocks(scenario),
         *_times(scenario),
         *_paths(scenario),
         *_examples(scenario),
@@ -113,6 +114,23 @@ def _bands(scenario: Scenario) -> list[Finding]:
             message = f"must be at most {widest}, 20 % of radio.carrier: one gain stands for the band"
             got = render(bandwidth_hz, "Hz")
             found.append(_finding(f"radio.{direction}.bandwidth", message, got, "radio.carrier", fits=widest))
+    return found
+
+
+def _blocks(scenario: Scenario) -> list[Finding]:
+    """A loss is counted once: where the rate is always met there is no block to lose."""
+    radio, found = scenario.radio, []
+    if radio.rate.always_met and radio.retransmission.kind == "harq":
+        message = (
+            f"harq needs a rate that can fail (radio.rate: {{kind: cqi}}): {radio.rate.kind} knows the SNR and always "
+            "meets it, so no block is ever lost; use arq, which sends packets again that are lost elsewhere"
+        )
+        found.append(_finding("radio.retransmission", message, "", "radio.rate", fits="{kind: arq}"))
+    delay_s = getattr(radio.rate, "delay_s", 0.0)
+    if delay_s >= radio.timeout_s:
+        message = f"must be below radio.timeout, {render(radio.timeout_s, 's')}: no transfer is on the air so long"
+        fits = render(4 * radio.slot_s, "s")
+        found.append(_finding("radio.rate.delay", message, render(delay_s, "s"), "radio.timeout", fits=fits))
     return found
 
 

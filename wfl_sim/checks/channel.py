@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 
 from channels.erasure import Loss
 from channels.fading import Fading, Selective
-from channels.linkadaptation import LinkAdaptation
+from channels.linkadaptation import Direction, LinkAdaptation
 from channels.mobility import Disc, Mobility, Placement
 from channels.pathloss import PathLoss, Sighted, UMa, Validity
 from channels.penetration import Penetration
+from channels.ratecurve import Plan
 from channels.shadowing import PlacedShadowing, Places, Shadowing
 from channels.streams import Stream
 from wfl_sim.checks.contract import LAW, NOT_A_PLACE_OR_TIME, Contract, Ints
 
+INVERSE = 1e-6  # relative: a SNR this much smaller is another one
 LAST_BITS = 1e-12  # relative: one formula, evaluated one by one or all at once
 _ENSEMBLE = 4096  # clients of a mean
 _SEEDS = 512  # seeds of one
@@ -281,8 +283,29 @@ def check_link_adaptation(model: LinkAdaptation) -> None:
     contract.floats(2, "efficiency() of [2, 3] SNRs", lambda: model.efficiency(np.ones((2, 3))), (2, 3))
     contract.holds(2, rate[0] == 0.0, f"efficiency(0) is {rate[0]:.4g}, not 0")
     contract.holds(2, (np.diff(rate) >= 0).all(), "efficiency() falls somewhere")
-    contract.holds(2, (np.diff(rate, 2) <= 1e-9).all(), "efficiency() is not concave")
     contract.holds(3, np.array_equal(model.efficiency(snr), rate), "the same question twice gave two answers")
     for bad in NOT_A_PLACE_OR_TIME:
         contract.refuses(3, f"a SNR of {bad}", partial(model.efficiency, [1.0, bad]))
+        contract.refuses(6, f"an efficiency of {bad}", partial(model.snr_for, [1.0, bad]))
     contract.card(4)
+    for direction in ("up", "down"):
+        _check_inverse(contract, model, direction)
+    met = contract.ask(8, "always_met", lambda: model.always_met)
+    contract.holds(8, isinstance(met, bool), f"always_met is {met!r:.60}, neither True nor False")
+
+
+def _check_inverse(contract: Contract, model: LinkAdaptation, direction: Direction) -> None:
+    """`snr_for` and `plan` against `efficiency`."""
+    most = float(model.efficiency(1e9, direction))
+    wanted = np.linspace(0.0, 0.999 * most, 41)
+    snr = contract.floats(6, "snr_for() of 41 efficiencies", lambda: model.snr_for(wanted, direction), (41,))
+    contract.holds(6, snr[0] == 0.0, f"snr_for(0) is {snr[0]:.4g}, not 0")
+    enough = model.efficiency(snr, direction) >= wanted * (1.0 - INVERSE)
+    contract.holds(6, enough.all(), "the SNR from snr_for() does not carry what it was asked for")
+    less = model.efficiency(snr[1:] * (1.0 - INVERSE), direction)
+    contract.holds(6, (less < wanted[1:]).all(), "a smaller SNR than that from snr_for() would do")
+    plan = contract.ask(7, "plan()", lambda: model.plan(direction))
+    fine = isinstance(plan, Plan) and 0.0 < plan.scale < np.inf and 1.0 <= plan.gap < np.inf and plan.cap > 0.0
+    contract.holds(7, fine, f"plan() gives {plan!r:.60}, not a Plan with scale and cap above 0 and a gap of at least 1")
+    endless = plan.cap == np.inf and plan.scale != 1.0
+    contract.holds(7, not endless, "plan() has a scale and no cap")

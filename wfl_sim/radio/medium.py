@@ -6,6 +6,11 @@ A transfer's rate is constant within a slot (radio.slot, counted from time 0), s
 for a whole run of slots at once and one SimPy event covers all packets up to the next thing that can change
 an allocation: a transfer that begins or ends. `Medium` then settles all transfers up to that instant and
 works out the rest anew. Gains and losses are functions of time, so this changes no draw.
+
+With a rate that is always met, bits flow evenly within a slot. Where blocks can be lost (``cqi``), each slot, or the
+part of one that a transfer has, carries one transport block, and its bits pass at its end, or when its last round ends:
+see `channels.harq`. A transfer then ends with a slot, and a grant that changes gives up the block under way, which
+begins anew in what is left of the slot.
 """
 
 from __future__ import annotations
@@ -20,10 +25,12 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
+from channels.cqi import Cqi
 from channels.erasure import Loss
 from channels.fading import NoFading
-from channels.linkadaptation import RateCurve
+from channels.harq import BlockLink, LinkState
 from channels.links import Links
+from channels.ratecurve import planning_curve
 from channels.streams import Stream
 from wfl_sim.contracts import Air, FloatArray
 from wfl_sim.radio.ledger import Direction, Ledger
@@ -33,6 +40,8 @@ from wfl_sim.radio.packets import PacketQueue
 BROADCAST = -1
 _BLOCK_SLOTS = 256
 _BLOCKS_KEPT = 4096
+_DIRECTIONS: tuple[Direction, ...] = ("up", "down")
+_EDGE = 1e-9  # of a slot: an instant this near the end of a slot is that end
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,9 @@ class _Transfer:
     snr_db_s: float = 0.0
     snr_min_db: float = math.inf
     hz_s: float = 0.0
+    granted_hz: float = 0.0  # where blocks can be lost: the bandwidth of the block under way,
+    link: LinkState = LinkState()  # the state of the link,
+    spoilt: NDArray[np.bool_] | None = None  # and the receivers that lost a part of the packet under way
     t_start_s: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,11 +102,12 @@ class Medium:
     env : simpy.Environment
     radio : Radio
     links : Links
-        Power gains of all clients as functions of time; uplink and downlink share them (TDD reciprocity).
+        Power gains of all clients as functions of time; uplink and downlink share them if they are reciprocal (TDD).
+        Where they depend on the frequency, a grant counts as spread over the whole band of its direction.
     loss : Loss
         Packet loss from elsewhere than this radio.
     stream : Stream
-        Random stream of the packet losses.
+        Random stream of the packet losses, and of the block errors.
     tx_power_w, amplifier_efficiency, circuit_power_w : float
         Of a client. An upload takes (tx_power / efficiency + circuit_power) x air time in joules.
     """
@@ -119,10 +132,21 @@ class Medium:
         self._noise = {d: THERMAL_NOISE_W_PER_HZ * 10 ** (f / 10) for d, f in noise_db.items()}
         self._draw_w = tx_power_w / amplifier_efficiency + circuit_power_w
         self._active: list[_Transfer] = []
-        self._gains: dict[tuple[int, int], FloatArray] = {}
+        self._gains: dict[tuple[str, int, int], FloatArray] = {}
+        self._offsets_hz = {
+            "up": links.offsets_hz(radio.uplink.bandwidth_hz), "down": links.offsets_hz(radio.downlink.bandwidth_hz)
+        }  # fmt: skip
         self._curves = {
-            known: RateCurve.of(NoFading() if known else links.fading, radio.rate) for known in (True, False)
+            (direction, known): planning_curve(NoFading() if known else links.fading, radio.rate.plan(direction))
+            for direction in _DIRECTIONS
+            for known in (True, False)
         }
+        self._block_stream = {d: stream.child(d).child("blocks") for d in _DIRECTIONS}
+        self._outer_loop_db: dict[tuple[int, Direction], float] = {}
+        self._blocks: BlockLink | None = None
+        if isinstance(radio.rate, Cqi):
+            self._blocks = BlockLink.of(radio.rate, radio.retransmission.rounds, radio.retransmission.combining)
+            self._delay_slots = math.ceil(radio.rate.delay_s / radio.slot_s - _EDGE)
         self._epoch = 0
 
     # -- what a protocol asks for -------------------------------------------------------------------
@@ -145,7 +169,7 @@ class Medium:
         radio, up = self.radio, self.radio.uplink
         return Air(
             bandwidth_hz=up.bandwidth_hz,
-            curve=self._curves[known_gain],
+            curve=self._curves["up", known_gain],
             overhead=up.overhead,
             loss=self.loss.mean_loss,
             packet_bits=radio.packet_bits,
@@ -156,7 +180,8 @@ class Medium:
         """P h / (N0 F) of the uplink in Hz, as it was at a time: with the fading, or its mean."""
         ids, times = np.asarray(clients, dtype=np.int64), np.array([max(time_s, 0.0)])
         if known_gain:
-            gain = self.links.gain(times, clients=ids)[:, 0]
+            gain = self._ask(times, ids, "up")[:, 0]
+            gain = gain if gain.ndim == 1 else gain.mean(axis=-1)
         else:
             gain = 10 ** (self.links.large_scale_db(times, clients=ids)[:, 0] / 10)
         return np.asarray(self._power_w["up"] * gain / self._noise["up"])
@@ -169,7 +194,7 @@ class Medium:
         down = self.radio.downlink
         scale = self._power_w["down"] / self._noise["down"] * self._noise["up"] / self._power_w["up"]
         snr_hz = snr_hz * scale
-        air = Air(down.bandwidth_hz, self._curves[known_gain], down.overhead, self.loss.mean_loss,
+        air = Air(down.bandwidth_hz, self._curves["down", known_gain], down.overhead, self.loss.mean_loss,
                   self.radio.packet_bits, self.radio.header_bits)  # fmt: skip
         rate = air.rate_bps(np.full_like(snr_hz, down.bandwidth_hz), snr_hz)
         wire_bits = np.array([air.wire_bits(bits) for bits in payload_bits])
@@ -187,6 +212,7 @@ class Medium:
                             radio.retransmission.attempts, len(clients))  # fmt: skip
         transfer = _Transfer(direction, np.asarray(clients, dtype=np.int64), payload_bits, queue,
                              bandwidth_hz, self.env.now, self.env.now, self.env.event())  # fmt: skip
+        transfer.link = LinkState(self._outer_loop_db.get((transfer.client, direction), 0.0))
         self.ledger.offer(transfer.client, direction, payload_bits)
         self._settle_all()
         self._active.append(transfer)
@@ -201,6 +227,11 @@ class Medium:
         """Find the next transfer to end if no allocation changes, and come back then."""
         self._epoch += 1
         first, first_plan, first_end_s = None, None, math.inf
+        for transfer in self._active if self._blocks is not None else ():
+            granted_hz = self._granted_hz(transfer)
+            if granted_hz != transfer.granted_hz and not transfer.queue.done:
+                self._wait(transfer, self.env.now)
+                transfer.granted_hz, transfer.link = granted_hz, transfer.link._replace(block=None)
         for transfer in self._active:
             plan = copy.copy(transfer)
             plan.queue = copy.deepcopy(transfer.queue)
@@ -230,27 +261,58 @@ class Medium:
         give_up_s = transfer.t_start_s + self.radio.timeout_s
         stop_s = min(until_s, give_up_s)
         while not transfer.queue.done and transfer.now_s < stop_s:
-            self._send(transfer, bandwidth_hz, stop_s)
+            if self._blocks is None:
+                self._send(transfer, bandwidth_hz, stop_s)
+            elif not self._send_blocks(transfer, self._blocks, stop_s):
+                if stop_s < give_up_s:
+                    break  # in the midst of a block
+                self._wait(transfer, give_up_s)
         return transfer.queue.done or transfer.now_s >= give_up_s
 
-    def _gain(self, clients: NDArray[np.int64], block: int) -> FloatArray:
-        """Gains [clients, slots] in one block of slots, kept for the transfers that pass through it again."""
-        missing = {int(c) for c in clients if (int(c), block) not in self._gains}
+    def _ask(self, times_s: FloatArray, clients: NDArray[np.int64], direction: Direction) -> FloatArray:
+        """Gains [clients, times], or [clients, times, frequencies] where the band is not flat."""
+        offsets_hz = self._offsets_hz[direction]
+        if offsets_hz.size == 1:
+            return self.links.gain(times_s, clients=clients, direction=direction)
+        return self.links.gain(times_s, clients=clients, direction=direction, offsets_hz=offsets_hz)
+
+    def _gain(self, clients: NDArray[np.int64], block: int, direction: Direction) -> FloatArray:
+        """Gains in one block of slots, kept for the transfers that pass through it again; shapes as in `_ask`."""
+        if self.links.reciprocal and self._offsets_hz["up"].size == self._offsets_hz["down"].size == 1:
+            direction = "up"
+        missing = {int(c) for c in clients if (direction, int(c), block) not in self._gains}
         if missing:
             now = math.floor(self.env.now / (self.radio.slot_s * _BLOCK_SLOTS))
             if len(self._gains) >= _BLOCKS_KEPT:
-                self._gains = {key: gain for key, gain in self._gains.items() if key[1] >= now}
+                self._gains = {key: gain for key, gain in self._gains.items() if key[2] >= now}
             # Whoever sends now will ask soon: one question for all is much cheaper than one each.
             active = {int(c) for transfer in self._active for c in transfer.clients}
-            wanted = sorted(missing | {c for c in active if (c, block) not in self._gains})
-            mids = (np.arange(block * _BLOCK_SLOTS, (block + 1) * _BLOCK_SLOTS) + 0.5) * self.radio.slot_s
-            gains = self.links.gain(mids, clients=np.array(wanted))
-            self._gains |= {(client, block): gain for client, gain in zip(wanted, gains, strict=True)}
-        return np.array([self._gains[int(c), block] for c in clients])
+            wanted = sorted(missing | {c for c in active if (direction, c, block) not in self._gains})
+            mids = np.asarray((np.arange(block * _BLOCK_SLOTS, (block + 1) * _BLOCK_SLOTS) + 0.5) * self.radio.slot_s)
+            gains = self._ask(mids, np.array(wanted), direction)
+            self._gains |= {(direction, client, block): gain for client, gain in zip(wanted, gains, strict=True)}
+        return np.array([self._gains[direction, int(c), block] for c in clients])
+
+    def _snr(self, transfer: _Transfer, slots: NDArray[np.int64], bandwidth_hz: float) -> FloatArray:
+        """SNRs [clients, slots, frequencies] of a transfer in slots in rising order; before time 0, those of slot 0."""
+        slots = np.maximum(slots, 0)
+        blocks = slots // _BLOCK_SLOTS
+        gain = np.concatenate(
+            [
+                self._gain(transfer.clients, int(block), transfer.direction)[:, slots[blocks == block] % _BLOCK_SLOTS]
+                for block in np.unique(blocks)
+            ],
+            axis=1,
+        )
+        gain = gain[..., None] if gain.ndim == 2 else gain
+        return np.asarray(self._power_w[transfer.direction] * gain / (self._noise[transfer.direction] * bandwidth_hz))
+
+    def _overhead(self, direction: Direction) -> float:
+        return self.radio.uplink.overhead if direction == "up" else self.radio.downlink.overhead
 
     def _send(self, transfer: _Transfer, bandwidth_hz: float, stop_s: float) -> None:
         """Send to the end of this block of slots, to `stop_s`, or until the transfer is done."""
-        direction, queue, slot_s = transfer.direction, transfer.queue, self.radio.slot_s
+        direction, slot_s = transfer.direction, self.radio.slot_s
         first = math.floor(transfer.now_s / slot_s)
         block = first // _BLOCK_SLOTS
         slots = np.arange(first, (block + 1) * _BLOCK_SLOTS)
@@ -260,30 +322,77 @@ class Medium:
         if not keep.any():  # what is left of the block is below the resolution of floats
             transfer.now_s = float(np.nextafter(transfer.now_s, math.inf))
             return
-        gain = self._gain(transfer.clients, block).min(axis=0)  # a broadcast: the weakest
-        gain = gain[slots - block * _BLOCK_SLOTS][keep]
-        overhead = self.radio.uplink.overhead if direction == "up" else self.radio.downlink.overhead
+        gain = self._gain(transfer.clients, block, direction)[:, slots - block * _BLOCK_SLOTS][:, keep]
+        gain = gain.min(axis=0) if gain.ndim == 2 else gain  # a broadcast: the weakest
         snr = self._power_w[direction] * gain / (self._noise[direction] * bandwidth_hz)
-        rate = bandwidth_hz * self.radio.rate.efficiency(snr) * (1.0 - overhead)
+        efficiency = _weakest(self.radio.rate.efficiency(snr, direction))
+        rate = bandwidth_hz * efficiency * (1.0 - self._overhead(direction))
         ends_bits = np.concatenate(([0.0], np.cumsum(rate * np.diff(edges))))
-        at_bits = 0.0  # how far into the slots' bits we are
+        end = self._packets(transfer, ends_bits, edges, None)
+        self._account(transfer, _weakest(snr), edges, float(edges[-1]) if end is None else end[0], bandwidth_hz)
+
+    def _send_blocks(self, transfer: _Transfer, blocks: BlockLink, stop_s: float) -> bool:
+        """The same with a transport block a slot; says whether any slot ended by `stop_s`."""
+        direction, slot_s, hz = transfer.direction, self.radio.slot_s, transfer.granted_hz
+        first = math.floor(transfer.now_s / slot_s + _EDGE)
+        after = min((first // _BLOCK_SLOTS + 1) * _BLOCK_SLOTS, math.floor(stop_s / slot_s + _EDGE))
+        if after <= first:
+            return False
+        slots = np.arange(first, after)
+        edges = np.concatenate(([transfer.now_s], (slots + 1) * slot_s))
+        snr = self._snr(transfer, slots, hz)
+        passage = blocks.carry(
+            transfer.link,
+            self._snr(transfer, slots - self._delay_slots, hz),
+            snr,
+            hz * (1.0 - self._overhead(direction)) * np.diff(edges),
+            self._block_stream[direction].uniform(transfer.clients[:, None], slots),
+            transfer.queue.left_bits - transfer.into_packet_bits,
+        )
+        edges = edges[: passage.bits.size + 1]
+        ends_bits = np.concatenate(([0.0], np.cumsum(passage.bits)))
+        end = self._packets(transfer, ends_bits, edges, passage.lost)
+        last = passage.bits.size if end is None else int(np.searchsorted(ends_bits[:-1], end[1]))
+        transfer.link = passage.state
+        if end is not None:
+            transfer.link = LinkState(float(passage.offset_db[last - 1]))
+        self._account(transfer, _weakest(snr)[: passage.bits.size], edges, float(edges[last]), hz)
+        return True
+
+    def _packets(
+        self, transfer: _Transfer, ends_bits: FloatArray, edges: FloatArray, lost_slots: NDArray[np.bool_] | None
+    ) -> tuple[float, float] | None:
+        """Walk through the packets of a run of slots: those whose end is in it are received or lost.
+
+        `ends_bits` [n + 1] are the bits that have passed at the `edges` of n slots, and `lost_slots` [receivers, n]
+        tells which of them are lost. Returns where the transfer was done, in time and in bits, or None.
+        """
+        queue, at_bits = transfer.queue, 0.0  # how far into the slots' bits we are
         while True:
             size = queue.size_bits
             first_end = at_bits + size - transfer.into_packet_bits
             number = min(int((ends_bits[-1] - first_end) / size) + 1, 4 * queue.same_size)
             if first_end > ends_bits[-1]:
                 transfer.into_packet_bits += ends_bits[-1] - at_bits
-                end_s = float(edges[-1])
-                break
-            packet_ends_bits = first_end + size * np.arange(max(number, 1))
+                if lost_slots is not None:
+                    transfer.spoilt = _spoilt(transfer, ends_bits, lost_slots, at_bits, ends_bits[-1:])[:, 0]
+                return None
+            packet_ends_bits = np.asarray(first_end + size * np.arange(max(number, 1)))
             packet_ends_s = np.interp(packet_ends_bits, ends_bits, edges)
-            stream = self._loss_stream[direction]
+            stream = self._loss_stream[transfer.direction]
             lost = np.array([self.loss.lost(stream, int(c), packet_ends_s) for c in transfer.clients])
+            if lost_slots is not None:
+                lost |= _spoilt(transfer, ends_bits, lost_slots, at_bits, packet_ends_bits)
             used = queue.attempt(lost)
             at_bits, transfer.into_packet_bits = float(packet_ends_bits[used - 1]), 0.0
+            transfer.spoilt = None
             if queue.done:
-                end_s = float(packet_ends_s[used - 1])
-                break
+                return float(packet_ends_s[used - 1]), at_bits
+
+    def _account(
+        self, transfer: _Transfer, snr: FloatArray, edges: FloatArray, end_s: float, bandwidth_hz: float
+    ) -> None:
+        """Carry a transfer on to `end_s`: its SNRs [slots] are those between the `edges`."""
         snr_db = 10 * np.log10(np.maximum(snr, 1e-30))
         held_s = np.clip(np.minimum(edges[1:], end_s) - edges[:-1], 0.0, None)
         sent = held_s > 0
@@ -292,9 +401,17 @@ class Medium:
         transfer.hz_s += bandwidth_hz * float(held_s.sum())
         transfer.now_s = end_s
 
+    def _wait(self, transfer: _Transfer, until_s: float) -> None:
+        """Let the rest of a slot pass, of which no block came to its end."""
+        if until_s > transfer.now_s:
+            slot = math.floor(transfer.now_s / self.radio.slot_s + _EDGE)
+            snr = _weakest(self._snr(transfer, np.array([slot]), transfer.granted_hz))
+            self._account(transfer, snr, np.array([transfer.now_s, until_s]), until_s, transfer.granted_hz)
+
     def _conclude(self, transfer: _Transfer, plan: _Transfer) -> None:
         """Book the outcome and tell whoever waits."""
         reached = tuple(int(c) for c in transfer.clients[plan.queue.reached])
+        self._outer_loop_db[transfer.client, transfer.direction] = plan.link.offset_db
         air_s = plan.now_s - plan.t_start_s
         self.ledger.settle(transfer.client, transfer.direction, transfer.payload_bits, bool(reached))
         result = Transmission(
@@ -315,3 +432,28 @@ class Medium:
             reached=reached,
         )
         transfer.done.succeed(result)
+
+
+def _weakest(values: FloatArray) -> FloatArray:
+    """Of [receivers, slots, frequencies], the mean over the band at the weakest receiver; [slots] stay as they are."""
+    return values if values.ndim == 1 else np.asarray(values.mean(axis=-1).min(axis=0))
+
+
+def _spoilt(
+    transfer: _Transfer,
+    ends_bits: FloatArray,
+    lost_slots: NDArray[np.bool_],
+    at_bits: float,
+    packet_ends_bits: FloatArray,
+) -> NDArray[np.bool_]:
+    """Whether packets that follow one another from `at_bits` on have a part in a lost block, [receivers, packets]."""
+    most = lost_slots.shape[1]
+    count = np.zeros((lost_slots.shape[0], most + 1), dtype=np.int64)
+    np.cumsum(lost_slots, axis=1, out=count[:, 1:])
+    starts = np.concatenate(([at_bits], packet_ends_bits[:-1]))
+    begin = np.minimum(np.searchsorted(ends_bits, starts, side="right") - 1, most)
+    end = np.minimum(np.searchsorted(ends_bits, packet_ends_bits, side="left"), most)
+    spoilt = count[:, np.maximum(begin, end)] > count[:, begin]
+    if transfer.spoilt is not None:
+        spoilt[:, 0] |= transfer.spoilt
+    return np.asarray(spoilt)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from channels.cqi import Cqi
 from channels.harq import Combining
-from channels.linkadaptation import Cqi, Shannon, TruncatedShannon
+from channels.linkadaptation import Shannon, TruncatedShannon
 from channels.options import OneOf, OptionError, Options, Whole
 from channels.units import (
     Bits,
@@ -165,8 +166,8 @@ class Harq(Options):
     --------
     For rates that can fail (``cqi``). The receiver keeps all it received, and its answer takes neither time nor band:
     a round goes out in the next slot, so that on a slow channel it meets nearly the same fading. It has as many symbols
-    as the first, though it holds the slot. In a broadcast a block is sent again while a receiver that is still served
-    lacks it.
+    as the first, though it holds the slot. In a broadcast a block is sent again while any receiver lacks it. Below a
+    rate that is always met it has nothing to do, and is refused.
 
     Source
     ------

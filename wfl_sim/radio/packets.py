@@ -48,6 +48,11 @@ class PacketQueue:
         return max(1, self.count - 1 - self.served)
 
     @property
+    def left_bits(self) -> float:
+        """Bits on the air, from the head on, if nothing more is lost."""
+        return (self.count - self.served - 1) * self.packet_bits + self.last_bits
+
+    @property
     def done(self) -> bool:
         return self.served == self.count or bool(self._given_up.all())
 
