@@ -9,9 +9,21 @@ import json
 import sys
 
 import torch
-from sionna.phy.channel.tr38901 import InF, InH, LSPGenerator, PanelArray, RMa, UMa, UMi
+from sionna.phy.channel.tr38901 import (
+    InF,
+    InH,
+    LSPGenerator,
+    PanelArray,
+    RMa,
+    UMa,
+    UMi,
+    rma_scenario,
+    uma_scenario,
+    umi_scenario,
+)
 
 KINDS = {"uma": UMa, "umi": UMi, "rma": RMa, "inh": InH, "inf": InF}
+SPEED_OF_LIGHT_MPS = rma_scenario.SPEED_OF_LIGHT
 REAL = torch.float64
 
 
@@ -59,6 +71,8 @@ def scenario(question, wall="low"):
 
 
 def answer(question):
+    for module in (rma_scenario, uma_scenario, umi_scenario):
+        module.SPEED_OF_LIGHT = question.get("speed_of_light_mps", SPEED_OF_LIGHT_MPS)
     if question["state"] == "wall":
         return wall_db(question)
     found = scenario(question)
