@@ -52,6 +52,9 @@ class Links:
         A carrier that is not finite and above 0; an antenna gain that is not finite; a client number out of range.
     """
 
+    reciprocal = True
+    """Whether both directions have the same gains."""
+
     def __init__(
         self,
         stream: Stream,

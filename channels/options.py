@@ -41,6 +41,15 @@ class Whole:
         return value
 
 
+class OneOf:
+    """Marks an option that takes one of several models, told apart by ``kind``: ``Annotated[A | B, OneOf()]``."""
+
+    # pydantic asks an annotation for its schema by this name; see `Quantity`.
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
+        models = {cls.__dataclass_fields__["kind"].default: handler.generate_schema(cls) for cls in get_args(source)}
+        return {"type": "tagged-union", "choices": models, "discriminator": "kind"}
+
+
 Count = Annotated[int, Whole(ge=1, le=10**6)]
 
 

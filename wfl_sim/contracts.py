@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from channels.linkadaptation import RateCurve
+from channels.ratecurve import Curve
 
 FloatArray = NDArray[np.float64]
 Params = dict[str, NDArray[np.float32]]
@@ -72,7 +72,7 @@ class Air:
     """
 
     bandwidth_hz: float
-    curve: RateCurve
+    curve: Curve
     overhead: float = 0.0
     loss: float = 0.0
     packet_bits: float = math.inf

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from channels.bler import BLER
 from channels.erasure import LOSS
 from channels.fading import FADING
 from channels.linkadaptation import LINK_ADAPTATION
@@ -21,7 +22,7 @@ from wfl_sim.learning.options import Dirichlet, Iid
 from wfl_sim.methods import METHODS
 from wfl_sim.plugins import registry
 from wfl_sim.protocols import PROTOCOLS
-from wfl_sim.radio.options import Arq
+from wfl_sim.radio.options import Arq, Harq
 from wfl_sim.schedules import SCHEDULES
 
 # A plug-in is an entry point of the group ``wfl_sim.`` and the last word of the key (wfl_sim.path_loss, wfl_sim.method;
@@ -34,7 +35,8 @@ NOUNS: Mapping[str, Mapping[str, type[Any]]] = {
     "channel.fading": registry("wfl_sim.fading", *FADING.values()),
     "channel.loss": registry("wfl_sim.loss", *LOSS.values()),
     "radio.rate": LINK_ADAPTATION,
-    "radio.retransmission": {"arq": Arq},
+    "radio.rate.bler": BLER,
+    "radio.retransmission": {"arq": Arq, "harq": Harq},
     "clients.placement": registry("wfl_sim.placement", *PLACEMENT.values()),
     "clients.mobility": registry("wfl_sim.mobility", *MOBILITY.values()),
     "learning.data.name": DATA_SETS,

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from channels.fading import NoFading, Rayleigh
-from channels.linkadaptation import RateCurve, Shannon
+from channels.linkadaptation import Shannon
+from channels.ratecurve import RateCurve
 from wfl_sim.contracts import Air, PayloadMenu, Point, Request
 
 CURVES = {"known": RateCurve.of(NoFading(), Shannon()), "ergodic": RateCurve.of(Rayleigh(), Shannon())}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import lambertw
 
-from channels.linkadaptation import RateCurve
+from channels.ratecurve import RateCurve
 from channels.options import OptionError
 from wfl_sim.contracts import PayloadMenu, Point
 from wfl_sim.schedules.base import finish_together

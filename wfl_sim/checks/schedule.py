@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from channels.fading import NoFading, Rayleigh
-from channels.linkadaptation import RateCurve, Shannon
+from channels.linkadaptation import Shannon
+from channels.ratecurve import RateCurve
 from wfl_sim.checks.contract import Contract
 from wfl_sim.contracts import Air, Decision, PayloadMenu, Point, Request, Schedule
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from channels.linkadaptation import Shannon
-from channels.options import OptionError, Options, Whole
+from channels.harq import Combining
+from channels.linkadaptation import Cqi, Shannon, TruncatedShannon
+from channels.options import OneOf, OptionError, Options, Whole
 from channels.units import (
     Bits,
     DecibelMilliwatts,
@@ -25,6 +26,7 @@ from channels.units import (
 # k T0 at 290 K (wireless.md 1.7): the exact constant, 0.025 dB above the rounded -174 dBm/Hz.
 THERMAL_NOISE_W_PER_HZ = 1.380649e-23 * 290.0
 Share = Annotated[float, Quantity("1", ge=0, lt=1)]
+Attempts = Annotated[int, Whole(ge=1, le=1000)]
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,59 @@ class Arq(Options):
     """
 
     kind: Literal["arq"] = "arq"
-    attempts: Annotated[int, Whole(ge=1, le=1000)] = 4
+    attempts: Attempts = 4
+
+    @property
+    def rounds(self) -> int:
+        """How often a block may be sent before it is given up: once."""
+        return 1
+
+    @property
+    def combining(self) -> Combining:
+        """How rounds are combined, of which there is only one."""
+        return "chase"
+
+
+@dataclass(frozen=True)
+class Harq(Options):
+    """HARQ: a lost block is sent again and combined with what was received, below an ARQ of packets.
+
+    Where all rounds of a block are lost, each packet that has a part in it is lost, and sent again as with ``arq``.
+
+    Formula
+    -------
+    With the SNR g_i of round i, a block of m rounds is decoded as one at the SNR g_1 + ... + g_m (``chase``, the same
+    symbols again), or as one with the information I(g_1) + ... + I(g_m) (``incremental``, new symbols). One uniform
+    draw U decides all rounds of a block: it is decoded in the first round m with U >= BLER_m.
+
+    With independent Rayleigh rounds of mean SNR g, long blocks, rate R and outage P_m after m of M rounds::
+
+        chase: P_m = P(m, (2^R - 1) / g)      mean rounds = 1 + P_1 + ... + P_(M-1)
+        throughput = R (1 - P_M) / mean rounds
+
+    Validity
+    --------
+    For rates that can fail (``cqi``). The receiver keeps all it received, and its answer takes neither time nor band:
+    a round goes out in the next slot, so that on a slow channel it meets nearly the same fading. It has as many symbols
+    as the first, though it holds the slot. In a broadcast a block is sent again while a receiver that is still served
+    lacks it.
+
+    Source
+    ------
+    Caire and Tuninetti 2001, doi:10.1109/18.930931; chase combining: Chase 1985, doi:10.1109/TCOM.1985.1096314. The one
+    draw: own, with BLER_m taken as falling in m, so that the events of the rounds are nested.
+
+    Options
+    -------
+    combining : What a round sends: the same symbols again, or new ones of the same code word.
+    rounds : How often a block may be sent in all. Larger: fewer packets lost, more air time for a bad block.
+    attempts : How often a packet may be sent in all; 1 means never again.
+    """
+
+    kind: Literal["harq"] = "harq"
+    combining: Combining = "incremental"
+    rounds: Annotated[int, Whole(ge=1, le=64)] = 4
+    attempts: Attempts = 4
 
 
 @dataclass(frozen=True)
@@ -156,7 +210,7 @@ class Radio(Options):
     rate : How an SNR becomes a rate.
     packet_bits : Size of a packet on the air, header included. Larger: less overhead, more to send again after a loss.
     header_bits : Part of each packet that carries no payload.
-    retransmission : What happens to a lost packet.
+    retransmission : What happens to a lost packet, and to a lost block.
     latency_s : Time added once to every transfer, in either direction, beyond its air time.
     slot_s : Time over which the rate of a link is held constant, at the gain in its middle. Shorter: follows the
         fading more closely and takes longer to simulate.
@@ -168,10 +222,10 @@ class Radio(Options):
     downlink: Downlink = Downlink()
     noise_figure: NoiseFigure = NoiseFigure()
     antenna_gain: AntennaGain = AntennaGain()
-    rate: Shannon = Shannon()
+    rate: Annotated[Shannon | TruncatedShannon | Cqi, OneOf()] = Shannon()
     packet_bits: Bits = 12_000.0
     header_bits: Annotated[float, Quantity("bit", ge=0, le=1e12)] = 320.0
-    retransmission: Arq = Arq()
+    retransmission: Annotated[Arq | Harq, OneOf()] = Arq()
     latency_s: Delay = 0.0
     slot_s: Seconds = 1e-3
     timeout_s: Seconds = 600.0
