@@ -1,4 +1,4 @@
-"""Path loss, probability of line of sight and outer walls as Sionna has them: questions in, answers out, as JSON.
+"""Path loss, block errors, effective SNR and tapped delay lines as Sionna has them: questions in, answers out, as JSON.
 
 Runs in the oracle's own environment and knows nothing of this project.
 """
@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
+import sionna.sys
 import torch
+from sionna.phy import config
 from sionna.phy.channel.tr38901 import (
+    TDL,
     InF,
     InH,
     LSPGenerator,
@@ -21,6 +25,8 @@ from sionna.phy.channel.tr38901 import (
     uma_scenario,
     umi_scenario,
 )
+from sionna.phy.nr.utils import decode_mcs_index
+from sionna.sys import EESM
 
 KINDS = {"uma": UMa, "umi": UMi, "rma": RMa, "inh": InH, "inf": InF}
 SPEED_OF_LIGHT_MPS = rma_scenario.SPEED_OF_LIGHT
@@ -70,7 +76,65 @@ def scenario(question, wall="low"):
     return found
 
 
+def scheme(mcs):
+    """Bits a symbol and code rate of an MCS of table 1 of the downlink."""
+    order, rate = decode_mcs_index(mcs, table_index=1, is_pusch=False)
+    return int(order), float(rate)
+
+
+def bler(question):
+    """The measured block error rates of each MCS of table 1: code blocks of some bits, over SNR in dB."""
+    tables = json.loads((Path(sionna.sys.__file__).parent / "bler_tables" / "PDSCH_table1.json").read_text())
+    rows = []
+    for mcs, table in tables["category"]["1"]["index"]["1"]["MCS"].items():
+        order, rate = scheme(int(mcs))
+        for bits, measured in table["CBS"].items():
+            row = {"mcs": int(mcs), "modulation_order": order, "code_rate": rate, "bits": int(bits)}
+            rows.append({**row, "snr_db": table["SNR_db"], "bler": measured["BLER"]})
+    return rows
+
+
+def effective_snr(question):
+    """For each MCS of table 1: modulation, code rate, beta, and what it makes of each set of SNRs."""
+    mapping = EESM(sinr_eff_min_db=-60.0, sinr_eff_max_db=60.0, precision="double")
+    snr = torch.tensor(question["snr"], dtype=REAL)
+    rows = []
+    for mcs, beta in enumerate(mapping.beta_table["index"][1]):
+        index = torch.full((len(snr), 1), mcs, dtype=torch.int32)
+        found = mapping(snr[:, None, :, None, None], index, mcs_table_index=1)
+        order, rate = scheme(mcs)
+        row = {"modulation_order": order, "code_rate": rate, "beta": float(beta)}
+        rows.append({**row, "effective_snr": found.flatten().tolist()})
+    return rows
+
+
+def taps(question):
+    """Delays in units of the delay spread, mean powers, and K of the first tap, 0 where it has none."""
+    model = TDL(question["profile"], delay_spread=1.0, carrier_frequency=3.5e9, precision="double")
+    k_factor = float(model.k_factor) if model.los else 0.0
+    return {"delay": model.delays.tolist(), "power": model.mean_powers.tolist(), "k_factor": k_factor}
+
+
+def drawn(question):
+    """Power gains [links, times, frequencies] of a TDL, flattened after its shape."""
+    config.seed = question["seed"]
+    doppler_hz, carrier_hz = question["doppler_hz"], 3.5e9
+    speed_mps = doppler_hz * 299792458.0 / carrier_hz
+    model = TDL(question["profile"], question["delay_spread_s"], carrier_hz, min_speed=speed_mps, precision="double")
+    coefficients, delays_s = model(question["links"], question["times"], 1.0 / question["step_s"])
+    coefficients = coefficients[:, 0, 0, 0, 0]
+    offsets_hz = torch.tensor(question["offsets_hz"], dtype=REAL)
+    turns = torch.exp(-2j * torch.pi * offsets_hz[:, None] * delays_s[0, 0, 0])
+    gains = torch.einsum("lpt,fp->ltf", coefficients, turns).abs() ** 2
+    return {"shape": list(gains.shape), "gain": [float(f"{gain:.6g}") for gain in gains.flatten().tolist()]}
+
+
+OTHERS = {"bler": bler, "effective_snr": effective_snr, "taps": taps, "drawn": drawn}
+
+
 def answer(question):
+    if "job" in question:
+        return OTHERS[question["job"]](question)
     for module in (rma_scenario, uma_scenario, umi_scenario):
         module.SPEED_OF_LIGHT = question.get("speed_of_light_mps", SPEED_OF_LIGHT_MPS)
     if question["state"] == "wall":
