@@ -46,6 +46,14 @@ def times_array(times_s: ArrayLike) -> Floats:
     return times.reshape(-1)
 
 
+def offsets_array(offsets_hz: ArrayLike) -> Floats:
+    """Frequencies in Hz from a carrier, of either sign, as float64 [F]; ValueError where one is NaN or infinite."""
+    offsets = np.asarray(offsets_hz, dtype=np.float64)
+    if offsets.ndim != 1 or not np.all(np.isfinite(offsets)):
+        raise ValueError(f"offsets_hz must be a list of finite numbers; got {offsets_hz!r:.60}")
+    return offsets
+
+
 def clients_array(clients: ArrayLike) -> Ints:
     """Client numbers as a one-dimensional int64 array; ValueError where one is negative."""
     array: NDArray[Any] = np.asarray(clients)

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from channels.arrays import Floats, Ints, blocks_of, clients_array, non_negative, times_array
+from channels.amplitudes import AmplitudeFading, Doppler, checked, power
+from channels.arrays import Floats, blocks_of
 from channels.gainlaws import exponential_quadrature, gamma_map, gamma_quadrature, rician_quadrature
 from channels.options import Options
 from channels.sinusoids import scattered, specular
 from channels.streams import Stream
+from channels.tdl import TDL
 from channels.units import Quantity, Seconds
 
-Doppler = Annotated[float, Quantity("Hz", gt=0, le=1e9, example="97 Hz")]
 _MOST_SQUARES = 16  # Gaussian quadratures of the Nakagami model: eight times the work of Rayleigh fading
 
 
@@ -37,6 +38,7 @@ class Fading(Protocol):
        averages.
     5. A time that is NaN, infinite or negative raises ValueError.
     6. The docstring is a model card: formula, source, validity. 7. It stands in `FADING` under its kind.
+    8. A model whose gain differs within a band is also `Selective`.
     """
 
     @property
@@ -50,6 +52,27 @@ class Fading(Protocol):
 
     def quadrature(self) -> tuple[Floats, Floats]:
         """Gains and weights of the law of the gain."""
+        ...
+
+
+@runtime_checkable
+class Selective(Protocol):
+    """What a fading model does besides where its gain differs within a band.
+
+    1. ``frequency_gain(stream, clients, times_s, doppler_hz, offsets_hz)`` returns float64 [K, T, F]: the gains at F
+       frequencies, in Hz from the carrier and of either sign. At offset 0 it is ``power_gain`` bit for bit, and at any
+       frequency it obeys the same law.
+    2. ``offsets_hz(bandwidth_hz)`` returns the offsets [F] whose gains, of equal weight, stand for that band.
+    """
+
+    def frequency_gain(
+        self, stream: Stream, clients: ArrayLike, times_s: ArrayLike, doppler_hz: ArrayLike, offsets_hz: ArrayLike
+    ) -> Floats:
+        """Linear power gains [K, T, F]."""
+        ...
+
+    def offsets_hz(self, bandwidth_hz: float) -> Floats:
+        """Offsets [F] in Hz from the carrier."""
         ...
 
 
@@ -75,7 +98,7 @@ class NoFading(Options):
 
     def power_gain(self, stream: Stream, clients: ArrayLike, times_s: ArrayLike, doppler_hz: ArrayLike) -> Floats:
         """Ones [K, T]."""
-        rows, times, _ = _checked(clients, times_s, doppler_hz)
+        rows, times, _ = checked(clients, times_s, doppler_hz)
         return np.ones((rows.size, times.size))
 
     def quadrature(self) -> tuple[Floats, Floats]:
@@ -112,7 +135,7 @@ class BlockRayleigh(Options):
 
     def power_gain(self, stream: Stream, clients: ArrayLike, times_s: ArrayLike, doppler_hz: ArrayLike) -> Floats:
         """Linear power gains [K, T]; `doppler_hz` is checked and has no effect."""
-        rows, times, _ = _checked(clients, times_s, doppler_hz)
+        rows, times, _ = checked(clients, times_s, doppler_hz)
         distinct, position = np.unique(blocks_of(times, self.block_s), return_inverse=True)
         return stream.exponential(rows[:, None], distinct[None, :])[:, position]
 
@@ -122,7 +145,7 @@ class BlockRayleigh(Options):
 
 
 @dataclass(frozen=True)
-class Rayleigh(Options):
+class Rayleigh(AmplitudeFading):
     """Rayleigh fading with Clarke's Doppler spectrum, as a sum of sinusoids with random angles and phases.
 
     The gain at t is that at the nearest nanosecond; phases are held in double precision and cosines in single, so
@@ -163,15 +186,11 @@ class Rayleigh(Options):
     doppler_hz: Doppler | None = None
     fast: bool = False
 
-    def power_gain(self, stream: Stream, clients: ArrayLike, times_s: ArrayLike, doppler_hz: ArrayLike) -> Floats:
-        """Linear power gains [K, T]; `doppler_hz` ([K] or one number) gives way to the option so named."""
-        return _power(*self.amplitudes(stream, clients, times_s, doppler_hz))
-
     def amplitudes(
         self, stream: Stream, clients: ArrayLike, times_s: ArrayLike, doppler_hz: ArrayLike
     ) -> tuple[Floats, Floats]:
         """The two quadratures X_I and X_Q, [K, T] each, of variance 1/2."""
-        rows, times, doppler = _checked(clients, times_s, doppler_hz, self.doppler_hz)
+        rows, times, doppler = checked(clients, times_s, doppler_hz, self.doppler_hz)
         in_phase, quadrature = scattered(stream, rows, times, doppler, self.fast)
         return in_phase, quadrature
 
@@ -181,7 +200,7 @@ class Rayleigh(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rician(Options):
+class Rician(AmplitudeFading):
     """Rician fading: a direct path, K times as strong as all the waves from around it together.
 
     Formula
@@ -219,15 +238,11 @@ class Rician(Options):
         """The K factor as a ratio."""
         return float(10.0 ** (self.k_db / 10.0))
 
-    def power_gain(self, stream: Stream, clients: ArrayLike, times_s: ArrayLike, doppler_hz: ArrayLike) -> Floats:
-        """Linear power gains [K, T]; `doppler_hz` ([K] or one number) gives way to the option so named."""
-        return _power(*self.amplitudes(stream, clients, times_s, doppler_hz))
-
     def amplitudes(
         self, stream: Stream, clients: ArrayLike, times_s: ArrayLike, doppler_hz: ArrayLike
     ) -> tuple[Floats, Floats]:
         """The two quadratures of Z, [K, T] each, of mean square 1/2."""
-        rows, times, doppler = _checked(clients, times_s, doppler_hz, self.doppler_hz)
+        rows, times, doppler = checked(clients, times_s, doppler_hz, self.doppler_hz)
         total = scattered(stream, rows, times, doppler)
         direct = specular(stream.child("direct"), rows, times, doppler)
         np.multiply(total, math.sqrt(1.0 / (1.0 + self.k)), out=total)
@@ -280,14 +295,14 @@ class Nakagami(Options):
 
     def power_gain(self, stream: Stream, clients: ArrayLike, times_s: ArrayLike, doppler_hz: ArrayLike) -> Floats:
         """Linear power gains [K, T]; `doppler_hz` ([K] or one number) gives way to the option so named."""
-        rows, times, doppler = _checked(clients, times_s, doppler_hz, self.doppler_hz)
+        rows, times, doppler = checked(clients, times_s, doppler_hz, self.doppler_hz)
         count = min(max(1, round(2.0 * self.m)), _MOST_SQUARES)
         gain = np.zeros((rows.size, times.size))
         for pair in range(0, count, 2):
             in_phase, quadrature = scattered(
                 stream if pair == 0 else stream.child(f"pair {pair // 2}"), rows, times, doppler
             )
-            gain += in_phase**2 if pair + 1 == count else _power(in_phase, quadrature)
+            gain += in_phase**2 if pair + 1 == count else power(in_phase, quadrature)
         gain /= 0.5 * count
         return gain if count == 2.0 * self.m else gamma_map(0.5 * count, self.m)(gain)
 
@@ -296,26 +311,11 @@ class Nakagami(Options):
         return gamma_quadrature(self.m)
 
 
-def _power(in_phase: Floats, quadrature: Floats) -> Floats:
-    """The sum of both squares, in the place of the first."""
-    np.multiply(in_phase, in_phase, out=in_phase)
-    np.multiply(quadrature, quadrature, out=quadrature)
-    return np.add(in_phase, quadrature, out=in_phase)
-
-
-def _checked(
-    clients: ArrayLike, times_s: ArrayLike, doppler_hz: ArrayLike, stated_hz: float | None = None
-) -> tuple[Ints, Floats, Floats]:
-    """Clients [K], times [T] and Doppler shifts [K]: those of the movement, or the one that is `stated_hz`."""
-    rows = clients_array(clients)
-    doppler = non_negative("a Doppler shift in Hz", doppler_hz)
-    return rows, times_array(times_s), np.broadcast_to(doppler if stated_hz is None else stated_hz, rows.shape)
-
-
-FADING: dict[str, type[NoFading] | type[BlockRayleigh] | type[Rayleigh] | type[Rician] | type[Nakagami]] = {
+FADING: dict[str, type[NoFading] | type[BlockRayleigh] | type[Rayleigh] | type[Rician] | type[Nakagami] | type[TDL]] = {
     "none": NoFading,
     "block": BlockRayleigh,
     "rayleigh": Rayleigh,
     "rician": Rician,
     "nakagami": Nakagami,
+    "tdl": TDL,
 }

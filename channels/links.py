@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from channels.arrays import SPEED_OF_LIGHT_MPS, Bools, Floats, Ints, clients_array, positive, times_array
-from channels.fading import Fading
+from channels.arrays import SPEED_OF_LIGHT_MPS, Bools, Floats, Ints, clients_array, offsets_array, positive, times_array
+from channels.fading import Fading, Selective
 from channels.mobility import Mobility, Placement
 from channels.pathloss import PathLoss, RangeWatch, Sighted
 from channels.penetration import NoPenetration, Penetration
@@ -141,16 +141,27 @@ class Links:
             self._sight_stream, self.clients[rows], travelled, probability, model.los_correlation_distance_m
         )
 
-    def fading_gain(self, times_s: ArrayLike, clients: ArrayLike | None = None) -> Floats:
-        """The fading alone: linear power gains [K, T] of mean 1 (parameters as in `large_scale_db`)."""
-        numbers = self.clients[self._rows(clients)]
-        return self.fading.power_gain(self._fading_stream, numbers, times_array(times_s), self.doppler_hz)
+    def fading_gain(
+        self, times_s: ArrayLike, clients: ArrayLike | None = None, offsets_hz: ArrayLike | None = None
+    ) -> Floats:
+        """The fading alone: linear power gains of mean 1, [K, T] or [K, T, F] (parameters as in `gain`)."""
+        asked = self._fading_stream, self.clients[self._rows(clients)], times_array(times_s), self.doppler_hz
+        if offsets_hz is None:
+            return self.fading.power_gain(*asked)
+        offsets = offsets_array(offsets_hz)
+        if isinstance(self.fading, Selective):
+            return self.fading.frequency_gain(*asked, offsets)
+        return np.repeat(self.fading.power_gain(*asked)[..., None], offsets.size, axis=-1)
 
-    def gain_db(self, times_s: ArrayLike, clients: ArrayLike | None = None) -> Floats:
-        """The whole gain [K, T] in dB with fading, not below -300 dB (parameters as in `large_scale_db`)."""
+    def gain_db(
+        self, times_s: ArrayLike, clients: ArrayLike | None = None, offsets_hz: ArrayLike | None = None
+    ) -> Floats:
+        """The whole gain in dB with fading, not below -300 dB, [K, T] or [K, T, F] (parameters as in `gain`)."""
         large_scale = self.large_scale_db(times_s, clients)
+        if offsets_hz is not None:
+            large_scale = large_scale[..., None]
         with np.errstate(divide="ignore"):  # a gain of exactly 0 becomes the floor
-            fading_db = 10.0 * np.log10(self.fading_gain(times_s, clients))
+            fading_db = 10.0 * np.log10(self.fading_gain(times_s, clients, offsets_hz))
         return np.maximum(large_scale + fading_db, LOWEST_GAIN_DB)
 
     def gain(
@@ -177,12 +188,12 @@ class Links:
         ndarray
             [K, T], or [K, T, F] where `offsets_hz` is given.
         """
-        gain = np.asarray(10.0 ** (self.gain_db(times_s, clients) / 10.0))
-        return gain if offsets_hz is None else np.repeat(gain[..., None], np.size(offsets_hz), axis=-1)
+        return np.asarray(10.0 ** (self.gain_db(times_s, clients, offsets_hz) / 10.0))
 
     def offsets_hz(self, bandwidth_hz: float) -> Floats:
         """Frequencies [F] in Hz from the carrier whose gains stand for a band: 0 alone where fading is flat."""
-        return np.zeros(1)
+        bandwidth = positive("bandwidth_hz", bandwidth_hz)
+        return self.fading.offsets_hz(bandwidth) if isinstance(self.fading, Selective) else np.zeros(1)
 
     def _rows(self, clients: ArrayLike | None) -> Ints:
         if clients is None:

@@ -52,9 +52,25 @@ def scattered(stream: Stream, rows: Ints, times_s: Floats, doppler_hz: Floats, f
     return summed.reshape(2, rows.size, times_s.size)
 
 
-def specular(stream: Stream, rows: Ints, times_s: Floats, doppler_hz: Floats) -> Floats:
-    """Both quadratures [2, K, T] of one wave of power 1, whose angle and phase are uniform, drawn once a client."""
-    shift_hz = np.cos((2.0 * np.pi) * stream.uniform(rows, 0)) * doppler_hz
+def scattered_taps(stream: Stream, taps: int, rows: Ints, times_s: Floats, doppler_hz: Floats) -> Floats:
+    """Both quadratures [2, taps, K, T] of independent groups of waves from all around, each the fast sum above."""
+    first = (1 + PHASORS) * np.arange(taps)[:, None]
+    number = np.arange(PHASORS)[:, None, None]
+    angle = (2.0 * np.pi) * (number + stream.uniform(rows, first)) / PHASORS
+    shift_hz, phase = np.cos(angle) * doppler_hz, stream.uniform(rows, first + 1 + number)
+    flat = (PHASORS, taps * rows.size)
+    summed = _over_times(shift_hz.reshape(flat), phase.reshape(flat), times_s, both=True)
+    return summed.reshape(2, taps, rows.size, times_s.size)
+
+
+def specular(stream: Stream, rows: Ints, times_s: Floats, doppler_hz: Floats, direction: float | None = None) -> Floats:
+    """Both quadratures [2, K, T] of one wave of power 1, whose phase is uniform, drawn once a client.
+
+    `direction` is the cosine of the angle between the wave and the movement, the share of the Doppler shift that the
+    wave gets; where it is left out, the angle is uniform and drawn once a client.
+    """
+    cosine = np.cos((2.0 * np.pi) * stream.uniform(rows, 0)) if direction is None else direction
+    shift_hz = cosine * doppler_hz
     return _over_times(shift_hz[None], stream.uniform(rows, 1)[None], times_s, both=True)
 
 

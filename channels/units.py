@@ -61,7 +61,7 @@ _LOGARITHMIC: Mapping[str, Mapping[str, Callable[[float], float]]] = {
 # What `render` may choose from; symbols that only `parse` knows (KiB, min, dBW) are left out.
 _OUTPUT: Mapping[str, tuple[str, ...]] = {
     "Hz": ("GHz", "MHz", "kHz", "Hz"),
-    "s": ("s", "ms", "us"),
+    "s": ("s", "ms", "us", "ns"),
     "m": ("m",),
     "W": ("W", "mW"),
     "bit": ("Gbit", "Mbit", "kbit", "bit"),

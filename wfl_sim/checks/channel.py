@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channels.erasure import Loss
-from channels.fading import Fading
+from channels.fading import Fading, Selective
 from channels.linkadaptation import LinkAdaptation
 from channels.mobility import Disc, Mobility, Placement
 from channels.pathloss import PathLoss, Sighted, Validity
@@ -109,6 +109,35 @@ def check_fading(model: Fading) -> None:
     for bad in NOT_A_PLACE_OR_TIME:
         contract.refuses(5, f"a time of {bad} s", partial(model.power_gain, stream, clients, [1.0, bad], doppler))
     contract.card(6)
+    if isinstance(model, Selective):
+        _check_selective(contract, model, law)
+
+
+def _check_selective(contract: Contract, model: Any, mean_log: float) -> None:
+    """Clause 8 of `Fading`, which is the contract of `Selective`; `mean_log` is the mean of ln(1 + gain) by the law."""
+    stream, clients = Stream.root(1).child("check"), np.array([0, 7, 3, 40])
+    times, offsets = np.sort(Stream.root(2).uniform(0, np.arange(60))) * 3.0, np.array([-3e6, 0.0, 2.5e5, 7e7])
+    for band in (1e3, 1e7, 1e9):
+        chosen = contract.ask(8, "offsets_hz()", partial(model.offsets_hz, band))
+        right = isinstance(chosen, np.ndarray) and chosen.ndim == 1 and chosen.size
+        contract.holds(8, right, f"offsets_hz({band:g}) is {chosen!r:.60}, not a list of frequencies")
+        contract.holds(8, np.abs(chosen).max() <= 0.5 * band, f"offsets_hz({band:g}) leaves the band")
+
+    def gain(rows: Ints, columns: Ints, asked: Any = offsets) -> Any:
+        return model.frequency_gain(stream, clients[rows], times[columns], 97.0, asked)
+
+    everything = np.arange(4), np.arange(60)
+    contract.floats(8, "the gain at 4 frequencies", lambda: gain(*everything), (4, 60, 4))
+    whole = contract.any_order(8, "the gain over frequencies", gain, 4, 60)
+    contract.holds(8, whole.min() >= 0, f"a gain of {whole.min():.4g} is below 0")
+    some = gain(*everything, offsets[[2, 0]])
+    contract.holds(8, np.array_equal(some, whole[..., [2, 0]]), "the gain at a frequency depends on the others asked")
+    carrier = model.power_gain(stream, clients, times, 97.0)
+    contract.holds(8, np.array_equal(whole[..., 1], carrier), "the gain at offset 0 is not that of power_gain()")
+    draws = model.frequency_gain(stream, range(2 * _ENSEMBLE), [1.7], 50.0, [-4e6])
+    contract.mean(8, "ln(1 + gain) off the carrier, against quadrature(),", np.log1p(draws).ravel(), mean_log)
+    for bad in (np.nan, np.inf):
+        contract.refuses(8, f"an offset of {bad} Hz", partial(gain, *everything, [0.0, bad]))
 
 
 def check_shadowing(model: Shadowing) -> None:
