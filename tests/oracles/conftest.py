@@ -22,23 +22,25 @@ _ENVIRONMENTS = _HERE.parents[1] / ".venv-oracles"
 _LONGEST_S = 900.0  # ns-3 compiles its headers when it starts, which a busy machine may take minutes for
 
 
-@dataclass(frozen=True)
+# The table's number for what is no more than the last bits of float64.
+_LAST_BITS = 1e-9
+
+
+@dataclass
 class Finding:
     """One row of the table: how far this project and an oracle are apart."""
 
-    what: str
-    oracle: str
-    points: int
-    deviation: float
-    tolerance: float
     unit: str
+    tolerance: float
+    points: int = 0
+    deviation: float = 0.0
 
 
-_FINDINGS = pytest.StashKey[list[Finding]]()
+_FINDINGS = pytest.StashKey[dict[tuple[str, str], Finding]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_FINDINGS] = []
+    config.stash[_FINDINGS] = {}
 
 
 @pytest.fixture(scope="session")
@@ -70,28 +72,38 @@ def ask() -> Callable[[str, list[dict[str, Any]]], list[Any]]:
 
 @pytest.fixture
 def compare(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Function (what, oracle, ours, theirs, tolerance, unit) that notes the largest deviation and then judges it."""
+    """Function that notes the largest deviation in a row of the table and then judges it."""
 
-    def compared(what: str, oracle: str, ours: Any, theirs: Any, tolerance: float, unit: str) -> None:
+    def compared(
+        row: str, oracle: str, ours: Any, theirs: Any, tolerance: float, unit: str = "", detail: str = ""
+    ) -> None:
         own, other = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
         assert own.shape == other.shape and own.size, (own.shape, other.shape)
         assert np.isfinite(own).all() and np.isfinite(other).all()
         worst = float(np.max(np.abs(own - other)))
-        request.config.stash[_FINDINGS].append(Finding(what, oracle, own.size, worst, tolerance, unit))
-        assert worst <= tolerance, f"{what} is {worst:.4g} {unit} away from {oracle}, more than {tolerance:g} {unit}"
+        finding = request.config.stash[_FINDINGS].setdefault((row, oracle), Finding(unit, tolerance))
+        finding.points += own.size
+        finding.deviation = max(finding.deviation, worst)
+        said = f"{detail or row} is {worst:.4g} {unit} away from {oracle}".replace("  ", " ")
+        assert worst <= tolerance, f"{said}; allowed are {tolerance:g}"
 
     return compared
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    findings = config.stash[_FINDINGS]
-    if not findings:
+    if not config.stash[_FINDINGS]:
         return
     terminalreporter.section("oracles")
-    lines = [("compared", "oracle", "points", "largest deviation", "allowed"), ("---",) * 5]
-    lines += [
-        (row.what, row.oracle, f"{row.points:,}", f"{row.deviation:.2g} {row.unit}", f"{row.tolerance:g} {row.unit}")
-        for row in findings
-    ]
+    lines = [("compared", "oracle", "points", "largest deviation", "allowed"), ("---", "---", "---:", "---:", "---:")]
+    for (row, oracle), found in config.stash[_FINDINGS].items():
+        deviation = f"{found.deviation:.2g}" if found.deviation > _LAST_BITS else f"< {_LAST_BITS:g}"
+        allowed = f"{found.tolerance:g} {found.unit}".strip()
+        lines.append((row, _version(oracle), f"{found.points:,}", f"{deviation} {found.unit}".strip(), allowed))
     for cells in lines:
         terminalreporter.write_line(f"| {' | '.join(cells)} |")
+
+
+def _version(oracle: str) -> str:
+    """The package and version that the tests were written for."""
+    pins = (_HERE / f"requirements-{oracle}.txt").read_text(encoding="utf-8").splitlines()
+    return next(pin for pin in pins if pin.startswith(oracle)).replace("==", " ")

@@ -81,7 +81,7 @@ def put_into_building(antennas, question):
     building.SetBoundaries(ns.Box(-1e4, 1e4, -1e4, 1e4, 0.0, 40.0))
     building.SetBuildingType(getattr(ns.Building, question["building"]))
     building.SetNFloors(10)
-    for antenna, floor in zip(antennas, (question["floors"], 0)):
+    for antenna, floor in zip(antennas, (question["floors"], 0), strict=True):
         inside = created("MobilityBuildingInfo")
         antenna.AggregateObject(inside)
         inside.SetIndoor(building, floor + 1, 1, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -74,7 +74,8 @@ def uma(state: str, oracle: str) -> Pairs:
 
 def umi(state: str, oracle: str) -> Pairs:
     if oracle == "ns3":
-        # It takes the higher antenna for the base station's, and without line of sight one not at 10 m for the client's.
+        # It takes the higher antenna for the base station's, but without line of sight one that is not at 10 m for the
+        # client's.
         yield from sighted(UMi, state, CITY_M, (10.0,) if state == "nlos" else (5.0, 10.0, 20.0), (1.5, 3.0, 4.5))
     else:
         yield from sighted(UMi, state, CITY_M, (5.0, 10.0, 20.0), (1.5, 4.5, 22.5))
@@ -110,9 +111,7 @@ def inh(state: str, oracle: str) -> Pairs:
         theirs: dict[str, Any] = {"options": {"indoor_scenario": office}}
         if oracle != "sionna":
             theirs = {"model": f"inh {office}"} if state == "probability" else {}
-        yield from sighted(
-            InH, state, distance_m, (2.5, 3.0, 6.0), (1.0, 1.5), ours={"office": office}, theirs=theirs
-        )
+        yield from sighted(InH, state, distance_m, (2.5, 3.0, 6.0), (1.0, 1.5), ours={"office": office}, theirs=theirs)
 
 
 def inf(hall: str) -> Callable[[str, str], Pairs]:
@@ -215,58 +214,69 @@ UNSIGHTED = {
     "free space": free_space,
     "log-distance": log_distance,
     "two-ray": two_ray,
+    "P.1238": p1238,
     "Okumura-Hata": okumura_hata,
     "COST231-Hata, corrected": cost231_hata,
-    "P.1238": p1238,
 }
 STATES = {"los": "LOS", "nlos": "NLOS", "probability": "P_LOS"}
 
-Case = tuple[str, str, str, Callable[[str, str], Pairs]]
-CASES: list[Case] = [("ns3", name, "", pairs) for name, pairs in UNSIGHTED.items()]
-CASES += [
-    (oracle, f"{name} {text}", state, pairs)
-    for oracle, models in (("ns3", SIGHTED), ("sionna", {**SIGHTED, **HALLS}), ("tr3gpp", {**SIGHTED, **HALLS}))
-    for name, pairs in models.items()
-    for state, text in STATES.items()
-]
-CASES += [
-    ("sionna", f"{name} {STATES[state]} at c = 3e8 m/s", state, at_same_speed(pairs))
-    for name, pairs in {"UMa": uma, "UMi": umi, "RMa": rma}.items()
-    for state in ("los", "nlos")
-]
-CASES += [(oracle, f"O2I {kind} loss", "wall", wall(kind)) for oracle in ("sionna", "tr3gpp") for kind in ("low", "high")]
+
+class Case(NamedTuple):
+    """One test: its row in the table, its name, and where its questions come from."""
+
+    oracle: str
+    row: str
+    name: str
+    state: str
+    pairs: Callable[[str, str], Pairs]
+
+
+def cases() -> Iterator[Case]:
+    for name, pairs in UNSIGHTED.items():
+        yield Case("ns3", name, name, "", pairs)
+    for oracle, models in {"ns3": SIGHTED, "sionna": SIGHTED | HALLS, "tr3gpp": SIGHTED | HALLS}.items():
+        for (name, pairs), (state, text) in product(models.items(), STATES.items()):
+            row = f"P_LOS, {len(models)} models" if state == "probability" else name
+            yield Case(oracle, row, f"{name} {text}", state, pairs)
+    for name, state in product(("UMa", "UMi", "RMa"), ("los", "nlos")):
+        row = "UMa, UMi, RMa at c = 3e8 m/s"
+        yield Case("sionna", row, f"{name} {STATES[state]} at c = 3e8 m/s", state, at_same_speed(SIGHTED[name]))
+    for oracle, building in product(("sionna", "tr3gpp"), ("low", "high")):
+        yield Case(oracle, "O2I, mean", f"O2I {building} loss", "wall", wall(building))
+
+
+CASES = list(cases())
 
 
 @pytest.fixture(scope="module")
-def answers(ask: Callable[..., list[Any]]) -> Callable[[str, str], Floats]:
-    """Function (oracle, what) -> its answers; all questions to an oracle go in one process."""
-    known: dict[str, dict[str, Floats]] = {}
+def answers(ask: Callable[..., list[Any]]) -> Callable[[Case], Floats]:
+    """Function that gives the oracle's answers of a case; all questions to an oracle go in one process."""
+    known: dict[Case, Floats] = {}
 
-    def of(oracle: str, what: str) -> Floats:
-        if oracle not in known:
-            own = [case for case in CASES if case[0] == oracle]
-            questions = [(name, asked) for _, name, state, pairs in own for asked, _ in pairs(state, oracle)]
-            found: dict[str, list[Any]] = {}
-            for (name, _), answer in zip(questions, ask(oracle, [asked for _, asked in questions]), strict=True):
-                found.setdefault(name, []).extend(answer)
-            known[oracle] = {name: np.array(answer) for name, answer in found.items()}
-        return known[oracle][what]
+    def of(wanted: Case) -> Floats:
+        if wanted not in known:
+            own = [case for case in CASES if case.oracle == wanted.oracle]
+            questions = [(case, asked) for case in own for asked, _ in case.pairs(case.state, case.oracle)]
+            found: dict[Case, list[float]] = {case: [] for case in own}
+            for (case, _), answer in zip(questions, ask(wanted.oracle, [asked for _, asked in questions]), strict=True):
+                found[case].extend(answer)
+            known.update({case: np.array(answer) for case, answer in found.items()})
+        return known[wanted]
 
     return of
 
 
-@pytest.mark.parametrize(("oracle", "what", "state", "pairs"), CASES, ids=[f"{case[0]} {case[1]}" for case in CASES])
-def test_oracle_agrees(
-    oracle: str,
-    what: str,
-    state: str,
-    pairs: Callable[[str, str], Pairs],
-    answers: Callable[[str, str], Floats],
-    compare: Callable[..., None],
-) -> None:
-    theirs = answers(oracle, what)
-    ours = np.concatenate([answer for _, answer in pairs(state, oracle)])
-    if state == "probability":
-        compare(what, oracle, ours, theirs, PROBABILITY_TOLERANCE, "")
-    else:
-        compare(what, oracle, ours, theirs, LOSS_TOLERANCE_DB, "dB")
+@pytest.mark.parametrize("case", CASES, ids=[f"{case.oracle} {case.name}" for case in CASES])
+def test_oracle_agrees(case: Case, answers: Callable[[Case], Floats], compare: Callable[..., None]) -> None:
+    theirs = answers(case)
+    ours = np.concatenate([answer for _, answer in case.pairs(case.state, case.oracle)])
+    tolerance, unit = (PROBABILITY_TOLERANCE, "") if case.state == "probability" else (LOSS_TOLERANCE_DB, "dB")
+    compare(case.row, case.oracle, ours, theirs, tolerance, unit, detail=case.name)
+
+
+def test_correlation_distances_of_line_of_sight(ask: Callable[..., list[Any]], compare: Callable[..., None]) -> None:
+    models = [UMa(), UMi(), RMa(), InH(), InF(clutter_size_m=7.0)]
+    asked = [{"model": model.kind, "state": "correlation", "symbols": {"d_clutter": 7.0}} for model in models]
+    theirs = [answer for (answer,) in ask("tr3gpp", asked)]
+    ours = [model.los_correlation_distance_m for model in models]
+    compare("correlation distance of line of sight", "tr3gpp", ours, theirs, 0.0, "m")

@@ -18,6 +18,7 @@ SCENARIO = {"uma": "UMa", "umi": "UMi-StreetCanyon", "rma": "RMa", "inh": "InH-O
 SIGHT = {**SCENARIO, "inh mixed": "Indoor-MixedOffice", "inh open": "Indoor-OpenOffice"}
 SIGHT["inf"] = "InF-SL, InF-DL, InF-SH, InF-DH"
 CORRELATION = {"uma": ("UMa", "LOS"), "umi": ("UMi", "LOS"), "rma": ("RMa", "LOS"), "inh": ("Indoor", None)}
+CORRELATION["inf"] = ("InF", None)
 FUNCTIONS = ("log_10", "exp", "ln", "max", "min", "Cprime")
 NAMES = {"log_10": math.log10, "exp": math.exp, "ln": math.log, "max": max, "min": min, "pi": math.pi}
 NAMES["Cprime"] = lambda height_m: 0.0  # of UMa, for clients up to 13 m; no taller ones are asked for
@@ -114,7 +115,7 @@ def answer(question):
     if state == "correlation":
         scenario, condition = CORRELATION[question["model"]]
         entry = tr38901.section("7.6").correlation_distance(scenario=scenario, condition=condition)
-        return [float(entry.los_nlos_state_m)]
+        return [float(worked_out(entry.los_nlos_state_m, question["symbols"]))]
     if state == "wall":
         loss = section.o2i_penetration_loss
         known = {"f": question["carrier_hz"] / 1e9, "d_2Din": question["inside_m"]}
