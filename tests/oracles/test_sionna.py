@@ -15,8 +15,8 @@ from channels.esm import beta_of, effective_snr
 pytestmark = pytest.mark.oracle
 
 # Information bits of a code block, and how near the SNR must be. One gap stands for all MCS of a modulation, and
-# Sionna's tables have a step of 1.8 dB: 0.5 dB where the gaps were measured. A code of 100 bits loses more than a longer
-# one, and over 2000 bits the curves fall within one step, which leaves the crossing unsure.
+# Sionna's tables have a step of 1.8 dB: 0.5 dB where the gaps were measured. A code of 100 bits loses more than a
+# longer one, and over 2000 bits the curves fall within one step, which leaves the crossing unsure.
 SNR_TOLERANCE_DB = {500: 0.5, 1000: 0.5, 2000: 0.75, 100: 1.25}
 # The tables come from some thousand blocks: what is rarer stands there as 0.
 RAREST = 1e-4

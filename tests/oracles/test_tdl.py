@@ -23,8 +23,9 @@ LINKS, SEED = 40_000, 7
 DOPPLER_HZ, STEP_S, TIMES = 100.0, 1e-3, 4
 DELAY_SPREAD_S = 100e-9
 OFFSETS_HZ = (0.0, 0.5e6, 2e6, 10e6)
-# Both sides are estimates from 40,000 links, and 4 standard deviations of their difference are allowed: each
-# sqrt(2 / 40,000) for a mean gain of variance 1, at most half of it for an outage, and about twice for a correlation of skewed values.
+# Both sides are estimates from 40,000 links, and 4 standard deviations of their difference are allowed: each sqrt(2 /
+# 40,000) for a mean gain of variance 1, at most half of it for an outage, and about twice for a correlation of skewed
+# values.
 MEAN_TOLERANCE, OUTAGE_TOLERANCE, CORRELATION_TOLERANCE = 0.028, 0.014, 0.056
 
 
