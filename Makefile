@@ -11,6 +11,8 @@ ARGS ?=
 JOBS ?= 2
 # Scenarios that "make fuzz" tries.
 EXAMPLES ?= 20000
+# What "make oracles" compares with: other people's radio models, each in an environment of its own.
+ORACLES ?= ns3 sionna tr3gpp
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -29,7 +31,7 @@ export HF_HUB_OFFLINE
 # The stamp holds the folder it was made in: a moved or copied tree, or a Python that has gone, means a new .venv.
 STALE := $(shell [ ! -e $(READY) ] || { [ "`cat $(READY)`" = "`pwd`" ] && $(PY) -c '' 2>/dev/null; } || echo stale)
 
-.PHONY: help env run schema test test-slow fuzz check bench clean distclean stale
+.PHONY: help env run schema test test-slow fuzz oracles check bench clean distclean stale
 
 help:
 	@echo 'make env        install everything into .venv (the other targets do it where needed)'
@@ -38,10 +40,11 @@ help:
 	@echo 'make test       the tests, without the slow ones'
 	@echo 'make test-slow  the slow tests'
 	@echo 'make fuzz       drawn and mutated scenarios, EXAMPLES=20000 of them'
+	@echo 'make oracles    compare the radio models with ns-3, Sionna and tr3gpp, which it installs (1.5 GB)'
 	@echo 'make check      ruff and mypy'
 	@echo 'make bench      every benchmark in benchmarks/'
 	@echo 'make clean      remove results and caches'
-	@echo 'make distclean  remove .venv as well'
+	@echo 'make distclean  remove .venv and .venv-oracles as well'
 	@echo 'Variables: PYTHON (python3), ARGS (more arguments), JOBS (2), PIP_ARGS (which build of torch)'
 
 # The stamp says that the installs are done. The two lines after it cost a moment and repair what can go missing
@@ -81,16 +84,29 @@ schema: env
 	$(PY) -m wfl_sim.schema scenarios/schema.json
 
 test: env
-	$(PY) -m pytest -m "not slow" -n $(JOBS) --dist loadfile $(ARGS)
+	$(PY) -m pytest -m "not slow and not oracle" -n $(JOBS) --dist loadfile $(ARGS)
 
 test-slow: env
-	$(PY) -m pytest -m slow -n $(JOBS) --dist loadfile $(ARGS)
+	$(PY) -m pytest -m "slow and not oracle" -n $(JOBS) --dist loadfile $(ARGS)
 
 fuzz: env
 	@tally=`mktemp -d` && \
 		WFL_SIM_EXAMPLES=$(EXAMPLES) WFL_SIM_TALLY=$$tally $(PY) -m pytest tests/faults/test_mutations.py -n $(JOBS) $(ARGS); \
 		status=$$?; echo "`cat $$tally/* | wc -c` scenarios, of which `cat $$tally/* | tr -d x | wc -c` valid"; \
 		rm -r $$tally; exit $$status
+
+oracles: env $(ORACLES:%=.venv-oracles/%/.ready)
+	$(PY) -m pytest -m oracle tests/oracles $(ARGS)
+
+# None of these packages may come into .venv. torch goes first, alone, as there: PIP_ARGS chooses its build.
+.venv-oracles/%/.ready: tests/oracles/requirements-%.txt
+	@echo 'making $(@D) from $<'
+	@rm -rf $(@D)
+	@$(PYTHON) -m venv $(@D)
+	@! grep -q '^torch==' $< || $(@D)/bin/python -m pip --disable-pip-version-check --no-input \
+		install -qq $(PIP_ARGS) -c $< torch
+	@$(@D)/bin/python -m pip --disable-pip-version-check --no-input install -qq -r $<
+	@touch $@
 
 check: env
 	$(PY) -m ruff check .
@@ -103,7 +119,7 @@ bench: env
 
 clean:
 	rm -rf runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find . -path ./$(VENV) -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+	find . \( -path ./$(VENV) -o -path ./.venv-oracles \) -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) *.egg-info
+	rm -rf $(VENV) .venv-oracles *.egg-info
