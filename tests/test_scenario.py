@@ -1714,7 +1714,7 @@ def test_a_missing_dictionary_names_the_command_that_fetches_it(
 
 
 def test_every_example_that_an_error_prints_is_accepted(read: Read) -> None:
-    Path("some-name").write_text("1\n", encoding="utf-8")  # a trace of one packet a millisecond
+    Path("up.trace").write_text("1\n", encoding="utf-8")  # a trace of one packet a millisecond
     tried = 0
     for path, key in keys.paths():
         if path[-1] == "kind":  # a kind alone has no example; that of its parent holds one, and is tried
@@ -1758,7 +1758,7 @@ def smallest_with(path: tuple[str, ...], example: dict[str, Any]) -> dict[str, A
             place.update(yamlfile.read_text("x: " + keys.snippet(kind, cls), "snippet").data["x"])
     if path[:2] == ("channel", "recorded"):
         del data["channel"]["path_loss"]
-        data["channel"]["recorded"].setdefault("file", "some-name")
+        data["channel"]["recorded"].setdefault("file", "up.trace")
     if path[:3] == ("clients", "compute", "work"):
         data["clients"]["compute"] = {"speed": "50 GFLOP/s", **example}
     if path[:3] == ("clients", "compute", "speed"):
