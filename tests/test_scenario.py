@@ -1713,6 +1713,7 @@ def test_a_missing_dictionary_names_the_command_that_fetches_it(
 # Examples
 
 
+@pytest.mark.usefixtures("example_files")
 def test_every_example_that_an_error_prints_is_accepted(read: Read) -> None:
     Path("up.trace").write_text("1\n", encoding="utf-8")  # a trace of one packet a millisecond
     tried = 0
