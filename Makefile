@@ -31,7 +31,7 @@ export HF_HUB_OFFLINE
 # The stamp holds the folder it was made in: a moved or copied tree, or a Python that has gone, means a new .venv.
 STALE := $(shell [ ! -e $(READY) ] || { [ "`cat $(READY)`" = "`pwd`" ] && $(PY) -c '' 2>/dev/null; } || echo stale)
 
-.PHONY: help env run schema test test-slow fuzz oracles check bench clean distclean stale
+.PHONY: help env run schema test test-slow fuzz coverage oracles check bench clean distclean stale
 
 help:
 	@echo 'make env        install everything into .venv (the other targets do it where needed)'
@@ -40,6 +40,7 @@ help:
 	@echo 'make test       the tests, without the slow ones'
 	@echo 'make test-slow  the slow tests'
 	@echo 'make fuzz       drawn and mutated scenarios, EXAMPLES=20000 of them'
+	@echo 'make coverage   branches of the radio library that its tests take; below 98 % it fails'
 	@echo 'make oracles    compare the radio models with ns-3, Sionna and tr3gpp, which it installs (1.5 GB)'
 	@echo 'make check      ruff and mypy'
 	@echo 'make bench      every benchmark in benchmarks/'
@@ -94,6 +95,10 @@ fuzz: env
 		WFL_SIM_EXAMPLES=$(EXAMPLES) WFL_SIM_TALLY=$$tally $(PY) -m pytest tests/faults/test_mutations.py -n $(JOBS) $(ARGS); \
 		status=$$?; echo "`cat $$tally/* | wc -c` scenarios, of which `cat $$tally/* | tr -d x | wc -c` valid"; \
 		rm -r $$tally; exit $$status
+
+coverage: env
+	$(PY) -m coverage run -m pytest -q -m "not slow and not oracle" tests/channels tests/validation tests/test_checks.py $(ARGS)
+	$(PY) -m coverage report
 
 oracles: env $(ORACLES:%=.venv-oracles/%/.ready)
 	$(PY) -m pytest -m oracle tests/oracles $(ARGS)

@@ -86,7 +86,7 @@ class TDL(AmplitudeFading):
     Source
     ------
     3GPP TR 38.901 V19, Tables 7.7.2-1 to 7.7.2-5, sections 7.7.2, 7.7.3 (delays) and 7.7.6 (K factor); the tables' own
-    delay spreads are 1 within 1e-4, but 0.994 for D. The number of frequencies is own.
+    delay spreads are 1 within 3e-4, but 0.994 for D. The number of frequencies is own.
 
     Options
     -------

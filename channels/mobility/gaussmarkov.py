@@ -48,7 +48,7 @@ class GaussMarkov(Options):
 
     Source
     ------
-    Liang and Haas 2003, IEEE/ACM Trans. Netw. 11(5) 718-732, doi:10.1109/TNET.2003.818187 (the velocity); Camp, Boleng
+    Liang and Haas 2003, IEEE/ACM Trans. Netw. 11(5) 718-732, doi:10.1109/TNET.2003.815301 (the velocity); Camp, Boleng
     and Davies 2002, doi:10.1002/wcm.72, section 2.5 (turning at the border, there by another angle).
 
     Options
