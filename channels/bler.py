@@ -22,6 +22,7 @@ from channels.units import PositiveDecibels
 # scipy.special is imported where it is needed: it takes a quarter of a second.
 
 _LG_E = 1.0 / math.log(2.0)
+_EDGE_DB = 1e-9  # an SNR this little below the first of a table is that one
 _RAREST = 1e-12  # BLER of a table is interpolated down to this
 _LIMIT_BG1_BITS, _LIMIT_BG2_BITS, _CRC_BITS = 8448, 3840, 24  # TS 38.212, clauses 5.2.2 and 7.2.1
 # Thresholds are found once for lengths an even step apart in log2, and between them on straight lines.
@@ -179,7 +180,7 @@ class Bler(Protocol):
 
 @dataclass(frozen=True)
 class FiniteBlocklength(Options):
-    """The best code of the block's length (normal approximation), at an SNR reduced by what real codes lose.
+    """The best code of the block's length, at an SNR reduced by what real codes lose.
 
     Formula
     -------
@@ -320,7 +321,7 @@ class Table(_OneSnr):
             return np.ones(np.broadcast_shapes(ratio.shape, parts.shape))
         snr_db = 10.0 * np.log10(np.maximum(ratio, 1e-300))
         bler = 10.0 ** np.interp(snr_db, rows[0], np.log10(np.maximum(rows[1], _RAREST)))
-        return transport_block_error(np.where(snr_db < rows[0][0], 1.0, bler), parts)
+        return transport_block_error(np.where(snr_db < rows[0][0] - _EDGE_DB, 1.0, bler), parts)
 
 
 @lru_cache(maxsize=8)

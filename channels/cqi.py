@@ -24,7 +24,7 @@ _GRID_DB, _GAPS_DB = 0.1, np.arange(0.0, 15.0, 0.01)  # of the fit that planning
 
 @dataclass(frozen=True)
 class Cqi(Options):
-    """Modulation and code rate from the CQI table, by the SNR of a while ago; blocks are lost at the SNR of now.
+    """Modulation and code rate from the CQI table, by the SNR of a while ago; blocks may be lost.
 
     Each slot carries one transport block. Its rate is that of the highest CQI that keeps the target BLER at the SNR
     which was measured `delay` before, plus the offset of the outer loop. Below CQI 1 nothing is sent. Whether the block

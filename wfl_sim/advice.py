@@ -79,7 +79,7 @@ def _about_blocks(scenario: Scenario, row: ArmEstimate) -> list[str]:
         packets_lost = 1 - (1 - rate.target) ** parts
         if packets_lost > MANY_LOST:
             notes.append(
-                f"a packet of the worst client takes {parts:.0f} transport blocks; {rate.target:.0%} of these are lost, "
+                f"a packet of the worst client takes {parts:.0f} blocks; {rate.target:.0%} of these are lost, "
                 f"and a packet with any of its blocks ({packets_lost:.0%}); harq as radio.retransmission repairs blocks"
             )
     return notes

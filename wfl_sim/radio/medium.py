@@ -378,6 +378,8 @@ class Medium:
                     transfer.spoilt = _spoilt(transfer, ends_bits, lost_slots, at_bits, ends_bits[-1:])[:, 0]
                 return None
             packet_ends_bits = np.asarray(first_end + size * np.arange(max(number, 1)))
+            if lost_slots is not None:
+                packet_ends_bits = _up_to_lost(ends_bits, lost_slots, packet_ends_bits)
             packet_ends_s = np.interp(packet_ends_bits, ends_bits, edges)
             stream = self._loss_stream[transfer.direction]
             lost = np.array([self.loss.lost(stream, int(c), packet_ends_s) for c in transfer.clients])
@@ -385,9 +387,11 @@ class Medium:
                 lost |= _spoilt(transfer, ends_bits, lost_slots, at_bits, packet_ends_bits)
             used = queue.attempt(lost)
             at_bits, transfer.into_packet_bits = float(packet_ends_bits[used - 1]), 0.0
-            transfer.spoilt = None
             if queue.done:
                 return float(packet_ends_s[used - 1]), at_bits
+            if lost_slots is not None:
+                transfer.spoilt = None
+                at_bits = _past_lost(ends_bits, lost_slots, at_bits)
 
     def _account(
         self, transfer: _Transfer, snr: FloatArray, edges: FloatArray, end_s: float, bandwidth_hz: float
@@ -457,3 +461,20 @@ def _spoilt(
     if transfer.spoilt is not None:
         spoilt[:, 0] |= transfer.spoilt
     return np.asarray(spoilt)
+
+
+def _up_to_lost(ends_bits: FloatArray, lost_slots: NDArray[np.bool_], packet_ends_bits: FloatArray) -> FloatArray:
+    """The packets up to the first that ends in a lost block: what is sent next is not known before that block ends."""
+    lost = lost_slots.any(axis=0)[_slots_of(ends_bits, packet_ends_bits)]
+    return packet_ends_bits[: int(lost.argmax()) + 1] if lost.any() else packet_ends_bits
+
+
+def _past_lost(ends_bits: FloatArray, lost_slots: NDArray[np.bool_], at_bits: float) -> float:
+    """Where the next packet begins: behind the block in which the last one ended, if that is lost."""
+    slot = int(_slots_of(ends_bits, np.array([at_bits]))[0])
+    return float(ends_bits[slot + 1]) if lost_slots[:, slot].any() else at_bits
+
+
+def _slots_of(ends_bits: FloatArray, at_bits: FloatArray) -> NDArray[np.intp]:
+    """The slot in which each bit passes."""
+    return np.asarray(np.minimum(np.searchsorted(ends_bits, at_bits, side="left"), ends_bits.size - 1) - 1)
