@@ -62,7 +62,7 @@ def test_harq_repairs_what_arq_of_packets_cannot(make_medium, combining):
         ends[retransmission.kind] = medium.env.run(medium.uplink(0, 10**6, BAND_HZ / 10))
     assert ends["arq"].outcome == "dropped"
     assert ends["harq"].outcome == "delivered"
-    assert ends["harq"].lost < 0.1 * ends["harq"].packets
+    assert ends["harq"].lost < 0.3 * ends["harq"].packets
 
 
 def test_one_lost_block_loses_every_packet_with_a_part_in_it(make_medium):
