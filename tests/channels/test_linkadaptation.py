@@ -273,7 +273,8 @@ def test_inverses_of_a_capped_curve(curve, bandwidth, snr):
     back = curve.bandwidth_for_rate(rate, snr)
     if np.isfinite(back):
         assert curve.rate(back, snr) == pytest.approx(float(rate), rel=ROUND_TRIP)
-    assert curve.bandwidth_for_slope(slope, snr) == pytest.approx(bandwidth, rel=1e-8)  # the slope falls by 1e-6 at all
+    # while the cap binds, up to about c, the slope falls by 1e-6 of itself in all
+    assert curve.bandwidth_for_slope(slope, snr) == pytest.approx(bandwidth, rel=1e-8, abs=1e-9 * snr)
 
 
 @capped_curves

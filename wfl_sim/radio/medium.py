@@ -9,8 +9,9 @@ works out the rest anew. Gains and losses are functions of time, so this changes
 
 With a rate that is always met, bits flow evenly within a slot. Where blocks can be lost (``cqi``), each slot, or the
 part of one that a transfer has, carries one transport block, and its bits pass at its end, or when its last round ends:
-see `channels.harq`. A transfer then ends with a slot, and a grant that changes gives up the block under way, which
-begins anew in what is left of the slot.
+see `channels.harq`. A packet with a part in a lost block is lost; one that ends in it is sent again from its end on. A
+transfer then ends with a slot, and a grant that changes gives up the block under way, which begins anew in what is left
+of the slot.
 """
 
 from __future__ import annotations
@@ -465,7 +466,7 @@ def _spoilt(
 
 def _up_to_lost(ends_bits: FloatArray, lost_slots: NDArray[np.bool_], packet_ends_bits: FloatArray) -> FloatArray:
     """The packets up to the first that ends in a lost block: what is sent next is not known before that block ends."""
-    lost = lost_slots.any(axis=0)[_slots_of(ends_bits, packet_ends_bits)]
+    lost = np.asarray(lost_slots.any(axis=0))[_slots_of(ends_bits, packet_ends_bits)]
     return packet_ends_bits[: int(lost.argmax()) + 1] if lost.any() else packet_ends_bits
 
 
