@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from channels.arrays import Floats, non_negative
-from channels.bler import CQI_TABLE_1, AnyBler, FiniteBlocklength, Thresholds, thresholds
+from channels.bler import CQI_TABLE_1, AnyBler, FiniteBlocklength
 from channels.options import OneOf, OptionError, Options
 from channels.ratecurve import Plan
+from channels.thresholds import Thresholds, thresholds
 from channels.units import Delay, Quantity
 
 REFERENCE_SYMBOLS = 1000.0  # of a block where none is given: six resource blocks for a millisecond, less overhead

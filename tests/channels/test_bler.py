@@ -10,15 +10,14 @@ from channels.bler import (
     Outage,
     Scheme,
     Table,
-    Thresholds,
     code_blocks,
     largest_efficiency,
     normal_approximation,
-    thresholds,
     transport_block_error,
 )
 from channels.files import FileError
 from channels.options import OptionError
+from channels.thresholds import Thresholds, thresholds
 
 FOUR_DIGITS = 5e-4  # relative: vectors are given with four digits
 MEASURED_DB = 0.5  # the grid of the measured tables is 1.8 dB, so their interpolation is good to half a decibel
