@@ -712,8 +712,8 @@ WRONG: list[tuple[str, ...]] = [
     ),
     (
         "kind: arq",
-        "kind: arc",
-        "s.yaml:9:26: radio.retransmission.kind: unknown kind 'arc'; did you mean 'arq'?",
+        "kind: arqq",
+        "s.yaml:9:26: radio.retransmission.kind: unknown kind 'arqq'; did you mean 'arq'?",
     ),
     (
         "kind: fedavg",
