@@ -47,7 +47,7 @@ def problem(source):
     return caught.value.args[0]
 
 
-@pytest.mark.parametrize(("rate", "schedule"), product(RATES, SCHEDULES))
+@pytest.mark.parametrize(("rate", "schedule"), list(product(RATES, SCHEDULES)))
 def test_every_rate_can_be_planned_by_every_schedule(rate, schedule):
     retransmission = HARQ if "cqi" in rate else "{kind: arq}"
     study = parse(text(rate, retransmission, schedule))
