@@ -9,7 +9,7 @@ import math
 import os
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Annotated, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,11 +22,9 @@ from channels.units import PositiveDecibels
 # scipy.special is imported where it is needed: it takes a quarter of a second.
 
 _LG_E = 1.0 / math.log(2.0)
+_EDGE_DB = 1e-9  # an SNR this little below the first of a table is that one
 _RAREST = 1e-12  # BLER of a table is interpolated down to this
 _LIMIT_BG1_BITS, _LIMIT_BG2_BITS, _CRC_BITS = 8448, 3840, 24  # TS 38.212, clauses 5.2.2 and 7.2.1
-# Thresholds are found once for lengths an even step apart in log2, and between them on straight lines.
-_LOG2_LENGTHS = np.arange(0.0, 40.25, 0.25)
-_LOWEST_DB, _HIGHEST_DB, _HALVINGS = -60.0, 80.0, 52
 
 
 Length: TypeAlias = float | Floats  # of a block, in symbols
@@ -179,7 +177,7 @@ class Bler(Protocol):
 
 @dataclass(frozen=True)
 class FiniteBlocklength(Options):
-    """The best code of the block's length (normal approximation), at an SNR reduced by what real codes lose.
+    """The best code of the block's length, at an SNR reduced by what real codes lose.
 
     Formula
     -------
@@ -320,7 +318,7 @@ class Table(_OneSnr):
             return np.ones(np.broadcast_shapes(ratio.shape, parts.shape))
         snr_db = 10.0 * np.log10(np.maximum(ratio, 1e-300))
         bler = 10.0 ** np.interp(snr_db, rows[0], np.log10(np.maximum(rows[1], _RAREST)))
-        return transport_block_error(np.where(snr_db < rows[0][0], 1.0, bler), parts)
+        return transport_block_error(np.where(snr_db < rows[0][0] - _EDGE_DB, 1.0, bler), parts)
 
 
 @lru_cache(maxsize=8)
@@ -347,47 +345,6 @@ def _read_bler(name: str) -> dict[int, tuple[Floats, Floats]]:
             )
         rows.append((float(snr_db), float(bler)))
     return {cqi: (np.array([s for s, _ in rows]), np.array([b for _, b in rows])) for cqi, rows in found.items()}
-
-
-class Thresholds:
-    """The least SNR at which each scheme keeps a target BLER, over the length of a block.
-
-    It is found by halving at lengths of 1 to 2^40 symbols, a quarter of an octave apart, to 1e-13 dB, and lies between
-    them on straight lines in log2 n. Where not even 80 dB will do it is infinite.
-    """
-
-    def __init__(self, bler: Bler, schemes: tuple[Scheme, ...], target: float) -> None:
-        rows = []
-        n = 2.0**_LOG2_LENGTHS
-        for scheme in schemes:
-            low, high = np.full(n.size, _LOWEST_DB), np.full(n.size, _HIGHEST_DB)
-            for _ in range(_HALVINGS):
-                middle = 0.5 * (low + high)
-                kept = bler.error(scheme, 10.0 ** (middle / 10.0), n) <= target
-                low, high = np.where(kept, low, middle), np.where(kept, middle, high)
-            rows.append(np.where(bler.error(scheme, 10.0 ** (high / 10.0), n) <= target, high, np.inf))
-        self._table_db = np.array(rows)
-
-    def snr_db(self, symbols: ArrayLike) -> Floats:
-        """SNR in dB [n, schemes] for lengths [n], which are taken for at least 1."""
-        place = np.clip(np.log2(np.maximum(symbols, 1.0)) / _LOG2_LENGTHS[1], 0.0, _LOG2_LENGTHS.size - 1.0)
-        low = np.minimum(place.astype(np.int64), _LOG2_LENGTHS.size - 2)
-        share = (place - low)[:, None]
-        table = self._table_db.T
-        with np.errstate(invalid="ignore"):  # infinite at both ends
-            found = table[low] + share * (table[low + 1] - table[low])
-        return np.asarray(np.where(np.isnan(found), np.inf, found))
-
-
-def thresholds(bler: Bler, schemes: tuple[Scheme, ...], target: float) -> Thresholds:
-    """The thresholds of a model, found once, and anew where its file has changed."""
-    model: Any = bler  # frozen, so it can be a key; the protocol cannot say so
-    return _thresholds(model, schemes, target, getattr(bler, "stamp", 0))
-
-
-@lru_cache(maxsize=64)
-def _thresholds(bler: Any, schemes: tuple[Scheme, ...], target: float, stamp: int) -> Thresholds:
-    return Thresholds(bler, schemes, target)
 
 
 AnyBler: TypeAlias = FiniteBlocklength | Table | Outage

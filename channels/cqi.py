@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from channels.arrays import Floats, non_negative
-from channels.bler import CQI_TABLE_1, AnyBler, FiniteBlocklength, Thresholds, thresholds
+from channels.bler import CQI_TABLE_1, AnyBler, FiniteBlocklength
 from channels.options import OneOf, OptionError, Options
 from channels.ratecurve import Plan
+from channels.thresholds import Thresholds, thresholds
 from channels.units import Delay, Quantity
 
 REFERENCE_SYMBOLS = 1000.0  # of a block where none is given: six resource blocks for a millisecond, less overhead
@@ -24,7 +25,7 @@ _GRID_DB, _GAPS_DB = 0.1, np.arange(0.0, 15.0, 0.01)  # of the fit that planning
 
 @dataclass(frozen=True)
 class Cqi(Options):
-    """Modulation and code rate from the CQI table, by the SNR of a while ago; blocks are lost at the SNR of now.
+    """Modulation and code rate from the CQI table, by the SNR of a while ago; blocks may be lost.
 
     Each slot carries one transport block. Its rate is that of the highest CQI that keeps the target BLER at the SNR
     which was measured `delay` before, plus the offset of the outer loop. Below CQI 1 nothing is sent. Whether the block

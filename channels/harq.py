@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from channels.arrays import Bools, Floats, non_negative
-from channels.bler import CQI_TABLE_1, Bler, Scheme, Thresholds
+from channels.bler import CQI_TABLE_1, Bler, Scheme
 from channels.cqi import Cqi
+from channels.thresholds import Thresholds
 
 Combining: TypeAlias = Literal["chase", "incremental"]
 LARGEST_OFFSET_DB = 10.0

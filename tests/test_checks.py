@@ -246,7 +246,7 @@ CHANNEL = [
     ("rate", {}, [
         (changed(Shannon, "efficiency", lambda rate: rate + 1), 2, "efficiency(0) is 1, not 0"),
         (changed(Shannon, "efficiency", np.negative), 2, "efficiency() falls"),
-        (changed(Shannon, "efficiency", np.square), 6, "does not carry what"),
+        (changed(Shannon, "efficiency", np.square), 6, "a smaller SNR"),
         (changed(Shannon, "snr_for", lambda snr: 1.01 * snr), 6, "a smaller SNR"),
         (changed(Shannon, "snr_for", lambda snr: snr + 1.0), 6, "snr_for(0) is 1, not 0"),
         (given(Shannon, "snr_for", 0, tidied), 6, "an efficiency of nan is taken"),

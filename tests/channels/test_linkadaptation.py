@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from scipy.special import exp1
 
 from channels.fading import NoFading, Rayleigh
-from channels.linkadaptation import LINK_ADAPTATION, RateCurve, Shannon
+from channels.linkadaptation import LINK_ADAPTATION, RateCurve, Shannon, TruncatedShannon, peak_rate_bps
 from channels.options import OptionError
+from channels.ratecurve import CappedCurve, Plan, planning_curve
 from channels.vectors import CAPACITY, CAPACITY_SNR_DB
 
 ROUND_TRIP = 1e-11  # Newton ends at a few ulp of ln u, and ln u is up to 90
@@ -181,3 +182,123 @@ def test_options_are_checked():
     with pytest.raises(OptionError, match="gap_db: must be at least 0 dB"):
         Shannon(gap_db=-1.0)
     assert {kind: model.kind for kind, model in LINK_ADAPTATION.items()} == {kind: kind for kind in LINK_ADAPTATION}
+
+
+@pytest.mark.parametrize(("direction", "rates"), [("down", [0.6, 2.0757, 3.9949]), ("up", [0.4, 1.3838, 2.0])])
+def test_truncated_shannon(direction, rates):
+    model = TruncatedShannon()
+    assert model.efficiency([1.0, 10.0, 100.0], direction) == pytest.approx(rates, abs=TABLE / 2)
+    assert model.efficiency([0.0, 0.0999, 0.1001], direction)[:2].tolist() == [0.0, 0.0]
+    alpha = model.plan(direction).scale
+    assert model.efficiency(0.1001, direction) == pytest.approx(alpha * np.log2(1.1001), rel=1e-12)
+    for bad in (np.nan, np.inf, -1.0):
+        with pytest.raises(ValueError, match="SNR"):
+            model.efficiency(bad, direction)
+
+
+@pytest.mark.parametrize("model", [Shannon(), Shannon(gap_db=0.0), TruncatedShannon(floor_db=-60.0)], ids=str)
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_snr_for_is_the_inverse(model, direction):
+    wanted = np.array([0.0, 1e-4, 0.3, 1.99])
+    np.testing.assert_allclose(model.efficiency(model.snr_for(wanted, direction), direction), wanted, rtol=1e-12)
+    for bad in (np.nan, -1.0):
+        with pytest.raises(ValueError, match="an efficiency"):
+            model.snr_for(bad, direction)
+
+
+def test_what_no_snr_carries_takes_an_infinite_one():
+    model = TruncatedShannon()
+    assert model.snr_for([2.0, 2.001]).tolist()[1] == np.inf and np.isfinite(model.snr_for(2.001, "down"))
+    assert model.efficiency(model.snr_for(2.0)) == 2.0
+    assert model.snr_for([1e-9, 0.05]) == pytest.approx([0.1, 0.1])  # at least the floor
+    assert Shannon().snr_for(5000.0) == np.inf
+
+
+@pytest.mark.parametrize(("arguments", "mbps"), [
+    ((4, 8, 1, 273, 0.14), 2337.0), ((1, 6, 1, 273, 0.08), 468.76), ((2, 6, 0, 106, 0.14), 170.14),
+    ((2, 6, 3, 66, 0.18), 808.07),
+])  # fmt: skip
+def test_peak_rate(arguments, mbps):
+    assert peak_rate_bps(*arguments) / 1e6 == pytest.approx(mbps, abs=0.0051)
+    assert peak_rate_bps(*arguments, scaling=0.4) == pytest.approx(0.4 * peak_rate_bps(*arguments))
+
+
+@pytest.mark.parametrize("arguments", [
+    (0, 8, 1, 273, 0.1), (4, 11, 1, 273, 0.1), (4, 8, 7, 273, 0.1), (4, 8, 1, 276, 0.1), (4, 8, 1, 273, 1.0),
+    (4, 8, 1, 273, np.nan),
+])  # fmt: skip
+def test_peak_rate_out_of_range(arguments):
+    with pytest.raises(ValueError, match="must be"):
+        peak_rate_bps(*arguments)
+
+
+CAPPED = {
+    "known": planning_curve(NoFading(), Plan(0.4, 1.0, 2.0)),
+    "rayleigh": planning_curve(Rayleigh(), Plan(0.8, 1.4, 5.0)),
+}
+capped_curves = pytest.mark.parametrize("curve", CAPPED.values(), ids=CAPPED)
+
+
+def test_a_plan_without_cap_is_the_curve_itself():
+    plain = planning_curve(Rayleigh(), Shannon().plan())
+    assert isinstance(plain, RateCurve)
+    bandwidth, snr = np.geomspace(1.0, 1e8, 60)[:, None], np.geomspace(1e2, 1e11, 50)
+    np.testing.assert_array_equal(plain.rate(bandwidth, snr), CURVES["rayleigh"].rate(bandwidth, snr))
+
+
+def test_a_capped_curve_is_truncated_shannon_where_the_gain_is_known():
+    model = TruncatedShannon(floor_db=-60.0)
+    for direction in ("up", "down"):
+        curve = planning_curve(NoFading(), model.plan(direction))
+        bandwidth, snr = np.geomspace(1.0, 1e6, 60)[:, None], np.geomspace(1e2, 1e11, 50)
+        expected = bandwidth * model.efficiency(snr / bandwidth, direction)
+        np.testing.assert_allclose(curve.rate(bandwidth, snr), expected, rtol=1e-10)
+
+
+@capped_curves
+def test_a_capped_curve_is_concave_and_bounds_the_mean_of_the_capped(curve):
+    snr, bandwidth = 1e7, np.geomspace(1.0, 1e12, 20_000)
+    rate, slope = curve.rate(bandwidth, snr), curve.slope(bandwidth, snr)
+    assert np.all(np.diff(slope) < 0.0) and np.all(slope > 0.0)
+    assert np.all(np.diff(rate) > -1e-14 * rate[1:]) and np.all(rate <= curve.limit(snr))
+    if curve is CAPPED["rayleigh"]:
+        gains, weights = Rayleigh().quadrature()
+        mean = np.minimum(0.8 * np.log2(1 + snr / bandwidth[:, None] * gains / 1.4), 5.0) @ weights * bandwidth
+        assert np.all(rate >= mean * (1 - 1e-9))
+        far = (snr / bandwidth > 1e4) | (snr / bandwidth < 1.0)
+        np.testing.assert_allclose(rate[far], mean[far], rtol=0.01)
+
+
+@capped_curves
+@given(BANDWIDTHS_HZ, SNRS_HZ)
+def test_inverses_of_a_capped_curve(curve, bandwidth, snr):
+    rate, slope = curve.rate(bandwidth, snr), curve.slope(bandwidth, snr)
+    back = curve.bandwidth_for_rate(rate, snr)
+    if np.isfinite(back):
+        assert curve.rate(back, snr) == pytest.approx(float(rate), rel=ROUND_TRIP)
+    # while the cap binds, up to about c, the slope falls by 1e-6 of itself in all
+    assert curve.bandwidth_for_slope(slope, snr) == pytest.approx(bandwidth, rel=1e-8, abs=1e-9 * snr)
+
+
+@capped_curves
+def test_ends_of_a_capped_curve(curve):
+    assert curve.rate([0.0, 5.0], [1e6, 0.0]).tolist() == [0.0, 0.0]
+    cap = float(curve.slope(0.0, 1e6))
+    assert cap == pytest.approx(
+        {"known": 2.0, "rayleigh": 5.0}[next(k for k, v in CAPPED.items() if v is curve)], rel=1e-6
+    )
+    assert curve.slope(5.0, 0.0) == 0.0
+    assert curve.bandwidth_for_slope([2 * cap, 0.0, 1.0], [1e6, 1e6, 0.0]).tolist() == [0.0, np.inf, 0.0]
+    knee = float(curve.bandwidth_for_slope(cap * (1 - 1e-5), 1e6))  # between the slopes on both sides of the knee
+    assert curve.rate(knee, 1e6) == pytest.approx(cap * knee, rel=1e-5)
+    assert curve.bandwidth_for_rate([0.0, 1.0], [1e6, 0.0]).tolist() == [0.0, np.inf]
+    for bad in (np.nan, np.inf, -1.0):
+        for question in (curve.rate, curve.slope, curve.bandwidth_for_rate, curve.bandwidth_for_slope):
+            with pytest.raises(ValueError, match="must be finite and at least 0"):
+                question(bad, 1.0)
+
+
+@pytest.mark.parametrize(("scale", "cap"), [(0.0, 1.0), (1.0, np.inf), (np.nan, 1.0), (1.0, -1.0)])
+def test_a_cap_that_is_none_is_refused(scale, cap):
+    with pytest.raises(ValueError, match="scale and cap must be finite and above 0"):
+        CappedCurve(CURVES["known"], scale, cap)

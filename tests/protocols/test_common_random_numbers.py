@@ -77,10 +77,11 @@ def test_arms_see_the_same_air(run_arm, base, arm):
     for ours, theirs in zip(draws(medium), draws(base[0]), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     # what this run used is what the other would have been told: the gains are not drawn, but looked up
-    clients = sorted({client for client, _ in medium._gains})
-    blocks = sorted({block for _, block in medium._gains})
+    clients = sorted({client for _, client, _ in medium._gains})
+    blocks = sorted({block for _, _, block in medium._gains})
+    assert {direction for direction, _, _ in medium._gains} == {"up"}, "both directions share the gains"
     assert clients == [0, 1, 2, 3] and len(blocks) > 1
-    for (client, block), gain in medium._gains.items():
+    for (_, client, block), gain in medium._gains.items():
         times_s = (np.arange(256 * block, 256 * (block + 1)) + 0.5) * 1e-3
         np.testing.assert_array_equal(gain, base[0].links.gain(times_s, clients=[client])[0])
     if arm in ("the same again", "method", "codec"):  # the stub's payloads do not change with these

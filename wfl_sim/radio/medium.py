@@ -9,8 +9,9 @@ works out the rest anew. Gains and losses are functions of time, so this changes
 
 With a rate that is always met, bits flow evenly within a slot. Where blocks can be lost (``cqi``), each slot, or the
 part of one that a transfer has, carries one transport block, and its bits pass at its end, or when its last round ends:
-see `channels.harq`. A transfer then ends with a slot, and a grant that changes gives up the block under way, which
-begins anew in what is left of the slot.
+see `channels.harq`. A packet with a part in a lost block is lost; one that ends in it is sent again from its end on. A
+transfer then ends with a slot, and a grant that changes gives up the block under way, which begins anew in what is left
+of the slot.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from channels.links import Links
 from channels.ratecurve import planning_curve
 from channels.streams import Stream
 from wfl_sim.contracts import Air, FloatArray
+from wfl_sim.radio.blocks import past_lost, spoilt, up_to_lost
 from wfl_sim.radio.ledger import Direction, Ledger
 from wfl_sim.radio.options import THERMAL_NOISE_W_PER_HZ, Radio
 from wfl_sim.radio.packets import PacketQueue
@@ -375,19 +377,23 @@ class Medium:
             if first_end > ends_bits[-1]:
                 transfer.into_packet_bits += ends_bits[-1] - at_bits
                 if lost_slots is not None:
-                    transfer.spoilt = _spoilt(transfer, ends_bits, lost_slots, at_bits, ends_bits[-1:])[:, 0]
+                    transfer.spoilt = spoilt(transfer.spoilt, ends_bits, lost_slots, at_bits, ends_bits[-1:])[:, 0]
                 return None
             packet_ends_bits = np.asarray(first_end + size * np.arange(max(number, 1)))
+            if lost_slots is not None:
+                packet_ends_bits = up_to_lost(ends_bits, lost_slots, packet_ends_bits)
             packet_ends_s = np.interp(packet_ends_bits, ends_bits, edges)
             stream = self._loss_stream[transfer.direction]
             lost = np.array([self.loss.lost(stream, int(c), packet_ends_s) for c in transfer.clients])
             if lost_slots is not None:
-                lost |= _spoilt(transfer, ends_bits, lost_slots, at_bits, packet_ends_bits)
+                lost |= spoilt(transfer.spoilt, ends_bits, lost_slots, at_bits, packet_ends_bits)
             used = queue.attempt(lost)
             at_bits, transfer.into_packet_bits = float(packet_ends_bits[used - 1]), 0.0
-            transfer.spoilt = None
             if queue.done:
                 return float(packet_ends_s[used - 1]), at_bits
+            if lost_slots is not None:
+                transfer.spoilt = None
+                at_bits = past_lost(ends_bits, lost_slots, at_bits)
 
     def _account(
         self, transfer: _Transfer, snr: FloatArray, edges: FloatArray, end_s: float, bandwidth_hz: float
@@ -437,23 +443,3 @@ class Medium:
 def _weakest(values: FloatArray) -> FloatArray:
     """Of [receivers, slots, frequencies], the mean over the band at the weakest receiver; [slots] stay as they are."""
     return values if values.ndim == 1 else np.asarray(values.mean(axis=-1).min(axis=0))
-
-
-def _spoilt(
-    transfer: _Transfer,
-    ends_bits: FloatArray,
-    lost_slots: NDArray[np.bool_],
-    at_bits: float,
-    packet_ends_bits: FloatArray,
-) -> NDArray[np.bool_]:
-    """Whether packets that follow one another from `at_bits` on have a part in a lost block, [receivers, packets]."""
-    most = lost_slots.shape[1]
-    count = np.zeros((lost_slots.shape[0], most + 1), dtype=np.int64)
-    np.cumsum(lost_slots, axis=1, out=count[:, 1:])
-    starts = np.concatenate(([at_bits], packet_ends_bits[:-1]))
-    begin = np.minimum(np.searchsorted(ends_bits, starts, side="right") - 1, most)
-    end = np.minimum(np.searchsorted(ends_bits, packet_ends_bits, side="left"), most)
-    spoilt = count[:, np.maximum(begin, end)] > count[:, begin]
-    if transfer.spoilt is not None:
-        spoilt[:, 0] |= transfer.spoilt
-    return np.asarray(spoilt)

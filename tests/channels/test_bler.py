@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from channels.bler import (
+    BLER,
+    CQI_TABLE_1,
+    FiniteBlocklength,
+    Outage,
+    Scheme,
+    Table,
+    code_blocks,
+    largest_efficiency,
+    normal_approximation,
+    transport_block_error,
+)
+from channels.files import FileError
+from channels.options import OptionError
+from channels.thresholds import Thresholds, thresholds
+
+FOUR_DIGITS = 5e-4  # relative: vectors are given with four digits
+MEASURED_DB = 0.5  # the grid of the measured tables is 1.8 dB, so their interpolation is good to half a decibel
+SAME = 1e-10  # relative: one formula in numpy and in floats
+
+# TS 38.214, table 5.1.3.1-1: MCS 3 to 28, bits a symbol and 1024 times the code rate; and the SNR in dB at BLER 0.1 of
+# code blocks of 500 bits in Sionna 2.2's PDSCH table 1, interpolated in log BLER.
+MCS = [
+    (3, 2, 251, -2.9), (4, 2, 308, -1.5), (5, 2, 379, -0.8), (6, 2, 449, 0.5), (7, 2, 526, 1.1), (8, 2, 602, 2.4),
+    (9, 2, 679, 3.0), (10, 4, 340, 3.3), (11, 4, 378, 4.2), (12, 4, 434, 5.0), (13, 4, 490, 6.1), (14, 4, 553, 6.9),
+    (15, 4, 616, 8.0), (16, 4, 658, 8.5), (17, 6, 438, 9.4), (18, 6, 466, 9.7), (19, 6, 517, 10.7), (20, 6, 567, 11.7),
+    (21, 6, 616, 12.9), (22, 6, 666, 13.6), (23, 6, 719, 14.8), (24, 6, 772, 15.6), (25, 6, 822, 16.6),
+    (26, 6, 873, 17.6), (27, 6, 910, 18.6), (28, 6, 948, 19.4),
+]  # fmt: skip
+
+
+def db(value: float) -> float:
+    return 10.0 ** (value / 10.0)
+
+
+def test_the_cqi_table_has_the_efficiencies_of_the_standard():
+    rounded = [0.1523, 0.2344, 0.3770, 0.6016, 0.8770, 1.1758, 1.4766, 1.9141, 2.4063, 2.7305, 3.3223, 3.9023, 4.5234,
+               5.1152, 5.5547]  # fmt: skip
+    assert [s.efficiency for s in CQI_TABLE_1] == pytest.approx(rounded, abs=5.1e-5)  # row 2: .234375 -> .2344
+    assert [s.number for s in CQI_TABLE_1] == list(range(1, 16))
+
+
+@pytest.mark.parametrize(("snr_db", "efficiency", "n", "error"), [
+    (-2, 0.5, 500, 1.265e-5), (-3, 0.5, 1000, 3.715e-3), (6, 2.0, 500, 1.312e-7),
+])  # fmt: skip
+def test_normal_approximation_of_complex_symbols(snr_db, efficiency, n, error):
+    assert normal_approximation(db(snr_db), efficiency, n) == pytest.approx(error, rel=FOUR_DIGITS)
+    without = normal_approximation(db(snr_db), efficiency, n, log_term=False)
+    assert 1.5 < without / error < 4  # the term matters that much
+
+
+@pytest.mark.parametrize(("n", "efficiency"), [(500, 0.3869), (2000, 0.4417)])
+def test_largest_rate_of_real_symbols(n, efficiency):
+    found = largest_efficiency(1.0, 1e-3, n, real=True)
+    assert found == pytest.approx(efficiency, abs=5e-5)
+    assert normal_approximation(1.0, found, n, real=True) == pytest.approx(1e-3, rel=1e-9)  # each the other's inverse
+
+
+@pytest.mark.parametrize(("mcs", "order", "rate", "measured_db"), MCS)
+def test_the_gaps_meet_measured_tables(mcs, order, rate, measured_db):
+    scheme = Scheme(mcs, order, rate / 1024)
+    n = 500 / scheme.efficiency
+    snr_db = np.linspace(-8, 25, 33001)
+    needed_db = snr_db[np.argmax(FiniteBlocklength().error(scheme, db(snr_db), n) <= 0.1)]
+    assert needed_db == pytest.approx(measured_db, abs=MEASURED_DB)
+
+
+def test_a_gap_of_ones_own_moves_the_curve_by_as_much():
+    scheme = CQI_TABLE_1[6]
+    capacity = FiniteBlocklength(gap_db=0.0).error(scheme, db(3.0), 500.0)
+    assert FiniteBlocklength(gap_db=2.0).error(scheme, db(5.0), 500.0) == pytest.approx(float(capacity), rel=SAME)
+    with pytest.raises(OptionError, match="gap_db: must be at least 0 dB"):
+        FiniteBlocklength(gap_db=-1.0)
+
+
+@pytest.mark.parametrize("scheme", CQI_TABLE_1[::3], ids=lambda s: f"cqi{s.number}")
+@pytest.mark.parametrize("n", [1.0, 7.0, 100.0, 9e3, 1e6])
+def test_error_falls_with_snr_and_with_rounds(scheme, n):
+    model, snr = FiniteBlocklength(), np.geomspace(1e-6, 1e8, 400)
+    error = model.error(scheme, snr, n)
+    assert error[0] == 1.0 and error[-1] < 1e-3 and (np.diff(error) <= 1e-15).all()
+    assert model.error(scheme, 0.0, n) == 1.0  # nothing is decoded without a signal, however short
+    twice = model.joint_error(scheme, np.stack([snr, snr], axis=-1), n)
+    assert (twice <= error + 1e-15).all() and (twice < error)[error > 0.5].any()
+    one_by_one = [float(model.joint_error(scheme, [[g, g]], n)[0]) for g in snr]  # the way of floats
+    np.testing.assert_allclose(one_by_one, twice, rtol=SAME, atol=1e-300)
+    lengths = model.error(scheme, snr, np.full(snr.size, n))
+    np.testing.assert_allclose(lengths, error, rtol=SAME, atol=1e-300)
+
+
+def test_code_blocks_of_the_standard():
+    # 8448 bits with a check sum of 24 fit one block of base graph 1; one bit more does not
+    assert code_blocks([8424.0, 8425.0, 1e5], 0.8).tolist() == [1.0, 2.0, np.ceil(100_024 / 8424)]
+    assert code_blocks([3816.0, 3817.0], 0.2).tolist() == [1.0, 1.0]  # base graph 2, check sum of 16 up to 3824 bits
+    assert code_blocks([3825.0, 7632.0 - 24, 7632.0], 0.2).tolist() == [2.0, 2.0, 3.0]
+    assert code_blocks(3825.0, 0.5) == 1.0  # above 3824 bits base graph 1 for rates above 0.25
+    assert code_blocks(0.0, 0.5) == 1.0
+    with pytest.raises(ValueError, match="size in bits"):
+        code_blocks(-1.0, 0.5)
+
+
+def test_a_transport_block_is_lost_with_any_of_its_code_blocks():
+    assert transport_block_error([0.1, 0.0, 1.0, 1e-12], [3, 5, 2, 4]).tolist() == pytest.approx([0.271, 0, 1, 4e-12])
+    model, scheme, snr = FiniteBlocklength(), CQI_TABLE_1[14], db(18.9)
+    whole = 30_000 / scheme.efficiency
+    parts = code_blocks(30_000.0, scheme.code_rate)
+    assert parts == 4.0
+    one = float(model.error(scheme, snr, whole / 4))
+    assert model.error(scheme, snr, whole) == pytest.approx(1 - (1 - one) ** 4, rel=SAME)
+
+
+def test_outage_is_a_step_at_the_rate():
+    model, scheme = Outage(), Scheme(1, 2, 1.0)
+    assert model.error(scheme, [2.999, 3.0, 0.0], 50.0).tolist() == [1.0, 0.0, 1.0]
+    assert model.joint_error(scheme, [[0.99, 1.0], [1.01, 1.0]], 50.0).tolist() == [1.0, 0.0]
+    assert model.error(scheme, 1.0, np.ones(3)).shape == (3,)
+
+
+@pytest.fixture
+def table(tmp_path):
+    def write(text):
+        path = tmp_path / "bler.csv"
+        path.write_text(text)
+        return Table(file=str(path))
+
+    return write
+
+
+def test_a_table_is_interpolated_in_log_bler(table):
+    model = table("cqi,snr_db,bler\n1,-6,1\n1,-4,0.01\n2,-3,0.5\n2,-2,0\n")
+    first, second, third = CQI_TABLE_1[:3]
+    snr = [db(x) for x in (-7, -6, -5, -4.5, -4, 0)]
+    assert model.error(first, snr, 100.0) == pytest.approx([1, 1, 0.1, 10**-1.5, 0.01, 0.01], rel=1e-9)
+    assert model.error(second, [db(-3.001), db(-3.0), db(-2), 0.0], 100.0) == pytest.approx(
+        [1, 0.5, 1e-12, 1], rel=1e-9
+    )
+    assert model.error(third, [1e9], np.ones(1)).tolist() == [1.0]  # no row, never used
+    assert model.error(first, db(-5), 1e5) == pytest.approx(
+        1 - 0.9**4, rel=1e-9
+    )  # 15 258 bits are 4 code blocks of BG 2
+    # two halves of the mutual information are one block at the SNR that has it all
+    half = np.sqrt(1 + db(-5)) - 1
+    assert model.joint_error(first, [[half, half]], 100.0) == pytest.approx([0.1], rel=1e-9)
+    needed = thresholds(model, CQI_TABLE_1, 0.1).snr_db([100.0])[0]
+    assert needed[:2] == pytest.approx([-5.0, -3 + np.log10(5) / np.log10(5e11)], abs=1e-9)
+    assert np.isinf(needed[2:]).all()
+    assert sorted(model.load()) == [1, 2]
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("cqi,snr_db,bler\n1,0,0.5\n1,0,0.4\n", "bler.csv:3: snr_db must rise among the rows of a CQI; got 0 after 0"),
+    ("cqi,snr_db,bler\n1,0,0.5\n2,0,0.4\n1,1,0.6\n",
+     "bler.csv:4: bler must not rise among the rows of a CQI; got 0.6 after 0.5"),
+    ("cqi,snr_db,bler\n1,0,0.5\n1,x,0.4\n", "bler.csv:3: snr_db must be a finite number; got 'x'"),
+    ("cqi,snr_db,bler\n1,nan,0.4\n", "bler.csv:2: snr_db must be a finite number; got 'nan'"),
+    ("cqi,snr_db,bler\n1,0,1.5\n", "bler.csv:2: bler must be in [0, 1]; got 1.5"),
+    ("cqi,snr_db,bler\n1,0,-0.1\n", "bler.csv:2: bler must be in [0, 1]; got -0.1"),
+    ("cqi,snr_db,bler\n16,0,0.1\n", "bler.csv:2: cqi must be a whole number from 1 to 15; got 16"),
+    ("cqi,snr_db,bler\n1.5,0,0.1\n", "bler.csv:2: cqi must be a whole number from 1 to 15; got 1.5"),
+    ("cqi,snr_db\n1,0\n", "bler.csv:1: the column 'bler' is missing"),
+    ("", "bler.csv: is empty"),
+])  # fmt: skip
+def test_a_table_that_is_wrong(table, text, message):
+    with pytest.raises(FileError) as caught:
+        table(text).load()
+    assert message in str(caught.value)
+
+
+def test_a_table_that_changes_is_read_again(table):
+    import os
+
+    model = table("cqi,snr_db,bler\n1,-6,1\n1,-4,0.01\n")
+    before = thresholds(model, CQI_TABLE_1, 0.1).snr_db([100.0])[0, 0]
+    table("cqi,snr_db,bler\n1,-4,1\n1,-2,0.01\n")
+    os.utime(model.file, ns=(1, 1))
+    assert thresholds(model, CQI_TABLE_1, 0.1).snr_db([100.0])[0, 0] == pytest.approx(before + 2.0, abs=1e-9)
+
+
+def test_thresholds_keep_the_target():
+    model = FiniteBlocklength()
+    found = Thresholds(model, CQI_TABLE_1, 0.1).snr_db([64.0, 1024.0, 0.5])
+    assert found.shape == (3, 15) and (np.diff(found, axis=1) > 0).all()
+    for row, n in zip(found, (64.0, 1024.0, 1.0), strict=True):  # powers of two are in the table
+        error = [float(model.error(s, db(x), n)) for s, x in zip(CQI_TABLE_1, row, strict=True)]
+        assert error == pytest.approx([0.1] * 15, rel=1e-9)
+    between = Thresholds(model, CQI_TABLE_1, 0.1).snr_db([700.0])[0]
+    error = [float(model.error(s, db(x), 700.0)) for s, x in zip(CQI_TABLE_1, between, strict=True)]
+    assert error == pytest.approx([0.1] * 15, abs=0.02)
+
+
+def test_the_registry_goes_by_kind():
+    assert {kind: model.__dataclass_fields__["kind"].default for kind, model in BLER.items()} == {
+        kind: kind for kind in BLER
+    }
