@@ -80,7 +80,8 @@ class Option:
             return str(self.choices[0])
         if self.quantity is not None:
             return example(self.quantity)
-        return next((part.example for part in get_args(self.hint) if isinstance(part, File)), "")
+        parts = [inner for part in get_args(self.hint) for inner in (part, *get_args(part))]  # also beside None
+        return next((part.example for part in parts if isinstance(part, File)), "")
 
 
 def describe(cls: type) -> Description:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from channels.arrays import Floats, Ints, clients_array, times_array
-from channels.files import File, FileError, FileName
+from channels.files import File, FileError
 from channels.linkadaptation import LinkAdaptation
 from channels.links import LOWEST_GAIN_DB, Direction
 from channels.mobility import Mobility, Placement
@@ -115,7 +115,7 @@ class Recorded(Options):
     """
 
     file: Annotated[str, File("a recorded link", example="up.trace")]
-    downlink_file: FileName | None = None
+    downlink_file: Annotated[str, File("a recorded link", example="up.trace")] | None = None
     offset_s: Delay | None = None
     window_s: Annotated[float, Quantity("s", ge=1e-3, le=1e6)] = 0.1
 

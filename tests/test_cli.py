@@ -265,7 +265,7 @@ def test_every_command_has_a_help_with_an_example_and_the_exit_codes(main: Call)
     for command in ((), ("run",), ("validate",)):
         _, out, _ = main(*command, "--help")
         words = " ".join(out.split())
-        assert "Exit codes: 0 done; 1 a run failed; 2" in words
+        assert "Exit codes: 0 done; 1 a run or a check failed; 2" in words
         assert "3 a comparison found a regression; 130 interrupted" in words
 
 

@@ -18,7 +18,7 @@ BitRate = Annotated[float, Quantity("bit/s", ge=1e-3, le=1e15)]
 
 @dataclass(frozen=True)
 class Terms(Options):
-    """One direction of the link budget: what its two ends add and take, on top of what `radio` and `clients` say.
+    """One direction of a link budget: what its two ends add and take beside `radio` and `clients`.
 
     Formula
     -------
