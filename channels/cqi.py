@@ -51,7 +51,7 @@ class Cqi(Options):
 
     Source
     ------
-    3GPP TS 38.214, table 5.2.2.1-2; the outer loop: Sampath, Kumar and Holtzman 1997, doi:10.1109/VETEC.1997.605755.
+    3GPP TS 38.214, table 5.2.2.1-2; the outer loop: Sampath, Kumar and Holtzman 1997, Proc. IEEE VTC, 929-933.
 
     Options
     -------

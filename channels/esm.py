@@ -27,11 +27,6 @@ _BETA: dict[int, tuple[tuple[int, ...], tuple[float, ...]]] = {
         (9.95, 10.97, 12.92, 14.96, 17.06, 19.33, 21.85, 24.51, 27.14, 29.94, 32.05, 34.28),
     ),
 }  # fmt: skip
-# Modulation order and code rate x 1024 of the CQI in TS 38.214 Table 5.2.2.1-2, from CQI 1 on.
-_CQI = (
-    (2, 78), (2, 120), (2, 193), (2, 308), (2, 449), (2, 602), (4, 378), (4, 490), (4, 616),
-    (6, 466), (6, 567), (6, 666), (6, 772), (6, 873), (6, 948),
-)  # fmt: skip
 _LOWEST_RATE = 78  # of CQI 1: below all MCS, but beta hardly changes there
 _ROUNDED = 0.5  # of 1/1024: how far a rounded code rate may lie outside
 
@@ -128,17 +123,3 @@ def beta_of(modulation_order: ArrayLike, code_rate: ArrayLike) -> Floats:
         nearest = np.abs(wanted[:, None] - np.asarray(table)).argmin(axis=1)
         result[here] = np.asarray(betas)[nearest]
     return result
-
-
-def beta_of_cqi(cqi: ArrayLike) -> Floats:
-    """The beta for indices 1 to 15 of CQI Table 1 (TS 38.214 Table 5.2.2.1-2), of any shape.
-
-    It is that of the MCS with the same modulation and the nearest code rate; all but CQI 1, which gets that of MCS 0,
-    have an MCS of just their code rate. ValueError for other indices.
-    """
-    indices = np.asarray(cqi)
-    wrong = ~np.isin(indices, np.arange(1, len(_CQI) + 1))
-    if wrong.any():
-        raise ValueError(f"a CQI is a whole number from 1 to {len(_CQI)}; got {indices[wrong].flat[0]}")
-    order, rate = np.moveaxis(np.array(_CQI)[indices.astype(np.int64) - 1], -1, 0)
-    return beta_of(order, rate / _RATE_UNIT)

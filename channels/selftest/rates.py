@@ -76,7 +76,7 @@ def _sionna_deviation_db() -> float:
 def _equal_gains_deviation() -> float:
     """How far the effective SNR of equal SNRs is from them, relative, over the betas of all CQI."""
     snr = np.array([0.1, 1.0, 10.0, 100.0])
-    beta = esm.beta_of_cqi(np.arange(1, 16))
+    beta = esm.beta_of(*zip(*((scheme.modulation_order, scheme.code_rate) for scheme in CQI_TABLE_1), strict=True))
     return largest_deviation(
         esm.effective_snr(np.repeat(snr[:, None, None], 12, axis=-1), beta), snr[:, None], relative=True
     )

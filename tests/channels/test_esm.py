@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.esm import beta_of, beta_of_cqi, effective_snr
+from channels.bler import CQI_TABLE_1
+from channels.esm import beta_of, effective_snr
 
 ROUNDING = 1e-12  # relative: a few operations in double precision
 SNRS = st.lists(st.floats(0.0, 1e300), min_size=1, max_size=9)
@@ -64,9 +65,8 @@ def test_betas_broadcast_against_the_axes_before_the_last():
 
 
 def test_betas_of_the_cqi_are_those_of_the_like_mcs():
-    np.testing.assert_array_equal(beta_of_cqi(np.arange(1, 16)), CQI_BETAS)
-    assert beta_of_cqi(7) == 4.27
-    assert beta_of_cqi([[3, 15]]).shape == (1, 2)
+    orders, rates = zip(*((scheme.modulation_order, scheme.code_rate) for scheme in CQI_TABLE_1), strict=True)
+    np.testing.assert_array_equal(beta_of(orders, rates), CQI_BETAS)
     for (order, efficiency), beta in zip(CQI, CQI_BETAS, strict=True):
         assert beta_of(order, efficiency / order) == beta
 
@@ -95,8 +95,6 @@ def test_a_beta_never_falls_with_the_efficiency():
         (lambda: beta_of([2, 2], [0.5, 0.9]), "order 2 at code rate 0.9; known are 78/1024 to 679/1024"),
         (lambda: beta_of(4, 0.1), "order 4 at code rate 0.1; known are 340/1024 to 658/1024"),
         (lambda: beta_of(4, np.nan), "a code rate must be finite and at least 0; got nan"),
-        (lambda: beta_of_cqi([1, 0]), "a CQI is a whole number from 1 to 15; got 0"),
-        (lambda: beta_of_cqi(2.5), "a CQI is a whole number from 1 to 15; got 2.5"),
     ],
 )
 def test_wrong_numbers_are_refused(ask, says):

@@ -5,9 +5,10 @@ Knows no link; a recording is taken to be that of such a client, and a link is e
 
 from __future__ import annotations
 
+from channels.linkbudget import THERMAL_NOISE_W_PER_HZ
 from channels.links import Direction
 from channels.recorded import Band
-from wfl_sim.radio.options import THERMAL_NOISE_W_PER_HZ, Radio
+from wfl_sim.radio.options import Radio
 
 
 def bands(radio: Radio, tx_power_dbm: float) -> dict[Direction, Band]:

@@ -30,13 +30,14 @@ from channels.cqi import Cqi
 from channels.erasure import Loss
 from channels.fading import NoFading
 from channels.harq import BlockLink, LinkState
+from channels.linkbudget import THERMAL_NOISE_W_PER_HZ
 from channels.links import Links
 from channels.ratecurve import planning_curve
 from channels.streams import Stream
 from wfl_sim.contracts import Air, FloatArray
 from wfl_sim.radio.blocks import past_lost, spoilt, up_to_lost
 from wfl_sim.radio.ledger import Direction, Ledger
-from wfl_sim.radio.options import THERMAL_NOISE_W_PER_HZ, Radio
+from wfl_sim.radio.options import Radio
 from wfl_sim.radio.packets import PacketQueue
 
 BROADCAST = -1

@@ -24,8 +24,6 @@ from channels.units import (
     render,
 )
 
-# k T0 at 290 K (wireless.md 1.7): the exact constant, 0.025 dB above the rounded -174 dBm/Hz.
-THERMAL_NOISE_W_PER_HZ = 1.380649e-23 * 290.0
 Share = Annotated[float, Quantity("1", ge=0, lt=1)]
 Attempts = Annotated[int, Whole(ge=1, le=1000)]
 
