@@ -1,15 +1,14 @@
 """Tables of numbers in text files: read once, with the line of whatever is wrong.
 
-Knows no model; a model that keeps its data in a file names it in an option of type `FileName`.
+Knows no model; a model that keeps its data in a file names it in an option marked with `File`.
 """
 
 from __future__ import annotations
 
-import csv
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 
@@ -31,11 +30,20 @@ class File:
     example: str = ""
 
 
-FileName = Annotated[str, File()]
-
-
 class FileError(ValueError):
     """A file that cannot be read, or a line of it that is wrong: ``FILE:LINE: what``."""
+
+
+def mark(name: str | Path) -> tuple[int, ...]:
+    """What tells one state of a file from another, for caches: device, inode, size and time of change; () if unreadable.
+
+    Whoever keeps what a file holds keeps it by (name, mark); reading one that has gone then says so.
+    """
+    try:
+        found = os.stat(name)
+    except (OSError, ValueError):
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def read_lines(name: str | Path) -> list[str]:
@@ -57,7 +65,7 @@ def read_lines(name: str | Path) -> list[str]:
 def number(text: str, place: str, name: str = "") -> float:
     """A finite number; FileError that begins with `place` where `text` is none."""
     try:
-        value = float(text)
+        value = float(text) if "_" not in text else np.nan  # Python reads 1_0 as 10
     except ValueError:
         value = np.nan
     if not np.isfinite(value):
@@ -90,8 +98,9 @@ def read_table(name: str | Path, need: Sequence[str], may: Sequence[str] = ()) -
     text = [(n, line) for n, line in enumerate(read_lines(name), 1) if line.strip() and not line.startswith("#")]
     if not text:
         raise FileError(f"{name}: is empty; its first line names the columns: {', '.join(need)}")
-    rows = csv.reader([line for _, line in text], skipinitialspace=True)
-    header = [word.strip() for word in next(rows)]
+    # numbers need no quotes, so a comma always ends a value
+    (_, first), *rest = text
+    header = [word.strip() for word in first.split(",")]
     at = f"{name}:{text[0][0]}"
     known = (*need, *may)
     for word in header:
@@ -102,7 +111,8 @@ def read_table(name: str | Path, need: Sequence[str], may: Sequence[str] = ()) -
         if word not in header:
             raise FileError(f"{at}: the column {word!r} is missing")
     lines, values = [], []
-    for (line, _), row in zip(text[1:], rows, strict=True):
+    for line, written in rest:
+        row = written.split(",")
         if len(row) != len(header):
             raise FileError(f"{name}:{line}: has {len(row)} values; the header names {len(header)}")
         values.append([number(word, f"{name}:{line}", key) for key, word in zip(header, row, strict=True)])

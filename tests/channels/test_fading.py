@@ -56,6 +56,7 @@ def law(model):
     return lambda x: gammainc(m, m * np.asarray(x))
 
 
+@pytest.mark.slow  # the self-test holds the same law in the fast tests
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("model", [Rayleigh(), BlockRayleigh()])
 def test_gain_is_exponential_at_any_time(model, seed):
@@ -65,6 +66,7 @@ def test_gain_is_exponential_at_any_time(model, seed):
         assert stats.kstest(gain, "expon").statistic < KS_CRITICAL
 
 
+@pytest.mark.slow  # the self-test holds the same law in the fast tests
 @pytest.mark.parametrize(
     "model",
     [
@@ -86,6 +88,7 @@ def test_the_fast_sum_is_near_its_law_and_no_nearer():
     assert KS_CRITICAL < distance < 3.3 * KS_CRITICAL
 
 
+@pytest.mark.slow  # the self-test holds the same law in the fast tests
 @pytest.mark.parametrize(("model", "expected"), OUTAGE)
 def test_outage_follows_the_closed_form(model, expected):
     np.testing.assert_allclose(law(model)(LEVELS), expected, rtol=0, atol=6e-5)  # four decimals
@@ -94,6 +97,7 @@ def test_outage_follows_the_closed_form(model, expected):
     np.testing.assert_allclose(measured, expected, rtol=0, atol=OUTAGE_TOLERANCE)
 
 
+@pytest.mark.slow  # the self-test holds the same law in the fast tests
 @pytest.mark.parametrize(("model", "expected"), CAPACITY)
 def test_ergodic_capacity(model, expected):
     gain, weight = model.quadrature()

@@ -100,7 +100,7 @@ def test_replanning_changes_nothing_for_a_lone_upload(make_medium, later, interr
         later(medium, at_s, lambda: medium.downlink([1], 8), results)
     medium.env.run()
     result = next(r for r in results if r.direction == "up")
-    assert expected.lost > 5  # so that there is something to change
+    assert expected.lost > 2  # so that there is something to change
     assert facts(result) == facts(expected) | {"t_end_s": pytest.approx(expected.t_end_s, rel=EXACT)}
     assert result.snr_mean_db == pytest.approx(expected.snr_mean_db, abs=1e-6)
 

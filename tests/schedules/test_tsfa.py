@@ -349,6 +349,7 @@ def check_the_loop(loop, rounds, most):
     assert outcomes[10.0][1] > outcomes[1.0][1] + 0.02
 
 
+@pytest.mark.slow
 def test_larger_v_keeps_more_over_a_short_run(stationary_loop):
     # The queue settles near 0.5 for V = 1 and 4 for V = 10 (the prototype: 0.5 and 3.9 budgets), but one round may take
     # up to `patience` = 4 budgets and add 3, and deep fades come in twos; while it stays below 10, the excess over 60
