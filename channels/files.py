@@ -35,9 +35,9 @@ class FileError(ValueError):
 
 
 def mark(name: str | Path) -> tuple[int, ...]:
-    """What tells one state of a file from another, for caches: device, inode, size and time of change; () if unreadable.
+    """What tells one state of a file from another: device, inode, size and time of change; () if it is not there.
 
-    Whoever keeps what a file holds keeps it by (name, mark); reading one that has gone then says so.
+    Caches keep what a file holds by (name, mark); reading one that has gone then says so.
     """
     try:
         found = os.stat(name)

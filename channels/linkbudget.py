@@ -1,4 +1,4 @@
-"""Link budgets: from transmit power to the path loss that a link can stand, row by row, and the margins in between.
+"""Link budgets: from transmit power to the path loss that a link can stand, row by row.
 
 Knows no scenario, no update and no round. Powers in dBm, gains and losses in dB, all positive in the sense of their
 name.
@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 
-from channels.arrays import Floats, non_negative, positive
+from channels.arrays import Floats
 
 BOLTZMANN_J_PER_K = 1.380649e-23
 REFERENCE_TEMPERATURE_K = 290.0
 THERMAL_NOISE_W_PER_HZ = BOLTZMANN_J_PER_K * REFERENCE_TEMPERATURE_K
 # -173.975 dBm/Hz, exactly; tables often round it to -174, which is 0.025 dB less.
 THERMAL_NOISE_DBM_PER_HZ = 10.0 * math.log10(THERMAL_NOISE_W_PER_HZ * 1e3)
-_NORMAL = NormalDist()
-_HALVINGS = 80
+_NEVER_NEGATIVE = ("interference_margin_db", "penetration_db")
 
 
 class BudgetError(ValueError):
@@ -88,8 +86,8 @@ class LinkBudget:
     Raises
     ------
     BudgetError
-        A term that is not finite; a bandwidth or number of antennas that is not above 0; a loss, margin or standard
-        deviation below 0.
+        A term that is not finite; a bandwidth or number of antennas that is not above 0, a loss, noise figure,
+        interference margin or standard deviation below 0. Other margins may be negative, as below 50 % reliability.
 
     Notes
     -----
@@ -127,9 +125,11 @@ class LinkBudget:
                 raise BudgetError(item.name, f"must be finite; got {value}")
             if item.name in ("bandwidth_hz", "tx_antennas", "rx_antennas") and value <= 0:
                 raise BudgetError(item.name, f"must be above 0; got {value}")
-            # a margin may be negative: below 50 % reliability, or where it is really a gain
-            if item.name.endswith(("_loss_db", "_figure_db", "_std_db")) and value < 0:
-                raise BudgetError(item.name, f"must be at least 0; got {value}")
+            if item.name.endswith(("_loss_db", "_figure_db", "_std_db")) or item.name in _NEVER_NEGATIVE:
+                if value < 0:
+                    raise BudgetError(item.name, f"must be at least 0; got {value}")
+            elif item.name.endswith("_antennas") and value != int(value):
+                raise BudgetError(item.name, f"must be a whole number; got {value}")
 
     @property
     def eirp_dbm(self) -> float:
@@ -232,106 +232,3 @@ class LinkBudget:
                 ("", "maximum coupling loss (MCL)", self.mcl_db, db),
             )
         )
-
-
-def edge_margin_db(reliability: float, std_db: float) -> float:
-    """Shadow margin with which a link at the cell's edge holds with a probability: std Q^-1(1 - reliability), in dB.
-
-    `reliability` in (0, 1), `std_db` at least 0; BudgetError otherwise. Below 1/2 the margin is negative.
-    """
-    return _std(std_db) * _NORMAL.inv_cdf(_share(reliability))
-
-
-def edge_reliability(margin_db: float, std_db: float) -> float:
-    """Probability that a link at the cell's edge holds with a shadow margin in dB: the inverse of `edge_margin_db`."""
-    std = _std(std_db)
-    return _NORMAL.cdf(margin_db / std) if std > 0.0 else float(margin_db >= 0.0)
-
-
-def area_reliability(margin_db: float, std_db: float, exponent: float) -> float:
-    """Share of a disc's area in which links hold, with a shadow margin at its edge.
-
-    With a = margin / (sigma sqrt 2) and b = 10 n lg(e) / (sigma sqrt 2), where the loss grows as 10 n lg(distance)::
-
-        F_u = 1/2 [1 + erf(a) + exp((2 a b + 1) / b^2) (1 - erf((a b + 1) / b))]
-
-    Sign convention: the margin, and so a, is positive where the median link at the edge is stronger than needed.
-
-    Parameters
-    ----------
-    margin_db : float
-        Margin at the edge in dB, finite.
-    std_db : float
-        Standard deviation sigma of the shadowing in dB, at least 0.
-    exponent : float
-        Path loss exponent n, above 0.
-
-    Notes
-    -----
-    Source: Jakes 1974, *Microwave Mobile Communications*, section 2.5.3 (his a is minus this one).
-    """
-    from scipy.special import erfcx
-
-    std, n = _std(std_db), positive("exponent", exponent)
-    if not math.isfinite(margin_db):
-        raise BudgetError("margin_db", f"must be finite; got {margin_db}")
-    if std == 0.0:  # all at the edge alike: a sharp border where the loss is the margin above that of the edge
-        return float(min(1.0, 10.0 ** (2.0 * margin_db / (10.0 * n))))
-    a, b = margin_db / (std * math.sqrt(2.0)), 10.0 * n * math.log10(math.e) / (std * math.sqrt(2.0))
-    y = a + 1.0 / b
-    # exp((2ab + 1) / b^2) = exp(y^2 - a^2); for y > 0 the scaled function keeps both factors in range
-    inner = math.exp(-a * a) * float(erfcx(y)) if y > 0.0 else math.exp((y - a) * (y + a)) * math.erfc(y)
-    return float(min(1.0, 0.5 * (math.erfc(-a) + inner)))
-
-
-def area_margin_db(reliability: float, std_db: float, exponent: float) -> float:
-    """Shadow margin at the edge in dB with which a share of the disc's area is served (see `area_reliability`)."""
-    share = _share(reliability)
-    # at the edge less is served than in the mean over the area, so the margin lies below that of the edge
-    low, high = -400.0, max(0.0, edge_margin_db(share, std_db))
-    for _ in range(_HALVINGS):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if area_reliability(middle, std_db, exponent) < share else (low, middle)
-    return high
-
-
-def mixture_margin_db(reliability: float, gap_db: Floats, share: Floats, std_db: tuple[Floats, Floats]) -> Floats:
-    """Margin over the loss of the first of two states that holds with a probability, whichever state a link is in.
-
-    A link is in the first state with probability `share`, and else in the second, where it loses `gap_db` more; both
-    have normal shadowing of their own standard deviation. All arrays broadcast; the result is in dB.
-    """
-    wanted = _share(reliability)
-    gap, first = np.broadcast_arrays(np.asarray(gap_db, np.float64), np.asarray(share, np.float64))
-    stds = [np.broadcast_to(non_negative("std_db", std), gap.shape) for std in std_db]
-    reach = 10.0 * np.maximum(*stds) + 1e-9
-    low, high = np.minimum(0.0, gap) - reach, np.maximum(0.0, gap) + reach
-
-    def holds(margin: Floats) -> Floats:
-        return np.asarray(first * _normal_cdf(margin, stds[0]) + (1.0 - first) * _normal_cdf(margin - gap, stds[1]))
-
-    for _ in range(_HALVINGS):
-        middle = 0.5 * (low + high)
-        short = holds(middle) < wanted
-        low, high = np.where(short, middle, low), np.where(short, high, middle)
-    return np.asarray(high)
-
-
-def _normal_cdf(x: Floats, std: Floats) -> Floats:
-    from scipy.special import ndtr
-
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scaled = np.where(std > 0.0, x / std, np.where(x >= 0.0, np.inf, -np.inf))
-    return np.asarray(ndtr(scaled))
-
-
-def _share(reliability: float) -> float:
-    if not 0.0 < reliability < 1.0:
-        raise BudgetError("reliability", f"must be above 0 and below 1; got {reliability}")
-    return float(reliability)
-
-
-def _std(std_db: float) -> float:
-    if not 0.0 <= std_db < math.inf:
-        raise BudgetError("std_db", f"must be finite and at least 0; got {std_db}")
-    return float(std_db)

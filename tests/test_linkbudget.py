@@ -17,7 +17,7 @@ from channels.pathloss import UMa
 from wfl_sim.cli import app
 from wfl_sim.contracts import Air
 from wfl_sim.errors import ScenarioError
-from wfl_sim.linkbudget import SHARE, Report, dense_sizes, payload_bits, report
+from wfl_sim.linkbudget import SHARE, Report, dense_sizes, report
 from wfl_sim.scenario import Study, load
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -102,9 +102,9 @@ def test_payload_is_the_inverse_of_wire_bits() -> None:
     air = Air(1e6, None, packet_bits=12_000.0, header_bits=320.0)  # type: ignore[arg-type]
     payloads = np.array([1, 100, 11_679, 11_680, 11_681, 23_360, 500_000])
     wire = np.array([air.wire_bits(int(bits)) for bits in payloads])
-    np.testing.assert_array_equal(payload_bits(air, wire), payloads)
-    np.testing.assert_array_equal(payload_bits(air, wire - 1.0), payloads - 1)
-    assert payload_bits(air, np.array([0.0, 300.0])).tolist() == [0.0, 0.0]
+    np.testing.assert_array_equal(air.payload_bits(wire), payloads)
+    np.testing.assert_array_equal(air.payload_bits(wire - 1.0), payloads - 1)
+    assert air.payload_bits(np.array([0.0, 300.0])).tolist() == [0.0, 0.0]
 
 
 def test_energy_is_power_times_air_time() -> None:

@@ -87,6 +87,12 @@ class Air:
         """`payload_bits` with the headers of the packets that carry it."""
         return payload_bits + math.ceil(payload_bits / (self.packet_bits - self.header_bits)) * self.header_bits
 
+    def payload_bits(self, wire_bits: FloatArray) -> FloatArray:
+        """The largest payloads that fit in so many bits with the headers of their packets: `wire_bits` inverted."""
+        whole = np.floor(wire_bits / self.packet_bits)
+        rest = np.maximum(wire_bits - whole * self.packet_bits - self.header_bits, 0.0)
+        return np.asarray(np.floor(whole * (self.packet_bits - self.header_bits) + rest))
+
     def rate_bps(self, bandwidth_hz: FloatArray, snr_hz: FloatArray) -> FloatArray:
         """Planned goodput in bit/s of bandwidths at SNR-bandwidth products, element by element."""
         return np.asarray(self.curve.rate(bandwidth_hz, snr_hz) * self.goodput)

@@ -87,7 +87,7 @@ class Locator:
         """A key that nothing reads."""
         name, parent = path[-1], keys.find(path[:-1], self.data)
         allowed = list(parent.below(self._at(path[:-1]))) if parent is not None else []
-        if len(origin(path, self.origins)) == 1:
+        if len(path) == len(origin(path, self.origins)) == 1:
             allowed.append("arms")
         rule = f"keys here: {', '.join(allowed)}" if allowed else ""
         kinds = [kind for kind in parent.kinds or () if name in parent.below({"kind": kind})] if parent else []

@@ -16,10 +16,12 @@ from typing import Literal
 import numpy as np
 import simpy
 
-from channels.linkbudget import LinkBudget, area_margin_db
+from channels.linkbudget import LinkBudget
+from channels.pathloss import Sighted
+from channels.reliability import area_margin_db
 from channels.streams import Stream
 from channels.terrain import Terrain
-from wfl_sim.contracts import Air, FloatArray
+from wfl_sim.contracts import FloatArray
 from wfl_sim.diagnose import Locator
 from wfl_sim.engine import build_medium
 from wfl_sim.errors import ScenarioError
@@ -33,7 +35,8 @@ Direction = Literal["uplink", "downlink"]
 DIRECTIONS: tuple[Direction, ...] = ("uplink", "downlink")
 SHARE: dict[Direction, float] = {"uplink": 0.9, "downlink": 0.1}
 """Of the time that is left before the deadline, what a link may take for a whole update if no rate is stated."""
-MOST_SNR_DB = 30.0  # that is asked for unless stated: 256-QAM hardly needs more
+FALLBACK_SNR_DB = 30.0  # where nothing carries a whole update in time: 256-QAM hardly needs more
+NEAREST_M, FURTHEST_M = 0.1, 1e8  # of distances at which margins are told
 DEADLINE_S = 10.0  # beyond computing and latency, where the scenario states none
 _HIGHEST_SNR_DB = 200.0
 _HALVINGS = 60
@@ -42,7 +45,6 @@ _SAME = (
     "tx_antennas", "tx_array_gain_db", "control_boost_db", "pilot_loss_db", "tx_loss_db", "rx_antennas",
     "rx_array_gain_db", "rx_loss_db", "interference_margin_db", "implementation_margin_db", "harq_gain_db",
 )  # fmt: skip
-_ROUNDS_OF_AREA = 30  # the margin shrinks the range, which changes the exponent, which changes the margin
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class Report:
     budgets: dict[Direction, LinkBudget]
     reaches: dict[Direction, Reach]
     updates: Updates
+    notes: tuple[str, ...]
 
 
 def report(study: Study, arm: str | None = None, distances_m: Sequence[float] | None = None) -> Report:
@@ -141,7 +144,7 @@ class _Planner:
     """The planning of one cell: its medium, the size of its updates, and the time that is left for sending."""
 
     def __init__(self, study: Study, cell: Cell) -> None:
-        self.cell, self.scenario = cell, cell.scenario
+        self.cell, self.scenario, self.notes = cell, cell.scenario, list[str]()
         self.locate = study.locators.get(cell.arm) or Locator.nowhere()
         scenario, settings = self.scenario, cell.scenario.link_budget
         channel, carrier_hz = scenario.channel, scenario.radio.carrier_hz
@@ -180,12 +183,18 @@ class _Planner:
     def report(self, distances_m: Sequence[float] | None) -> Report:
         scenario, settings = self.scenario, self.scenario.link_budget
         budgets, reaches = {}, {}
+        radio = scenario.radio
+        if not radio.rate.always_met and radio.retransmission.rounds == 1:
+            self.notes.append(
+                f"rate {radio.rate.kind} loses blocks, and without harq packets with them; rates here leave that out"
+            )
         for direction in DIRECTIONS:
             budgets[direction], reaches[direction] = self._budget(direction)
         return Report(
             scenario.name, self.cell.arm, self.cell.seed, settings.reliability, settings.of,
             settings.shadow_margin_db is not None, self.deadline_s,
             self.compute_s, self.latency_s, self.dense_bits, budgets, reaches, self._updates(budgets, distances_m),
+            tuple(self.notes),
         )  # fmt: skip
 
     def _budget(self, direction: Direction) -> tuple[LinkBudget, Reach]:
@@ -199,29 +208,38 @@ class _Planner:
                 found = Finding(("link_budget", direction, "rate"), message, f"{terms.rate_bps:.4g} bit/s")
                 raise ScenarioError(self.locate.finding(found))
         if snr_db is None:
-            wire_bits = self.air[direction].wire_bits(self.dense_bits)
-            snr_db = min(MOST_SNR_DB, self._snr_for_db(direction, wire_bits / (SHARE[direction] * self.left_s)))
+            snr_db = self._snr_for_db(direction, self._whole_update_bps(direction))
+            if snr_db == math.inf:
+                snr_db = FALLBACK_SNR_DB
+                self.notes.append(
+                    f"{direction}: no SNR carries a whole update in time; row 19 is {snr_db:g} dB instead"
+                )
         bare = self._bare(direction, terms, snr_db)
-        if settings.shadow_margin_db is not None:
-            margin_db = settings.shadow_margin_db
-        else:
-            margin_db = 0.0
-            for _ in range(_ROUNDS_OF_AREA):
-                at = np.array([min(path.range_m(bare.mapl_db - margin_db), 1e9)])
-                if settings.of == "edge":
-                    new_db = float(path.margin_db(at, settings.reliability)[0])
-                else:
-                    exponent = path.exponent(max(float(at[0]), 1.0))
-                    new_db = area_margin_db(settings.reliability, float(path.std_db(at)[0]), exponent)
-                if abs(new_db - margin_db) < 1e-9:
-                    break
-                margin_db = new_db
-        reach_m = path.range_m(bare.mapl_db - margin_db)
-        at = np.array([min(reach_m, 1e9)])
-        budget = replace(bare, shadow_margin_db=margin_db, shadow_std_db=float(path.std_db(at)[0]))
-        return budget, Reach(
-            reach_m, path.exponent(max(float(at[0]), 1.0)), float(self._rate_bps(direction, np.array([snr_db]))[0])
-        )
+
+        def margin_db(distance_m: FloatArray) -> FloatArray:
+            if settings.shadow_margin_db is not None:
+                return np.full(distance_m.shape, settings.shadow_margin_db)
+            if settings.of == "edge":
+                return path.margin_db(distance_m, settings.reliability)
+            return area_margin_db(settings.reliability, path.std_db(distance_m), path.exponent(distance_m))
+
+        reach_m = path.range_m(bare.mapl_db, margin_db)
+        at = np.array([min(max(reach_m, NEAREST_M), FURTHEST_M)])
+        budget = replace(bare, shadow_margin_db=float(margin_db(at)[0]), shadow_std_db=float(path.std_db(at)[0]))
+        if NEAREST_M < reach_m < FURTHEST_M:
+            self._note_validity(reach_m, f"{direction}: the range")
+        rate_bps = float(self._rate_bps(direction, np.array([snr_db]))[0])
+        return budget, Reach(reach_m, float(path.exponent(at)[0]), rate_bps)
+
+    def _whole_update_bps(self, direction: Direction) -> float:
+        """The rate at which a whole update takes its share of the time that is left."""
+        return self.air[direction].wire_bits(self.dense_bits) / (SHARE[direction] * self.left_s)
+
+    def _note_validity(self, distance_m: float, what: str) -> None:
+        validity = getattr(self.path.model, "validity", None)
+        outside = validity.outside(distance_m, self.scenario.radio.carrier_hz) if validity is not None else None
+        if outside:
+            self.notes.append(f"{what}: path loss {self.path.model.kind}: {outside}")
 
     def _terms(self, direction: str) -> Terms:
         terms: Terms = getattr(self.scenario.link_budget, direction)
@@ -266,15 +284,18 @@ class _Planner:
 
     def _updates(self, budgets: dict[Direction, LinkBudget], distances_m: Sequence[float] | None) -> Updates:
         settings, air, links = self.scenario.link_budget, self.air["uplink"], self.medium.links
-        if distances_m is None:
+        if distances_m is None:  # what was drawn for a client is known: its place, its wall, its line of sight
             distance_m = links.trajectory.distance_m(np.zeros(1))[:, 0]
+            los = links.line_of_sight([0.0])[:, 0] if isinstance(self.path.model, Sighted) else None
             wall_db = links.walls_db if settings.penetration_db is None else self.penetration_db
-            out, into = (self.drawn[inside].margin_db(distance_m, settings.reliability) for inside in (False, True))
+            out, into = (
+                self.drawn[inside].margin_db(distance_m, settings.reliability, los) for inside in (False, True)
+            )
             margin_db = np.where(links.indoor, into, out)
         else:
-            distance_m, wall_db = np.asarray(distances_m, dtype=np.float64), self.penetration_db
+            distance_m, wall_db, los = np.asarray(distances_m, dtype=np.float64), self.penetration_db, None
             margin_db = self.path.margin_db(distance_m, settings.reliability)
-        loss_db = self.path.loss_db(distance_m) + wall_db
+        loss_db = self.path.loss_db(distance_m, los) + wall_db
         if settings.shadow_margin_db is not None:
             margin_db = np.full(distance_m.shape, settings.shadow_margin_db)
 
@@ -298,7 +319,7 @@ class _Planner:
             download_rate_bps=download_rate,
             download_s=download_s,
             air_s=air_s,
-            bits=payload_bits(air, capacity),
+            bits=air.payload_bits(capacity),
             rank=self._rank(capacity),
             kept_fraction=self._kept(capacity),
             upload_s=upload_s,
@@ -332,10 +353,3 @@ def dense_sizes(scenario: Scenario, most: int) -> list[int]:
         codec.menu(layout_of(replace(scenario, method=replace(method, rank=rank)), info)).points[-1].bits  # type: ignore[type-var]
         for rank in range(1, most + 1)
     ]
-
-
-def payload_bits(air: Air, wire_bits: FloatArray) -> FloatArray:
-    """The largest payload that fits in so many bits with the headers of its packets: the inverse of `Air.wire_bits`."""
-    whole = np.floor(wire_bits / air.packet_bits)
-    rest = np.maximum(wire_bits - whole * air.packet_bits - air.header_bits, 0.0)
-    return np.asarray(np.floor(whole * (air.packet_bits - air.header_bits) + rest))

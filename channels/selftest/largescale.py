@@ -9,7 +9,7 @@ import functools
 
 import numpy as np
 
-from channels import linkbudget, measures
+from channels import linkbudget, measures, reliability
 from channels.arrays import Floats
 from channels.options import Options
 from channels.pathloss import PATH_LOSS, Sighted, UMa
@@ -116,12 +116,12 @@ def _noise_deviation_db() -> float:
 
 
 def _margin_deviation_db() -> float:
-    got = [linkbudget.edge_margin_db(share, std_db) for share, std_db, _ in EDGE_MARGINS_DB]
+    got = [reliability.edge_margin_db(share, std_db) for share, std_db, _ in EDGE_MARGINS_DB]
     return largest_deviation(got, [margin for _, _, margin in EDGE_MARGINS_DB])
 
 
 def _area_deviation() -> float:
-    got = [linkbudget.area_reliability(linkbudget.edge_margin_db(edge, 8.0), 8.0, 3.76) for edge, _ in AREA_RELIABILITY]
+    got = [reliability.area_reliability(reliability.edge_margin_db(edge, 8.0), 8.0, 3.76) for edge, _ in AREA_RELIABILITY]
     return largest_deviation(got, [area for _, area in AREA_RELIABILITY])
 
 

@@ -11,17 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.linkbudget import (
-    THERMAL_NOISE_DBM_PER_HZ,
-    BudgetError,
-    LinkBudget,
+from channels.linkbudget import THERMAL_NOISE_DBM_PER_HZ, BudgetError, LinkBudget
+from channels.pathloss import Cost231Hata, InF, InH, LogDistance, RMa, Sighted, UMa, UMi
+from channels.reliability import (
     area_margin_db,
     area_reliability,
     edge_margin_db,
     edge_reliability,
     mixture_margin_db,
 )
-from channels.pathloss import Cost231Hata, LogDistance, UMa, UMi
 from channels.shadowing import BySight, LogNormal, NoShadowing
 from channels.streams import Stream
 from channels.terrain import Terrain
@@ -111,7 +109,8 @@ def test_at_the_allowed_loss_the_snr_is_the_one_required() -> None:
 @pytest.mark.parametrize(
     ("term", "value"),
     [("bandwidth_hz", 0.0), ("tx_power_dbm", math.nan), ("noise_figure_db", -1.0), ("shadow_std_db", -0.1),
-     ("tx_antennas", 0), ("required_snr_db", math.inf), ("rx_loss_db", -2.0)],
+     ("tx_antennas", 0), ("required_snr_db", math.inf), ("rx_loss_db", -2.0), ("interference_margin_db", -3.0),
+     ("penetration_db", -5.0), ("rx_antennas", 0.5)],
 )  # fmt: skip
 def test_a_wrong_term_is_named(term: str, value: float) -> None:
     with pytest.raises(BudgetError, match=f"^{term} must be .*got {value}"):
@@ -167,16 +166,21 @@ def test_area_reliability_stays_a_probability(extreme: tuple[float, float, float
 @pytest.mark.parametrize("bad", [0.0, 1.0, -0.1, math.nan])
 def test_a_reliability_outside_0_to_1_is_refused(bad: float) -> None:
     for wrong in (lambda: edge_margin_db(bad, 8.0), lambda: area_margin_db(bad, 8.0, 3.0)):
-        with pytest.raises(BudgetError, match="reliability must be above 0 and below 1"):
+        with pytest.raises(MarginError, match="reliability must be above 0 and below 1"):
             wrong()
 
 
 def test_wrong_spreads_are_refused() -> None:
-    with pytest.raises(BudgetError, match="std_db must be finite and at least 0; got -1"):
+    with pytest.raises(MarginError, match="std_db must be finite and at least 0; got -1"):
         edge_margin_db(0.9, -1.0)
-    with pytest.raises(ValueError, match="exponent must be finite and above 0"):
+    with pytest.raises(MarginError, match="exponent must be above 0"):
         area_reliability(0.0, 8.0, 0.0)
-    with pytest.raises(BudgetError, match="margin_db must be finite"):
+    with pytest.raises(MarginError, match="margin_db must be finite"):
+        edge_reliability(math.nan, 8.0)
+    for gap_db, share, message in ((math.nan, 0.5, "gap_db must be finite"), (3.0, 2.0, "share must be at most 1")):
+        with pytest.raises(MarginError, match=message):
+            mixture_margin_db(0.9, np.array(gap_db), np.array(share), (np.array(6.0), np.array(8.0)))
+    with pytest.raises(MarginError, match="margin_db must be finite"):
         area_reliability(math.nan, 8.0, 3.0)
 
 
@@ -241,21 +245,39 @@ def test_terrain_takes_the_deviation_by_state_from_the_path_loss() -> None:
 
 def test_terrain_knows_the_exponent() -> None:
     plain = Terrain(LogDistance(exponent=3.76), NoShadowing(), CARRIER_HZ)
-    assert plain.exponent(200.0) == pytest.approx(3.76, abs=1e-9)
+    np.testing.assert_allclose(plain.exponent(DISTANCES_M), 3.76, atol=1e-9)
     np.testing.assert_array_equal(plain.margin_db(DISTANCES_M, 0.99), 0.0)
     held = Terrain(UMa(), NoShadowing(), CARRIER_HZ)
-    assert held.exponent(1.0) == 0.1  # nearer than 10 m the loss is that at 10 m
+    assert held.exponent(np.array([1.0])) == 0.1  # nearer than 10 m the loss is that at 10 m
 
 
 def test_wcdma_range_of_a_textbook() -> None:
     """Garg, example 17.9: L = 138.5 + 35.7 lg R[km], 139.65 dB allowed, R = 1.077 km."""
     model = LogDistance(exponent=3.57, reference_distance_m=1000.0, reference_loss_db=138.5)
-    assert Terrain(model, NoShadowing(), CARRIER_HZ).range_m(139.65) == pytest.approx(1077.0, abs=0.5)
+    assert Terrain(model, NoShadowing(), CARRIER_HZ).range_m(139.65, np.zeros_like) == pytest.approx(1077.0, abs=0.5)
+
+
+@pytest.mark.parametrize("sight", ["always", "never", "probability"])
+@pytest.mark.parametrize("kind", [UMa, UMi, RMa, InH, InF], ids=lambda kind: kind.__name__)
+def test_at_the_range_loss_and_margin_are_what_is_allowed(kind: type[Sighted], sight: str) -> None:
+    """Also where the deviation steps, as in RMa at its breakpoint: no distance beyond fits, and the one before does."""
+    terrain = Terrain(kind(line_of_sight=sight), BySight(), CARRIER_HZ)  # type: ignore[arg-type]
+    for allowed in np.linspace(75.0, 190.0, 47):
+        for reliability in (0.6, 0.99):
+
+            def needed(distance_m: np.ndarray, reliability: float = reliability) -> np.ndarray:
+                return terrain.loss_db(distance_m) + terrain.margin_db(distance_m, reliability)
+
+            reach = terrain.range_m(float(allowed), lambda d, r=reliability: terrain.margin_db(d, r))
+            if 0.0 < reach < math.inf:
+                assert needed(np.array([reach]))[0] <= allowed + 1e-9
+                beyond = reach * np.geomspace(1.0 + 1e-9, 1e3, 400)
+                assert (needed(beyond) > allowed - 1e-6).all()
 
 
 def test_larger_losses_reach_further() -> None:
     terrain = Terrain(Cost231Hata(), NoShadowing(), 1.8e9)
-    ranges = [terrain.range_m(loss) for loss in (110.0, 120.0, 130.0, 140.0)]
+    ranges = [terrain.range_m(loss, np.zeros_like) for loss in (110.0, 120.0, 130.0, 140.0)]
     assert all(near < far for near, far in pairwise(ranges))
 
 

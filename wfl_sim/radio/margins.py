@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from channels.options import Options, Whole
-from channels.units import Decibels, Hertz, PositiveDecibels, Quantity, Seconds
+from channels.units import Decibels, PositiveDecibels, Quantity, Seconds
 
 Antennas = Annotated[int, Whole(ge=1, le=10**4)]
 Reliability = Annotated[float, Quantity("1", gt=0, lt=1, example="95 %")]
@@ -38,8 +38,7 @@ class Terms(Options):
         the whole downlink band.
     rate_bps : Bit rate that the link must carry, headers included; left out, that of a whole update in the time that
         computing and latency leave before the deadline, nine tenths of it for the upload and one for the broadcast.
-    required_snr_db : SNR that the link must reach; left out, the one at which it carries the rate, but at most 30 dB if
-        that was left out too.
+    required_snr_db : SNR that the link must reach; left out, the one at which it carries the rate.
     tx_antennas : Number of transmit antennas; it changes nothing but the row of the power of each.
     tx_array_gain_db : What several transmit antennas add.
     control_boost_db : How much more power control channels get.
@@ -53,7 +52,7 @@ class Terms(Options):
     harq_gain_db : What retransmissions win, where the SNR required leaves them out.
     """
 
-    bandwidth_hz: Hertz | None = None
+    bandwidth_hz: Annotated[float, Quantity("Hz", ge=1, le=1e13, example="180 kHz")] | None = None
     rate_bps: BitRate | None = None
     required_snr_db: Decibels | None = None
     tx_antennas: Antennas = 1
