@@ -290,6 +290,8 @@ def test_what_a_schedule_may_plan_with(make_medium, rate_bps, wire_bits):
         assert ergodic == pytest.approx(0.75 * mean, rel=1e-5)  # the midpoint rule's error at the ends
     band_hz = radio.downlink.bandwidth_hz
     rates = [rate_bps(radio, band_hz, d, "down", g) for d, g in ((150.0, gain[0]), (450.0, gain[1]))]
+    known = medium.air(True, "down")
+    assert (known.bandwidth_hz, known.overhead, known.loss) == (band_hz, radio.downlink.overhead, 0.25)
     expected_s = [wire_bits(radio, 10**6) / (0.75 * rate) for rate in rates]
     medium.env.run(3.0)
     assert medium.downlink_estimate_s(medium.snr_hz([0, 1], 0.0, True), [10**6] * 2, known_gain=True) == pytest.approx(

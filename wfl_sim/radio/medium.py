@@ -167,13 +167,13 @@ class Medium:
         """Start a broadcast to `clients` over the whole downlink band."""
         return self._begin("down", clients, payload_bits, self.radio.downlink.bandwidth_hz)
 
-    def air(self, known_gain: bool) -> Air:
-        """What a schedule may plan the uplink with: a known gain, or the ergodic mean over the fading."""
-        radio, up = self.radio, self.radio.uplink
+    def air(self, known_gain: bool, direction: Direction = "up") -> Air:
+        """What may be planned with in a direction: a known gain, or the ergodic mean over the fading."""
+        radio = self.radio
         return Air(
-            bandwidth_hz=up.bandwidth_hz,
-            curve=self._curves["up", known_gain],
-            overhead=up.overhead,
+            bandwidth_hz=(radio.uplink if direction == "up" else radio.downlink).bandwidth_hz,
+            curve=self._curves[direction, known_gain],
+            overhead=self._overhead(direction),
             loss=self.loss.mean_loss,
             packet_bits=radio.packet_bits,
             header_bits=radio.header_bits,
@@ -194,12 +194,10 @@ class Medium:
 
         `snr_hz` [clients] is their uplink CSI as `snr_hz()` gives it, and `payload_bits` what each would need.
         """
-        down = self.radio.downlink
         scale = self._power_w["down"] / self._noise["down"] * self._noise["up"] / self._power_w["up"]
         snr_hz = snr_hz * scale
-        air = Air(down.bandwidth_hz, self._curves["down", known_gain], down.overhead, self.loss.mean_loss,
-                  self.radio.packet_bits, self.radio.header_bits)  # fmt: skip
-        rate = air.rate_bps(np.full_like(snr_hz, down.bandwidth_hz), snr_hz)
+        air = self.air(known_gain, "down")
+        rate = air.rate_bps(np.full_like(snr_hz, air.bandwidth_hz), snr_hz)
         wire_bits = np.array([air.wire_bits(bits) for bits in payload_bits])
         return np.asarray(wire_bits / rate + self.radio.latency_s)
 
