@@ -10,12 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import simpy
 from typer.testing import CliRunner
 
 from analysis.budget import link_budget_figure, steps
 from channels.pathloss import UMa
+from channels.streams import Stream
 from wfl_sim.cli import app
 from wfl_sim.contracts import Air
+from wfl_sim.engine import build_medium
 from wfl_sim.errors import ScenarioError
 from wfl_sim.linkbudget import SHARE, Report, dense_sizes, report
 from wfl_sim.scenario import Study, load
@@ -201,18 +204,50 @@ def test_distances_are_read_with_or_without_unit() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--at", "near"], "needs a length"),
-        (["--at", "-5"], "at least 0 m"),
-        (["--at", ""], "needs a length"),
-        (["--arm", "nobody"], "none of the scenario's arms: head-only, dense-equal"),
-        (["--plot", "/nowhere/at/all.png"], "No such file"),
-        (["--plot", "picture.xyz"], "xyz"),
+        (["--at", "near"], "needs distances; got 'near'"),
+        (["--at", "-5"], "needs distances; got '-5'"),
+        (["--at", ""], "needs distances; got ''"),
+        (["--arm", "nobody"], "unknown arm"),
+        (["--plot", "nowhere/at/all.png"], "no such folder: nowhere/at"),
+        (["--plot", "picture.xyz"], "ends in none of .png, .svg, .pdf"),
+        (["--plot", "."], "is a folder"),
     ],
 )
 def test_wrong_arguments_are_told(arguments: list[str], message: str) -> None:
-    code, _, err = command(QUICKSTART, *arguments)
+    code, out, _ = command(QUICKSTART, *arguments, "--format", "json")
     assert code == 2
-    assert message in " ".join(err.replace("│", " ").split())
+    assert message in json.loads(out)["problems"][0]["message"]
+
+
+def test_what_was_drawn_for_a_client_is_known() -> None:
+    """With sight by chance each client has the state, and the deviation, that the simulation draws for it."""
+    overrides = ("channel.path_loss.line_of_sight=probability", "channel.shadowing={kind: by_sight}")
+    updates = ask(*overrides).updates
+    medium = build_medium(simpy.Environment(), study(*overrides).cells[0].scenario, Stream.root(1))
+    los = medium.links.line_of_sight([0.0])[:, 0]
+    assert 0 < los.sum() < los.size
+    model = UMa(line_of_sight="probability")
+    np.testing.assert_allclose(updates.path_loss_db, model.path_loss_db(updates.distance_m, 3.5e9, los))
+
+
+def test_each_direction_has_its_own_rate() -> None:
+    """Truncated Shannon: at most 2 bit/s/Hz up and 4.4 down; 8 % and 14 % go to pilots, 1 % is lost."""
+    found = ask("radio.rate={kind: truncated_shannon}", "channel.fading={kind: none}", at=[36.0])
+    assert found.updates.rate_bps[0] == pytest.approx(2.0 * 36e3 * 0.92 * 0.99, rel=1e-6)
+    assert found.updates.download_rate_bps[0] == pytest.approx(4.4 * 10e6 * 0.86 * 0.99, rel=1e-6)
+
+
+def test_what_a_reader_should_know_is_noted() -> None:
+    assert ask().notes == ()
+    assert ask(path=PUSCH).notes == (
+        "uplink: the range: path loss cost231_hata: distance 332.3 m is outside from 1000 m to 20000 m",
+    )
+    blocks = ask("radio.rate={kind: cqi}").notes
+    assert any("without harq packets with them" in note for note in blocks)
+    tight = ask("link_budget.deadline=421 ms").notes
+    assert any("no SNR carries a whole update in time; row 19 is 30 dB instead" in note for note in tight)
+    _, out, _ = command(QUICKSTART, "radio.rate={kind: cqi}")
+    assert "note: rate cqi loses blocks" in out
 
 
 def test_an_unknown_arm_is_an_error_in_python_too() -> None:

@@ -21,7 +21,7 @@ from channels.pathloss import Sighted
 from channels.reliability import area_margin_db
 from channels.streams import Stream
 from channels.terrain import Terrain
-from wfl_sim.contracts import FloatArray
+from wfl_sim.contracts import Air, FloatArray
 from wfl_sim.diagnose import Locator
 from wfl_sim.engine import build_medium
 from wfl_sim.errors import ScenarioError
@@ -168,12 +168,7 @@ class _Planner:
         spent_s, budget_s = self.compute_s + self.latency_s, scenario.schedule.latency_budget
         self.deadline_s = settings.deadline_s or budget_s or spent_s + DEADLINE_S
         self.left_s = self.deadline_s - spent_s
-        air = self.medium.air(known_gain=False)
-        self.air = {
-            "uplink": air,
-            "downlink": replace(air, bandwidth_hz=scenario.radio.downlink.bandwidth_hz,
-                                overhead=scenario.radio.downlink.overhead),
-        }  # fmt: skip
+        self.air: dict[str, Air] = {"uplink": self.medium.air(False, "up"), "downlink": self.medium.air(False, "down")}
         share_hz = scenario.radio.uplink.bandwidth_hz / scenario.clients.count
         self.band_hz = {
             "uplink": settings.uplink.bandwidth_hz or share_hz,

@@ -121,7 +121,9 @@ def _margin_deviation_db() -> float:
 
 
 def _area_deviation() -> float:
-    got = [reliability.area_reliability(reliability.edge_margin_db(edge, 8.0), 8.0, 3.76) for edge, _ in AREA_RELIABILITY]
+    got = [
+        reliability.area_reliability(reliability.edge_margin_db(edge, 8.0), 8.0, 3.76) for edge, _ in AREA_RELIABILITY
+    ]
     return largest_deviation(got, [area for _, area in AREA_RELIABILITY])
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from channels.linkbudget import THERMAL_NOISE_DBM_PER_HZ, BudgetError, LinkBudget
 from channels.pathloss import Cost231Hata, InF, InH, LogDistance, RMa, Sighted, UMa, UMi
 from channels.reliability import (
+    MarginError,
     area_margin_db,
     area_reliability,
     edge_margin_db,

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wfl_sim.commands.common import Format, Overrides, ScenarioFile, bold, errors_as, load, print_json
+from wfl_sim.errors import Problem, RunFailed, ScenarioError
 
 if TYPE_CHECKING:
     from wfl_sim.linkbudget import Report
     from wfl_sim.scenario import Study
 
 MOST_SHOWN = 20  # clients in the table for people
+PICTURES = (".png", ".svg", ".pdf")
 POINTS = 200  # of each curve in the picture
 
 
@@ -62,11 +64,14 @@ def linkbudget(
     from wfl_sim.linkbudget import report
 
     with errors_as(Format.json if shape is Shape.json else Format.text):
+        distances = None if at is None else _distances(at)
         study = load(scenario, overrides, resources=False)
-        if arm is not None and arm not in {cell.arm for cell in study.cells}:
-            known = ", ".join(dict.fromkeys(cell.arm for cell in study.cells))
-            raise typer.BadParameter(f"{arm!r} is none of the scenario's arms: {known}", param_hint="--arm")
-        found = report(study, arm, None if at is None else _distances(at))
+        known = list(dict.fromkeys(cell.arm for cell in study.cells))
+        if arm is not None and arm not in known:
+            raise ScenarioError(
+                Problem(f"command line: --arm {arm}", "", "unknown arm", rule=f"arms: {', '.join(known)}")
+            )
+        found = report(study, arm, distances)
         if plot is not None:
             _draw(found, study, plot)
     if shape is Shape.json:
@@ -79,16 +84,22 @@ def linkbudget(
 
 
 def _distances(written: str) -> list[float]:
-    from channels.units import parse
+    """Distances separated by commas; metres may be left out."""
+    from channels.units import parse, shown
+
+    def wrong(part: str) -> ScenarioError:
+        rule = "distances of at least 0 m, separated by commas"
+        return ScenarioError(Problem("command line: --at", "", f"needs distances; got {shown(part)}", rule=rule,
+                                     example="--at '100 m, 500 m, 2 km'"))  # fmt: skip
 
     distances = []
-    for part in written.split(","):
+    for part in (word.strip() for word in written.split(",")):
         try:
-            value = parse(part.strip() if any(c.isalpha() for c in part) else f"{part.strip()} m", "m")
-        except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--at") from None
+            value = parse(part if any(c.isalpha() for c in part) else f"{part} m", "m")
+        except ValueError:
+            raise wrong(part) from None
         if not 0.0 <= value < math.inf:
-            raise typer.BadParameter(f"a distance must be at least 0 m; got {part.strip()}", param_hint="--at")
+            raise wrong(part)
         distances.append(value)
     return distances
 
@@ -99,6 +110,12 @@ def _draw(found: Report, study: Study, path: Path) -> None:
     from analysis.budget import link_budget_figure
     from wfl_sim.linkbudget import report
 
+    if path.suffix not in PICTURES or path.is_dir() or not path.parent.is_dir():
+        fault = (
+            f"no such folder: {path.parent}" if path.suffix in PICTURES else f"ends in none of {', '.join(PICTURES)}"
+        )
+        fault = "is a folder" if path.is_dir() else fault
+        raise ScenarioError(Problem(f"command line: --plot {path}", "", fault, example="--plot budget.png"))
     updates = found.updates
     furthest_m = max(1.2 * updates.distance_m.max(initial=0.0), *(
         1.5 * reach.range_m for reach in found.reaches.values() if reach.range_m < 1e8
@@ -107,8 +124,9 @@ def _draw(found: Report, study: Study, path: Path) -> None:
     curves = report(study, found.arm, np.geomspace(nearest_m, furthest_m, POINTS).tolist()).updates
     try:
         link_budget_figure(found, curves).savefig(path)
-    except (OSError, ValueError) as error:  # no such folder, or an ending that is no picture
-        raise typer.BadParameter(f"{path}: {error}", param_hint="--plot") from None
+    except OSError as error:
+        raise RunFailed(f"cannot write {path}: {error.strerror}") from None
+    typer.echo(f"picture  {path}", err=True)
 
 
 def budget_records(found: Report) -> list[dict[str, Any]]:
@@ -120,7 +138,7 @@ def budget_records(found: Report) -> list[dict[str, Any]]:
     ]
     reaches = found.reaches["uplink"], found.reaches["downlink"]
     for name, field, unit in (("range", "range_m", "m"), ("path loss exponent there", "exponent", ""),
-                              ("rate at the required SNR", "rate_bps", "bit/s")):  # fmt: skip
+                              ("rate there, by radio.rate", "rate_bps", "bit/s")):  # fmt: skip
         a, b = (getattr(reach, field) for reach in reaches)
         records.append({"row": "30" if name == "range" else "", "name": name, "uplink": a, "downlink": b, "unit": unit})
     return records
@@ -162,7 +180,7 @@ def as_dict(found: Report, show: Tables = Tables.both) -> dict[str, Any]:
         plain["budget"] = budget_records(found)
     if show is not Tables.budget:
         plain["updates"] = update_records(found)
-    return plain
+    return plain | {"notes": list(found.notes)}
 
 
 def text(found: Report, show: Tables = Tables.both) -> str:
@@ -178,6 +196,8 @@ def text(found: Report, show: Tables = Tables.both) -> str:
         lines += ["", *_budget_lines(found)]
     if show is not Tables.budget:
         lines += ["", *_update_lines(found)]
+    if found.notes:
+        lines += ["", *(f"note: {note}" for note in found.notes)]
     return "\n".join(lines)
 
 
@@ -206,7 +226,7 @@ def _update_lines(found: Report) -> Iterator[str]:
     yield from table(["client", *head] if named else head, [_cells(record) for record in shown])
     if len(shown) < count:
         yield f"{len(shown)} of {count} clients, from the strongest link to the weakest; --format csv lists all"
-    yield f"A whole update of arm {found.arm} takes {_bits(found.dense_bits)}."
+    yield f"A whole update of arm {found.arm} takes {_bits(found.dense_bits)}. Losses are those of path and walls."
 
 
 def _cells(record: dict[str, Any]) -> list[str]:
@@ -239,15 +259,17 @@ def _rate(value: float) -> str:
     for scale, symbol in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= scale:
             return f"{value / scale:.3g} {symbol}bit/s"
-    return f"{value:.3g} bit/s"
+    return f"{value:.3g} bit/s" if value >= 0.01 else "0 bit/s"
 
 
 def _bits(value: float) -> str:
+    if value < 1e4:
+        return f"{value:.0f} bit"
     return f"{value / 1e6:.2f} Mbit" if value >= 1e6 else f"{value / 1e3:.0f} kbit"
 
 
 def _seconds(value: float) -> str:
-    if not math.isfinite(value):
+    if value > 1e6:
         return "never"
     if value >= 1e4:
         return f"{value:.2e} s"
@@ -255,7 +277,7 @@ def _seconds(value: float) -> str:
 
 
 def _joules(value: float) -> str:
-    return f"{value:.3g} J" if math.isfinite(value) else "-"
+    return f"{value:.3g} J" if value < 1e6 else "-"
 
 
 def _csv(records: list[dict[str, Any]]) -> str:
