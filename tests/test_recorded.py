@@ -121,17 +121,20 @@ WRONG = [
     (
         "{file: link.csv}",
         "{file: none.csv}",
-        "study/s.yaml:6:20: channel.recorded.file: none.csv: cannot be read: No such file or directory; looked for beside the scenario and in the working directory",
+        "study/s.yaml:6:20: channel.recorded.file: none.csv: cannot be read: No such file or directory"
+        "; looked for beside the scenario and in the working directory",
     ),
     (
         "{file: link.csv}",
         "{file: link.csv, downlink_file: none}",
-        "study/s.yaml:6:45: channel.recorded.downlink_file: none: cannot be read: No such file or directory; looked for beside the scenario and in the working directory",
+        "study/s.yaml:6:45: channel.recorded.downlink_file: none: cannot be read: No such file or directory"
+        "; looked for beside the scenario and in the working directory",
     ),
     (
         "{file: link.csv}",
         '{file: "{client}.csv"}',
-        "study/s.yaml:6:20: channel.recorded.file: 0.csv: cannot be read: No such file or directory; looked for beside the scenario and in the working directory",
+        "study/s.yaml:6:20: channel.recorded.file: 0.csv: cannot be read: No such file or directory"
+        "; looked for beside the scenario and in the working directory",
     ),
     (
         "{file: link.csv}",
@@ -173,7 +176,8 @@ def test_what_is_wrong_in_a_file_is_told_with_its_line(problems, folder):
 def test_the_second_client_is_checked_too(problems, folder):
     (folder / "0.csv").write_text(CSV)
     assert problems(changed("{file: link.csv}", '{file: "{client}.csv"}')) == [
-        "study/s.yaml:6:20: channel.recorded.file: study/1.csv: cannot be read: No such file or directory; looked for beside the scenario and in the working directory"
+        "study/s.yaml:6:20: channel.recorded.file: study/1.csv: cannot be read: No such file or directory"
+        "; looked for beside the scenario and in the working directory"
     ]
 
 
