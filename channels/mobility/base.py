@@ -23,11 +23,6 @@ class Trajectory(Protocol):
         """Mean speed in m/s while a client moves, of each [K] or one number for all: the Doppler shift follows it."""
         ...
 
-    @property
-    def is_steady(self) -> bool:
-        """Whether clients keep that speed at all times: the way travelled is then speed times time."""
-        ...
-
     def position_m(self, times_s: ArrayLike, rows: ArrayLike | None = None) -> Floats:
         """Positions [K, T, 2] in m."""
         ...

@@ -104,8 +104,6 @@ class Waypoints(Options):
 class _Recorded(Placed):
     """Paths from a table, some of its clients."""
 
-    is_steady = False
-
     def __init__(self, paths: Paths, clients: Ints) -> None:
         self._times, self._places, self._ways = (
             part[clients] for part in (paths.times_s, paths.places_m, paths.ways_m)

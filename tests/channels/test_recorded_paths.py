@@ -51,7 +51,6 @@ def test_between_rows_clients_move_evenly_and_outside_they_stand(paths):
     np.testing.assert_array_equal(path.position_m(times)[1], [[30.0, 40.0]] * 9)
     np.testing.assert_array_equal(path.distance_m(times)[1], [50.0] * 9)
     np.testing.assert_array_equal(path.position_m([0.0, 5.0, 10.0, 20.0])[2, :, 1], [-10, -10, -25, -40])
-    assert path.is_steady is False
     # 150 m in the 30 s in which it moves; 0; 30 m in 10 s
     np.testing.assert_array_equal(path.speed_mps, [5.0, 0.0, 3.0])
 
