@@ -22,7 +22,7 @@ from channels.mobility import ConstantVelocity, Disc, Line, RandomWaypoint
 from channels.options import Options
 from channels.pathloss import LogDistance, UMa
 from channels.penetration import OutdoorToIndoor
-from channels.shadowing import BySight, LogNormal, Map, Places
+from channels.shadowing import BySight, LogNormal, Map, NoShadowing, Places
 from channels.tdl import TDL
 from channels.units import parse
 from wfl_sim.checks import CHECKS, ContractError, check_codec, check_data_set, check_method, check_schedule
@@ -228,6 +228,10 @@ CHANNEL = [
         (changed(LogNormal, "shadowing_db", drifting()), 3, "differs from the same values"),
         (given(LogNormal, "shadowing_db", 2, tidied), 4, "a distance of nan m is taken"),
         (variant(LogNormal, __doc__=None), 5, "no docstring"),
+        (variant(NoShadowing, std_db=None), 8, "std_db raises TypeError"),
+        (variant(NoShadowing, std_db=-1.0), 8, "std_db is -1.0, not a deviation"),
+        (changed(LogNormal, "shadowing_db", lambda level: 1.2 * level), 8, "against std_db, is"),
+        (changed(Map, "shadowing_at_db", lambda level: 1.4 * level), 8, "against std_db, is"),
         (changed(Map, "shadowing_at_db", np.transpose), 2, "has the shape"),
         (changed(Map, "shadowing_at_db", lambda level: level + 3.0), 2, "the mean of the level in dB is"),
         (changed(BySight, "shadowing_at_db", drifting()), 3, "differs from the same values"),

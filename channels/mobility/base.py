@@ -87,7 +87,7 @@ def chosen_rows(rows: ArrayLike | None, count: int) -> Ints:
 def last_at_most(table: Floats, row: Ints, value: Floats) -> Ints:
     """Index of the last entry of ``table[row]`` (ascending) that is not above `value`, or 0."""
     width = table.shape[1]
-    return last_before(table.reshape(-1), value, row * width, (row + 1) * width) - row * width
+    return np.asarray(last_before(table.reshape(-1), value, row * width, (row + 1) * width) - row * width)
 
 
 def last_before(table: Floats, value: Floats, begin: Ints, end: Ints) -> Ints:

@@ -180,6 +180,10 @@ def check_shadowing(model: Shadowing | PlacedShadowing) -> None:
     contract.card(5)
     if isinstance(model, PlacedShadowing):
         contract.holds(7, isinstance(model.needs_sight, bool), f"needs_sight is {model.needs_sight!r:.60}, not a bool")
+    if not getattr(model, "needs_sight", False):  # else the path loss states it
+        stated = contract.ask(8, "std_db", lambda: float(model.std_db))  # type: ignore[union-attr]
+        contract.holds(8, 0.0 <= stated < np.inf, f"std_db is {stated}, not a deviation in dB")
+        contract.mean(8, "the squared level in dB, against std_db,", draws**2, stated**2)
 
 
 def _places(travelled: Any, across: Any) -> Places:
