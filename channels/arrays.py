@@ -66,6 +66,15 @@ def clients_array(clients: ArrayLike) -> Ints:
     return array.astype(np.int64).reshape(-1)
 
 
+def ways_array(clients: ArrayLike, travelled_m: ArrayLike) -> tuple[Ints, Floats]:
+    """Client numbers [K] and the ways that they have travelled [K, T] in m; ValueError for other shapes and below 0."""
+    rows = clients_array(clients)
+    travelled = non_negative("a travelled distance in m", travelled_m)
+    if travelled.ndim != 2 or travelled.shape[0] != rows.size:
+        raise ValueError(f"travelled_m must have the shape [{rows.size} clients, times]; got {travelled.shape}")
+    return rows, travelled
+
+
 def blocks_of(times_s: Floats, block_s: float) -> Ints:
     """The number of the block of length `block_s` that holds each time; ValueError above 2^53.
 

@@ -290,7 +290,7 @@ class Nakagami(Options):
     """
 
     kind: Literal["nakagami"] = "nakagami"
-    m: Annotated[float, Quantity("1", ge=0.5, le=100)]
+    m: Annotated[float, Quantity("1", ge=0.5, le=100, example="2")]
     doppler_hz: Doppler | None = None
 
     def power_gain(self, stream: Stream, clients: ArrayLike, times_s: ArrayLike, doppler_hz: ArrayLike) -> Floats:

@@ -7,15 +7,15 @@ the base station.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from channels.arrays import Bools, Floats, Ints, clients_array, non_negative
+from channels.arrays import Bools, Floats, Ints, ways_array
 from channels.options import Options
 from channels.pathloss import PathLoss, Shadowed, State
+from channels.shadowmap import Map
 from channels.streams import Stream
 from channels.units import Metres, Quantity
 
@@ -24,12 +24,6 @@ _LEVELS = 10
 # 2^10 grid steps are 51.2 correlation distances: the ends of a block are correlated by exp(-51.2) = 6e-23,
 # which is below the resolution of float64, so drawing them independently is exact.
 _BLOCK = 1 << _LEVELS
-_WAVES = 256  # of a map
-_GOLDEN = 0.5 * (
-    np.sqrt(5.0) - 1.0
-)  # turns from one wave's direction to the next: evenly spread however many there are
-_PLACES_AT_ONCE = 128  # times the waves: 256 KiB, which stay in the second-level cache
-_FURTHEST = 2.0**40  # correlation distances; there the phases of nearly all waves are good to 1e-3
 
 
 class Shadowing(Protocol):
@@ -44,11 +38,18 @@ class Shadowing(Protocol):
     5. The docstring is a model card. 6. It stands in `SHADOWING` under its kind.
     7. A model that follows more than the way travelled is a `PlacedShadowing` instead: 2 to 4 then hold for
        ``shadowing_at_db``.
+    8. ``std_db`` is the standard deviation of the level in dB, 0 where there is none: the margins of a link budget
+       follow it.
     """
 
     @property
     def kind(self) -> str:
         """The name that a scenario uses."""
+        ...
+
+    @property
+    def std_db(self) -> float:
+        """Standard deviation of the level in dB."""
         ...
 
     def shadowing_db(self, stream: Stream, clients: ArrayLike, travelled_m: ArrayLike) -> Floats:
@@ -91,6 +92,8 @@ class PlacedShadowing(Protocol):
     `Places` for that client and time).
 
     7. ``needs_sight`` is true for one that goes only with a path loss that is both `Sighted` and `Shadowed`.
+    8. ``std_db`` is the standard deviation of the level in dB, as in `Shadowing`, unless ``needs_sight`` is true: then
+       the path loss states it by line of sight.
     """
 
     @property
@@ -126,10 +129,11 @@ class NoShadowing(Options):
     """
 
     kind: Literal["none"] = "none"
+    std_db: ClassVar[float] = 0.0
 
     def shadowing_db(self, stream: Stream, clients: ArrayLike, travelled_m: ArrayLike) -> Floats:
         """Zeros [K, T]."""
-        return np.zeros(_checked(clients, travelled_m)[1].shape)
+        return np.zeros(ways_array(clients, travelled_m)[1].shape)
 
 
 @dataclass(frozen=True)
@@ -171,7 +175,7 @@ class LogNormal(Options):
 
     def shadowing_db(self, stream: Stream, clients: ArrayLike, travelled_m: ArrayLike) -> Floats:
         """Shadowing in dB, [K, T], for clients [K] that have travelled [K, T] m."""
-        rows, travelled = _checked(clients, travelled_m)
+        rows, travelled = ways_array(clients, travelled_m)
         steps = travelled * (_POINTS_PER_CORRELATION_DISTANCE / self.correlation_distance_m)
         if steps.size and steps.max() >= 2.0**52:
             raise ValueError(f"a travelled distance of {travelled.max()} m is beyond the grid of the shadowing")
@@ -231,7 +235,7 @@ class BySight(Options):
 
     def shadowing_at_db(self, stream: Stream, clients: ArrayLike, places: Places) -> Floats:
         """Shadowing in dB, [K, T]; ValueError where the path loss states none."""
-        rows, travelled = _checked(clients, places.travelled_m)
+        rows, travelled = ways_array(clients, places.travelled_m)
         model, los = places.path_loss, places.los
         if los is None or not isinstance(model, Shadowed):
             raise ValueError(f"path loss {model.kind!r} states no shadowing by line of sight")
@@ -247,102 +251,6 @@ class BySight(Options):
                 std_db = model.shadowing_std_db(places.distance_m[some], places.carrier_hz, state)
                 level[some] += np.where(here[some], std_db * unit, 0.0)
         return level
-
-
-@dataclass(frozen=True)
-class Map(Options):
-    """Shadowing as a map of the cell: clients side by side, or back at a place, meet the same obstacles.
-
-    A sum of plane waves with random wavenumbers, directions and phases, one set for all clients. The wavenumbers are
-    drawn one from each of N slices of equal probability, the directions a golden section of a turn apart.
-
-    Formula
-    -------
-    With N = 256 waves n, places p in the plane, and u_n, a_n, q_n uniform over (0, 1)::
-
-        S(p) = std sqrt(2 / N) sum_n cos(k_n . p + 2 pi q_n)
-        |k_n| = sqrt((1 - u_n)^-2 - 1) / d_corr,    direction 2 pi a_n
-
-    Over the ensemble of seeds the covariance is exactly that of Gudmundson's model, with the straight way between
-    places in the place of that along a path::
-
-        E[S(p) S(p')] = std^2 exp(-|p - p'| / d_corr)
-
-    Validity
-    --------
-    As ``log_normal``, where the base station is far from both clients against d_corr. Of one map the correlation over
-    all directions is within 0.01 of the formula (root mean square), in one direction within 0.025; nearer than
-    d_corr / 256 it is rounded off. The law at a place is normal but for an excess kurtosis of -1.5 / N. It does not
-    follow the line of sight.
-
-    Source
-    ------
-    Gudmundson 1991, doi:10.1049/el:19911328. Plane waves with random spectra: Shinozuka and Jan 1972,
-    doi:10.1016/0022-460X(72)90600-1; the spectrum of the exponential covariance in the plane, 1 / (1 + k^2
-    d_corr^2)^(3/2), integrated and solved for k: own.
-
-    Options
-    -------
-    std_db : Standard deviation of the level; 4 dB with and 6 dB without line of sight in an urban macro cell. 0
-        switches shadowing off.
-    correlation_distance_m : The distance d_corr between places over which the correlation falls to 1/e, some tens of
-        metres outdoors. Larger: broader patches of strong and weak signal.
-    """
-
-    kind: Literal["map"] = "map"
-    needs_sight: ClassVar[bool] = False
-    std_db: Annotated[float, Quantity("dB", ge=0, le=40)] = 6.0
-    correlation_distance_m: Metres = 50.0
-
-    def shadowing_at_db(self, stream: Stream, clients: ArrayLike, places: Places) -> Floats:
-        """Shadowing in dB, [K, T], at the positions of `places`; who is there does not matter."""
-        _, travelled = _checked(clients, places.travelled_m)
-        position = np.asarray(places.position_m, dtype=np.float64)
-        if position.shape != (*travelled.shape, 2):
-            raise ValueError(f"position_m must have the shape {[*travelled.shape, 2]}; got {position.shape}")
-        flat = (position / self.correlation_distance_m).reshape(-1, 2)
-        if not (np.abs(flat) < _FURTHEST).all():
-            raise ValueError("a position in m must be finite, and on the map of the shadowing")
-        # A client that stands is at the same place many times: compute each run of equal places once.
-        fresh = np.ones(len(flat), dtype=np.bool_)
-        fresh[1:] = (flat[1:] != flat[:-1]).any(axis=1)
-        level = _field(stream, flat[fresh])[np.cumsum(fresh) - 1]
-        return np.asarray(self.std_db * level.reshape(travelled.shape))
-
-
-@lru_cache(maxsize=16)
-def _waves(stream: Stream) -> tuple[Floats, Floats, Floats]:
-    """Both components of the wavenumbers, in turns per d_corr, and the phases in turns, [waves] each."""
-    number = np.arange(_WAVES)
-    rank = np.minimum((number + stream.uniform(number, 0)) / _WAVES, 1.0 - 2.0**-53)  # the sum may round up to N
-    wavenumber = np.sqrt((1.0 - rank) ** -2 - 1.0) / (2.0 * np.pi)
-    direction = 2.0 * np.pi * (_GOLDEN * number + stream.uniform(0, 1))
-    return wavenumber * np.cos(direction), wavenumber * np.sin(direction), stream.uniform(number, 2)
-
-
-def _field(stream: Stream, places: Floats) -> Floats:
-    """The map of unit variance at places [P, 2] in correlation distances, [P]."""
-    across, along, phase = _waves(stream)
-    level = np.empty(len(places))
-    for first in range(0, len(places), _PLACES_AT_ONCE):
-        x, y = places[first : first + _PLACES_AT_ONCE].T[..., None]
-        turns = x * across
-        turns += y * along
-        turns += phase
-        turns -= np.rint(turns)
-        # Single precision is good to 1e-6 of the deviation, and five times as fast. A sum along the last axis, the
-        # contiguous one, is made alike for every row; a matrix product is not.
-        waves = np.cos((2.0 * np.pi * turns).astype(np.float32))
-        level[first : first + _PLACES_AT_ONCE] = waves.sum(axis=-1)
-    return np.asarray(np.sqrt(2.0 / _WAVES) * level)
-
-
-def _checked(clients: ArrayLike, travelled_m: ArrayLike) -> tuple[Ints, Floats]:
-    rows = clients_array(clients)
-    travelled = non_negative("a travelled distance in m", travelled_m)
-    if travelled.ndim != 2 or travelled.shape[0] != rows.size:
-        raise ValueError(f"travelled_m must have the shape [{rows.size} clients, times]; got {travelled.shape}")
-    return rows, travelled
 
 
 def _grid(stream: Stream, clients: Ints, cells: Ints) -> tuple[Floats, Floats]:

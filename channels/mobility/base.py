@@ -23,11 +23,6 @@ class Trajectory(Protocol):
         """Mean speed in m/s while a client moves, of each [K] or one number for all: the Doppler shift follows it."""
         ...
 
-    @property
-    def is_steady(self) -> bool:
-        """Whether clients keep that speed at all times: the way travelled is then speed times time."""
-        ...
-
     def position_m(self, times_s: ArrayLike, rows: ArrayLike | None = None) -> Floats:
         """Positions [K, T, 2] in m."""
         ...
@@ -90,11 +85,16 @@ def chosen_rows(rows: ArrayLike | None, count: int) -> Ints:
 
 
 def last_at_most(table: Floats, row: Ints, value: Floats) -> Ints:
-    """Index of the last entry of ``table[row]`` (ascending) that is not above `value`, by bisection."""
-    low = np.zeros(value.shape, dtype=np.int64)
-    high = np.full(value.shape, table.shape[1])  # not itself an answer
-    for _ in range(int(table.shape[1]).bit_length()):
+    """Index of the last entry of ``table[row]`` (ascending) that is not above `value`, or 0."""
+    width = table.shape[1]
+    return np.asarray(last_before(table.reshape(-1), value, row * width, (row + 1) * width) - row * width)
+
+
+def last_before(table: Floats, value: Floats, begin: Ints, end: Ints) -> Ints:
+    """Index of the last of ``table[begin:end]`` (ascending, not empty) that is not above `value`, or `begin`."""
+    low, high = (np.broadcast_to(bound, value.shape) for bound in (begin, end))  # the upper is not itself an answer
+    for _ in range(int((high - low).max(initial=0)).bit_length()):
         middle = (low + high) >> 1
-        below = table[row, middle] <= value
+        below = table[middle] <= value
         low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return low
+    return np.asarray(low)

@@ -22,6 +22,7 @@ from channels.units import Quantity, Seconds, Speed
 _STEPS = 8  # of a block; at the end of each, clients beyond the border turn
 _BLOCKS = 64  # made at a time
 _DRAWS = 1 << 18  # and normal numbers, 2 MiB
+_KEPT = 32  # states kept at most of all time, evenly apart; the others are walked to again from the last before them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +44,9 @@ class GaussMarkov(Options):
     --------
     Speeds follow a Rice law, which mirroring leaves alone; their mean, which the Doppler shift of the links takes, is
     above v: sqrt(pi / 2) s where v is 0, and about v + s^2 / (2 v) where s is small. Nobody is held at the border:
-    clients are beyond it for some steps. The inner circle of a ring and the sides of a road are no border. Places of
-    eight steps are remembered as one, so memory grows with time, as in ``random_waypoint``.
+    clients are beyond it for some steps. The inner circle of a ring and the sides of a road are no border. Whether a
+    client turns depends on all its steps before: the first question about a late time walks them all, and one that
+    goes back a 16th of them at most. Memory does not grow with time.
 
     Source
     ------
@@ -88,12 +90,10 @@ class GaussMarkov(Options):
 
 
 class _Wandering(Placed):
-    """Paths of steps; what a block begins with is kept, its steps are drawn again by key.
+    """Paths of steps; a few states that blocks begin with are kept, the steps between them are drawn again by key.
 
     A state is position, mean direction, deviation of the velocity (two numbers each) and the way travelled: [.., 7].
     """
-
-    is_steady = False
 
     def __init__(self, model: GaussMarkov, stream: Stream, clients: Ints, start: Floats, reach_m: float) -> None:
         self._model, self._stream, self._clients, self._reach_m = model, stream, clients, reach_m
@@ -102,7 +102,8 @@ class _Wandering(Placed):
         first[:, 0:2] = start
         first[:, 2:4] = polar(np.ones(clients.size), stream.uniform(clients, 0))
         first[:, 4:6] = model.std_mps * self._normal(clients, np.ones(1, dtype=np.int64))
-        self._states = [first]  # [K, 7] for each block
+        self._kept, self._apart = {0: first}, 1  # [K, 7] by the number of the block, a multiple of `_apart`
+        self._recent: dict[int, Floats] = {}  # those of the last blocks walked through, oldest first
 
     def _normal(self, clients: Ints, index: Ints) -> Floats:
         """Two standard normal numbers [..., 2] by (client, index), after Box and Muller 1958."""
@@ -110,39 +111,62 @@ class _Wandering(Placed):
         return polar(radius, self._stream.uniform(clients, 2 * index + 1))
 
     def _drawn(self, clients: Ints, blocks: Ints) -> Floats:
-        """What the steps of some blocks [B] draw, [K, B, 8, 2]."""
-        index = 2 + _STEPS * blocks[:, None] + np.arange(_STEPS)
-        return self._normal(clients[:, None, None], index)
+        """Deviations of the velocity in some blocks [B] and after them, where they begin with none: [K, B, 9, 2]."""
+        model, index = self._model, 2 + _STEPS * blocks[:, None] + np.arange(_STEPS)
+        noise = model.std_mps * math.sqrt(1.0 - model.memory**2) * self._normal(clients[:, None, None], index)
+        drawn = np.zeros((clients.size, blocks.size, _STEPS + 1, 2))
+        for step in range(_STEPS):
+            drawn[..., step + 1, :] = model.memory * drawn[..., step, :] + noise[..., step, :]
+        return drawn
 
     def _walk(self, state: Floats, drawn: Floats) -> tuple[Floats, Floats]:
         """Places and ways travelled [..., 9, 3] between the steps of a block, and the state [..., 7] after it."""
         model, heading, deviation = self._model, state[..., 2:4], state[..., 4:6]
-        noise = model.std_mps * math.sqrt(1.0 - model.memory**2) * drawn
+        left = model.memory ** np.arange(_STEPS + 1.0)[:, None]  # of the deviation that the block begins with
+        velocity = left * deviation[..., None, :] + drawn
         nodes = np.empty((*state.shape[:-1], _STEPS + 1, 3))
         nodes[..., 0, :2], nodes[..., 0, 2] = state[..., 0:2], state[..., 6]
-        for step in range(_STEPS):
-            nodes[..., step + 1, :2] = model.speed_mps * heading + deviation
-            deviation = model.memory * deviation + noise[..., step, :]
+        mean = model.speed_mps * heading
         moves = nodes[..., 1:, :]
+        moves[..., :2] = velocity[..., :_STEPS, :] + mean[..., None, :]
         moves[..., 2] = np.hypot(moves[..., 0], moves[..., 1])
         moves *= model.step_s
         np.add.accumulate(nodes, axis=-2, out=nodes)
-        end = nodes[..., -1, :]
+        end, deviation = nodes[..., -1, :], velocity[..., _STEPS, :]
         distance = np.hypot(end[..., 0], end[..., 1])
         outward = end[..., :2] / np.maximum(distance, 1e-300)[..., None]
-        leaves = _along(model.speed_mps * heading + deviation, outward) > 0.0
+        leaves = _along(mean + deviation, outward) > 0.0
         mirror = np.where((distance > self._reach_m) & leaves, 2.0, 0.0)[..., None] * outward
         after = [part - _along(part, outward)[..., None] * mirror for part in (heading, deviation)]
         return nodes, np.concatenate([end[..., :2], *after, end[..., 2:]], axis=-1)
 
-    def _extend(self, block: int) -> None:
-        """Make the states that all blocks up to this one begin with."""
-        at_once = min(_BLOCKS, max(1, _DRAWS // (2 * _STEPS * max(1, self._clients.size))))
-        while len(self._states) <= block:
-            first = len(self._states) - 1
-            drawn = self._drawn(self._clients, np.arange(first, first + at_once))
-            for number in range(at_once):
-                self._states.append(self._walk(self._states[-1], drawn[:, number])[1])
+    def _at_once(self, clients: int) -> int:
+        """Blocks whose draws for so many clients are in memory together."""
+        return max(1, _DRAWS // (2 * _STEPS * max(1, clients)))
+
+    def _state(self, block: int) -> Floats:
+        """What a block begins with, [K, 7]: walked to from the last state before it that is at hand."""
+        known = self._kept | self._recent
+        number = max(one for one in known if one <= block)
+        state, at_once = known[number], min(_BLOCKS, self._at_once(self._clients.size))
+        while number < block:
+            drawn = self._drawn(self._clients, np.arange(number, number + at_once))
+            for column in range(at_once):
+                number, state = number + 1, self._walk(state, drawn[:, column])[1]
+                self._keep(number, state)
+            while len(self._recent) > at_once:
+                del self._recent[next(iter(self._recent))]
+        return state if number == block else self._recent[block]
+
+    def _keep(self, number: int, state: Floats) -> None:
+        """Keep a state for a while, and for good where its turn comes: half of those go where there are too many."""
+        self._recent.pop(number, None)
+        self._recent[number] = state
+        if number % self._apart == 0:
+            self._kept[number] = state
+            if len(self._kept) > _KEPT:
+                self._apart *= 2
+                self._kept = {one: kept for one, kept in self._kept.items() if one % self._apart == 0}
 
     def _at(self, times_s: ArrayLike, rows: ArrayLike | None) -> Floats:
         """Position and way travelled [K, T, 3]."""
@@ -153,12 +177,11 @@ class _Wandering(Placed):
         result = np.zeros((chosen.size, steps.size, 3))
         step = np.floor(steps).astype(np.int64)
         blocks, column = np.unique(step // _STEPS, return_inverse=True)
-        at_once = max(1, _DRAWS // (2 * _STEPS * max(1, chosen.size)))
+        at_once = self._at_once(chosen.size)
         for first in range(0, blocks.size if chosen.size else 0, at_once):
             asked = np.flatnonzero((column >= first) & (column < first + at_once))
             part = blocks[first : first + at_once]
-            self._extend(int(part[-1]))
-            states = np.stack([self._states[number][chosen] for number in part], axis=1)
+            states = np.stack([self._state(int(number))[chosen] for number in part], axis=1)
             nodes, _ = self._walk(states, self._drawn(self._clients[chosen], part))
             block, place, share = column[asked] - first, step[asked] % _STEPS, (steps - step)[asked, None]
             result[:, asked] = (1.0 - share) * nodes[:, block, place] + share * nodes[:, block, place + 1]

@@ -5,7 +5,7 @@ Knows no radio. The file is read when paths are asked for, and again only where 
 
 from __future__ import annotations
 
-import os
+import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, ClassVar, Literal
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from channels.arrays import Floats, Ints, times_array
-from channels.files import File, FileError, read_table
-from channels.mobility.base import Placed, Trajectory, chosen_rows, last_at_most
+from channels.files import File, FileError, mark, read_table
+from channels.mobility.base import Placed, Trajectory, chosen_rows, last_before
 from channels.mobility.placement import Placement, checked_clients
 from channels.options import OptionError, Options
 from channels.streams import Stream
@@ -26,19 +26,20 @@ _LATEST_S = 1e9
 
 @dataclass(frozen=True)
 class Paths:
-    """What a file of waypoints holds: times [N, M] in s, places [N, M, 2] in m and ways up to them [N, M] in m.
+    """What a file of waypoints holds: times [R] in s, places [R, 2] in m and ways up to them [R] in m, row by row.
 
-    The M rows of a client that has fewer are filled with its last place, at times of infinity.
+    The rows of client k are those from ``first[k]`` up to, not with, ``first[k + 1]``, in order of time.
     """
 
     times_s: Floats
     places_m: Floats
     ways_m: Floats
+    first: Ints
 
     @property
     def clients(self) -> int:
         """N: they are numbered from 0."""
-        return len(self.times_s)
+        return len(self.first) - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +59,9 @@ class Waypoints(Options):
 
     Validity
     --------
-    Any path whose turns are further apart than its rows. The placement has no effect. The Doppler shift of a client
-    takes its mean speed over the time in which it moves. The file must have a path for every client of the scenario;
-    those beyond are left out.
+    Any path whose turns are further apart than its rows. A scenario has to state a placement all the same; clients are
+    where the file says. The Doppler shift of a client takes its mean speed over the time in which it moves. The file
+    must have a path for every client of the scenario; those beyond are left out.
 
     Source
     ------
@@ -82,11 +83,7 @@ class Waypoints(Options):
 
     def load(self) -> Paths:
         """The paths of the file; FileError where it cannot be read or a line is wrong."""
-        try:
-            found = os.stat(self.file)
-        except (OSError, ValueError):
-            return _read(self.file)  # which says why
-        return _read(self.file, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+        return _read(self.file, mark(self.file))
 
     def most_clients(self) -> int:
         """How many clients the file has paths for; FileError as `load`."""
@@ -104,40 +101,36 @@ class Waypoints(Options):
 class _Recorded(Placed):
     """Paths from a table, some of its clients."""
 
-    is_steady = False
-
     def __init__(self, paths: Paths, clients: Ints) -> None:
-        self._times, self._places, self._ways = (
-            part[clients] for part in (paths.times_s, paths.places_m, paths.ways_m)
-        )
-        step = np.diff(np.where(np.isfinite(self._times), self._times, 0.0), axis=1)
-        moving_s = np.where(np.diff(self._ways, axis=1) > 0.0, step, 0.0).sum(axis=1)
-        self.speed_mps = self._ways[:, -1] / np.where(moving_s > 0.0, moving_s, 1.0)
+        self._paths, self._begin, self._end = paths, paths.first[clients], paths.first[clients + 1]
+        # from the last row of a client to the first of the next, ways do not grow
+        step = np.where(np.diff(paths.ways_m) > 0.0, np.diff(paths.times_s), 0.0)
+        moving_s = np.add.reduceat(np.append(step, 0.0), paths.first[:-1])[clients]
+        self.speed_mps = paths.ways_m[self._end - 1] / np.where(moving_s > 0.0, moving_s, 1.0)
 
     def _between(self, table: Floats, times_s: ArrayLike, rows: ArrayLike | None) -> Floats:
-        """A column of the table [K, M, ...] at some times, linear between its rows, [K, T, ...]."""
-        chosen, times = chosen_rows(rows, len(self._times)), times_array(times_s)
-        row = np.broadcast_to(chosen[:, None], (chosen.size, times.size))
-        time = np.broadcast_to(times, row.shape)
-        here = last_at_most(self._times, row, time)
-        there = np.minimum(here + 1, self._times.shape[1] - 1)
-        begin, end = self._times[row, here], self._times[row, there]
-        moving = (time > begin) & np.isfinite(end) & (end > begin)
-        share = np.zeros(row.shape)
-        np.divide(time - begin, end - begin, out=share, where=moving)
-        share = share.reshape(*share.shape, *[1] * (table.ndim - 2))
-        return np.asarray((1.0 - share) * table[row, here] + share * table[row, there])
+        """A column of the table [R, ...] at some times, linear between the rows of a client, [K, T, ...]."""
+        chosen, times = chosen_rows(rows, self._begin.size), times_array(times_s)
+        time = np.broadcast_to(times, (chosen.size, times.size))
+        begin, end = self._begin[chosen, None], self._end[chosen, None]
+        here = last_before(self._paths.times_s, time, begin, end)
+        there = np.minimum(here + 1, end - 1)
+        since, until = self._paths.times_s[here], self._paths.times_s[there]
+        share = np.zeros(time.shape)
+        np.divide(time - since, until - since, out=share, where=(time > since) & (until > since))
+        share = share.reshape(*share.shape, *[1] * (table.ndim - 1))
+        return np.asarray((1.0 - share) * table[here] + share * table[there])
 
     def position_m(self, times_s: ArrayLike, rows: ArrayLike | None = None) -> Floats:
-        return self._between(self._places, times_s, rows)
+        return self._between(self._paths.places_m, times_s, rows)
 
     def travelled_m(self, times_s: ArrayLike, rows: ArrayLike | None = None) -> Floats:
-        return self._between(self._ways, times_s, rows)
+        return self._between(self._paths.ways_m, times_s, rows)
 
 
 @lru_cache(maxsize=4)
-def _read(name: str, *mark: int) -> Paths:
-    """The file; `mark` tells it from what it was before a change, or in another folder."""
+def _read(name: str, state: tuple[int, ...]) -> Paths:
+    """The file; `state` tells it from what it was before a change, or in another folder."""
     columns, lines = read_table(name, ("time_s", "client", "x_m", "y_m"))
     time, client = columns["time_s"], columns["client"]
     place = np.stack([columns["x_m"], columns["y_m"]], axis=-1)
@@ -161,13 +154,14 @@ def _read(name: str, *mark: int) -> Paths:
     if not count.all():
         missing = int(np.argmin(count))
         raise FileError(f"{name}: client {missing} has no row; clients are numbered from 0, here up to {number[-1]}")
-    column = np.arange(number.size) - np.repeat(np.cumsum(count) - count, count)
-    last = np.minimum(np.arange(count.max()), count[:, None] - 1) + (np.cumsum(count) - count)[:, None]
-    times, places = np.full(last.shape, np.inf), place[last]
-    times[number, column] = time
-    step = np.diff(places, axis=1)
-    ways = np.add.accumulate(np.hypot(step[..., 0], step[..., 1]), axis=1)
-    return Paths(times, places, np.concatenate([np.zeros((len(times), 1)), ways], axis=1))
+    begin = np.concatenate([[0], np.cumsum(count)])
+    step = np.diff(place, axis=0)
+    length = np.concatenate([[0.0], np.hypot(step[:, 0], step[:, 1])])
+    length[begin[:-1]] = 0.0
+    ways = np.empty(length.size)
+    for low, high in itertools.pairwise(begin):  # each sum by itself: no rounding of what others went
+        np.add.accumulate(length[low:high], out=ways[low:high])
+    return Paths(time, place, ways, begin)
 
 
 def _refuse(name: str, lines: list[int], wrong: np.ndarray, rule: str, got: Floats) -> None:

@@ -143,8 +143,6 @@ class RandomWaypoint(Options):
 class _Straight(Placed):
     """Straight paths from `start` [K, 2] along the unit vectors `direction` [K, 2]."""
 
-    is_steady = True
-
     def __init__(self, start: Floats, direction: Floats, speed_mps: float) -> None:
         self._start, self._direction, self.speed_mps = start, direction, float(speed_mps)
 
@@ -159,8 +157,6 @@ class _Straight(Placed):
 
 class _Waypoints(Placed):
     """Paths of legs; only the path length up to each waypoint is kept, waypoints are drawn again by key."""
-
-    is_steady = True
 
     def __init__(self, stream: Stream, placement: Placement, clients: Ints, start: Floats, speed_mps: float) -> None:
         self._stream, self._placement, self._clients, self._start = stream, placement, clients, start

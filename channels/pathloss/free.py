@@ -83,7 +83,7 @@ class LogDistance(Options):
     """
 
     kind: Literal["log_distance"] = "log_distance"
-    exponent: Annotated[float, Quantity("1", gt=0, le=10)]
+    exponent: Annotated[float, Quantity("1", gt=0, le=10, example="3.5")]
     reference_distance_m: Metres = 1.0
     reference_loss_db: Decibels | None = None
 

@@ -12,7 +12,7 @@ from scipy import stats
 
 from channels.fading import Rayleigh
 from channels.links import Links
-from channels.mobility import Disc, GaussMarkov, Line
+from channels.mobility import Disc, GaussMarkov, Line, gaussmarkov
 from channels.options import OptionError
 from channels.pathloss import UMa
 from channels.shadowing import NoShadowing
@@ -122,6 +122,19 @@ def test_many_times_of_many_clients_are_cut_into_parts_without_a_trace(monkeypat
     whole = WALK.trajectory(STREAM, DISC, np.arange(9), 9).position_m(times)
     monkeypatch.setattr("channels.mobility.gaussmarkov._DRAWS", 300)
     np.testing.assert_array_equal(WALK.trajectory(STREAM, DISC, np.arange(9), 9).position_m(times), whole)
+
+
+def test_what_is_kept_of_a_path_is_bounded_and_going_back_gives_the_same_bits():
+    late = WALK.trajectory(STREAM, DISC, [3, 8], 9)
+    late.position_m([3e4])  # 3750 blocks
+    states = [*late._kept.values(), *late._recent.values()]
+    assert len(states) <= gaussmarkov._KEPT + gaussmarkov._BLOCKS
+    assert all(state.shape == (2, 7) for state in states)
+    assert len(late._kept) > gaussmarkov._KEPT // 2  # so that going back is short
+    times = np.array([29_000.0, 3.3, 15_000.5, 14_999.5, 0.0])
+    early = WALK.trajectory(STREAM, DISC, [3, 8], 9)
+    one_by_one = np.concatenate([early.position_m([time]) for time in np.sort(times)], axis=1)
+    np.testing.assert_array_equal(late.position_m(times), one_by_one[:, np.argsort(np.argsort(times))])
 
 
 def test_a_step_of_its_own_length_scales_time():

@@ -51,7 +51,6 @@ def test_between_rows_clients_move_evenly_and_outside_they_stand(paths):
     np.testing.assert_array_equal(path.position_m(times)[1], [[30.0, 40.0]] * 9)
     np.testing.assert_array_equal(path.distance_m(times)[1], [50.0] * 9)
     np.testing.assert_array_equal(path.position_m([0.0, 5.0, 10.0, 20.0])[2, :, 1], [-10, -10, -25, -40])
-    assert path.is_steady is False
     # 150 m in the 30 s in which it moves; 0; 30 m in 10 s
     np.testing.assert_array_equal(path.speed_mps, [5.0, 0.0, 3.0])
 
@@ -130,6 +129,19 @@ def test_a_file_that_is_not_there_or_changes(tmp_path, paths):
     assert not paths.is_still
     (tmp_path / "paths.csv").write_text(f"{HEADER}0,0,1,1\n")
     assert paths.most_clients() == 1
+
+
+def test_rows_are_held_once_however_unequal_the_clients_are(tmp_path):
+    file = tmp_path / "paths.csv"
+    long = [f"{t},0,{t},0" for t in range(300)]
+    file.write_text(HEADER + "\n".join(long + [f"0,{client},0,{client}" for client in range(1, 200)]))
+    held = Waypoints(file=str(file)).load()
+    assert held.times_s.shape == held.ways_m.shape == (499,)
+    assert held.places_m.shape == (499, 2) and held.clients == 200
+    path = Waypoints(file=str(file)).trajectory(STREAM, DISC, [199, 0, 1], 200)
+    np.testing.assert_array_equal(path.position_m([7.5, 1e3])[..., 0], [[0.0, 0.0], [7.5, 299.0], [0.0, 0.0]])
+    np.testing.assert_array_equal(path.travelled_m([7.5, 1e3]), [[0.0, 0.0], [7.5, 299.0], [0.0, 0.0]])
+    np.testing.assert_array_equal(path.speed_mps, [0.0, 1.0, 0.0])
 
 
 def test_a_client_beyond_the_file_is_refused(paths):
