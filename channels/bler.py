@@ -6,16 +6,16 @@ Knows modulation and code rate of a block and its length; knows no time, no clie
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Annotated, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from channels.arrays import Floats, non_negative
-from channels.files import File, FileError, read_table
+from channels.arrays import Floats, non_negative, positive
+from channels.blertable import Rows, read_bler
+from channels.codeblocks import code_blocks, transport_block_error
+from channels.files import File, mark
 from channels.options import Options
 from channels.units import PositiveDecibels
 
@@ -24,8 +24,6 @@ from channels.units import PositiveDecibels
 _LG_E = 1.0 / math.log(2.0)
 _EDGE_DB = 1e-9  # an SNR this little below the first of a table is that one
 _RAREST = 1e-12  # BLER of a table is interpolated down to this
-_LIMIT_BG1_BITS, _LIMIT_BG2_BITS, _CRC_BITS = 8448, 3840, 24  # TS 38.212, clauses 5.2.2 and 7.2.1
-
 
 Length: TypeAlias = float | Floats  # of a block, in symbols
 
@@ -52,36 +50,6 @@ CQI_TABLE_1: tuple[Scheme, ...] = tuple(
         start=1,
     )
 )  # fmt: skip
-
-
-def code_blocks(bits: ArrayLike, code_rate: float) -> Floats:
-    """How many code blocks a transport block of so many bits (any shape) is cut into (TS 38.212, 5.2.2 and 7.2.1/2).
-
-    The base graph, and with it the largest code block (8448 or 3840 bits), follows from size and code rate. The check
-    sum of 24 bits of a large transport block counts here, though not in what it carries.
-    """
-    size = non_negative("a size in bits", bits)
-    return _code_blocks(float(size), code_rate) if size.ndim == 0 else _code_blocks_of(size, code_rate)
-
-
-@lru_cache(maxsize=4096)
-def _code_blocks(bits: float, code_rate: float) -> Floats:
-    return _code_blocks_of(np.asarray(bits), code_rate)
-
-
-def _code_blocks_of(size: Floats, code_rate: float) -> Floats:
-    small = (size <= 292) | ((size <= 3824) & (code_rate <= 0.67)) | (code_rate <= 0.25)
-    limit = np.where(small, _LIMIT_BG2_BITS, _LIMIT_BG1_BITS)
-    whole = size + np.where(size > 3824, _CRC_BITS, 16)
-    return np.where(whole <= limit, 1.0, np.ceil(whole / (limit - _CRC_BITS)))
-
-
-def transport_block_error(code_block_error: ArrayLike, blocks: ArrayLike) -> Floats:
-    """1 - (1 - BLER)^C: a transport block is lost if any of its C code blocks is."""
-    if np.all(blocks == 1.0):
-        return np.asarray(code_block_error)
-    with np.errstate(divide="ignore"):
-        return np.asarray(-np.expm1(np.asarray(blocks) * np.log1p(-np.asarray(code_block_error, dtype=np.float64))))
 
 
 def normal_approximation(
@@ -116,18 +84,26 @@ def normal_approximation(
 
 
 def largest_efficiency(snr: float, error: float, symbols: float, *, real: bool = False) -> float:
-    """The normal approximation solved for the rate: C - sqrt(V / n) Q^-1(error) + lg2(n) / (2 n), in bits a symbol."""
+    """The normal approximation solved for the rate: C - sqrt(V / n) Q^-1(error) + lg2(n) / (2 n), in bits a symbol.
+
+    ValueError for an SNR that is negative or not finite, an error not in (0, 1), less than 1 symbol.
+    """
     from scipy.special import ndtri
 
-    capacity, dispersion = _information(np.asarray(snr, dtype=np.float64))
+    if not 0.0 < error < 1.0:
+        raise ValueError(f"an error must be above 0 and below 1; got {error}")
+    n = positive("a length in symbols", symbols)
+    if n < 1.0:
+        raise ValueError(f"a length in symbols must be at least 1; got {symbols}")
+    capacity, dispersion = _information(non_negative("a linear SNR", snr))
     half = 0.5 if real else 1.0
-    spread = math.sqrt(half * float(dispersion) / symbols)
-    return float(half * capacity + spread * ndtri(error) + 0.5 * math.log2(symbols) / symbols)
+    spread = math.sqrt(half * float(dispersion) / n)
+    return float(half * capacity + spread * ndtri(error) + 0.5 * math.log2(n) / n)
 
 
 def _information(snr: Floats) -> tuple[Floats, Floats]:
     """Capacity in bits and dispersion in bits^2 of a complex symbol."""
-    return np.log1p(snr) * _LG_E, snr * (snr + 2.0) / (snr + 1.0) ** 2 * _LG_E**2
+    return np.log1p(snr) * _LG_E, snr / (snr + 1.0) * ((snr + 2.0) / (snr + 1.0)) * _LG_E**2  # no square overflows
 
 
 def _error(information: Floats, dispersion: Floats, payload: Floats, n: Floats, log_term: bool = True) -> Floats:
@@ -142,7 +118,7 @@ def _error(information: Floats, dispersion: Floats, payload: Floats, n: Floats, 
 def _one_error(snr: list[float], n: float, efficiency: float, parts: float) -> float:
     """The error of a transport block of `parts` code blocks of n symbols in each round; the same formulas in floats."""
     information = n * _LG_E * sum(math.log1p(g) for g in snr)
-    dispersion = n * _LG_E**2 * sum(g * (g + 2.0) / (g + 1.0) ** 2 for g in snr)
+    dispersion = n * _LG_E**2 * sum(g / (g + 1.0) * ((g + 2.0) / (g + 1.0)) for g in snr)
     if dispersion == 0.0:
         return 1.0
     bonus = 0.5 * min(math.log2(n * len(snr)), n * efficiency)
@@ -300,51 +276,25 @@ class Table(_OneSnr):
     kind: Literal["table"] = "table"
     file: Annotated[str, File("block error rates", example="bler.csv")]
 
-    def load(self) -> dict[int, tuple[Floats, Floats]]:
+    def load(self) -> Rows:
         """SNR in dB and BLER of each CQI; FileError where the file is wrong."""
-        return _read_bler(self.file)
+        return read_bler(self.file)
 
     @property
-    def stamp(self) -> int:
-        """When the file was changed last."""
-        return os.stat(self.file).st_mtime_ns
+    def stamp(self) -> tuple[int, ...]:
+        """What tells the states of the file apart."""
+        return mark(self.file)
 
     def error(self, scheme: Scheme, snr: ArrayLike, symbols: Length) -> Floats:
         """Probability that a transport block is lost (any shapes that broadcast)."""
         ratio = non_negative("a linear SNR", snr)
-        rows = _kept_bler(self.file, self.stamp).get(scheme.number)
+        rows = self.load().get(scheme.number)
         parts = code_blocks(symbols * scheme.efficiency, scheme.code_rate)
         if rows is None:
             return np.ones(np.broadcast_shapes(ratio.shape, parts.shape))
         snr_db = 10.0 * np.log10(np.maximum(ratio, 1e-300))
         bler = 10.0 ** np.interp(snr_db, rows[0], np.log10(np.maximum(rows[1], _RAREST)))
         return transport_block_error(np.where(snr_db < rows[0][0] - _EDGE_DB, 1.0, bler), parts)
-
-
-@lru_cache(maxsize=8)
-def _kept_bler(name: str, changed: int) -> dict[int, tuple[Floats, Floats]]:
-    return _read_bler(name)
-
-
-def _read_bler(name: str) -> dict[int, tuple[Floats, Floats]]:
-    columns, lines = read_table(name, ("cqi", "snr_db", "bler"))
-    found: dict[int, list[tuple[float, float]]] = {}
-    for line, cqi, snr_db, bler in zip(lines, columns["cqi"], columns["snr_db"], columns["bler"], strict=True):
-        if cqi not in range(1, len(CQI_TABLE_1) + 1):
-            raise FileError(f"{name}:{line}: cqi must be a whole number from 1 to {len(CQI_TABLE_1)}; got {cqi:g}")
-        if not 0.0 <= bler <= 1.0:
-            raise FileError(f"{name}:{line}: bler must be in [0, 1]; got {bler:g}")
-        rows = found.setdefault(int(cqi), [])
-        if rows and snr_db <= rows[-1][0]:
-            raise FileError(
-                f"{name}:{line}: snr_db must rise among the rows of a CQI; got {snr_db:g} after {rows[-1][0]:g}"
-            )
-        if rows and bler > rows[-1][1]:
-            raise FileError(
-                f"{name}:{line}: bler must not rise among the rows of a CQI; got {bler:g} after {rows[-1][1]:g}"
-            )
-        rows.append((float(snr_db), float(bler)))
-    return {cqi: (np.array([s for s, _ in rows]), np.array([b for _, b in rows])) for cqi, rows in found.items()}
 
 
 AnyBler: TypeAlias = FiniteBlocklength | Table | Outage

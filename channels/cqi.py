@@ -38,8 +38,9 @@ class Cqi(Options):
     (16QAM) 2.7305 3.3223 3.9023 4.5234 5.1152 5.5547 (64QAM).
 
     Outer loop: after the first transmission of a block the offset falls by `step` if it was lost, else it rises by
-    step target / (1 - target), so that it rests where a share `target` is lost. It stays within 10 dB of 0, is kept
-    for each client and direction from transfer to transfer, and never silences a link that reports CQI 1.
+    step target / (1 - target), so that it rests where a share `target` is lost. It stays within 10 dB of 0 and never
+    silences a link that reports CQI 1. From transfer to transfer one is kept for each client's uploads, and one for all
+    broadcasts, whichever clients they go to.
 
     Validity
     --------
@@ -108,11 +109,11 @@ class Cqi(Options):
 
     def plan(self, direction: str = "up") -> Plan:
         """The fitted curve that the class docstring describes."""
-        return _fit(self.bler, self.target, getattr(self.bler, "stamp", 0))
+        return _fit(self.bler, self.target, getattr(self.bler, "stamp", ()))
 
 
 @lru_cache(maxsize=64)
-def _fit(bler: AnyBler, target: float, stamp: int) -> Plan:
+def _fit(bler: AnyBler, target: float, stamp: tuple[int, ...]) -> Plan:
     """The curve a log2(1 + snr / gap) that is nearest to the staircase between its first and its last step."""
     table = Cqi(target=target, bler=bler)
     steps_db = table.thresholds.snr_db([REFERENCE_SYMBOLS])[0]

@@ -249,8 +249,12 @@ class RecordedLinks:
             direction: np.array([10.0 * np.log10(_mean(steps)) for steps in self._gains[direction]])
             for direction in _DIRECTIONS
         }
-        self.fading = EmpiricalLaw.of(self._gains["up"])
+        self._laws = {direction: EmpiricalLaw.of(gains) for direction, gains in self._gains.items()}
         self.offset_s = self._offsets(stream)
+
+    def fading_of(self, direction: Direction) -> EmpiricalLaw:
+        """The law of a direction's gains around their means."""
+        return self._laws[direction]
 
     def _offsets(self, stream: Stream) -> Floats:
         if self.recorded.offset_s is not None:

@@ -13,9 +13,10 @@ from channels.streams import Stream
 from channels.tracefiles import read_csv, read_mahimahi, read_trace
 from wfl_sim import export
 from wfl_sim.commands.export import export as command
-from wfl_sim.engine import build_medium
+from wfl_sim.engine import build_links, build_medium
 from wfl_sim.errors import OutputExists, RunFailed, ScenarioError
 from wfl_sim.export import LinkCourse, course
+from wfl_sim.radio.bands import bands
 from wfl_sim.scenario import load
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -70,6 +71,35 @@ def test_a_replayed_export_is_within_a_packet_of_the_link(scenario, tmp_path):
             times = np.floor(times * 1e3) / 1e3
         ahead = link.link.bits_until(times) - replay.bits_until(times)
         assert ahead.min() > -within * 1e-6 - 1e-3 and ahead.max() < within + 1e-3
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_a_rate_model_may_differ_by_direction(direction):
+    scenario = load(QUICKSTART, ["radio.rate={kind: truncated_shannon}"]).cells[0].scenario
+    link = course(scenario, 2, direction, 1.0, seed=1)
+    rate = scenario.radio.rate.efficiency(link.snr, direction)
+    band = bands(scenario.radio, scenario.clients.tx_power_dbm)[direction]
+    np.testing.assert_allclose(link.rate_bps, band.bandwidth_hz * rate * (1 - band.overhead), rtol=ROUNDING)
+    other = scenario.radio.rate.efficiency(link.snr, "up" if direction == "down" else "down")
+    assert not np.allclose(rate, other, rtol=0.1)
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_over_a_selective_band_the_rate_is_the_mean_over_its_frequencies(direction):
+    changes = ["channel.fading={kind: tdl, profile: A, delay_spread: 1 us}", "radio.rate={kind: truncated_shannon}"]
+    scenario = load(QUICKSTART, changes).cells[0].scenario
+    link = course(scenario, 2, direction, 0.3, seed=1)
+    links = build_links(scenario, Stream.root(1).child("channel"))
+    band = bands(scenario.radio, scenario.clients.tx_power_dbm)[direction]
+    mids = (np.arange(300) + 0.5) * 1e-3
+    gain = links.gain(mids, [2], direction=direction, offsets_hz=links.offsets_hz(band.bandwidth_hz))[0]
+    assert gain.shape[-1] > 1
+    snr = gain / band.gain_of_snr
+    np.testing.assert_allclose(link.snr, snr.mean(-1), rtol=ROUNDING)
+    rate = scenario.radio.rate.efficiency(snr, direction).mean(-1)
+    np.testing.assert_allclose(link.rate_bps, band.bandwidth_hz * rate * (1 - band.overhead), rtol=ROUNDING)
+    at_the_mean = scenario.radio.rate.efficiency(link.snr, direction)
+    assert (rate < at_the_mean * (1 + ROUNDING)).all() and (rate < at_the_mean * 0.999).any()
 
 
 def test_slots_that_are_no_milliseconds_are_cut_at_milliseconds():
@@ -163,6 +193,15 @@ def test_an_interrupt_leaves_no_part_of_a_file(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         export.write(tmp_path / "a", "new", force=True)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "old"}
+
+
+@pytest.mark.parametrize("name", [".", "", "sub"])
+def test_a_folder_is_no_file_to_write(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    error = run(QUICKSTART, "--duration", 1, "--force", "--output", name).exception
+    assert isinstance(error, RunFailed)
+    assert str(error) == f"{name or '.'} is a folder; --output is the name of the file to write"
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path):

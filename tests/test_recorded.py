@@ -81,6 +81,18 @@ def test_the_medium_runs_over_the_recording_beside_the_scenario(read):
     assert [c.scenario for c in parse(to_yaml(cell.scenario)).cells] == [cell.scenario]
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_a_broadcast_is_planned_by_the_downlink(read, folder, known):
+    """Ten times slower down than up, in a band ten times as wide: uplink CSI would tell of a hundred times as much."""
+    (folder / "link.csv").write_text("time_s,up_bps,down_bps\n0,4e6,4e5\n1,2e6,2e5\n2,4e6,4e5\n")
+    scenario = read(TEXT, "channel.recorded.offset=0 s").cells[0].scenario
+    medium = build_medium(simpy.Environment(), scenario, Stream.root(1))
+    (planned_s,) = medium.downlink_estimate_s(medium.snr_hz([0], 1.5, known, "down"), [200_000], known)
+    air = medium.air(known, "down")
+    rate_bps = 2e5 if known else 1e6 / 3
+    assert planned_s == pytest.approx(air.wire_bits(200_000) / rate_bps + scenario.radio.latency_s, rel=1e-8)
+
+
 def test_its_study_is_estimated_and_clients_have_distances(read):
     study = read()
     (row,) = estimate(study).arms

@@ -34,7 +34,7 @@ _ROUNDING = 1e-9  # of a packet: bits that are summed up to a whole packet are o
 class LinkCourse:
     """SNR and rate of one client's link, slot by slot from time 0, alone in the whole band.
 
-    `snr` [slots] is linear; `rate_bps` [slots] what packets get of it, pilots and control taken off. A loss from
+    `snr` [slots] is linear, the mean over the band; `rate_bps` [slots] what packets get of it, pilots and control taken off. A loss from
     elsewhere than the radio is not in it.
     """
 
@@ -116,13 +116,16 @@ def course(scenario: Scenario, client: int, direction: Direction, duration_s: fl
     links = build_links(scenario, Stream.root(seed).child("channel"))
     band = bands(scenario.radio, scenario.clients.tx_power_dbm)[direction]
     slots = max(1, math.ceil(duration_s / slot_s - _ROUNDING))
-    snr = np.empty(slots)
+    snr, efficiency = np.empty(slots), np.empty(slots)
+    offsets = links.offsets_hz(band.bandwidth_hz)
     for first in range(0, slots, _AT_ONCE):
         mids = (np.arange(first, min(first + _AT_ONCE, slots)) + 0.5) * slot_s
-        offsets = links.offsets_hz(band.bandwidth_hz)
         gain = links.gain(mids, clients=np.array([client]), direction=direction, offsets_hz=offsets)[0]
-        snr[first : first + mids.size] = gain.mean(axis=-1) / band.gain_of_snr  # of one frequency, if fading is flat
-    rate = band.bandwidth_hz * scenario.radio.rate.efficiency(snr) * (1.0 - band.overhead)
+        over_band = gain / band.gain_of_snr
+        snr[first : first + mids.size] = over_band.mean(axis=-1)  # of one frequency, if fading is flat
+        carried = scenario.radio.rate.efficiency(over_band, direction)
+        efficiency[first : first + mids.size] = carried.mean(axis=-1)  # as the medium has it
+    rate = band.bandwidth_hz * efficiency * (1.0 - band.overhead)
     return LinkCourse(slot_s, snr, rate)
 
 
@@ -147,8 +150,10 @@ def write(path: Path, text: str, *, force: bool = False) -> None:
     OutputExists
         The file is there, and not `force`.
     RunFailed
-        It cannot be written.
+        It cannot be written; it is a folder.
     """
+    if path.is_dir():
+        raise RunFailed(f"{path} is a folder; --output is the name of the file to write")
     if path.exists() and not force:
         raise OutputExists(f"{path} exists already; use --force to replace it, or --output for another place")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")

@@ -10,11 +10,11 @@ from channels.bler import (
     Outage,
     Scheme,
     Table,
-    code_blocks,
     largest_efficiency,
     normal_approximation,
-    transport_block_error,
 )
+from channels.codeblocks import code_blocks, largest_block_bits, transport_block_error
+from channels.cqi import Cqi
 from channels.files import FileError
 from channels.options import OptionError
 from channels.thresholds import Thresholds, thresholds
@@ -100,6 +100,11 @@ def test_code_blocks_of_the_standard():
     assert code_blocks([3825.0, 7632.0 - 24, 7632.0], 0.2).tolist() == [2.0, 2.0, 3.0]
     assert code_blocks(3825.0, 0.5) == 1.0  # above 3824 bits base graph 1 for rates above 0.25
     assert code_blocks(0.0, 0.5) == 1.0
+    for rate in (0.2, 0.5, 0.9):
+        assert largest_block_bits(0, rate) == 0.0
+        for blocks in (1.0, 2.0, 3.0, 50.0):
+            most = largest_block_bits(blocks, rate)
+            assert code_blocks([most, most + 1.0], rate).tolist() == [blocks, blocks + 1.0]
     with pytest.raises(ValueError, match="size in bits"):
         code_blocks(-1.0, 0.5)
 
@@ -181,16 +186,40 @@ def test_a_table_that_changes_is_read_again(table):
     assert thresholds(model, CQI_TABLE_1, 0.1).snr_db([100.0])[0, 0] == pytest.approx(before + 2.0, abs=1e-9)
 
 
+KEPT = 1e-3  # of BLER: straight lines between 32 lengths an octave
+
+
 def test_thresholds_keep_the_target():
     model = FiniteBlocklength()
-    found = Thresholds(model, CQI_TABLE_1, 0.1).snr_db([64.0, 1024.0, 0.5])
-    assert found.shape == (3, 15) and (np.diff(found, axis=1) > 0).all()
-    for row, n in zip(found, (64.0, 1024.0, 1.0), strict=True):  # powers of two are in the table
+    lengths = [64.0, 101.0, 700.0, 1024.0, 0.5]
+    found = Thresholds(model, CQI_TABLE_1, 0.1).snr_db(lengths)
+    assert found.shape == (5, 15) and (np.diff(found, axis=1) > 0).all()
+    for row, n in zip(found, np.maximum(lengths, 1.0).tolist(), strict=True):
         error = [float(model.error(s, db(x), n)) for s, x in zip(CQI_TABLE_1, row, strict=True)]
-        assert error == pytest.approx([0.1] * 15, rel=1e-9)
-    between = Thresholds(model, CQI_TABLE_1, 0.1).snr_db([700.0])[0]
-    error = [float(model.error(s, db(x), 700.0)) for s, x in zip(CQI_TABLE_1, between, strict=True)]
-    assert error == pytest.approx([0.1] * 15, abs=0.02)
+        assert error == pytest.approx([0.1] * 15, abs=KEPT)
+
+
+@pytest.mark.parametrize("target", [0.01, 0.1, 0.5])
+def test_thresholds_keep_the_target_across_the_ends_of_code_blocks(target):
+    """Where a block is cut into one code block more, the SNR that it needs jumps."""
+    model = FiniteBlocklength()
+    found = Thresholds(model, CQI_TABLE_1, target)
+    for i, scheme in enumerate(CQI_TABLE_1):
+        edges = [largest_block_bits(blocks, scheme.code_rate) / scheme.efficiency for blocks in (1, 2, 3, 7, 40)]
+        lengths = np.array([edge * share for edge in edges for share in (0.9, 0.999, 1 - 1e-8, 1 + 1e-8, 1.001)])
+        snr_db = found.snr_db(lengths)[:, i]
+        assert model.error(scheme, db(snr_db), lengths) == pytest.approx(target, abs=KEPT)
+        assert (snr_db[3] - snr_db[2] > 1e-3) or target == 0.5  # there is something to miss
+
+
+@pytest.mark.parametrize("n", [3502.0, 14008.0, 20000.0, 1e5])
+def test_the_chosen_cqi_keeps_the_target(n):
+    model = Cqi()
+    snr = db(np.linspace(-8.0, 22.0, 1501))
+    chosen = model.cqi(snr, n)
+    for scheme in CQI_TABLE_1:
+        mine = snr[chosen == scheme.number]
+        assert mine.size and model.bler.error(scheme, mine, n).max() <= model.target + KEPT
 
 
 def test_the_registry_goes_by_kind():

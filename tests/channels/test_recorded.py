@@ -123,13 +123,21 @@ def test_the_planned_rate_is_the_mean_rate(replayed):
     many = replayed({"b.csv": text}, file="b.csv")
     net_hz = BANDS["up"].bandwidth_hz * (1 - BANDS["up"].overhead)
     for links, mean_bps, off in ((few, 3.5e6 / 3, 1e-8), (many, rates.mean(), BINNED)):
-        gains, weights = links.fading.quadrature()
+        gains, weights = links.fading_of("up").quadrature()
         assert weights.sum() == pytest.approx(1.0, rel=1e-12)
         assert weights @ gains == pytest.approx(1.0, rel=1e-12)
         assert gains.size <= 257
         snr = 10 ** (links.large_scale_db([0.0])[0, 0] / 10) / BANDS["up"].gain_of_snr
         planned = RateCurve(gains, weights, RATE.gap).efficiency(snr) * net_hz
         assert planned == pytest.approx(mean_bps, rel=1e-8, abs=off * net_hz)
+
+
+def test_each_direction_has_a_law_of_its_own(replayed):
+    links = replayed({"a.csv": "time_s,up_bps,down_bps\n0,1e6,2e7\n1,1e6,0\n2,1e6,2e7\n3,1e6,2e7\n"})
+    assert [x.tolist() for x in links.fading_of("up").quadrature()] == [[1.0], [1.0]]
+    gains, weights = links.fading_of("down").quadrature()
+    np.testing.assert_allclose(gains, [0.0, 4 / 3], atol=1e-12)
+    np.testing.assert_allclose(weights, [0.25, 0.75])
 
 
 def test_recordings_of_several_clients_count_alike():

@@ -294,7 +294,7 @@ def test_what_a_schedule_may_plan_with(make_medium, rate_bps, wire_bits):
     assert (known.bandwidth_hz, known.overhead, known.loss) == (band_hz, radio.downlink.overhead, 0.25)
     expected_s = [wire_bits(radio, 10**6) / (0.75 * rate) for rate in rates]
     medium.env.run(3.0)
-    assert medium.downlink_estimate_s(medium.snr_hz([0, 1], 0.0, True), [10**6] * 2, known_gain=True) == pytest.approx(
+    assert medium.downlink_estimate_s(medium.snr_hz([0, 1], 3.0, True, "down"), [10**6] * 2, True) == pytest.approx(
         expected_s, rel=EXACT
     )
 

@@ -61,13 +61,15 @@ class World:
         schedule, now_s = self.schedule, self.env.now
         known = schedule.csi != "large_scale"
         snr_hz = self.medium.snr_hz(clients, now_s - schedule.csi_delay_s, known)
+        down_hz = self.medium.snr_hz(clients, now_s - schedule.csi_delay_s, known, "down")
         if schedule.csi_error_db > 0:
             error = self.stream.child("csi").normal(np.asarray(clients), round_)
-            snr_hz = snr_hz * 10 ** (schedule.csi_error_db * error / 10)
+            factor = 10 ** (schedule.csi_error_db * error / 10)  # both directions are seen alike
+            snr_hz, down_hz = snr_hz * factor, down_hz * factor
         down_bits = [
             self.work.downlink([client]).bits for client in clients
         ]  # what an absent one needs burdens no other
-        down_s = self.medium.downlink_estimate_s(snr_hz, down_bits, known)
+        down_s = self.medium.downlink_estimate_s(down_hz, down_bits, known)
         ready_s = self.compute.median_s + self.medium.radio.latency_s
         return [
             Request(client, float(snr), self.work.menu(client), ready_s, self.work.weight(client), float(down))

@@ -20,7 +20,7 @@ import copy
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import simpy
@@ -33,6 +33,7 @@ from channels.harq import BlockLink, LinkState
 from channels.linkbudget import THERMAL_NOISE_W_PER_HZ
 from channels.links import Links
 from channels.ratecurve import planning_curve
+from channels.recorded import RecordedLinks
 from channels.streams import Stream
 from wfl_sim.contracts import Air, FloatArray
 from wfl_sim.radio.blocks import past_lost, spoilt, up_to_lost
@@ -106,6 +107,7 @@ class Medium:
     radio : Radio
     links : Links
         Power gains of all clients as functions of time; uplink and downlink share them if they are reciprocal (TDD).
+        If not, they tell the mean gain and the law of the fading of each direction, as recorded links do.
         Where they depend on the frequency, a grant counts as spread over the whole band of its direction.
     loss : Loss
         Packet loss from elsewhere than this radio.
@@ -139,8 +141,10 @@ class Medium:
         self._offsets_hz = {
             "up": links.offsets_hz(radio.uplink.bandwidth_hz), "down": links.offsets_hz(radio.downlink.bandwidth_hz)
         }  # fmt: skip
+        self._each_way = None if links.reciprocal else cast(RecordedLinks, links)
+        fading = {d: links.fading if self._each_way is None else self._each_way.fading_of(d) for d in _DIRECTIONS}
         self._curves = {
-            (direction, known): planning_curve(NoFading() if known else links.fading, radio.rate.plan(direction))
+            (direction, known): planning_curve(NoFading() if known else fading[direction], radio.rate.plan(direction))
             for direction in _DIRECTIONS
             for known in (True, False)
         }
@@ -179,23 +183,25 @@ class Medium:
             header_bits=radio.header_bits,
         )
 
-    def snr_hz(self, clients: Sequence[int], time_s: float, known_gain: bool) -> FloatArray:
-        """P h / (N0 F) of the uplink in Hz, as it was at a time: with the fading, or its mean."""
+    def snr_hz(
+        self, clients: Sequence[int], time_s: float, known_gain: bool, direction: Direction = "up"
+    ) -> FloatArray:
+        """P h / (N0 F) in Hz [clients], as it was at a time: with the fading, or its mean."""
         ids, times = np.asarray(clients, dtype=np.int64), np.array([max(time_s, 0.0)])
         if known_gain:
-            gain = self._ask(times, ids, "up")[:, 0]
+            gain = self._ask(times, ids, direction)[:, 0]
             gain = gain if gain.ndim == 1 else gain.mean(axis=-1)
-        else:
+        elif self._each_way is None:
             gain = 10 ** (self.links.large_scale_db(times, clients=ids)[:, 0] / 10)
-        return np.asarray(self._power_w["up"] * gain / self._noise["up"])
+        else:
+            gain = 10 ** (self._each_way.large_scale_db(times, clients=ids, direction=direction)[:, 0] / 10)
+        return np.asarray(self._power_w[direction] * gain / self._noise[direction])
 
     def downlink_estimate_s(self, snr_hz: FloatArray, payload_bits: Sequence[int], known_gain: bool) -> FloatArray:
         """How long a broadcast is expected to take with each client as its weakest receiver, latency included.
 
-        `snr_hz` [clients] is their uplink CSI as `snr_hz()` gives it, and `payload_bits` what each would need.
+        `snr_hz` [clients] is CSI of the downlink as `snr_hz()` gives it, and `payload_bits` what each would need.
         """
-        scale = self._power_w["down"] / self._noise["down"] * self._noise["up"] / self._power_w["up"]
-        snr_hz = snr_hz * scale
         air = self.air(known_gain, "down")
         rate = air.rate_bps(np.full_like(snr_hz, air.bandwidth_hz), snr_hz)
         wire_bits = np.array([air.wire_bits(bits) for bits in payload_bits])
