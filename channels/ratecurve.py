@@ -282,7 +282,15 @@ class CappedCurve:
         return np.asarray(np.where(free < knee_hz, bound, free))
 
 
-def planning_curve(fading: Fading, plan: Plan) -> Curve:
+class Law(Protocol):
+    """Whatever has the law of a fading gain: see `channels.fading.Fading`, clause 4."""
+
+    def quadrature(self) -> tuple[Floats, Floats]:
+        """Gains and weights."""
+        ...
+
+
+def planning_curve(fading: Law, plan: Plan) -> Curve:
     """The mean rate over a fading model, for a rate model whose plan is given."""
     curve = RateCurve(*fading.quadrature(), gap=plan.gap)
     return curve if plan.scale == 1.0 and plan.cap == math.inf else CappedCurve(curve, plan.scale, plan.cap)

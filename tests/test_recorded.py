@@ -189,7 +189,6 @@ def test_the_second_client_is_checked_too(problems, folder):
     (folder / "0.csv").write_text(CSV)
     assert problems(changed("{file: link.csv}", '{file: "{client}.csv"}')) == [
         "study/s.yaml:6:20: channel.recorded.file: study/1.csv: cannot be read: No such file or directory"
-        "; looked for beside the scenario and in the working directory"
     ]
 
 

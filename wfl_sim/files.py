@@ -53,4 +53,7 @@ def unreadable(options: Options, path: tuple[str, ...] = ()) -> Iterator[tuple[t
             options.load()  # type: ignore[attr-defined]
         except FileError as error:
             blamed = next((name for name in named if str(error).startswith(f"{getattr(options, name)}:")), named[0])
-            yield (*path, option_name(blamed)), str(error)
+            looked = (
+                "; looked for beside the scenario and in the working directory" if "No such file" in str(error) else ""
+            )
+            yield (*path, option_name(blamed)), f"{error}{looked}"

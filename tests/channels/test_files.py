@@ -59,7 +59,7 @@ def test_an_endless_field_is_quoted_in_part(tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="gone.csv: cannot be read: No such file or directory"):
+    with pytest.raises(FileError, match=r"gone\.csv: cannot be read: No such file or directory"):
         read_lines(tmp_path / "gone.csv")
     with pytest.raises(FileError, match="cannot be read: Is a directory"):
         read_lines(tmp_path)
