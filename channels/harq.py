@@ -242,7 +242,7 @@ def chase_outage(efficiency: float, mean_snr: float, rounds: ArrayLike) -> Float
 
     number = non_negative("a number of rounds", rounds)
     if number.size and not (number.min() >= 1.0 and (number == np.floor(number)).all()):
-        raise ValueError(f"rounds must be whole numbers of at least 1; got {rounds}")
+        raise ValueError(f"rounds must be whole numbers of at least 1; got {rounds!r}")
     rate, snr = float(non_negative("an efficiency", efficiency)), positive("a mean SNR", mean_snr)
     with np.errstate(over="ignore"):
         return np.asarray(gammainc(number, np.expm1(rate * np.log(2.0)) / snr))

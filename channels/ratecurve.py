@@ -35,6 +35,14 @@ class Plan(NamedTuple):
     cap: float
 
 
+class Law(Protocol):
+    """What a curve asks of a fading model, or of recordings."""
+
+    def quadrature(self) -> tuple[Floats, Floats]:
+        """Gains [J] of mean 1 and weights [J]."""
+        ...
+
+
 class Curve(Protocol):
     """What a schedule may ask of the links: see `RateCurve`. The rate is concave in the bandwidth."""
 
@@ -282,7 +290,7 @@ class CappedCurve:
         return np.asarray(np.where(free < knee_hz, bound, free))
 
 
-def planning_curve(fading: Fading, plan: Plan) -> Curve:
+def planning_curve(fading: Law, plan: Plan) -> Curve:
     """The mean rate over a fading model, for a rate model whose plan is given."""
     curve = RateCurve(*fading.quadrature(), gap=plan.gap)
     return curve if plan.scale == 1.0 and plan.cap == math.inf else CappedCurve(curve, plan.scale, plan.cap)
