@@ -34,8 +34,8 @@ _ROUNDING = 1e-9  # of a packet: bits that are summed up to a whole packet are o
 class LinkCourse:
     """SNR and rate of one client's link, slot by slot from time 0, alone in the whole band.
 
-    `snr` [slots] is linear, the mean over the band; `rate_bps` [slots] what packets get of it, pilots and control taken off. A loss from
-    elsewhere than the radio is not in it.
+    `snr` [slots] is linear, the mean over the band; `rate_bps` [slots] what packets get of it, pilots and control taken
+    off. A loss from elsewhere than the radio is not in it.
     """
 
     slot_s: float

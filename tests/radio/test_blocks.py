@@ -251,7 +251,7 @@ def test_a_band_that_is_not_flat(make_medium, wire_bits, rate):
 
 
 def test_blocks_over_a_selective_channel_come_to_the_same_as_their_slots(make_medium):
-    """Through the medium: EESM of each slot's band sets the CQI and decides the block, and HARQ repairs what is lost."""
+    """Through the medium: EESM of each slot's band sets the CQI and decides the block, and HARQ repairs it."""
     fading = TDL(profile="C", delay_spread_s=1e-6, doppler_hz=15.0)
     air = radio(Cqi(), Harq(attempts=20))
     medium = make_medium(radio=air, from_m=300.0, fading=fading)
