@@ -14,9 +14,10 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from channels.arrays import Bools, Floats, non_negative
+from channels.arrays import Bools, Floats, non_negative, positive
 from channels.bler import CQI_TABLE_1, Bler, Scheme
 from channels.cqi import Cqi
+from channels.esm import beta_of, effective_snr
 from channels.thresholds import Thresholds
 
 Combining: TypeAlias = Literal["chase", "incremental"]
@@ -215,11 +216,6 @@ def effective(snr: Floats, scheme: Scheme) -> Floats:
     """The SNR [...] on a flat channel at which a scheme fares as at the SNRs [..., F] of its band (EESM)."""
     if snr.shape[-1] == 1:
         return np.asarray(snr[..., 0])
-    from channels.esm import (  # type: ignore[import-not-found,unused-ignore]  # comes with selective fading
-        beta_of,
-        effective_snr,
-    )
-
     return np.asarray(effective_snr(snr, beta_of(scheme.modulation_order, scheme.code_rate)))
 
 
@@ -235,19 +231,33 @@ def chase_outage(efficiency: float, mean_snr: float, rounds: ArrayLike) -> Float
     mean_snr : float
         g, linear, above 0.
     rounds : array_like of int
-        m, any shape.
+        m, any shape, at least 1.
+
+    Raises
+    ------
+    ValueError
+        An argument out of range.
     """
     from scipy.special import gammainc
 
-    return np.asarray(gammainc(np.asarray(rounds, dtype=np.float64), (2.0**efficiency - 1.0) / mean_snr))
+    number = non_negative("a number of rounds", rounds)
+    if number.size and not (number.min() >= 1.0 and (number == np.floor(number)).all()):
+        raise ValueError(f"rounds must be whole numbers of at least 1; got {rounds!r}")
+    rate, snr = float(non_negative("an efficiency", efficiency)), positive("a mean SNR", mean_snr)
+    with np.errstate(over="ignore"):
+        return np.asarray(gammainc(number, np.expm1(rate * np.log(2.0)) / snr))
 
 
 def repetition_law(failures: ArrayLike) -> tuple[float, float]:
     """Mean number of rounds, and share of the rate that gets through, from the shares P_1 to P_M that still fail.
 
     E[T] = 1 + P_1 + ... + P_(M-1), and (1 - P_M) / E[T] by renewal and reward (Caire and Tuninetti 2001). For ARQ with
-    independent losses, P_m = p^m.
+    independent losses, P_m = p^m. ValueError for no share at all, and for one outside [0, 1].
     """
     share = non_negative("a probability", failures)
+    if share.ndim != 1 or not share.size:
+        raise ValueError(f"failures must be a list of one or more probabilities; got shape {share.shape}")
+    if share.max() > 1.0:
+        raise ValueError(f"a probability must be at most 1; got {share.max()}")
     rounds = 1.0 + float(share[:-1].sum())
     return rounds, (1.0 - float(share[-1])) / rounds

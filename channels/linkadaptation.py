@@ -16,7 +16,6 @@ from channels.arrays import Floats, non_negative
 from channels.cqi import Cqi
 from channels.options import Options
 from channels.ratecurve import Plan
-from channels.ratecurve import RateCurve as RateCurve
 from channels.units import PositiveDecibels, Quantity
 
 Direction: TypeAlias = Literal["up", "down"]
@@ -124,7 +123,7 @@ class TruncatedShannon(Options):
         efficiency = 0                                   for snr < floor
                      min(alpha log2(1 + snr), cap)       above
 
-    The defaults reach the cap at 15.0 dB in the uplink (alpha 0.4, cap 2.0) and at 22.0 dB in the downlink (0.6, 4.4).
+    The defaults reach the cap at 14.9 dB in the uplink (alpha 0.4, cap 2.0) and at 22.0 dB in the downlink (0.6, 4.4).
 
     Validity
     --------
@@ -222,8 +221,8 @@ def peak_rate_bps(
         ("numerology", numerology, 0, 6),
         ("resource_blocks", resource_blocks, 1, 275),
     ):
-        if not least <= value <= most:
-            raise ValueError(f"{name} must be {least} to {most}; got {value}")
+        if not (least <= value <= most and value == int(value)):
+            raise ValueError(f"{name} must be a whole number from {least} to {most}; got {value}")
     if not 0.0 <= overhead < 1.0 or not 0.0 < scaling <= 1.0:
         raise ValueError(f"overhead must be in [0, 1) and scaling in (0, 1]; got {overhead} and {scaling}")
     symbol_s = 1e-3 / (14 * 2.0**numerology)

@@ -35,6 +35,14 @@ class Plan(NamedTuple):
     cap: float
 
 
+class Law(Protocol):
+    """What a curve asks of a fading model, or of recordings."""
+
+    def quadrature(self) -> tuple[Floats, Floats]:
+        """Gains [J] of mean 1 and weights [J]."""
+        ...
+
+
 class Curve(Protocol):
     """What a schedule may ask of the links: see `RateCurve`. The rate is concave in the bandwidth."""
 
@@ -280,14 +288,6 @@ class CappedCurve:
         knee_hz = non_negative("snr_hz", snr_hz) / self._knee
         bound = knee_hz * np.clip(0.5 - (wanted / self._cap - 1.0) / _TILT, 0.0, 1.0)
         return np.asarray(np.where(free < knee_hz, bound, free))
-
-
-class Law(Protocol):
-    """Whatever has the law of a fading gain: see `channels.fading.Fading`, clause 4."""
-
-    def quadrature(self) -> tuple[Floats, Floats]:
-        """Gains and weights."""
-        ...
 
 
 def planning_curve(fading: Law, plan: Plan) -> Curve:

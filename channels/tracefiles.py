@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 
 from channels.arrays import Bools, Floats
-from channels.files import FileError, read_lines, read_table
+from channels.files import FileError, mark, read_lines, read_table
 from channels.replay import LATEST_MS, Packets, Rates
 from channels.units import shown
 
@@ -64,22 +64,23 @@ def read_trace(name: str | Path) -> Trace:
     Raises
     ------
     FileError
-        See `read_mahimahi` and `read_csv`.
+        A file that is neither; and see `read_mahimahi` and `read_csv`.
     """
-    path = Path(name)
-    try:
-        about = path.stat()
-        return _read(str(name), about.st_mtime_ns, about.st_size)
-    except (OSError, ValueError) as error:
-        if isinstance(error, FileError):
-            raise
-        raise FileError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    return _read(str(name), mark(name))
 
 
 @lru_cache(maxsize=64)
-def _read(name: str, changed_ns: int, size: int) -> Trace:
-    first = next((line for line in read_lines(name) if line.strip() and not line.startswith("#")), "")
-    return read_csv(name) if "," in first or first.strip() in ("time_s", *COLUMNS) else read_mahimahi(name)
+def _read(name: str, state: tuple[int, ...]) -> Trace:
+    number, first = next(
+        ((n, line.strip()) for n, line in enumerate(read_lines(name), 1) if line.strip() and not line.startswith("#")),
+        (0, ""),
+    )
+    if "," in first or first in ("time_s", *COLUMNS):
+        return read_csv(name)
+    if any(character.isalpha() or character == ";" for character in first):
+        what = "is neither a mahimahi trace (whole milliseconds) nor a CSV whose header names columns between commas"
+        raise FileError(f"{name}:{number}: {what}; got {shown(first)}")
+    return read_mahimahi(name)
 
 
 def read_mahimahi(name: str | Path) -> Packets:

@@ -40,6 +40,14 @@ def test_what_is_seldom_meant_is_noted_with_its_arms(overrides: tuple[str, ...],
     assert found[0].endswith(arms)
 
 
+def test_a_path_loss_outside_its_range_is_noted() -> None:
+    far = ("clients.placement={kind: line, from: 100 m, to: 9 km}", "channel.path_loss={kind: uma}")
+    (found,) = [note for note in notes(*far) if "is stated for" in note]
+    assert "further, up to 9" in found and not found.endswith(")")
+    carrier = ("channel.path_loss={kind: okumura_hata}", "clients.placement={kind: line, from: 1.2 km, to: 2 km}")
+    assert [note for note in notes(*carrier) if "the carrier is 3.5 GHz" in note]
+
+
 @pytest.mark.parametrize(
     "overrides",
     [

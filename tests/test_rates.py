@@ -100,6 +100,14 @@ def test_a_table_is_found_beside_the_scenario_and_located_when_wrong(tmp_path):
     (tmp_path / "bler.csv").write_text("cqi,snr_db,bler\n1,0,2\n")
     with pytest.raises(ScenarioError, match=r"bler\.csv:2: bler must be in \[0, 1\]; got 2"):
         load(path)
+    (tmp_path / "bler.csv").write_text("cqi,snr_db,bler\n1,-6,1\n1,-5,0.5\n2,0,0.75\n")
+    with pytest.raises(ScenarioError) as caught:
+        load(path)
+    (found,) = caught.value.args
+    assert (found.key, found.line) == ("radio.rate.bler.file", 6)
+    assert "no CQI reaches the target of radio.rate.target, 0.1: the least BLER in " in found.message
+    assert found.message.endswith("is 0.5; raise the target, or add rows of higher SNR")
+    assert load(path, ["radio.rate.target=50 %"])
     (tmp_path / "bler.csv").write_text("cqi,snr_db,bler\n1,-6,1\n1,-5,0\n")
     assert estimate(load(path), jobs=1).arms[0].worst is not None
 

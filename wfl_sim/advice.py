@@ -40,7 +40,7 @@ def _unread(scenario: Scenario) -> list[str]:
 
 
 def _notes(scenario: Scenario, row: ArmEstimate) -> list[str]:
-    notes = []
+    notes = list(row.warnings)
     budget_s = scenario.schedule.latency_budget
     if budget_s is not None and row.round_s > OVER_BUDGET * budget_s:
         notes.append(

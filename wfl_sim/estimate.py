@@ -62,6 +62,7 @@ class ArmEstimate:
     `sending` is the mean number of clients that are called in a round, and `training_steps` those of all clients.
     `dense_bits` is the size of a whole update, `planned_bits` the mean of what is planned to be sent. `wall_s` leaves
     out the start of the process; `trains` is false where an earlier run trains alike and leaves its results.
+    `warnings` say where the plan asked a path loss for distances outside the range that it is stated for.
     `median` and `worst` go by planned time, then by the weaker link; None if all clients are deferred, or if their
     links carry no rate that a float can hold.
     """
@@ -83,6 +84,7 @@ class ArmEstimate:
     trains: bool
     median: ClientEstimate | None
     worst: ClientEstimate | None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,7 @@ class _Plan:
             trains=trains,
             median=median,
             worst=worst,
+            warnings=tuple(self.medium.links.warnings),
         )
 
     def _packets(self, payloads_bits: Sequence[int], receivers: float) -> float:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from channels.bler import Table
+from channels.cqi import Cqi
 from channels.files import FileError
 from channels.pathloss import Shadowed, Sighted
 from channels.units import render
@@ -126,12 +128,28 @@ def _blocks(scenario: Scenario) -> list[Finding]:
             "meets it, so no block is ever lost; use arq, which sends packets again that are lost elsewhere"
         )
         found.append(_finding("radio.retransmission", message, "", "radio.rate", fits="{kind: arq}"))
+    found += _reachable(scenario)
     delay_s = getattr(radio.rate, "delay_s", 0.0)
     if delay_s >= radio.timeout_s:
         message = f"must be below radio.timeout, {render(radio.timeout_s, 's')}: no transfer is on the air so long"
         fits = render(4 * radio.slot_s, "s")
         found.append(_finding("radio.rate.delay", message, render(delay_s, "s"), "radio.timeout", fits=fits))
     return found
+
+
+def _reachable(scenario: Scenario) -> list[Finding]:
+    """A target that some row of a table of block errors keeps."""
+    rate = scenario.radio.rate
+    if not isinstance(rate, Cqi) or not isinstance(rate.bler, Table) or any(unreadable(rate.bler)):
+        return []
+    least = min(float(bler[-1]) for _, bler in rate.bler.load().values())
+    if least <= rate.target:
+        return []
+    message = (
+        f"no CQI reaches the target of radio.rate.target, {rate.target:g}: the least BLER in {rate.bler.file} is "
+        f"{least:g}; raise the target, or add rows of higher SNR"
+    )
+    return [_finding("radio.rate.bler.file", message, "", "radio.rate.target")]
 
 
 def _times(scenario: Scenario) -> list[Finding]:

@@ -33,6 +33,12 @@ def test_snr_for_is_the_inverse():
             model.efficiency(bad)
 
 
+def test_a_length_that_is_none_is_refused():
+    for bad in (np.nan, np.inf, -1.0):
+        with pytest.raises(ValueError, match="a length in symbols must be finite and at least 0"):
+            Cqi().cqi(10.0, bad)
+
+
 def test_a_smaller_target_asks_for_more_snr():
     strict, loose = Cqi(target=1e-3), Cqi(target=0.5)
     assert (strict.thresholds.snr_db([500.0]) > loose.thresholds.snr_db([500.0])).all()

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import sys
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from channels.bler import CQI_TABLE_1, FiniteBlocklength, Outage, Scheme
 from channels.cqi import Cqi
+from channels.esm import beta_of
 from channels.fading import Rayleigh
 from channels.harq import (
     LARGEST_OFFSET_DB,
@@ -19,13 +17,10 @@ from channels.harq import (
     repetition_law,
 )
 from channels.streams import Stream
+from channels.vectors import ARQ, HARQ
 
 FOUR_DECIMALS = 5.1e-5
 MEAN_SNR, EFFICIENCY, ROUNDS = 10.0, 2.0, 4
-ROWS = {  # 10 dB, R = 2: outage after each round, mean rounds, throughput (Caire and Tuninetti 2001)
-    "chase": ([0.2592, 0.0369, 0.0036, 0.0003], 1.2997, 1.5384),
-    "incremental": ([0.2592, 0.0219, 0.00112, 4.1e-5], 1.2822, 1.5598),
-}
 SIGMAS = 4.5  # of a Monte Carlo mean: a right one fails once in 150 000
 
 
@@ -36,7 +31,7 @@ def run(link, snr, draws, *, known=None, symbols=None, state=None, wanted=np.inf
     return link.carry(state or LinkState(), known, snr, length, draws, wanted)
 
 
-@pytest.mark.parametrize("combining", ROWS)
+@pytest.mark.parametrize("combining", HARQ)
 def test_outage_and_throughput_over_independent_rayleigh_rounds(combining):
     slots = 200_000
     stream = Stream.root(11)
@@ -45,7 +40,7 @@ def test_outage_and_throughput_over_independent_rayleigh_rounds(combining):
     passage = run(link, snr, stream.uniform([[0]], np.arange(slots)[None]))
     ends = np.flatnonzero(passage.bits)
     rounds, lost = np.diff(np.concatenate([[-1], ends])), passage.lost[0, ends]
-    outage, mean_rounds, throughput = ROWS[combining]
+    mean_rounds, throughput, outage = HARQ[combining]
     for m, expected in enumerate(outage, start=1):
         share = ((rounds > m) | ((rounds == m) & lost)).mean()
         assert share == pytest.approx(expected, abs=FOUR_DECIMALS + SIGMAS * np.sqrt(expected / ends.size))
@@ -56,16 +51,14 @@ def test_outage_and_throughput_over_independent_rayleigh_rounds(combining):
 
 def test_closed_forms():
     outage = chase_outage(EFFICIENCY, MEAN_SNR, [1, 2, 3, 4])
-    assert outage == pytest.approx(ROWS["chase"][0], abs=FOUR_DECIMALS)
+    assert outage == pytest.approx(HARQ["chase"][2], abs=FOUR_DECIMALS)
     assert outage[0] == pytest.approx(1 - np.exp(-0.3), rel=1e-12)
     rounds, share = repetition_law(outage)
-    assert (rounds, EFFICIENCY * share) == pytest.approx(ROWS["chase"][1:], abs=FOUR_DECIMALS)
+    assert (rounds, EFFICIENCY * share) == pytest.approx(HARQ["chase"][:2], abs=FOUR_DECIMALS)
     # ARQ: mean transmissions (1 - p^M) / (1 - p) = 1.1110 and 1.8750, and a share 1 - p gets through
-    for p, mean in ((0.1, 1.1110), (0.5, 1.8750)):
-        got, through = repetition_law(p ** np.arange(1.0, 5.0))
+    for p, attempts, _, mean in ARQ:
+        got, through = repetition_law(p ** np.arange(1.0, attempts + 1.0))
         assert got == pytest.approx(mean, abs=FOUR_DECIMALS) and through == pytest.approx(1 - p, rel=1e-12)
-    with pytest.raises(ValueError, match="a probability"):
-        repetition_law([-0.1])
 
 
 def test_one_draw_decides_all_rounds():
@@ -158,16 +151,40 @@ def test_a_run_ends_with_the_slot_that_brings_what_is_wanted():
     assert passage.bits.tolist() == [2.0, 2.0, 2.0] and passage.lost.shape == (1, 3)
 
 
-def test_a_selective_band_counts_by_its_effective_snr(monkeypatch):
-    """Against stand-ins of `channels.esm`: the smallest SNR for QPSK, the mean for others."""
-    esm = SimpleNamespace(
-        beta_of=lambda order, rate: order, effective_snr=lambda snr, beta: snr.min(-1) if beta == 2 else snr.mean(-1)
-    )
-    monkeypatch.setitem(sys.modules, "channels.esm", esm)
+def test_a_selective_band_counts_by_its_effective_snr():
     band = np.array([[[1.0, 7.0], [4.0, 4.0]]])
-    assert effective(band, CQI_TABLE_1[0]).tolist() == [[1.0, 4.0]]
-    assert effective(band, CQI_TABLE_1[14]).tolist() == [[4.0, 4.0]]
+    for scheme in (CQI_TABLE_1[0], CQI_TABLE_1[7], CQI_TABLE_1[14]):
+        beta = beta_of(scheme.modulation_order, scheme.code_rate)
+        mean = -beta * np.log(0.5 * (np.exp(-1.0 / beta) + np.exp(-7.0 / beta)))
+        np.testing.assert_allclose(effective(band, scheme), [[mean, 4.0]], rtol=1e-12)
     link = BlockLink.of(Cqi(bler=Outage(), outer_loop=False), 1, "chase")
     passage = link.carry(LinkState(), band, band, np.ones(2), np.full((1, 2), 0.5))
-    # a mean of 4 carries lg2 5 = 2.32 bit: CQI 8 (16QAM, 1.914); the smallest of 1 alone would be CQI 5
+    # 4 carries lg2 5 = 2.32 bit: CQI 8 (1.914). Where 16QAM sees 1 and 7, beta 5.2 makes them 3.2 and lg2 4.2 = 2.07
+    # bit; QPSK with its beta of 1.8 sees 2.2 alone.
     assert passage.sent.tolist() == [CQI_TABLE_1[7].efficiency] * 2 and not passage.lost.any()
+    assert effective(band, CQI_TABLE_1[5])[0, 0] < 2.3 < 3.0 < effective(band, CQI_TABLE_1[7])[0, 0]
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    ((2, -1, [1]), "a mean SNR must be finite and above 0; got -1"),
+    ((2, 0, [1]), "a mean SNR must be finite and above 0; got 0"),
+    ((np.nan, 1, [1]), "an efficiency must be finite and at least 0; got nan"),
+    ((2, 1, [0]), "rounds must be whole numbers of at least 1; got [0]"),
+    ((2, 1, [1.5]), "rounds must be whole numbers of at least 1; got [1.5]"),
+])  # fmt: skip
+def test_an_outage_of_nothing_is_refused(arguments, says):
+    with pytest.raises(ValueError) as caught:
+        chase_outage(*arguments)
+    assert str(caught.value) == says
+
+
+@pytest.mark.parametrize(("failures", "says"), [
+    ([], "failures must be a list of one or more probabilities; got shape (0,)"),
+    (0.5, "failures must be a list of one or more probabilities; got shape ()"),
+    ([2, 3], "a probability must be at most 1; got 3.0"),
+    ([-0.1], "a probability must be finite and at least 0; got -0.1"),
+])  # fmt: skip
+def test_shares_that_are_none_are_refused(failures, says):
+    with pytest.raises(ValueError) as caught:
+        repetition_law(failures)
+    assert str(caught.value) == says

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from scipy.special import exp1
 
 from channels.fading import NoFading, Rayleigh
-from channels.linkadaptation import LINK_ADAPTATION, RateCurve, Shannon, TruncatedShannon, peak_rate_bps
+from channels.linkadaptation import LINK_ADAPTATION, Shannon, TruncatedShannon, peak_rate_bps
 from channels.options import OptionError
-from channels.ratecurve import CappedCurve, Plan, planning_curve
-from channels.vectors import CAPACITY, CAPACITY_SNR_DB
+from channels.ratecurve import CappedCurve, Plan, RateCurve, planning_curve
+from channels.vectors import CAPACITY, CAPACITY_SNR_DB, PEAK_RATES, TRUNCATED_SHANNON, TRUNCATED_SNR_DB
 
 ROUND_TRIP = 1e-11  # Newton ends at a few ulp of ln u, and ln u is up to 90
 SPLINE = 1e-9  # relative error promised for the splines
@@ -184,10 +184,12 @@ def test_options_are_checked():
     assert {kind: model.kind for kind, model in LINK_ADAPTATION.items()} == {kind: kind for kind in LINK_ADAPTATION}
 
 
-@pytest.mark.parametrize(("direction", "rates"), [("down", [0.6, 2.0757, 3.9949]), ("up", [0.4, 1.3838, 2.0])])
+@pytest.mark.parametrize(("direction", "rates"), TRUNCATED_SHANNON.items())
 def test_truncated_shannon(direction, rates):
     model = TruncatedShannon()
-    assert model.efficiency([1.0, 10.0, 100.0], direction) == pytest.approx(rates, abs=TABLE / 2)
+    assert model.efficiency(10.0 ** (np.array(TRUNCATED_SNR_DB) / 10.0), direction) == pytest.approx(
+        rates, abs=TABLE / 2
+    )
     assert model.efficiency([0.0, 0.0999, 0.1001], direction)[:2].tolist() == [0.0, 0.0]
     alpha = model.plan(direction).scale
     assert model.efficiency(0.1001, direction) == pytest.approx(alpha * np.log2(1.1001), rel=1e-12)
@@ -214,10 +216,7 @@ def test_what_no_snr_carries_takes_an_infinite_one():
     assert Shannon().snr_for(5000.0) == np.inf
 
 
-@pytest.mark.parametrize(("arguments", "mbps"), [
-    ((4, 8, 1, 273, 0.14), 2337.0), ((1, 6, 1, 273, 0.08), 468.76), ((2, 6, 0, 106, 0.14), 170.14),
-    ((2, 6, 3, 66, 0.18), 808.07),
-])  # fmt: skip
+@pytest.mark.parametrize(("arguments", "mbps"), [(row[:-1], row[-1]) for row in PEAK_RATES])
 def test_peak_rate(arguments, mbps):
     assert peak_rate_bps(*arguments) / 1e6 == pytest.approx(mbps, abs=0.0051)
     assert peak_rate_bps(*arguments, scaling=0.4) == pytest.approx(0.4 * peak_rate_bps(*arguments))
@@ -225,7 +224,7 @@ def test_peak_rate(arguments, mbps):
 
 @pytest.mark.parametrize("arguments", [
     (0, 8, 1, 273, 0.1), (4, 11, 1, 273, 0.1), (4, 8, 7, 273, 0.1), (4, 8, 1, 276, 0.1), (4, 8, 1, 273, 1.0),
-    (4, 8, 1, 273, np.nan),
+    (4, 8, 1, 273, np.nan), (1.5, 6, 1, 273, 0.1), (1, 6, 1.5, 273, 0.1), (np.nan, 6, 1, 273, 0.1),
 ])  # fmt: skip
 def test_peak_rate_out_of_range(arguments):
     with pytest.raises(ValueError, match="must be"):

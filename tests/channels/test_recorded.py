@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from channels.files import FileError
-from channels.linkadaptation import RateCurve, Shannon
+from channels.linkadaptation import Shannon
 from channels.links import LOWEST_GAIN_DB
 from channels.mobility import Disc, RandomWaypoint
 from channels.options import OptionError, Options
+from channels.ratecurve import RateCurve
 from channels.recorded import Band, EmpiricalLaw, Recorded, RecordedLinks
 from channels.replay import Steps
 from channels.streams import Stream

@@ -62,17 +62,20 @@ def test_a_direction_has_its_own_column_or_a_common_one(tmp_path):
 
 
 WHOLE = "must be a whole number of milliseconds from 0 to 1000000000000; got"
+NEITHER = "is neither a mahimahi trace (whole milliseconds) nor a CSV whose header names columns between commas; got"
 MAHIMAHI = [
     ("", ": is empty; each line of a mahimahi trace is a whole number of milliseconds"),
     ("0\n0\n", ": holds only zeros; the last stamp is the duration, which must be above 0 ms"),
     ("1\n5\n4\n", ":3: stamps must not fall; got 4 after 5"),
+    ("time_s;rate_bps\n0;1\n", f":1: {NEITHER} 'time_s;rate_bps'"),
+    ("# from a modem\n\n0;1\n", f":3: {NEITHER} '0;1'"),
     ("1\n2.5\n", f":2: {WHOLE} '2.5'"),
     ("1\nfive\n", f":2: {WHOLE} 'five'"),
     ("1\n-5\n", f":2: {WHOLE} '-5'"),
     ("1\n\n2\n", f":2: {WHOLE} ''"),
     ("1\n1_0\n", f":2: {WHOLE} '1_0'"),
     ("1\n\u0663\n", f":2: {WHOLE} '\u0663'"),
-    ("nan\n", f":1: {WHOLE} 'nan'"),
+    ("nan\n", f":1: {NEITHER} 'nan'"),
     ("1\n" + "9" * 40 + "\n", f":2: {WHOLE} '{'9' * 40}'"),
     ("1\n9999999999999\n", ":2: must be at most 1000000000000 ms; got 9999999999999"),
 ]
@@ -111,6 +114,15 @@ def test_what_is_wrong_in_a_csv_is_told_with_its_line(tmp_path, text, says):
     with pytest.raises(FileError) as caught:
         read_trace(file)
     assert str(caught.value) == f"{file}{says}"
+
+
+def test_a_file_that_has_gone_says_so(tmp_path):
+    file = tmp_path / "a.trace"
+    file.write_text("1\n2\n")
+    read_trace(file)
+    file.unlink()
+    with pytest.raises(FileError, match="cannot be read: No such file or directory"):
+        read_trace(file)
 
 
 def test_a_file_that_cannot_be_read_says_so(tmp_path):

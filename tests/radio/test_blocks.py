@@ -11,7 +11,9 @@ from channels.bler import CQI_TABLE_1, Outage
 from channels.cqi import Cqi
 from channels.erasure import IndependentLoss
 from channels.fading import Rayleigh
+from channels.harq import BlockLink, LinkState, effective
 from channels.linkadaptation import Shannon, TruncatedShannon
+from channels.tdl import TDL
 from wfl_sim.radio.options import Arq, Harq, Radio, Uplink
 
 BAND_HZ = 1e6
@@ -219,12 +221,7 @@ class Selective:
 
 
 @pytest.mark.parametrize("rate", [Shannon(), Cqi(bler=Outage(), outer_loop=False)], ids=lambda rate: rate.kind)
-def test_a_band_that_is_not_flat(make_medium, wire_bits, monkeypatch, rate):
-    import sys
-    from types import SimpleNamespace
-
-    esm = SimpleNamespace(beta_of=lambda order, code_rate: 1.0, effective_snr=lambda snr, beta: snr.min(-1))
-    monkeypatch.setitem(sys.modules, "channels.esm", esm)  # a stand-in: the weakest frequency decides
+def test_a_band_that_is_not_flat(make_medium, wire_bits, rate):
     air = radio(rate, Arq())
     flat = make_medium(radio=air, clients=2, from_m=300.0)
     links = Selective(flat.links)
@@ -236,7 +233,10 @@ def test_a_band_that_is_not_flat(make_medium, wire_bits, monkeypatch, rate):
         efficiency = rate.efficiency(snr * np.array([0.5, 1.5])).mean()
         assert result.t_end_s == pytest.approx(wire_bits(air, 10**6) / (0.92 * BAND_HZ * efficiency), rel=EXACT)
     else:
-        slots = np.ceil(wire_bits(air, 10**6) / (0.92 * BAND_HZ * air.slot_s * float(rate.efficiency(0.5 * snr))))
+        band = snr * np.array([[0.5, 1.5]])
+        met = [float(effective(band, scheme)[0]) for scheme in CQI_TABLE_1]  # that each CQI would see
+        sent = max(s.efficiency for s, g in zip(CQI_TABLE_1, met, strict=True) if np.log2(1 + g) >= s.efficiency)
+        slots = np.ceil(wire_bits(air, 10**6) / (0.92 * BAND_HZ * air.slot_s * sent))
         assert result.t_end_s == pytest.approx(slots * air.slot_s, rel=EXACT)
     assert result.snr_mean_db == pytest.approx(10 * np.log10(snr), abs=1e-9)
     down = medium.env.run(medium.downlink([0, 1], 10**6))
@@ -248,3 +248,28 @@ def test_a_band_that_is_not_flat(make_medium, wire_bits, monkeypatch, rate):
     assert {(d, offsets) for d, offsets in links.asked} == {
         ("up", (-0.25 * BAND_HZ, 0.25 * BAND_HZ)), ("down", (-2.5e6, 2.5e6))
     }  # fmt: skip
+
+
+def test_blocks_over_a_selective_channel_come_to_the_same_as_their_slots(make_medium):
+    """Through the medium: EESM of each slot's band sets the CQI and decides the block, and HARQ repairs it."""
+    fading = TDL(profile="C", delay_spread_s=1e-6, doppler_hz=15.0)
+    air = radio(Cqi(), Harq(attempts=20))
+    medium = make_medium(radio=air, from_m=300.0, fading=fading)
+    result = medium.env.run(medium.uplink(0, 1_000_000, BAND_HZ))
+    assert result.outcome == "delivered"
+    slots = np.arange(round(result.t_end_s / air.slot_s))
+    offsets_hz = fading.offsets_hz(BAND_HZ)
+    assert offsets_hz.size > 1
+    clean = BlockLink.of(air.rate, air.retransmission.rounds, air.retransmission.combining)
+
+    def snr(at):
+        gain = medium.links.gain((np.maximum(at, 0) + 0.5) * air.slot_s, [0], offsets_hz=offsets_hz)
+        return medium._power_w["up"] * gain / (medium._noise["up"] * BAND_HZ)
+
+    symbols = np.full(slots.size, BAND_HZ * (1 - air.uplink.overhead) * air.slot_s)
+    draws = medium._block_stream["up"].uniform([[0]], slots)
+    passage = clean.carry(LinkState(), snr(slots - 4), snr(slots), symbols, draws)
+    assert passage.failed.any() and not passage.lost.any()  # all that was lost was repaired, so packets flow on
+    assert passage.bits[:-1].sum() < result.sent_bits <= passage.bits.sum() + 1e-6
+    flat = make_medium(radio=air, from_m=300.0, fading=FADING)
+    assert flat.env.run(flat.uplink(0, 1_000_000, BAND_HZ)).t_end_s != pytest.approx(result.t_end_s, rel=0.01)
