@@ -149,7 +149,7 @@ NOISE_DBM = ((180e3, 0.0, -121.42), (10e6, 9.0, -94.98), (20e6, 7.0, -93.96))
 # (name, budget, the figure meant, dB, source)
 BUDGETS = (
     (
-        "lte_pusch.mapl",  # noise -112.4, required -107.4, isotropic -100.9 dBm
+        "bullets_pusch.mapl",  # noise -112.4, required -107.4, isotropic -100.9 dBm
         LinkBudget(
             tx_power_dbm=23.0, bandwidth_hz=96 * 15e3, required_snr_db=0.5, noise_figure_db=2.5,
             interference_margin_db=2.0, rx_antenna_gain_db=18.0, shadow_margin_db=9.0, macro_diversity_db=2.5,
@@ -158,7 +158,7 @@ BUDGETS = (
         "mapl_db", 123.9, "500 kbit/s uplink, Johnson, LTE in Bullets, Table 343",
     ),
     (
-        "lte_pusch.mcl",  # noise -113.4, sensitivity -117.7 dBm
+        "tr36888_pusch.mcl",  # noise -113.4, sensitivity -117.7 dBm
         LinkBudget(tx_power_dbm=23.0, bandwidth_hz=360e3, required_snr_db=-4.3, noise_figure_db=5.0),
         "mcl_db", 140.7, "PUSCH, 3GPP TR 36.888 Table 5.2.1.2-2",
     ),
@@ -217,8 +217,9 @@ GILBERT_ELLIOTT = (
     (0.05, 0.3, 0.5, 0.071429, 1.5385),
     (0.8, 0.7, 1.0, 0.533333, 1.428571),
 )
-# (loss of an attempt, attempts at most, share given up e^M, mean attempts (1 - e^M) / (1 - e))
-ARQ = ((0.1, 4, 1e-4, 1.1110), (0.5, 4, 0.0625, 1.8750))
+# (loss e of a packet, M of them in a row, share all lost e^M, mean number up to the first that is not
+# (1 - e^M) / (1 - e))
+ATTEMPTS = ((0.1, 4, 1e-4, 1.1110), (0.5, 4, 0.0625, 1.8750))
 
 # Mean rounds and bit/s/Hz of HARQ at R = 2, 10 dB, M = 4, independent Rayleigh rounds, and the outage after each round:
 # P(m, 3 / 10) with chase combining, P(sum of m log2(1 + g) < 2) with incremental redundancy (Caire and Tuninetti 2001)

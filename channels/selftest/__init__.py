@@ -10,14 +10,17 @@ path_loss.uma True
 
 from __future__ import annotations
 
-from channels.selftest import fading, largescale, losses, rates, sameness
+from channels.selftest import fading, largescale, losses, movement, rates, sameness, selective, shadowing
 from channels.selftest.check import Check, Result, SelectionError, Tolerance, largest_deviation, run, select
 
 __all__ = ["CHECKS", "Check", "Result", "SelectionError", "Tolerance", "largest_deviation", "run", "select"]
 
 CHECKS: tuple[Check, ...] = (
     *largescale.CHECKS,
+    *shadowing.CHECKS,
+    *movement.CHECKS,
     *fading.CHECKS,
+    *selective.CHECKS,
     *losses.CHECKS,
     *rates.CHECKS,
     *sameness.CHECKS,

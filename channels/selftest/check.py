@@ -70,6 +70,11 @@ class Check:
         """The first part of the name."""
         return self.name.partition(".")[0]
 
+    @property
+    def is_deviation(self) -> bool:
+        """Whether the figure says how far off something is at most, and has no other value to be compared with."""
+        return self.expected == 0.0 and self.tolerance.amount > 0.0
+
 
 @dataclass(frozen=True)
 class Result:

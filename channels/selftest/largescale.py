@@ -1,4 +1,4 @@
-"""Checks of what changes slowly: path loss, line of sight, walls, shadowing, noise and link budgets.
+"""Checks of what changes slowly: path loss, line of sight, walls, noise and link budgets.
 
 Knows published tables by way of `channels.vectors`.
 """
@@ -9,14 +9,12 @@ import functools
 
 import numpy as np
 
-from channels import linkbudget, measures, reliability
-from channels.arrays import Floats
+from channels import linkbudget, reliability
 from channels.options import Options
 from channels.pathloss import PATH_LOSS, Sighted, UMa
 from channels.pathloss.inverse import range_m
 from channels.penetration import OutdoorToIndoor
-from channels.selftest.check import KS_DISTANCE, Check, Tolerance, largest_deviation
-from channels.shadowing import LogNormal
+from channels.selftest.check import Check, Tolerance, largest_deviation
 from channels.sight import line_of_sight
 from channels.streams import Stream
 from channels.vectors import (
@@ -27,18 +25,14 @@ from channels.vectors import (
     HATA_RANGE,
     NOISE_DBM,
     PATH_LOSSES,
-    SHADOW_CORRELATION,
-    SHADOW_LAGS_M,
     SHARES,
     WALLS_DB,
 )
 
 _STREAM = Stream.root(21)
 _CLIENTS = np.arange(100_000)
-_SHADOWING = LogNormal(std_db=7.82, correlation_distance_m=50.0)
 _TABLE_DB = Tolerance(1e-3, unit="dB")
 _FOUR_DECIMALS = Tolerance(5e-5)
-_SAMPLED = Tolerance(0.013)  # four standard errors of a correlation or of 4 shares of 1e5 clients
 _PERCENT = Tolerance(0.01, relative=True)
 _BUDGET_DB = Tolerance(0.1, unit="dB")
 
@@ -83,26 +77,6 @@ def _share_in_sight() -> float:
     probability = np.full((_CLIENTS.size, 1), UMa().los_probability(100.0))
     travelled = np.full(probability.shape, 321.0)
     return float(np.mean(line_of_sight(_STREAM.child("sight"), _CLIENTS, travelled, probability, 50.0)))
-
-
-@functools.cache
-def _shadowing() -> Floats:
-    """Levels [1e5 clients, 1 + 4 lags] in standard deviations."""
-    travelled = np.broadcast_to([0.0, *SHADOW_LAGS_M], (_CLIENTS.size, 1 + len(SHADOW_LAGS_M)))
-    return _SHADOWING.shadowing_db(_STREAM.child("shadowing"), _CLIENTS, travelled) / _SHADOWING.std_db
-
-
-def _shadow_correlation(column: int) -> float:
-    return float(np.corrcoef(_shadowing()[:, 0], _shadowing()[:, column])[0, 1])
-
-
-def _shadow_distance() -> float:
-    from scipy.special import ndtr
-
-    levels = _shadowing()[:, 1]
-    # of the linear level, as a log-normal law is stated; its logarithm is normal
-    ratio = np.exp(levels)
-    return measures.ks_distance(ratio, lambda x: ndtr(np.log(x)))
 
 
 def _noise_deviation_db() -> float:
@@ -154,15 +128,6 @@ CHECKS: tuple[Check, ...] = (
           "both walls at three carriers: TR 38.901 Table 7.4.3-2 with 30 decimal digits"),
     Check("penetration.depth", lambda: float(np.mean(OutdoorToIndoor().depth_m(_STREAM, _CLIENTS))), 25.0 / 3.0,
           _PERCENT, "mean of the smaller of two uniform draws up to 25 m, 1e5 clients; four standard errors"),
-    *(
-        Check(f"shadowing.correlation.{lag_m:g}m", functools.partial(_shadow_correlation, 1 + n), expected, _SAMPLED,
-              "Gudmundson's exp(-d / 50 m) over 1e5 clients; four standard errors of a correlation")
-        for n, (lag_m, expected) in enumerate(zip(SHADOW_LAGS_M, SHADOW_CORRELATION, strict=True))
-    ),
-    Check("shadowing.ks", _shadow_distance, 0.0, KS_DISTANCE,
-          "Kolmogorov-Smirnov distance of 1e5 clients from the log-normal law; critical at 0.1 %"),
-    Check("shadowing.std", lambda: float(np.std(_shadowing()) * _SHADOWING.std_db), 7.82, _PERCENT,
-          "the stated deviation of 7.82 dB (TR 38.901, UMi NLOS) over 5e5 levels; four standard errors"),
     Check("budget.thermal_noise", lambda: linkbudget.THERMAL_NOISE_DBM_PER_HZ, -173.9752, Tolerance(1e-4, unit="dB"),
           "k T0 at 290 K in dBm/Hz, four decimals"),
     Check("budget.noise", _noise_deviation_db, 0.0, Tolerance(0.03, unit="dB"),

@@ -1,4 +1,4 @@
-"""Checks of packets: losses alone and in bursts, retransmission, and the queue in front of a link.
+"""Checks of packets: losses alone and in bursts, and the queue in front of a link.
 
 Knows closed forms of Markov chains and queues.
 """
@@ -10,11 +10,11 @@ import functools
 import numpy as np
 
 from channels.arrays import Bools, Ints
-from channels.erasure import GilbertElliott, IndependentLoss
+from channels.erasure import BurstLoss, GilbertElliott, IndependentLoss, NoLoss
 from channels.replay import Packets, md1_wait
 from channels.selftest.check import Check, Tolerance, largest_deviation
 from channels.streams import Stream
-from channels.vectors import ARQ, GILBERT_ELLIOTT
+from channels.vectors import ATTEMPTS, GILBERT_ELLIOTT
 
 _STREAM = Stream.root(41).child("loss")
 _PACKETS = 1_000_000
@@ -62,18 +62,18 @@ def _memory_deviation(p: float, r: float) -> float:
 
 @functools.cache
 def _attempts(probability: float, limit: int) -> tuple[Ints, Bools]:
-    """Attempts that each of 1e6 packets took, and whether it was given up, where each may be sent `limit` times."""
+    """Up to which of `limit` packets in a row all are lost but the last, for 1e6 rows, and whether that one is too."""
     times = np.arange(_PACKETS * limit) * _STEP_S
     lost = _independent(probability).lost(_STREAM, 5, times).reshape(_PACKETS, limit)
-    given_up = np.asarray(lost.all(axis=1))
-    return np.where(given_up, limit, 1 + np.argmin(lost, axis=1)), given_up
+    all_lost = np.asarray(lost.all(axis=1))
+    return np.where(all_lost, limit, 1 + np.argmin(lost, axis=1)), all_lost
 
 
 def _mean_attempts(probability: float, limit: int) -> float:
     return float(_attempts(probability, limit)[0].mean())
 
 
-def _share_given_up(probability: float, limit: int) -> float:
+def _share_all_lost(probability: float, limit: int) -> float:
     return float(_attempts(probability, limit)[1].mean())
 
 
@@ -90,7 +90,17 @@ def _wait(load: float) -> float:
     return md1_wait(_STREAM.child("queue"), load, _PACKETS)[0]
 
 
+@functools.cache
+def _bursts() -> Bools:
+    return BurstLoss(loss=0.2, burst_s=0.01, origin="recorded").lost(_STREAM, 9, np.arange(_PACKETS) * _STEP_S)
+
+
+def _lost_without() -> float:
+    return float(np.count_nonzero(NoLoss().lost(_STREAM, 0, np.arange(1000) * _STEP_S)))
+
+
 CHECKS: tuple[Check, ...] = (
+    Check("loss.none", _lost_without, 0.0, Tolerance(0.0), "packets lost of 1000 where nothing is lost"),
     Check("loss.independent", lambda: _share_lost(0.1), 0.1, _LOSS, "share lost of 1e6 packets; three standard errors"),
     *(
         Check(f"loss.gilbert_elliott.{figure}.{n}", functools.partial(measure, p, r, e_bad), expected, tolerance,
@@ -104,15 +114,20 @@ CHECKS: tuple[Check, ...] = (
     Check("loss.gilbert_elliott.memory", lambda: _memory_deviation(0.05, 0.3), 0.0, Tolerance(0.01),
           "correlation of the states 1, 2 and 5 ticks apart, (1 - p - r)^k; five standard errors, 1e6 ticks"),
     *(
-        Check(f"arq.{figure}.e{loss:g}", functools.partial(measure, loss, limit), expected, tolerance,
-              f"{formula} at e = {loss:g}, M = {limit}; {why}")
-        for loss, limit, residual, mean in ARQ
+        Check(f"loss.independent.{figure}.e{loss:g}", functools.partial(measure, loss, limit), expected, tolerance,
+              f"{formula} at e = {loss:g}, M = {limit}: packets in a row are lost apart; {why}")
+        for loss, limit, residual, mean in ATTEMPTS
         for figure, measure, expected, tolerance, formula, why in (
-            ("attempts", _mean_attempts, mean, _LOSS, "mean attempts (1 - e^M) / (1 - e)", "1e6 packets"),
-            ("residual", _share_given_up, residual, Tolerance(4.0 * (residual / _PACKETS) ** 0.5),
-             "share given up e^M", "1e6 packets, four standard errors"),
+            ("attempts", _mean_attempts, mean, _LOSS, "mean number up to the first not lost, (1 - e^M) / (1 - e)",
+             "1e6 packets"),
+            ("all_lost", _share_all_lost, residual, Tolerance(4.0 * (residual / _PACKETS) ** 0.5),
+             "share of M packets in a row that are all lost, e^M", "1e6 packets, four standard errors"),
         )
     ),
+    Check("loss.bursts.loss", lambda: float(np.mean(_bursts())), 0.2, Tolerance(0.025, relative=True),
+          "share lost of 1e6 packets where 0.2 is stated, in bursts of 10; four standard errors"),
+    Check("loss.bursts.burst", lambda: _mean_run(_bursts()), 10.0, _BURST,
+          "mean burst of losses in packets where 10 ms are stated, one packet a ms; 2e4 bursts, three standard errors"),
     Check("queue.replay", _replayed_packets, 3000.0, Tolerance(0.0),
           "3 passes of a mahimahi trace of 1000 stamps deliver 3000 packets of 1500 bytes, no more and no less"),
     *(

@@ -16,17 +16,23 @@ from channels.arrays import Floats
 from channels.erasure import BurstLoss, GilbertElliott, IndependentLoss, Loss
 from channels.fading import BlockRayleigh, Fading, Nakagami, Rayleigh, Rician
 from channels.links import Links
-from channels.mobility import Disc, RandomWaypoint
+from channels.mobility import Disc, GaussMarkov, RandomWaypoint, Trajectory
 from channels.pathloss import UMa
 from channels.penetration import OutdoorToIndoor
 from channels.selftest.check import Check, Tolerance
-from channels.shadowing import LogNormal
+from channels.selftest.movement import recorded
+from channels.shadowing import BySight, LogNormal, Map, PlacedShadowing, Shadowing
 from channels.streams import Stream
+from channels.tdl import TDL
 
 _STREAM = Stream.root(51)
 _TIMES_S: Floats = np.arange(2000, dtype=np.float64) * 5e-3
 _CLIENTS = 40
-_FADING: tuple[Fading, ...] = (BlockRayleigh(), Rayleigh(), Rayleigh(fast=True), Rician(k_db=3.0), Nakagami(m=1.3))
+_FADING: tuple[Fading, ...] = (
+    BlockRayleigh(), Rayleigh(), Rayleigh(fast=True), Rician(k_db=3.0), Nakagami(m=1.3),
+    TDL(profile="D", delay_spread_s=100e-9),
+)  # fmt: skip
+_SHADOWING: tuple[Shadowing | PlacedShadowing, ...] = (LogNormal(), BySight(), Map())
 _LOSSES: tuple[Loss, ...] = (
     IndependentLoss(probability=0.3, origin="recorded"),
     GilbertElliott(p=0.05, r=0.3, e_bad=0.7, origin="recorded"),
@@ -35,14 +41,14 @@ _LOSSES: tuple[Loss, ...] = (
 _EXACT = Tolerance(0.0)
 
 
-def _links(clients: int) -> Links:
+def _links(clients: int, shadowing: Shadowing | PlacedShadowing = _SHADOWING[0]) -> Links:
     """Clients that walk, in and out of sight, some inside buildings, with every random model at work."""
     return Links(
         _STREAM,
         clients,
         carrier_hz=3.5e9,
         path_loss=UMa(line_of_sight="probability"),
-        shadowing=LogNormal(),
+        shadowing=shadowing,
         fading=Rician(k_db=3.0),
         placement=Disc(from_m=20.0, to_m=300.0),
         mobility=RandomWaypoint(speed_mps=10.0),
@@ -71,11 +77,28 @@ def _in_pieces(ask: Callable[[Floats], Floats]) -> float:
 
 
 def _fading_in_pieces(model: Fading) -> float:
-    return _in_pieces(lambda times: model.power_gain(_STREAM, np.arange(_CLIENTS), times, 30.0))
+    clients = np.arange(_CLIENTS // 5 if isinstance(model, TDL) else _CLIENTS)  # 13 taps and more take their time
+    return _in_pieces(lambda times: model.power_gain(_STREAM, clients, times, 30.0))
 
 
 def _loss_in_pieces(model: Loss) -> float:
     return _in_pieces(lambda times: model.lost(_STREAM, 3, times).astype(np.float64))
+
+
+def _shadowing_in_pieces(model: Shadowing | PlacedShadowing) -> float:
+    return _in_pieces(_links(_CLIENTS, model).large_scale_db)
+
+
+def _wandering() -> Trajectory:
+    walk = GaussMarkov(speed_mps=3.0, std_mps=1.5)
+    return walk.trajectory(_STREAM, Disc(to_m=100.0), np.arange(_CLIENTS), _CLIENTS)
+
+
+def _path_in_pieces(path: Callable[[], Trajectory]) -> float:
+    """The same of positions, one trajectory for the whole and a new one for the portions, over 1000 s."""
+    whole, again = path().position_m(100.0 * _TIMES_S), path()
+    parts = [again.position_m(100.0 * _TIMES_S[::-1][n : n + 61]) for n in range(0, _TIMES_S.size, 61)]
+    return _differing(whole, np.concatenate(parts, axis=1)[:, ::-1])
 
 
 CHECKS: tuple[Check, ...] = (
@@ -89,6 +112,16 @@ CHECKS: tuple[Check, ...] = (
         Check(f"same.order.{model.kind}{'.fast' if getattr(model, 'fast', False) else ''}",
               functools.partial(_fading_in_pieces, model), 0.0, _EXACT, "the same of this fading alone")
         for model in _FADING
+    ),
+    *(
+        Check(f"same.order.{model.kind}", functools.partial(_shadowing_in_pieces, model), 0.0, _EXACT,
+              "the same of the large-scale gain with this shadowing")
+        for model in _SHADOWING[1:]
+    ),
+    *(
+        Check(f"same.order.{kind}", functools.partial(_path_in_pieces, path), 0.0, _EXACT,
+              "coordinates in 1000 s that change when another trajectory runs backwards in portions")
+        for kind, path in (("gauss_markov", _wandering), ("waypoints", recorded))
     ),
     *(
         Check(f"same.order.{model.kind}", functools.partial(_loss_in_pieces, model), 0.0, _EXACT,

@@ -15,9 +15,12 @@ from scipy.special import j0
 from typer.testing import CliRunner
 
 from channels import selftest
+from channels.erasure import LOSS
 from channels.fading import FADING, Rayleigh
+from channels.mobility import MOBILITY
 from channels.pathloss import PATH_LOSS, outdoor
 from channels.selftest import CHECKS, Check, Result, SelectionError, Tolerance, fading, losses, run, sameness, select
+from channels.shadowing import SHADOWING
 from channels.streams import Stream
 from wfl_sim.commands.selftest import WIDTH, line, summary
 from wfl_sim.commands.selftest import selftest as command
@@ -66,20 +69,33 @@ def test_names_are_unique_and_reasons_stated():
         assert one.tolerance.amount >= 0.0 and math.isfinite(one.expected)
 
 
-def test_every_path_loss_and_fading_model_is_checked():
-    names = {one.name for one in CHECKS}
-    assert {f"path_loss.{kind}" for kind in PATH_LOSS} <= names
-    fading = {name.split(".")[1] for name in names if name.startswith("fading.")}
-    assert {"none", "block", "rayleigh", "rician", "nakagami"} <= fading & {*FADING, "nakagami"}
+REGISTRIES = {
+    "path_loss": PATH_LOSS, "fading": FADING, "shadowing": SHADOWING, "mobility": MOBILITY, "loss": LOSS,
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("one", [c for c in CHECKS if c.name.startswith(("path_loss.", "rate.", "budget.", "bler."))],
-                         ids=lambda c: c.name)  # fmt: skip
-def test_a_wrong_expectation_fails(one):
+def unchecked(area, kinds):
+    return [kind for kind in kinds if not any(f"{one.name}.".startswith(f"{area}.{kind}.") for one in CHECKS)]
+
+
+@pytest.mark.parametrize("area", REGISTRIES)
+def test_every_model_is_checked(area):
+    assert unchecked(area, REGISTRIES[area]) == []
+    assert unchecked(area, [*REGISTRIES[area], "newer"]) == ["newer"]
+
+
+@pytest.mark.parametrize("area", ["fading", "shadowing", "mobility", "loss"])
+def test_every_model_that_draws_answers_alike_in_any_order(area):
+    # these draw nothing, or are at work in the links of same.order.links
+    others = {"none", "log_normal", "static", "constant_velocity", "random_waypoint"}
+    assert {f"same.order.{kind}" for kind in {*REGISTRIES[area]} - others} <= {one.name for one in CHECKS}
+
+
+@pytest.mark.parametrize("name", ["path_loss.uma", "bullets"])
+def test_a_wrong_expectation_fails(name):
     """Twice the tolerance away from what is measured: the verdict follows the number."""
-    tolerance = one.tolerance
-    allowed = tolerance.amount * (abs(one.expected) if tolerance.relative else 1.0)
-    wrong = dataclasses.replace(one, expected=one.measure() + 2.0 * allowed)
+    one = next(check for check in CHECKS if name in check.name)
+    wrong = dataclasses.replace(one, expected=one.measure() + 2.0 * one.tolerance.amount)
     assert not results(wrong)[0].passed
 
 
@@ -192,6 +208,13 @@ def test_every_line_fits_80_columns():
     for one in CHECKS:
         for measured in (one.expected, math.nan, -1.2345678e9):
             assert len(line(Result(one, measured, 0.1))) <= WIDTH
+
+
+def test_a_deviation_is_told_as_one():
+    small = check(4.89e-5, 0.0, 1e-3, unit="dB", name="path_loss.uma")
+    (result,) = results(small)
+    assert line(result).split() == ["path_loss.uma", "4.9e-05", "deviation", "±0.001", "dB", "ok"]
+    assert line(Result(check(0.0, 0.0, 0.0), 0.0, 0.1)).split()[1:4] == ["0", "0", "exact"]
 
 
 def test_the_command_fails_with_the_check_and_says_why(invoke):
