@@ -227,6 +227,13 @@ def test_wrong_options_are_located(tmp_path, words, says):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_format_that_is_none_is_told(tmp_path):
+    done = run(QUICKSTART, "--format", "json", "--output", tmp_path / "a")
+    assert done.exit_code == 2
+    said = " ".join(done.output.replace("│", " ").split())
+    assert "'--format': must be mahimahi or csv, the kind of file that is written; got 'json'" in said
+
+
 def test_a_seed_below_0_is_refused(scenario):
     with pytest.raises(ScenarioError, match="--seed -1: must be at least 0"):
         course(scenario, 0, "up", 1.0, seed=-1)

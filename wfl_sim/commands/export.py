@@ -29,6 +29,17 @@ class TraceFormat(StrEnum):
     csv = "csv"
 
 
+def _formats() -> list[str]:
+    return [form.value for form in TraceFormat]
+
+
+def _format(word: str) -> TraceFormat:
+    if word not in _formats():
+        names = " or ".join(_formats())
+        raise typer.BadParameter(f"must be {names}, the kind of file that is written; got {word!r}")
+    return TraceFormat(word)
+
+
 class Column(StrEnum):
     """What a CSV holds against time."""
 
@@ -45,7 +56,14 @@ def export(
     direction: Annotated[Direction, typer.Option(help="Which way the bits go; both: as CSV of rates.")] = Direction.up,
     duration: Annotated[float, typer.Option(help="Length in seconds, from the start of a run.")] = 60.0,
     form: Annotated[
-        TraceFormat, typer.Option("--format", help="mahimahi, or CSV against time.")
+        TraceFormat,
+        typer.Option(
+            "--format",
+            help="mahimahi, or CSV against time.",
+            parser=_format,
+            metavar="[mahimahi|csv]",
+            autocompletion=_formats,
+        ),
     ] = TraceFormat.mahimahi,
     column: Annotated[Column, typer.Option(help="What a CSV holds: rate_bps or snr_db.")] = Column.rate,
     step: Annotated[
