@@ -73,7 +73,8 @@ def _state_deviation() -> float:
 
 
 def _state_memory_deviation() -> float:
-    return largest_deviation([np.corrcoef(_by_sight(state).T)[0, 1] for state in _STATES], np.exp(-1.0))
+    pairs = [_by_sight(state) for state in _STATES]
+    return largest_deviation([np.corrcoef(pair[:, 0], pair[:, 1])[0, 1] for pair in pairs], np.exp(-1.0))
 
 
 @functools.cache
