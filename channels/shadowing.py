@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from channels.arrays import Bools, Floats, Ints, ways_array
 from channels.options import Options
 from channels.pathloss import PathLoss, Shadowed, State
-from channels.shadowmap import Map
+from channels.shadowmap import Map as Map
 from channels.streams import Stream
 from channels.units import Metres, Quantity
 

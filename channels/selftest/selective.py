@@ -6,8 +6,6 @@ Knows the tables of TR 38.901 by what they sum up to, and no link.
 from __future__ import annotations
 
 import functools
-from typing import Literal
-
 import numpy as np
 
 from channels import measures
@@ -23,14 +21,13 @@ _OFFSETS_HZ = np.array([2e5, 5e5, 1e6, 2e6, 3e6])  # over these the correlation 
 # 4.5 standard errors of 4e4 products of two gains less 1, of deviation sqrt(8) at most: 0.064, and 0.01 for 16 phasors
 _COVARIANCE = Tolerance(0.075)
 _K_DB = {"D": 9.0, "E": 9.3}  # to one decimal
-_Profile = Literal["A", "B", "C", "D", "E"]
 
 
-def _model(profile: _Profile) -> TDL:
-    return TDL(profile=profile, delay_spread_s=100e-9)
+def _model(profile: str) -> TDL:
+    return TDL(profile=profile, delay_spread_s=100e-9)  # type: ignore[arg-type]
 
 
-def _ks(profile: _Profile, k: float) -> float:
+def _ks(profile: str, k: float) -> float:
     gain = _model(profile).power_gain(_STREAM, np.arange(_CLIENTS), [1.0], 10.0)
     return measures.ks_distance(gain, lambda x: measures.rician_outage(x, k))
 
@@ -45,14 +42,14 @@ def _covariance_deviation() -> float:
     return largest_deviation(np.mean(gain[..., 1:] * gain[..., :1], axis=(0, 1)), np.abs(response) ** 2)
 
 
-def _delay_spread(profile: _Profile) -> float:
+def _delay_spread(profile: str) -> float:
     """Root mean square delay over the stated spread, with the direct path."""
     _, delays_s, powers = _model(profile).taps()
     return float(np.sqrt(powers @ delays_s**2 - (powers @ delays_s) ** 2) / 100e-9)
 
 
 def _k_deviation_db() -> float:
-    direct: Floats = np.array([_model(profile).taps()[0] for profile in ("D", "E")])  # type: ignore[arg-type]
+    direct: Floats = np.array([_model(profile).taps()[0] for profile in ("D", "E")])
     return largest_deviation(10.0 * np.log10(direct / (1.0 - direct)), list(_K_DB.values()))
 
 

@@ -73,13 +73,14 @@ def _state_deviation() -> float:
 
 
 def _state_memory_deviation() -> float:
-    return largest_deviation([np.corrcoef(_by_sight(state).T)[0, 1] for state in _STATES], np.exp(-1.0))
+    pairs = [_by_sight(state) for state in _STATES]
+    return largest_deviation([np.corrcoef(pair[:, 0], pair[:, 1])[0, 1] for pair in pairs], np.exp(-1.0))
 
 
 @functools.cache
 def _mapped() -> tuple[Floats, Floats]:
     """Levels in standard deviations at places [1e4] of one map, and [1e4, 2 lags, 8 directions] around them."""
-    here = 2e5 * (_STREAM.uniform(np.arange(_PLACES)[:, None], [0, 1]) - 0.5)
+    here = 2e5 * (np.asarray(_STREAM.uniform(np.arange(_PLACES)[:, None], [0, 1])) - 0.5)
     steps = np.array(SHADOW_LAGS_M[1:3])[:, None, None] * np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=-1)
     around = (here[:, None, None] + steps).reshape(_PLACES, -1, 2)
     position = np.concatenate([here[:, None], around], axis=1)
