@@ -1,4 +1,4 @@
-"""How fast the channel library is: the median of five runs on one thread, in CPU seconds.
+"""How fast the channel library is, and a link budget over it: the median of five runs on one thread, in CPU seconds.
 
 ``--json FILE`` also writes records {name, value, unit, target, peer}.
 """
@@ -59,6 +59,20 @@ def tdl_client_slots_per_s() -> float:
     return clients.size * SLOTS / spent_s
 
 
+MANY = ("clients.count=10000", "radio.uplink.bandwidth=100 MHz", "learning.data.train=20000",
+        "learning.data.partition={kind: iid}")  # fmt: skip
+
+
+def link_budget_s() -> float:
+    """CPU seconds of the link budget of 10,000 clients, table and update budget, once everything is imported."""
+    from wfl_sim.commands.linkbudget import update_records
+    from wfl_sim.linkbudget import report
+    from wfl_sim.scenario import load
+
+    study = load(HERE.parent / "scenarios" / "quickstart.yaml", MANY)
+    return cpu_s(lambda: update_records(report(study)))
+
+
 # Peers by shared measurements on one thread of a like machine: samples a CPU second.
 BENCHMARKS = (
     Benchmark("rayleigh_samples_per_s", "1/s", 4e6, "pyphysim 1.1e6", lambda: samples_per_s(Rayleigh())),
@@ -67,6 +81,7 @@ BENCHMARKS = (
         lambda: samples_per_s(Rayleigh(fast=True)),
     ),
     Benchmark("tdl_client_slots_per_s", "1/s", 0.13e6, "Sionna 2.2 TDL-A 0.13e6", tdl_client_slots_per_s),
+    Benchmark("linkbudget_10k_s", "s", 1.0, "none: at most the target", link_budget_s),
 )  # fmt: skip
 
 
