@@ -6,6 +6,7 @@ Knows the tables of TR 38.901 by what they sum up to, and no link.
 from __future__ import annotations
 
 import functools
+
 import numpy as np
 
 from channels import measures
