@@ -125,7 +125,7 @@ CHECKS: tuple[Check, ...] = (
         )
     ),
     Check("loss.bursts.loss", lambda: float(np.mean(_bursts())), 0.2, Tolerance(0.025, relative=True),
-          "share lost of 1e6 packets where 0.2 is stated, in bursts of 10; four standard errors"),
+          "share lost of 1e6 packets where 0.2 is stated, in bursts of 10; three standard errors"),
     Check("loss.bursts.burst", lambda: _mean_run(_bursts()), 10.0, _BURST,
           "mean burst of losses in packets where 10 ms are stated, one packet a ms; 2e4 bursts, three standard errors"),
     Check("queue.replay", _replayed_packets, 3000.0, Tolerance(0.0),

@@ -79,9 +79,9 @@ CHECKS: tuple[Check, ...] = (
           "Kolmogorov-Smirnov distance of 1e4 clients on a road from 3 x^2 - 2 x^3, Bettstetter, Resta and Santi 2003; "
           "critical at 0.1 %"),
     Check("mobility.gauss_markov.speed", lambda: float(_wandered()[1].mean()), 3.4086, Tolerance(0.03, unit="m/s"),
-          "mean speed of 2000 clients over 100 s: the Rice law of 3 and 1.5 m/s; four standard errors"),
+          "mean speed of 2000 clients over 100 s: the Rice law of 3 and 1.5 m/s; three standard errors"),
     Check("mobility.gauss_markov.memory", _wander_memory, 0.8**5, Tolerance(0.08),
-          "share of the deviation left after 5 steps of memory 0.8, 2000 clients; four standard errors"),
+          "share of the deviation left after 5 steps of memory 0.8, 2000 clients; three standard errors"),
     Check("mobility.waypoints", lambda: largest_deviation(recorded().distance_m(_ASKED_S), _EXPECTED_M), 0.0,
           _ROUNDING_M, "of the distances of two recorded paths at 5 times, worked out by hand; rounding"),
 )  # fmt: skip
