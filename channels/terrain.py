@@ -117,4 +117,7 @@ class Terrain:
         if isinstance(self.model, Shadowed) and getattr(self._shadowing, "needs_sight", False):
             state: State = "indoor" if self._indoor else "los" if seen else "nlos"
             return self.model.shadowing_std_db(distance_m, self._carrier_hz, state)
-        return np.full(np.shape(distance_m), getattr(self._shadowing, "std_db", 0.0))
+        std_db = getattr(self._shadowing, "std_db", None)
+        if std_db is None:
+            raise ValueError(f"shadowing {self._shadowing.kind!r} states no std_db, which a margin needs")
+        return np.full(np.shape(distance_m), float(std_db))

@@ -244,6 +244,14 @@ def test_terrain_takes_the_deviation_by_state_from_the_path_loss() -> None:
         np.testing.assert_allclose(terrain.std_db(DISTANCES_M), std_db)
 
 
+def test_shadowing_that_states_no_deviation_has_no_margin() -> None:
+    class Silent:
+        kind = "silent"
+
+    with pytest.raises(ValueError, match="shadowing 'silent' states no std_db, which a margin needs"):
+        Terrain(UMa(), Silent(), CARRIER_HZ).std_db(DISTANCES_M)  # type: ignore[arg-type]
+
+
 def test_terrain_knows_the_exponent() -> None:
     plain = Terrain(LogDistance(exponent=3.76), NoShadowing(), CARRIER_HZ)
     np.testing.assert_allclose(plain.exponent(DISTANCES_M), 3.76, atol=1e-9)
