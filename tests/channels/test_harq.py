@@ -17,7 +17,7 @@ from channels.harq import (
     repetition_law,
 )
 from channels.streams import Stream
-from channels.vectors import ARQ, HARQ
+from channels.vectors import ATTEMPTS, HARQ
 
 FOUR_DECIMALS = 5.1e-5
 MEAN_SNR, EFFICIENCY, ROUNDS = 10.0, 2.0, 4
@@ -56,7 +56,7 @@ def test_closed_forms():
     rounds, share = repetition_law(outage)
     assert (rounds, EFFICIENCY * share) == pytest.approx(HARQ["chase"][:2], abs=FOUR_DECIMALS)
     # ARQ: mean transmissions (1 - p^M) / (1 - p) = 1.1110 and 1.8750, and a share 1 - p gets through
-    for p, attempts, _, mean in ARQ:
+    for p, attempts, _, mean in ATTEMPTS:
         got, through = repetition_law(p ** np.arange(1.0, attempts + 1.0))
         assert got == pytest.approx(mean, abs=FOUR_DECIMALS) and through == pytest.approx(1 - p, rel=1e-12)
 
