@@ -80,8 +80,14 @@ def test_the_mean_speed_is_that_of_the_way():
     assert GaussMarkov(speed_mps=10.0, std_mps=0.1).mean_speed_mps == pytest.approx(10.0005, abs=1e-7)
 
 
-@pytest.mark.parametrize(("placement", "reach_m"), [(DISC, 400.0), (Line(from_m=50.0, to_m=400.0), 400.0),
-                                                    (Line(from_m=80.0, to_m=80.0), 80.0)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("placement", "reach_m"),
+    [
+        (DISC, 400.0),
+        pytest.param(Line(from_m=50.0, to_m=400.0), 400.0, marks=pytest.mark.slow),
+        pytest.param(Line(from_m=80.0, to_m=80.0), 80.0, marks=pytest.mark.slow),
+    ],
+)
 def test_clients_turn_at_the_border(placement, reach_m):
     path = WALK.trajectory(STREAM, placement, np.arange(500), 500)
     times = np.arange(0.0, 4000.0, 8.0)

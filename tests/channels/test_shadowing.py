@@ -49,7 +49,8 @@ def test_grid_has_exactly_the_exponential_covariance():
     np.testing.assert_allclose(covariance, expected, rtol=0, atol=EXACT)
 
 
-@pytest.mark.parametrize("start_m", [0.0, 3.3, 2551.7])  # the last spans the edge of a block at 2560 m
+# The last spans the edge of a block at 2560 m.
+@pytest.mark.parametrize("start_m", [*(pytest.param(x, marks=pytest.mark.slow) for x in (0.0, 3.3)), 2551.7])
 def test_correlation_falls_as_gudmundson_says(start_m):
     values = at(LogNormal(std_db=6.0, correlation_distance_m=50.0), start_m + np.array([0.0, *SHADOW_LAGS_M]))
     measured = np.corrcoef(values.T)[0, 1:]
