@@ -236,7 +236,7 @@ def test_what_the_reader_accepts_the_schema_accepts() -> None:
     accepted = []
 
     @settings(
-        max_examples=300, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck),
+        max_examples=450, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck),
         phases=[Phase.generate],
     )  # fmt: skip
     @given(scenarios())
@@ -250,8 +250,8 @@ def test_what_the_reader_accepts_the_schema_accepts() -> None:
         accepted.append("arms" in data)
 
     compare()
-    assert len(accepted) >= 130
-    assert min(accepted.count(True), accepted.count(False)) >= 25
+    assert len(accepted) >= 200
+    assert min(accepted.count(True), accepted.count(False)) >= 40
 
 
 @pytest.mark.parametrize(

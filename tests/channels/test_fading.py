@@ -158,6 +158,7 @@ def test_amplitudes_have_the_clarke_autocorrelation():
     np.testing.assert_allclose(across, 0.0, rtol=0, atol=ACF_TOLERANCE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [Rayleigh(fast=True), Rician(k_db=3.0)])
 def test_other_amplitudes_have_it_too(model):
     lags = np.array(CLARKE_LAGS)
@@ -168,6 +169,7 @@ def test_other_amplitudes_have_it_too(model):
     np.testing.assert_allclose(measured, j0(2 * np.pi * lags), rtol=0, atol=ACF_TOLERANCE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     [

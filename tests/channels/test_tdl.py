@@ -112,6 +112,7 @@ def test_quadrature_is_the_law_of_the_gain():
         assert weight @ gain**2 == pytest.approx(second or (2 + 4 * k + k**2) / (1 + k) ** 2, rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", "AC")
 def test_amplitudes_have_the_clarke_autocorrelation(profile):
     lags = np.array([0.05, 0.1, 0.2, 0.3827, 0.5]) / DOPPLER_HZ
