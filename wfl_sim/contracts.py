@@ -7,7 +7,7 @@ carries a payload sees only its size.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -64,11 +64,23 @@ class Payload:
 
 
 @dataclass(frozen=True)
+class Sized:
+    """A payload of which nothing matters but its size: that of a run without learning."""
+
+    bits: int
+    kept_fraction: float = 1.0
+
+
+AnyPayload = Payload | Sized
+
+
+@dataclass(frozen=True)
 class Air:
     """What a schedule may plan with: the shared uplink band and how bits fare on it.
 
     `curve` turns a bandwidth and an SNR-bandwidth product into a planning rate; `overhead` (pilots and
-    control) and `loss` (mean packet loss) make it goodput; headers are counted in `wire_bits`.
+    control) and `loss` (mean packet loss) make it goodput; headers are counted in `wire_bits`. `places` is how many
+    clients may send side by side, as the protocol has it; 0 where those who ask are all.
     """
 
     bandwidth_hz: float
@@ -77,6 +89,7 @@ class Air:
     loss: float = 0.0
     packet_bits: float = math.inf
     header_bits: float = 0.0
+    places: int = 0
 
     @property
     def goodput(self) -> float:
@@ -116,8 +129,20 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Flight:
+    """An upload that is computed for or under way: who holds which bandwidth, and for how many payload bits."""
+
+    client: int
+    bandwidth_hz: float
+    payload_bits: int
+
+
+@dataclass(frozen=True)
 class Decision:
-    """What one client is told: `send` a point in a bandwidth, or `defer` (asked again next round)."""
+    """What one client is told: `send` a point in a bandwidth, `defer` (asked again next round), or `skip`.
+
+    Who is skipped sends nothing this time and is not asked again before the others were.
+    """
 
     client: int
     action: Literal["send", "defer", "skip"]
@@ -129,7 +154,8 @@ class Schedule(Protocol):
     """The send schedule. An implementer's contract:
 
     1. `decide` returns one decision a request, in the same order. Who sends gets a bandwidth above 0 and a point of
-       its own menu; bandwidths sent sum to at most the band. Anyone may be deferred, also everyone.
+       its own menu; bandwidths sent, with those `in_flight`, sum to at most the band. Anyone may be deferred, also
+       everyone.
     2. `state` is plain data (numbers, strings, lists, dicts: what JSON gives back as it was) and is returned, never
        changed in place.
     3. `observe` is told the realised time of each round and returns the new state.
@@ -150,13 +176,18 @@ class Schedule(Protocol):
     @property
     def latency_budget(self) -> float | None: ...
 
-    def start(self) -> dict[str, float]: ...
+    def start(self) -> dict[str, Any]: ...
 
     def decide(
-        self, now_s: float, air: Air, requests: Sequence[Request], state: dict[str, float]
-    ) -> tuple[list[Decision], dict[str, float]]: ...
+        self,
+        now_s: float,
+        air: Air,
+        requests: Sequence[Request],
+        in_flight: Sequence[Flight],
+        state: dict[str, Any],
+    ) -> tuple[list[Decision], dict[str, Any]]: ...
 
-    def observe(self, round_s: float, state: dict[str, float]) -> dict[str, float]: ...
+    def observe(self, round_s: float, state: dict[str, Any]) -> dict[str, Any]: ...
 
 
 class Work(Protocol):
@@ -165,17 +196,18 @@ class Work(Protocol):
     1. `weight(client)` is the client's share of the data, `menu(client)` what it could send.
     2. `downlink(clients)` is the payload that brings all of them to the current model.
     3. `train(round, clients)` trains them from that model; `encode` then gives one client's payload.
-    4. `lost` puts what did not arrive back to the client; `aggregate` merges what did.
+    4. `lost` puts what did not arrive back to the client; `aggregate` merges what did. Where it is given `factors`, the
+       change of a client counts times its factor: what an old change is worth, and the server's step.
     5. `evaluate` gives the metrics of the current model; `diagnostics` the rest of a trace row.
     """
 
     def weight(self, client: int) -> float: ...
     def menu(self, client: int) -> PayloadMenu: ...
-    def downlink(self, clients: Sequence[int]) -> Payload: ...
+    def downlink(self, clients: Sequence[int]) -> AnyPayload: ...
     def received(self, clients: Sequence[int]) -> None: ...
     def train(self, round_: int, clients: Sequence[int]) -> None: ...
-    def encode(self, client: int, point: Point) -> Payload: ...
+    def encode(self, client: int, point: Point) -> AnyPayload: ...
     def lost(self, client: int) -> None: ...
-    def aggregate(self, arrivals: dict[int, Payload]) -> None: ...
-    def evaluate(self) -> dict[str, float]: ...
+    def aggregate(self, arrivals: Mapping[int, AnyPayload], factors: Mapping[int, float] | None = None) -> None: ...
+    def evaluate(self) -> dict[str, float | None]: ...
     def diagnostics(self) -> dict[str, Any]: ...

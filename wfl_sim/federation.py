@@ -5,15 +5,15 @@ The learning side of a run. Knows neither SimPy nor the radio: a protocol calls 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from wfl_sim import lowrank
 from wfl_sim.codecs.base import Codec, Layout, Update
-from wfl_sim.contracts import Params, Payload, PayloadMenu, Point
+from wfl_sim.contracts import AnyPayload, Params, Payload, PayloadMenu, Point
 from wfl_sim.errors import RunFailed
 from wfl_sim.methods.base import Arrival, Method
 
@@ -107,12 +107,17 @@ class Federation:
         if decay > 0:
             self.state.residual[client] = {name: decay * value for name, value in unsent.items()}
 
-    def aggregate(self, arrivals: dict[int, Payload]) -> None:
-        """Merge what arrived. Weights are shares among the arrivals; without any, the model stays."""
+    def aggregate(self, arrivals: Mapping[int, AnyPayload], factors: Mapping[int, float] | None = None) -> None:
+        """Merge what arrived. Weights are shares among the arrivals; without any, the model stays.
+
+        With `factors`, a client's change counts times its own.
+        """
         state, layout = self.state, self.learner.layout
         order = sorted(arrivals)  # by client, also for the total: who was faster changes no bit
         total = sum(self._weight[client] for client in order)
         merged = [Arrival(client, state.sent[client], self._weight[client] / total) for client in order]
+        if factors is not None:
+            merged = [replace(one, change=_times(one.change, factors[one.client])) for one in merged]
         self.state.diagnostics = self._diagnose(merged)
         for client in arrivals:
             del state.pending[client], state.sent[client]
@@ -126,9 +131,9 @@ class Federation:
         state.model = {name: value + decoded[name] for name, value in state.model.items()}
         state.version, state.last_change = state.version + 1, payload
 
-    def evaluate(self) -> dict[str, float]:
+    def evaluate(self) -> dict[str, float | None]:
         """Accuracy and loss of the current model on held-out examples."""
-        return self.learner.evaluate(self.state.model)
+        return {**self.learner.evaluate(self.state.model)}
 
     def diagnostics(self) -> dict[str, Any]:
         """Rank, coherence of the global factors, and the errors of the last aggregation."""
@@ -161,3 +166,7 @@ class Federation:
                 for weight, full, part in zip(weights, wanted, received, strict=True)
             )
         return {"e_cov": e_cov, "e_sp": e_sp}
+
+
+def _times(change: Params, factor: float) -> Params:
+    return {name: np.float32(factor) * value for name, value in change.items()}

@@ -124,7 +124,7 @@ def plan(scenario: Scenario, medium: Medium, menu: PayloadMenu) -> list[PlannedR
         requests = world.requests(scenario.rounds - left + 1, clients)
         decisions, before = list[Decision](), state
         if _carries(air, requests):
-            decisions, before = schedule.decide(world.env.now, air, requests, state)
+            decisions, before = schedule.decide(world.env.now, air, requests, (), state)
         planned = replace(_round(scenario, air, requests, decisions), share=share)
         state = schedule.observe(planned.seconds, before)
         at_rest = state == before or (budget_s and abs(planned.seconds / budget_s - 1) <= AT_REST)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-TRACE_FORMAT = 1
+TRACE_FORMAT = 2
 
 
 class Column(NamedTuple):
@@ -37,6 +37,9 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("delivered", "INTEGER", "clients", "updates that arrived and were aggregated"),
         Column("dropped", "INTEGER", "clients", "transmissions given up after the last attempt, up or down"),
         Column("deferred", "INTEGER", "clients", "clients that the schedule did not ask to train"),
+        Column("away", "INTEGER", "clients", "clients that were not there to be asked when the round began"),
+        Column("late", "INTEGER", "clients", "clients called that were still busy when the round ended"),
+        Column("staleness_mean", "REAL", "versions", "mean age of the updates aggregated; empty if none was"),
         Column("energy_j", "REAL", "J", "clients' energy since the start: transmission and computation"),
         Column("kept_fraction_mean", "REAL", "1", "mean kept fraction of the updates sent; empty if none was"),
         Column("rank", "INTEGER", "1", "LoRA rank; 0 without adapters"),
@@ -54,14 +57,18 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("t_start_s", "REAL", "s", "simulated time at which the first packet began"),
         Column("t_end_s", "REAL", "s", "simulated time at which it was delivered or dropped"),
         Column("payload_bits", "INTEGER", "bit", "bits offered: the serialised update"),
+        Column("delivered_bits", "INTEGER", "bit", "payload bits of the packets that arrived; for a broadcast at any"),
         Column("sent_bits", "INTEGER", "bit", "bits on the air, headers and repeats included"),
         Column("packets", "INTEGER", "packets", "packets put on the air, repeats included"),
         Column("lost", "INTEGER", "packets", "packets lost on the air"),
+        Column("retransmissions", "INTEGER", "packets", "packets sent that had been sent before"),
+        Column("air_s", "REAL", "s", "time on the air, without the slots that others had"),
         Column("snr_mean_db", "REAL", "dB", "mean SNR in the granted band while sending"),
         Column("snr_min_db", "REAL", "dB", "lowest SNR of a slot while sending"),
         Column("bandwidth_hz", "REAL", "Hz", "time-averaged bandwidth held while sending"),
         Column("kept_fraction", "REAL", "1", "kept fraction of the update; 1 for a dense one"),
-        Column("outcome", "TEXT", "", "delivered or dropped"),
+        Column("outcome", "TEXT", "", "delivered, partial (some packets arrived, the update did not) or dropped"),
+        Column("reason", "TEXT", "", "why it was not delivered: attempts, deadline, left or timeout; else empty"),
         Column("energy_j", "REAL", "J", "client's transmission energy; 0 for the downlink"),
     ),
     "decisions": (
@@ -74,6 +81,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("menu_bits", "INTEGER", "bit", "largest size of the chosen point of the payload menu"),
         Column("csi_snr_db", "REAL", "dB", "SNR over the whole uplink band, as the schedule saw it"),
         Column("ready_s", "REAL", "s", "time that the schedule expected before the upload could start"),
+        Column("compute_start_s", "REAL", "s", "simulated time at which the client began to compute; empty if never"),
         Column("compute_s", "REAL", "s", "time that the client then took to compute; 0 if it did not"),
         Column("compute_energy_j", "REAL", "J", "energy that the client then took to compute"),
     ),

@@ -59,7 +59,7 @@ class StubWork:
     def lost(self, client):
         self.calls.append(("lost", client))
 
-    def aggregate(self, arrivals):
+    def aggregate(self, arrivals, factors=None):
         self.aggregated.append(dict(arrivals))
 
     def evaluate(self):

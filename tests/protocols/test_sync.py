@@ -46,8 +46,8 @@ class Recorded:
     def __getattr__(self, name):
         return getattr(self.inner, name)
 
-    def decide(self, now_s, air, requests, state):
-        decisions, after = self.inner.decide(now_s, air, requests, state)
+    def decide(self, now_s, air, requests, in_flight, state):
+        decisions, after = self.inner.decide(now_s, air, requests, in_flight, state)
         self.asked.append((now_s, air, requests, dict(state), decisions))
         return decisions, after
 

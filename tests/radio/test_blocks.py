@@ -99,7 +99,7 @@ def test_replanning_changes_nothing_for_a_lone_upload(make_medium, later, interr
     medium, results = world(), []
     later(medium, 0.0, lambda: medium.uplink(0, 4_000_000, BAND_HZ / 2), results)
     for at_s in interruptions_s:
-        later(medium, at_s, lambda: medium.downlink([1], 8), results)
+        later(medium, at_s, lambda: medium.downlink([1], 8)[0], results)
     medium.env.run()
     result = next(r for r in results if r.direction == "up")
     assert expected.lost > 5  # so that there is something to change
@@ -130,7 +130,7 @@ def test_what_others_do_moves_no_draw(make_medium, later):
     medium, results = make_medium(radio=radio(), clients=3, from_m=100.0, to_m=500.0, fading=FADING), []
     later(medium, 0.0, lambda: medium.uplink(1, 1_000_000, BAND_HZ / 4), results)
     later(medium, 0.1234, lambda: medium.uplink(0, 200_000, BAND_HZ / 2), results)
-    later(medium, 0.2, lambda: medium.downlink([2, 0], 500_000), results)
+    later(medium, 0.2, lambda: medium.downlink([2, 0], 500_000)[0], results)
     medium.env.run()
     result = next(r for r in results if r.client == 1)
     assert facts(result) == facts(expected) | {"t_end_s": pytest.approx(expected.t_end_s, rel=EXACT)}
@@ -138,9 +138,9 @@ def test_what_others_do_moves_no_draw(make_medium, later):
 
 def test_a_broadcast_reaches_each_receiver_for_itself(make_medium):
     medium = make_medium(radio=radio(retransmission=Harq(rounds=1, attempts=2)), clients=3, from_m=700.0, fading=FADING)
-    result = medium.env.run(medium.downlink([0, 1, 2], 4_000_000))
+    result = medium.env.run(medium.downlink([0, 1, 2], 4_000_000)[0])
     assert result.lost > 0 and result.client == -1
-    again = medium.env.run(medium.downlink([0, 1, 2], 3_000))
+    again = medium.env.run(medium.downlink([0, 1, 2], 3_000)[0])
     assert again.t_start_s == result.t_end_s
 
 
@@ -179,7 +179,7 @@ def test_truncated_shannon_has_a_rate_for_each_direction(make_medium, wire_bits)
     medium = make_medium(radio=air, from_m=50.0)  # at the cap in both
     up = medium.env.run(medium.uplink(0, 10**6, BAND_HZ))
     assert up.t_end_s == pytest.approx(wire_bits(air, 10**6) / (0.92 * 2.0 * BAND_HZ), rel=EXACT)
-    down = medium.env.run(medium.downlink([0], 10**6))
+    down = medium.env.run(medium.downlink([0], 10**6)[0])
     assert down.t_end_s - down.t_start_s == pytest.approx(wire_bits(air, 10**6) / (0.86 * 4.4 * 10e6), rel=EXACT)
     planned = medium.air(known_gain=True).rate_bps(np.array([BAND_HZ]), medium.snr_hz([0], 0.0, True))
     assert planned == pytest.approx(0.92 * 2.0 * BAND_HZ)
@@ -239,7 +239,7 @@ def test_a_band_that_is_not_flat(make_medium, wire_bits, rate):
         slots = np.ceil(wire_bits(air, 10**6) / (0.92 * BAND_HZ * air.slot_s * sent))
         assert result.t_end_s == pytest.approx(slots * air.slot_s, rel=EXACT)
     assert result.snr_mean_db == pytest.approx(10 * np.log10(snr), abs=1e-9)
-    down = medium.env.run(medium.downlink([0, 1], 10**6))
+    down = medium.env.run(medium.downlink([0, 1], 10**6)[0])
     snr_db = 10 * np.log10(2.0 * flat.snr_hz([0], 0.0, True)[0])  # twice the gain, other power, noise and band
     ratio_db = 10 * np.log10(
         medium._power_w["down"] / medium._power_w["up"] * medium._noise["up"] / medium._noise["down"]

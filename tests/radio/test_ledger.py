@@ -97,7 +97,7 @@ def test_every_small_world_balances_at_every_instant(
         if direction == "up":
             ask = lambda c=client, p=payload_bits, s=share: medium.uplink(c, p, s * BAND_HZ / len(transfers))  # noqa: E731
         else:
-            ask = lambda c=client, p=payload_bits: medium.downlink([c, (c + 1) % 3], p)  # noqa: E731
+            ask = lambda c=client, p=payload_bits: medium.downlink([c, (c + 1) % 3], p)[0]  # noqa: E731
         later(medium, at_s, ask, results)
     while medium.env.peek() < math.inf:
         before_s, ended = medium.env.now, len(results)

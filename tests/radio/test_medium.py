@@ -138,7 +138,7 @@ def test_replanning_changes_nothing_for_a_lone_upload(make_medium, later, interr
     medium, results = world(), []
     later(medium, 0.0, lambda: medium.uplink(0, 2_000_000, BAND_HZ / 2), results)
     for at_s in interruptions_s:
-        later(medium, at_s, lambda: medium.downlink([1], 8), results)
+        later(medium, at_s, lambda: medium.downlink([1], 8)[0], results)
     medium.env.run()
     result = next(r for r in results if r.direction == "up")
     assert expected.lost > 20  # so that there is something to change
@@ -179,12 +179,12 @@ def test_the_rate_is_integrated_slot_by_slot(make_medium, rate_bps, wire_bits, l
 def test_a_broadcast_goes_at_the_weakest_receivers_rate(make_medium, rate_bps, wire_bits):
     radio, payload_bits = Radio(), 5_000_000
     medium = make_medium(radio=radio, clients=3, from_m=300.0, to_m=900.0)  # at 300, 600 and 900 m
-    result = medium.env.run(medium.downlink([0, 1], payload_bits))
+    result = medium.env.run(medium.downlink([0, 1], payload_bits)[0])
     rate = rate_bps(radio, radio.downlink.bandwidth_hz, 600.0, "down")
     assert result.t_end_s == pytest.approx(wire_bits(radio, payload_bits) / rate, rel=EXACT)
     assert (result.client, result.direction, result.reached, result.energy_j) == (BROADCAST, "down", (0, 1), 0.0)
     before_s = medium.env.now
-    everyone = medium.env.run(medium.downlink([2, 0, 1], payload_bits))
+    everyone = medium.env.run(medium.downlink([2, 0, 1], payload_bits)[0])
     rate = rate_bps(radio, radio.downlink.bandwidth_hz, 900.0, "down")
     assert everyone.t_end_s - before_s == pytest.approx(wire_bits(radio, payload_bits) / rate, rel=EXACT)
     assert everyone.reached == (2, 0, 1)
@@ -193,7 +193,7 @@ def test_a_broadcast_goes_at_the_weakest_receivers_rate(make_medium, rate_bps, w
 def test_the_weakest_receiver_is_found_slot_by_slot(make_medium, rate_bps, wire_bits):
     radio, payload_bits, block_s = Radio(), 20_000_000, 0.05
     medium = make_medium(radio=radio, clients=3, from_m=500.0, fading=BlockRayleigh(block_s=block_s))
-    result = medium.env.run(medium.downlink([0, 1, 2], payload_bits))
+    result = medium.env.run(medium.downlink([0, 1, 2], payload_bits)[0])
     gain = medium.links.fading_gain((np.arange(400) + 0.5) * block_s)
     assert len(set(gain[:, :20].argmin(axis=0))) > 1  # no one client is the weakest all the time
     rate = rate_bps(radio, radio.downlink.bandwidth_hz, 500.0, "down", gain.min(axis=0))
@@ -210,10 +210,10 @@ def test_the_weakest_receiver_is_found_slot_by_slot(make_medium, rate_bps, wire_
 def test_a_receiver_that_misses_a_packet_is_not_reached(make_medium):
     radio = Radio(retransmission=Arq(attempts=3))
     medium = make_medium(radio=radio, clients=3, loss=LosesAll(1))
-    result = medium.env.run(medium.downlink([0, 1, 2], 10 * 11_680))  # ten full packets
+    result = medium.env.run(medium.downlink([0, 1, 2], 10 * 11_680)[0])  # ten full packets
     assert (result.outcome, result.reached) == ("delivered", (0, 2))
     assert (result.packets, result.lost) == (12, 3)  # the first goes out three times; then client 1 is given up
-    nobody = medium.env.run(medium.downlink([1], 10 * 11_680))
+    nobody = medium.env.run(medium.downlink([1], 10 * 11_680)[0])
     assert (nobody.outcome, nobody.reached, nobody.packets, nobody.lost) == ("dropped", (), 3, 3)
     upload = medium.env.run(medium.uplink(1, 10 * 11_680, BAND_HZ))
     assert (upload.outcome, upload.reached, upload.packets) == ("dropped", (), 3)

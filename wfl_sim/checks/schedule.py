@@ -72,7 +72,7 @@ def _check_round(
     contract: Contract, schedule: Schedule, now_s: float, air: Air, requests: Sequence[Request], state: Any
 ) -> Any:
     before = copy.deepcopy(state)
-    decisions, after = contract.ask(1, "decide()", lambda: schedule.decide(now_s, air, tuple(requests), state))
+    decisions, after = contract.ask(1, "decide()", lambda: schedule.decide(now_s, air, tuple(requests), (), state))
     contract.holds(2, state == before, "decide() changes the state that it is given in place")
     _plain(contract, after, "decide()")
     asked, told = [r.client for r in requests], [d.client for d in decisions]
@@ -85,7 +85,7 @@ def _check_round(
     contract.holds(1, band <= most, f"{band:.8g} Hz are granted of a band of {air.bandwidth_hz:.8g} Hz")
     stranger = replace(schedule)  # type: ignore[type-var]  # a schedule is a dataclass; the protocol cannot say so
     for who, other in (("", schedule), ("an equal schedule, ", stranger)):
-        again = other.decide(now_s, air, tuple(requests), copy.deepcopy(before))
+        again = other.decide(now_s, air, tuple(requests), (), copy.deepcopy(before))
         same = again == (decisions, after)
         contract.holds(4, same, f"asked again with the same state, {who}decide() decides otherwise")
     kept = copy.deepcopy(after)

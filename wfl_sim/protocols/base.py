@@ -10,7 +10,7 @@ Knows SimPy and the contracts; payloads are opaque to it. An implementer's contr
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 from typing import Protocol as Contract
 
@@ -20,7 +20,8 @@ import simpy
 from channels.streams import Stream
 from wfl_sim.contracts import Decision, Request, Schedule, Work
 from wfl_sim.devices import Compute
-from wfl_sim.radio.medium import Medium, Transmission
+from wfl_sim.radio.medium import Medium
+from wfl_sim.radio.transmission import Transmission
 from wfl_sim.trace import Row
 
 Commit = Callable[[Row, Sequence[Row], Sequence[Row]], None]
@@ -35,7 +36,7 @@ class ProtocolState:
     uplink_bits: int = 0
     downlink_bits: int = 0
     energy_j: float = 0.0
-    schedule: dict[str, float] = field(default_factory=dict)
+    schedule: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class RoundLog:
                 "menu_bits": decision.point.bits,
                 "csi_snr_db": 10 * np.log10(max(request.snr_hz / band_hz, 1e-30)),
                 "ready_s": max(broadcast_s, request.downlink_s) + request.ready_s,
+                "compute_start_s": None,
                 "compute_s": 0.0,
                 "compute_energy_j": 0.0,
             }
@@ -111,12 +113,13 @@ class RoundLog:
     def computed(self, client: int, seconds: float) -> None:
         """A client computed."""
         energy_j = self._world.compute.energy_j(seconds)
-        self._decisions[client] |= {"compute_s": seconds, "compute_energy_j": energy_j}
+        start_s = self._world.env.now - seconds
+        self._decisions[client] |= {"compute_start_s": start_s, "compute_s": seconds, "compute_energy_j": energy_j}
         self._state.energy_j += energy_j
 
     def transmitted(self, transmission: Transmission, kept_fraction: float) -> None:
         """A transfer ended, one way or the other."""
-        row = asdict(transmission)
+        row = transmission._asdict()
         del row["reached"]
         self._transmissions.append({**row, "round": self._round, "kept_fraction": kept_fraction})
         self._state.energy_j += transmission.energy_j
@@ -139,6 +142,9 @@ class RoundLog:
                 "delivered": delivered,
                 "dropped": dropped,
                 "deferred": sum(row["action"] != "send" for row in self._decisions.values()),
+                "away": 0,
+                "late": 0,
+                "staleness_mean": 0.0 if delivered else None,
                 "energy_j": state.energy_j,
                 "kept_fraction_mean": float(np.mean(self._kept)) if self._kept else None,
                 "queue": state.schedule.get("queue", 0.0),

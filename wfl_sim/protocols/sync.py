@@ -13,7 +13,7 @@ import simpy
 
 from channels.options import Options
 from channels.units import Seconds
-from wfl_sim.contracts import Decision, Payload
+from wfl_sim.contracts import AnyPayload, Decision
 from wfl_sim.protocols.base import ProtocolState, RoundLog, World
 
 
@@ -58,10 +58,10 @@ class Sync(Options):
             start_s, log = env.now, RoundLog(world, state)
             requests = world.requests(state.round + 1, range(world.clients))
             air = world.medium.air(known_gain=schedule.csi != "large_scale")
-            decisions, state.schedule = schedule.decide(env.now, air, requests, state.schedule)
+            decisions, state.schedule = schedule.decide(env.now, air, requests, (), state.schedule)
             log.decided(requests, decisions)
             called = [decision for decision in decisions if decision.action == "send"]
-            arrivals: dict[int, Payload] = {}
+            arrivals: dict[int, AnyPayload] = {}
             if called:
                 yield from self._round(world, state.round + 1, called, log, arrivals)
             else:
@@ -72,10 +72,11 @@ class Sync(Options):
             state.round, state.now_s = state.round + 1, env.now
 
     def _round(
-        self, world: World, round_: int, called: list[Decision], log: RoundLog, arrivals: dict[int, Payload]
+        self, world: World, round_: int, called: list[Decision], log: RoundLog, arrivals: dict[int, AnyPayload]
     ) -> Generator[simpy.Event, Any, None]:
         members = [decision.client for decision in called]
-        down = yield world.medium.downlink(members, world.work.downlink(members).bits)
+        (sending,) = world.medium.downlink(members, world.work.downlink(members).bits)
+        down = yield sending
         yield world.env.timeout(world.medium.radio.latency_s)
         log.transmitted(down, 1.0)
         reached = [decision for decision in called if decision.client in down.reached]
@@ -86,7 +87,7 @@ class Sync(Options):
         )
 
     def _client(
-        self, world: World, round_: int, decision: Decision, log: RoundLog, arrivals: dict[int, Payload]
+        self, world: World, round_: int, decision: Decision, log: RoundLog, arrivals: dict[int, AnyPayload]
     ) -> Generator[simpy.Event, Any, None]:
         client = decision.client
         seconds = world.compute_s(client, round_)

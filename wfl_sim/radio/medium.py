@@ -20,7 +20,7 @@ import copy
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 import simpy
@@ -40,33 +40,12 @@ from wfl_sim.radio.blocks import past_lost, spoilt, up_to_lost
 from wfl_sim.radio.ledger import Direction, Ledger
 from wfl_sim.radio.options import Radio
 from wfl_sim.radio.packets import PacketQueue
+from wfl_sim.radio.transmission import BROADCAST, Reason, Transmission
 
-BROADCAST = -1
 _BLOCK_SLOTS = 256
 _BLOCKS_KEPT = 4096
 _DIRECTIONS: tuple[Direction, ...] = ("up", "down")
 _EDGE = 1e-9  # of a slot: an instant this near the end of a slot is that end
-
-
-@dataclass(frozen=True)
-class Transmission:
-    """What became of one transfer; the columns of the trace's ``transmissions`` table."""
-
-    client: int
-    direction: Direction
-    t_request_s: float
-    t_start_s: float
-    t_end_s: float
-    payload_bits: int
-    sent_bits: int
-    packets: int
-    lost: int
-    snr_mean_db: float
-    snr_min_db: float
-    bandwidth_hz: float
-    outcome: Literal["delivered", "dropped"]
-    energy_j: float
-    reached: tuple[int, ...]
 
 
 @dataclass
@@ -88,6 +67,8 @@ class _Transfer:
     granted_hz: float = 0.0  # where blocks can be lost: the bandwidth of the block under way,
     link: LinkState = LinkState()  # the state of the link,
     spoilt: NDArray[np.bool_] | None = None  # and the receivers that lost a part of the packet under way
+    until_s: float = math.inf
+    reason: Reason = "deadline"
     t_start_s: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -158,18 +139,57 @@ class Medium:
 
     # -- what a protocol asks for -------------------------------------------------------------------
 
-    def uplink(self, client: int, payload_bits: int, bandwidth_hz: float) -> simpy.Event:
-        """Start an upload in a granted bandwidth; the event's value is its `Transmission`."""
-        held = sum(t.bandwidth_hz for t in self._active if t.direction == "up")
+    def uplink(
+        self,
+        client: int,
+        payload_bits: int,
+        bandwidth_hz: float,
+        *,
+        begin_s: float | None = None,
+        until_s: float = math.inf,
+        reason: Reason = "deadline",
+    ) -> simpy.Event:
+        """Start an upload in a granted bandwidth, now or at `begin_s`; the event's value is its `Transmission`.
+
+        What is not through by `until_s` is dropped then, for the `reason` given. It fires when the upload ends, of
+        which the base station learns one `radio.latency_s` later.
+        """
         if not 0 < bandwidth_hz <= self.radio.uplink.bandwidth_hz * (1 + 1e-9):
             raise ValueError(f"client {client}: a bandwidth of {bandwidth_hz} Hz cannot be granted")
+        done = self.env.event()
+
+        def wait() -> Generator[simpy.Event, None, None]:
+            if begin_s is not None and begin_s > self.env.now:
+                yield self.env.timeout(begin_s - self.env.now)
+            self._check_band(client, bandwidth_hz)
+            self._begin("up", [client], payload_bits, bandwidth_hz, until_s, reason, done)
+
+        if begin_s is None or begin_s <= self.env.now:
+            self._check_band(client, bandwidth_hz)
+            return self._begin("up", [client], payload_bits, bandwidth_hz, until_s, reason, done)
+        self.env.process(wait())
+        return done
+
+    def _check_band(self, client: int, bandwidth_hz: float) -> None:
+        held = sum(t.bandwidth_hz for t in self._active if t.direction == "up")
         if not self.radio.uplink.work_conserving and held + bandwidth_hz > self.radio.uplink.bandwidth_hz * (1 + 1e-6):
             raise ValueError(f"client {client}: {bandwidth_hz} Hz on top of {held} Hz exceed the uplink band")
-        return self._begin("up", [client], payload_bits, bandwidth_hz)
 
-    def downlink(self, clients: Sequence[int], payload_bits: int) -> simpy.Event:
-        """Start a broadcast to `clients` over the whole downlink band."""
-        return self._begin("down", clients, payload_bits, self.radio.downlink.bandwidth_hz)
+    def downlink(
+        self,
+        clients: Sequence[int],
+        payload_bits: Sequence[int] | int,
+        *,
+        until_s: float = math.inf,
+        reason: Reason = "deadline",
+    ) -> list[simpy.Event]:
+        """Start sending to `clients`; each event's value is a `Transmission`.
+
+        One event for all under broadcast, which takes one number of bits (of several, the largest); one event a client
+        under unicast, in their order, where `payload_bits` may be one number for all or one each.
+        """
+        bits = payload_bits if isinstance(payload_bits, int) else max(payload_bits)
+        return [self._begin("down", clients, bits, self.radio.downlink.bandwidth_hz, until_s, reason)]
 
     def air(self, known_gain: bool, direction: Direction = "up") -> Air:
         """What may be planned with in a direction: a known gain, or the ergodic mean over the fading."""
@@ -210,7 +230,14 @@ class Medium:
     # -- the course of a transfer -------------------------------------------------------------------
 
     def _begin(
-        self, direction: Direction, clients: Sequence[int], payload_bits: int, bandwidth_hz: float
+        self,
+        direction: Direction,
+        clients: Sequence[int],
+        payload_bits: int,
+        bandwidth_hz: float,
+        until_s: float = math.inf,
+        reason: Reason = "deadline",
+        done: simpy.Event | None = None,
     ) -> simpy.Event:
         if payload_bits <= 0:
             raise ValueError(f"a transfer needs a payload, got {payload_bits} bit")
@@ -218,7 +245,9 @@ class Medium:
         queue = PacketQueue(payload_bits, radio.packet_bits, radio.header_bits,
                             radio.retransmission.attempts, len(clients))  # fmt: skip
         transfer = _Transfer(direction, np.asarray(clients, dtype=np.int64), payload_bits, queue,
-                             bandwidth_hz, self.env.now, self.env.now, self.env.event())  # fmt: skip
+                             bandwidth_hz, self.env.now, self.env.now,
+                             self.env.event() if done is None else done)  # fmt: skip
+        transfer.until_s, transfer.reason = until_s, reason
         transfer.link = LinkState(self._outer_loop_db.get((transfer.client, direction), 0.0))
         self.ledger.offer(transfer.client, direction, payload_bits)
         self._settle_all()
@@ -265,7 +294,7 @@ class Medium:
 
     def _walk(self, transfer: _Transfer, bandwidth_hz: float, until_s: float) -> bool:
         """Carry a transfer on to `until_s`, or to its end if that comes first; says whether it ended."""
-        give_up_s = transfer.t_start_s + self.radio.timeout_s
+        give_up_s = min(transfer.t_start_s + self.radio.timeout_s, transfer.until_s)
         stop_s = min(until_s, give_up_s)
         while not transfer.queue.done and transfer.now_s < stop_s:
             if self._blocks is None:
@@ -424,7 +453,8 @@ class Medium:
         reached = tuple(int(c) for c in transfer.clients[plan.queue.reached])
         self._outer_loop_db[transfer.client, transfer.direction] = plan.link.offset_db
         air_s = plan.now_s - plan.t_start_s
-        self.ledger.settle(transfer.client, transfer.direction, transfer.payload_bits, bool(reached))
+        delivered = transfer.payload_bits if reached else plan.queue.served_bits
+        why: Reason = "attempts" if plan.queue.done else "timeout" if plan.now_s < plan.until_s else plan.reason
         result = Transmission(
             client=transfer.client,
             direction=transfer.direction,
@@ -432,16 +462,22 @@ class Medium:
             t_start_s=plan.t_start_s,
             t_end_s=plan.now_s,
             payload_bits=transfer.payload_bits,
+            delivered_bits=delivered,
             sent_bits=round(plan.queue.sent_bits),
             packets=plan.queue.sent,
             lost=plan.queue.lost,
+            retransmissions=plan.queue.repeats,
+            air_s=air_s,
             snr_mean_db=plan.snr_db_s / air_s if air_s > 0 else math.nan,
             snr_min_db=plan.snr_min_db,
             bandwidth_hz=plan.hz_s / air_s if air_s > 0 else transfer.bandwidth_hz,
-            outcome="delivered" if reached else "dropped",
+            outcome="delivered" if reached else "partial" if delivered else "dropped",
+            reason="" if reached else why,
             energy_j=self._draw_w * air_s if transfer.direction == "up" else 0.0,
             reached=reached,
         )
+        self.ledger.settle(transfer.client, transfer.direction, delivered, True)
+        self.ledger.settle(transfer.client, transfer.direction, transfer.payload_bits - delivered, False)
         transfer.done.succeed(result)
 
 

@@ -17,6 +17,7 @@ from channels.units import (
     DecibelMilliwatts,
     Decibels,
     Delay,
+    Fraction,
     Hertz,
     PositiveDecibels,
     Quantity,
@@ -29,44 +30,98 @@ Attempts = Annotated[int, Whole(ge=1, le=1000)]
 
 
 @dataclass(frozen=True)
-class Uplink(Options):
-    """The uplink band, shared by all clients.
+class PowerControl(Options):
+    """Open-loop power control of the uplink: a client sends no louder than its path loss asks for.
 
-    Each sender holds a part of the band, granted by the schedule, and spreads its power over it.
+    Formula
+    -------
+    With the path loss PL from antenna port to antenna port, without fast fading, and the resource blocks M that are
+    granted (as a ratio of bandwidths, so a fraction in FDMA)::
+
+        P = min(P_max, P0 + 10 lg M + alpha PL)    in dBm
+
+    Validity
+    --------
+    Open loop: no closed-loop correction and no term for the modulation. PL is that at the start of the upload.
+
+    Source
+    ------
+    3GPP TS 38.213, clause 7.1.1, without its closed-loop terms.
 
     Options
     -------
-    access : How clients share the band: ``fdma`` gives each sender a part of its own, at the same time.
-    bandwidth_hz : Width of the whole band.
-    overhead : Share of the rate that pilots and control take.
-    work_conserving : Whether band that falls free is shared out at once among those who still send, in proportion to
-        what they hold. If not, it stays idle.
+    p0_dbm : Power that is to arrive in each resource block, at full compensation. Larger: louder.
+    alpha : Share of the path loss that is made up for: 1 lets all arrive alike, below 1 those far away arrive weaker.
     """
 
-    access: Literal["fdma"] = "fdma"
+    p0_dbm: Annotated[float, Quantity("dBm", ge=-202, le=24, example="-90 dBm")] = -90.0
+    alpha: Annotated[float, Quantity("1", ge=0, le=1, example="0.8")] = 1.0
+
+
+@dataclass(frozen=True)
+class Uplink(Options):
+    """The uplink band, shared by all clients.
+
+    Who sends spreads its power over the part of the band that it holds.
+
+    Options
+    -------
+    access : How clients share the band. ``fdma``: each sender holds a part of its own, granted by the schedule, all at
+        the same time. ``ofdma``: a `scheduler` gives each resource block anew in every slot. ``tdma``: one sender at a
+        time has the whole band, slot by slot in turn, as often as its grant is wide.
+    bandwidth_hz : Width of the whole band.
+    overhead : Share of the rate that pilots and control take.
+    work_conserving : Whether band (or slots) that falls free is shared out at once among those who still send, in
+        proportion to what they hold. If not, it stays idle. With ``ofdma`` nothing ever stays idle.
+    scheduler : Who gets a resource block, under ``ofdma``: all in turn, the largest rate against what a client was
+        served lately, or the largest rate (maximum C/I).
+    averaging_s : How far back ``proportional_fair`` looks. Longer: nearer to the client that is best just now.
+    resource_block_hz : Width of what the scheduler gives away. Where fading is flat within the band, all blocks of a
+        slot are alike.
+    interference_margin_db : How far interference from other cells lifts the noise at the base station.
+    power_control : Power below the largest for clients with a small path loss; left out, all send with all they have.
+    """
+
+    access: Literal["fdma", "ofdma", "tdma"] = "fdma"
     bandwidth_hz: Hertz = 2e6
     overhead: Share = 0.08
     work_conserving: bool = True
+    scheduler: Literal["round_robin", "proportional_fair", "max_ci"] = "proportional_fair"
+    averaging_s: Seconds = 0.1
+    resource_block_hz: Annotated[float, Quantity("Hz", ge=1, le=1e13, example="180 kHz")] = 180e3
+    interference_margin_db: PositiveDecibels = 0.0
+    power_control: PowerControl | None = None
 
 
 @dataclass(frozen=True)
 class Downlink(Options):
-    """The downlink band: one broadcast over the whole band, at the rate of the weakest receiver.
+    """The downlink band: how the model gets to those who are called.
 
-    It is a band of its own, so a broadcast and uploads do not disturb each other.
+    It is a band of its own, so that it does not disturb uploads, unless `duplex` is ``half``. The base station spreads
+    its power over the whole band.
 
     Options
     -------
-    access : How the model is sent down: ``broadcast`` sends it once, to all clients that are called.
+    access : ``broadcast`` sends the model once to all that are called, over the whole band, one broadcast after the
+        other. ``unicast`` sends it to each of them; a `scheduler` gives each resource block anew in every slot.
     bandwidth_hz : Width of the whole band.
     tx_power_dbm : Transmit power of the base station, spread over the whole band.
     overhead : Share of the rate that pilots and control take.
+    coverage : Share of the receivers that the rate of a broadcast is made for. At 100 % it is that of the weakest, slot
+        by slot; below, the weakest lose what they cannot decode. Smaller: faster, reaches fewer.
+    scheduler, averaging_s, resource_block_hz : As in the uplink, for ``unicast``.
+    interference_margin_db : How far interference from other cells lifts the noise at the clients.
     """
 
-    access: Literal["broadcast"] = "broadcast"
+    access: Literal["broadcast", "unicast"] = "broadcast"
     bandwidth_hz: Hertz = 10e6
     tx_power_dbm: DecibelMilliwatts = 43.0
     overhead: Share = 0.14
+    coverage: Fraction = 1.0
+    scheduler: Literal["round_robin", "proportional_fair", "max_ci"] = "round_robin"
+    averaging_s: Seconds = 0.1
+    resource_block_hz: Annotated[float, Quantity("Hz", ge=1, le=1e13, example="180 kHz")] = 180e3
+    interference_margin_db: PositiveDecibels = 0.0
 
 
 @dataclass(frozen=True)
@@ -210,6 +265,10 @@ class Radio(Options):
     packet_bits : Size of a packet on the air, header included. Larger: less overhead, more to send again after a loss.
     header_bits : Part of each packet that carries no payload.
     retransmission : What happens to a lost packet, and to a lost block.
+    duplex : ``full``: uplink and downlink go on side by side. ``half``: one band in time division; while the base
+        station sends, uploads wait.
+    fidelity : ``chunk``: one event of the simulation covers all packets up to the next change on the air. ``packet``:
+        one event a packet, the reference that ``chunk`` is held against; much slower.
     latency_s : Time added once to every transfer, in either direction, beyond its air time.
     slot_s : Time over which the rate of a link is held constant, at the gain in its middle. Shorter: follows the
         fading more closely and takes longer to simulate.
@@ -225,6 +284,8 @@ class Radio(Options):
     packet_bits: Bits = 12_000.0
     header_bits: Annotated[float, Quantity("bit", ge=0, le=1e12)] = 320.0
     retransmission: Annotated[Arq | Harq, OneOf()] = Arq()
+    duplex: Literal["full", "half"] = "full"
+    fidelity: Literal["chunk", "packet"] = "chunk"
     latency_s: Delay = 0.0
     slot_s: Seconds = 1e-3
     timeout_s: Seconds = 600.0

@@ -53,6 +53,17 @@ class PacketQueue:
         return (self.count - self.served - 1) * self.packet_bits + self.last_bits
 
     @property
+    def served_bits(self) -> int:
+        """Payload bits of the packets that are through, of one receiver at least."""
+        whole = round(self.served * (self.packet_bits - self.header_bits))
+        return min(whole, self.payload_bits)
+
+    @property
+    def repeats(self) -> int:
+        """How many of the packets sent had been sent before."""
+        return self.sent - self.served - (self.tries > 0)
+
+    @property
     def done(self) -> bool:
         return self.served == self.count or bool(self._given_up.all())
 

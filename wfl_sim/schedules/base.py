@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -42,11 +42,11 @@ class WithCsi(Options):
         """The long-term mean round time that is promised; none unless a schedule says so."""
         return None
 
-    def start(self) -> dict[str, float]:
+    def start(self) -> dict[str, Any]:
         """State before the first round: none unless a schedule has some."""
         return {}
 
-    def observe(self, round_s: float, state: dict[str, float]) -> dict[str, float]:
+    def observe(self, round_s: float, state: dict[str, Any]) -> dict[str, Any]:
         """Learn how long a round really took."""
         return state
 

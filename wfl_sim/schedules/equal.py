@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from channels.units import Fraction
-from wfl_sim.contracts import Air, Decision, Request
+from wfl_sim.contracts import Air, Decision, Flight, Request
 from wfl_sim.schedules.base import WithCsi, send_all
 
 
@@ -46,8 +46,13 @@ class Equal(WithCsi):
     kept_fraction: Fraction = 1.0
 
     def decide(
-        self, now_s: float, air: Air, requests: Sequence[Request], state: dict[str, float]
-    ) -> tuple[list[Decision], dict[str, float]]:
+        self,
+        now_s: float,
+        air: Air,
+        requests: Sequence[Request],
+        in_flight: Sequence[Flight],
+        state: dict[str, Any],
+    ) -> tuple[list[Decision], dict[str, Any]]:
         share = np.full(len(requests), air.bandwidth_hz / len(requests))
         points = [request.menu.nearest(self.kept_fraction) for request in requests]
         return send_all(requests, share, points), state

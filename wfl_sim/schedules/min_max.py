@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from channels.units import Fraction
-from wfl_sim.contracts import Air, Decision, Request
+from wfl_sim.contracts import Air, Decision, Flight, Request
 from wfl_sim.schedules.base import WithCsi, finish_together, ready_to_send, send_all
 
 
@@ -50,8 +50,13 @@ class MinMax(WithCsi):
     kept_fraction: Fraction = 1.0
 
     def decide(
-        self, now_s: float, air: Air, requests: Sequence[Request], state: dict[str, float]
-    ) -> tuple[list[Decision], dict[str, float]]:
+        self,
+        now_s: float,
+        air: Air,
+        requests: Sequence[Request],
+        in_flight: Sequence[Flight],
+        state: dict[str, Any],
+    ) -> tuple[list[Decision], dict[str, Any]]:
         points = [request.menu.nearest(self.kept_fraction) for request in requests]
         _, bandwidth = finish_together(
             air,

@@ -21,13 +21,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 
 from channels.options import OptionError
 from channels.units import Fraction, NonNegative, Positive, Quantity
-from wfl_sim.contracts import Air, Decision, FloatArray, Request
+from wfl_sim.contracts import Air, Decision, Flight, FloatArray, Request
 from wfl_sim.schedules.base import WithCsi, falling_root, finish_together, ready_to_send, send_all
 
 _GRID, _REFINED, _REFINEMENTS = 48, 33, 11  # at most: the last leaves tau within the resolution of floats
@@ -224,15 +224,20 @@ class TSFA(WithCsi):
     def latency_budget(self) -> float | None:
         return self.latency_budget_s
 
-    def start(self) -> dict[str, float]:
+    def start(self) -> dict[str, Any]:
         return {"queue": self.queue_start}
 
-    def observe(self, round_s: float, state: dict[str, float]) -> dict[str, float]:
+    def observe(self, round_s: float, state: dict[str, Any]) -> dict[str, Any]:
         return {"queue": max(0.0, state["queue"] + round_s / self.latency_budget_s - 1.0)}
 
     def decide(
-        self, now_s: float, air: Air, requests: Sequence[Request], state: dict[str, float]
-    ) -> tuple[list[Decision], dict[str, float]]:
+        self,
+        now_s: float,
+        air: Air,
+        requests: Sequence[Request],
+        in_flight: Sequence[Flight],
+        state: dict[str, Any],
+    ) -> tuple[list[Decision], dict[str, Any]]:
         menus = {r.client: r.menu.at_least(self.kept_fraction_min) for r in requests}
         sending = [r for r in requests if self._alone_s(air, r) <= self.patience * self.latency_budget_s]
         decided = {r.client: Decision(r.client, "defer", 0.0, menus[r.client].points[0]) for r in requests}
