@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channels.linkbudget import THERMAL_NOISE_W_PER_HZ
-from channels.links import Direction, Links
+from channels.links import Direction, LinkModel
 from wfl_sim.contracts import FloatArray
 from wfl_sim.radio.options import Radio
 
@@ -37,7 +37,7 @@ class Signal:
         Largest power of the transmitter.
     """
 
-    def __init__(self, radio: Radio, links: Links, direction: Direction, tx_power_w: float) -> None:
+    def __init__(self, radio: Radio, links: LinkModel, direction: Direction, tx_power_w: float) -> None:
         band = radio.uplink if direction == "up" else radio.downlink
         figure_db = radio.noise_figure.base_station_db if direction == "up" else radio.noise_figure.client_db
         self.radio, self.links, self.direction = radio, links, direction
@@ -83,7 +83,9 @@ class Signal:
         loss_db = np.empty(clients.size)
         for time_s in np.unique(times_s):  # nearly always one
             chosen = times_s == time_s
-            loss_db[chosen] = -self.links.large_scale_db(np.array([max(time_s, 0.0)]), clients=clients[chosen])[:, 0]
+            loss_db[chosen] = -self.links.large_scale_db(
+                np.array([max(time_s, 0.0)]), clients=clients[chosen], direction=self.direction
+            )[:, 0]
         level_dbm = self.control.p0_dbm + self.control.alpha * loss_db
         return np.asarray(10 ** (level_dbm / 10 - 3) / self.radio.uplink.resource_block_hz)
 
