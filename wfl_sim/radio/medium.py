@@ -21,13 +21,15 @@ from channels.links import Direction, LinkModel
 from channels.ratecurve import planning_curve
 from channels.streams import Stream
 from wfl_sim.contracts import Air, FloatArray
-from wfl_sim.radio.access import Access, Ended, Job, Supply
+from wfl_sim.radio.access import NO_SUPPLY, Access, Job, Supply
 from wfl_sim.radio.fdma import Fdma, FixedShares, SharedBand
 from wfl_sim.radio.flows import Losses, Sizes
 from wfl_sim.radio.ledger import Ledger
 from wfl_sim.radio.onebyone import Broadcasts, OneByOne
-from wfl_sim.radio.options import Radio
+from wfl_sim.radio.options import Downlink, Radio, Uplink
+from wfl_sim.radio.schedulers import Kind, Scheduler
 from wfl_sim.radio.signal import Signal
+from wfl_sim.radio.slotted import Slotted
 from wfl_sim.radio.transmission import BROADCAST, Reason, Transmission
 from wfl_sim.radio.walk import Walker
 
@@ -102,6 +104,10 @@ class Medium:
         uplink, steady = radio.uplink, not radio.uplink.work_conserving and radio.duplex == "full"
         losses = Losses(self.loss, self._stream.child("up"))
         sizes = Sizes(radio.packet_bits, radio.header_bits, radio.retransmission.attempts)
+        if uplink.access == "ofdma":
+            return self._slots(signal, sizes, losses, uplink, uplink.scheduler, self._supply, True)
+        if uplink.access == "tdma":
+            return self._slots(signal, sizes, losses, uplink, "tdma", self._supply, uplink.work_conserving)
         if not radio.rate.always_met:
             walker = Walker(signal, radio, losses, self._stream.child("up").child("blocks"))
             return OneByOne(walker, self._supply, uplink.work_conserving)
@@ -111,9 +117,29 @@ class Medium:
         return SharedBand(fdma, self._supply, clients, uplink.work_conserving)
 
     def _down(self) -> Access:
-        losses = Losses(self.loss, self._stream.child("down"))
-        walker = Walker(self._signals["down"], self.radio, losses, self._stream.child("down").child("blocks"))
-        return Broadcasts(walker)
+        radio, signal, losses = self.radio, self._signals["down"], Losses(self.loss, self._stream.child("down"))
+        if radio.downlink.access == "unicast":
+            sizes = Sizes(radio.packet_bits, radio.header_bits, radio.retransmission.attempts)
+            return self._slots(signal, sizes, losses, radio.downlink, radio.downlink.scheduler, NO_SUPPLY, True)
+        return Broadcasts(Walker(signal, radio, losses, self._stream.child("down").child("blocks")))
+
+    def _slots(
+        self,
+        signal: Signal,
+        sizes: Sizes,
+        losses: Losses,
+        band: Uplink | Downlink,
+        kind: Kind,
+        supply: Supply,
+        conserving: bool,
+    ) -> Access:
+        radio = self.radio
+        whole = kind == "tdma"  # which gives the whole band away, not blocks of it
+        block_hz = band.bandwidth_hz if whole else band.resource_block_hz
+        blocks = max(1, math.floor(band.bandwidth_hz / block_hz + _BAND))
+        scheduler = Scheduler(kind, blocks, max(1.0, band.averaging_s / radio.slot_s))
+        clients = self.links.clients.size
+        return Slotted(signal, radio.rate, sizes, losses, scheduler, block_hz, supply, clients, conserving)
 
     # -- what a protocol asks for -------------------------------------------------------------------
 
