@@ -26,7 +26,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 SENDING, DELIVERED, GIVEN_UP, TIME_UP = range(4)
-_MOST_ATTEMPTS = 1 << 21  # looked at together: 2 MiB of answers
+_MOST_ATTEMPTS = 1 << 17  # looked at together: about what the caches hold
 _EXACT = 1e-12  # of a packet: bits this near its end are its end
 
 
@@ -234,21 +234,21 @@ def resolve(lost: Bools, count: Ints, tries: Ints, need: Ints, attempts: int) ->
     """
     rows, width = lost.shape
     each = np.arange(rows)
-    if not width:
-        return np.zeros(rows, np.int64), np.zeros(rows, np.int64), tries.copy(), np.zeros(rows, np.bool_)
-    place = np.arange(width)
-    there = place < count[:, None]
-    failed = lost & there
-    fails = failed.sum(axis=1)
-    won_by = np.cumsum(there & ~lost, axis=1, dtype=np.int32)
-    enough = won_by[:, -1] >= need
-    used = np.where(enough, np.argmax(won_by >= need[:, None], axis=1) + 1, count)
     dropped = np.zeros(rows, np.bool_)
-    if (fails + tries >= attempts).any():
+    if not width:
+        return np.zeros(rows, np.int64), np.zeros(rows, np.int64), tries.copy(), dropped
+    if (count < width).any():
+        lost = lost | (np.arange(width) >= count[:, None])  # what does not take place gets nothing through
+    won_by = np.cumsum(~lost, axis=1, dtype=np.int16 if width < 1 << 15 else np.int32)
+    used = count.copy()
+    enough = np.flatnonzero(won_by[:, -1] >= need)
+    if enough.size:
+        used[enough] = np.argmax(won_by[enough] >= need[enough, None], axis=1) + 1
+    if (count - won_by[:, -1] + tries >= attempts).any():
         # runs of `attempts` losses, those before these attempts included
-        run = np.concatenate([np.arange(attempts - 1) >= attempts - 1 - tries[:, None], failed], axis=1)
+        run = np.concatenate([np.arange(attempts - 1) >= attempts - 1 - tries[:, None], lost], axis=1)
         length = 1
-        while length < attempts:  # a run of `length` ends here; two that overlap make a longer one
+        while length < attempts:  # a run of `length` begins here; two that overlap make a longer one
             step = min(length, attempts - length)
             run = run[:, step:] & run[:, :-step]
             length += step
@@ -256,9 +256,10 @@ def resolve(lost: Bools, count: Ints, tries: Ints, need: Ints, attempts: int) ->
         dropped = run[each, first] & (first < used)
         used = np.where(dropped, first + 1, used)
     won = np.where(used > 0, won_by[each, np.maximum(used - 1, 0)], 0).astype(np.int64)
-    last_won = np.where(there & ~lost & (place < used[:, None]), place, -1).max(axis=1)
-    after = np.where(last_won < 0, tries + used, used - 1 - last_won)
-    return used, won, after, dropped
+    # the run of losses at the end, no longer than `attempts`
+    back = used[:, None] - 1 - np.arange(attempts)
+    losing = np.where(back >= 0, lost[each[:, None], np.maximum(back, 0)], -back <= tries[:, None])
+    return used, won, np.logical_and.accumulate(losing, axis=1).sum(axis=1), dropped
 
 
 def account(flows: Flows, course: Course, snr: FloatArray, bandwidth_hz: FloatArray, power_w: FloatArray) -> None:
