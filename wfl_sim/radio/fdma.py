@@ -84,7 +84,7 @@ class Fdma:
     ) -> tuple[Course, FloatArray]:
         """What passes of flows in slots, and their SNRs [flows, slots]."""
         edges_s = np.append(slots, slots[-1] + 1) * self.slot_s
-        starts_s = np.maximum(edges_s[:-1], part.now_s[:, None])
+        starts_s = np.minimum(np.maximum(edges_s[:-1], part.now_s[:, None]), stop_s[:, None])
         ends_s = np.maximum(np.minimum(edges_s[1:], stop_s[:, None]), starts_s)
         snr = self.signal.snr(part.client, slots, bandwidth_hz, power_w, kept)
         efficiency = over_band(self.rate.efficiency(snr, self.signal.direction))
@@ -161,6 +161,7 @@ class SharedBand:
         self._jobs: list[Job] = []
         self._flows = fdma.flows([], self._attempts)
         self._granted_hz, self._density = np.zeros(0), np.zeros(0)
+        self._ahead: tuple[float, Flows] | None = None  # where the flows will be at a time, if nothing changes
         self._paused = False
 
     def add(self, jobs: Sequence[Job]) -> None:
@@ -170,8 +171,12 @@ class SharedBand:
         self._granted_hz = np.concatenate([self._granted_hz, [job.bandwidth_hz for job in jobs]])
         density = self._fdma.signal.density_w_per_hz(new.client, new.begin_s)
         self._density = np.concatenate([self._density, density])
+        self._ahead = None
 
     def settle(self, now_s: float) -> list[Ended]:
+        if self._ahead is not None and self._ahead[0] == now_s:
+            self._flows = self._ahead[1]
+            self._ahead = None
         flows = self._flows
         if not len(flows):
             return []
@@ -189,6 +194,7 @@ class SharedBand:
         self._jobs = [job for job, is_over in zip(self._jobs, over.tolist(), strict=True) if not is_over]
         self._flows = flows.take(~over)
         self._granted_hz, self._density = self._granted_hz[~over], self._density[~over]
+        self._ahead = None
         return reports(jobs, gone, self._fdma.sizes, self._supply, "up")
 
     def next_s(self) -> float:
@@ -197,10 +203,19 @@ class SharedBand:
             return math.inf
         if self._paused:
             return float(flows.give_up_s.min())
-        return self._fdma.earliest_s(flows, self._bandwidth_hz(), self._density)
+        if self._ahead is None:
+            # Nobody is done before `next_s`, but one whose packet is lost too often may end sooner.
+            next_s = self._fdma.earliest_s(flows, self._bandwidth_hz(), self._density)
+            ahead = flows.take(np.arange(len(flows)))
+            self._fdma.carry(ahead, self._bandwidth_hz(), self._density, next_s, kept=True)
+            ends_s = ahead.now_s[ahead.state != SENDING]
+            if ends_s.size and ends_s.min() < next_s:
+                return float(ends_s.min())
+            self._ahead = next_s, ahead
+        return self._ahead[0]
 
     def hold(self, held: bool, now_s: float) -> None:
-        self._paused = held
+        self._paused, self._ahead = held, None
 
     def held_hz(self) -> float:
         return float(self._granted_hz.sum())

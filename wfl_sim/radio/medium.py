@@ -27,6 +27,7 @@ from wfl_sim.radio.flows import Losses, Sizes
 from wfl_sim.radio.ledger import Ledger
 from wfl_sim.radio.onebyone import Broadcasts, OneByOne
 from wfl_sim.radio.options import Downlink, Radio, Uplink
+from wfl_sim.radio.packetwise import PacketByPacket
 from wfl_sim.radio.schedulers import Kind, Scheduler
 from wfl_sim.radio.signal import Signal
 from wfl_sim.radio.slotted import Slotted
@@ -112,6 +113,8 @@ class Medium:
             walker = Walker(signal, radio, losses, self._stream.child("up").child("blocks"))
             return OneByOne(walker, self._supply, uplink.work_conserving)
         fdma = Fdma(signal, radio.rate, sizes, losses, radio.slot_s, radio.timeout_s)
+        if radio.fidelity == "packet":
+            return PacketByPacket(fdma, self._supply, clients, uplink.work_conserving)
         if steady:
             return FixedShares(fdma, self._supply, clients)
         return SharedBand(fdma, self._supply, clients, uplink.work_conserving)
