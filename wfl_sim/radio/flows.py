@@ -3,8 +3,8 @@
 Knows bits, packets and attempts. How many bits pass in a slot, it is told; it knows neither bandwidths nor a clock.
 
 A lost packet is sent again at once, before the next one; a transfer is dropped when a packet has used up its attempts.
-The fate of an attempt is keyed by its number at the client (and, where losses go by time, by when it ends), so a transfer
-fares the same however its course is cut into pieces.
+The fate of an attempt is keyed by its number at the client (and, where losses go by time, by when it ends), so a
+transfer fares the same however its course is cut into pieces.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Flows:
     def delivered_bits(self, sizes: Sizes) -> Ints:
         """Payload bits of the packets that are through."""
         whole = np.rint(self.served * (sizes.packet_bits - sizes.header_bits)).astype(np.int64)
-        return np.where(self.state == DELIVERED, self.payload_bits, np.minimum(whole, self.payload_bits))
+        return np.asarray(np.where(self.state == DELIVERED, self.payload_bits, np.minimum(whole, self.payload_bits)))
 
 
 class Course(NamedTuple):
@@ -151,7 +151,8 @@ class Course(NamedTuple):
 
     def slot_of(self, rows: Ints, bits: FloatArray) -> Ints:
         """The slots [rows] in which each row's bits have passed."""
-        return np.minimum((self.passed_bits[rows] < bits[:, None]).sum(axis=1), self.bits.shape[1] - 1)
+        before = (self.passed_bits[rows] < bits[:, None]).sum(axis=1)
+        return np.asarray(np.minimum(before, self.bits.shape[1] - 1))
 
 
 def send(flows: Flows, sizes: Sizes, losses: Losses, course: Course) -> None:
@@ -239,7 +240,9 @@ def resolve(lost: Bools, count: Ints, tries: Ints, need: Ints, attempts: int) ->
         return np.zeros(rows, np.int64), np.zeros(rows, np.int64), tries.copy(), dropped
     if (count < width).any():
         lost = lost | (np.arange(width) >= count[:, None])  # what does not take place gets nothing through
-    won_by = np.cumsum(~lost, axis=1, dtype=np.int16 if width < 1 << 15 else np.int32)
+    won_by: NDArray[np.int16] | NDArray[np.int32] = np.cumsum(
+        ~lost, axis=1, dtype=np.int16 if width < 1 << 15 else np.int32
+    )
     used = count.copy()
     enough = np.flatnonzero(won_by[:, -1] >= need)
     if enough.size:
@@ -280,4 +283,6 @@ def account(flows: Flows, course: Course, snr: FloatArray, bandwidth_hz: FloatAr
         flows.air_s += air_s
     snr_db = in_db(snr)
     flows.snr_db_s += (held_s * snr_db).sum(axis=1)
-    flows.snr_min_db = np.minimum(flows.snr_min_db, np.where(held_s > 0, snr_db, math.inf).min(axis=1, initial=math.inf))
+    flows.snr_min_db = np.minimum(
+        flows.snr_min_db, np.where(held_s > 0, snr_db, math.inf).min(axis=1, initial=math.inf)
+    )

@@ -1,7 +1,7 @@
 """FDMA packet by packet: one event each, the reference that the arithmetic over many packets is held against.
 
-Knows one packet at a time. Written for clearness: it shares no arithmetic of packets, losses and shares of the band with
-`flows` and `fdma`.
+Knows one packet at a time. Written for clearness: it shares no arithmetic of packets, losses and shares of the band
+with `flows` and `fdma`.
 """
 
 from __future__ import annotations

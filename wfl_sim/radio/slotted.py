@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from channels.linkadaptation import LinkAdaptation
 from channels.links import Direction
 from wfl_sim.contracts import FloatArray
 from wfl_sim.radio.access import Ended, Job, Supply, reports
-from wfl_sim.radio.flows import SENDING, TIME_UP, Course, Flows, Ints, Losses, Sizes, send
+from wfl_sim.radio.flows import SENDING, TIME_UP, Course, Flows, Losses, Sizes, send
 from wfl_sim.radio.schedulers import Grants, Memory, Scheduler
 from wfl_sim.radio.signal import Signal, in_db
 
@@ -45,6 +46,15 @@ class _State:
             self.flows.take(np.arange(len(self.flows))), list(self.jobs), self.weights, self.density, self.slot,
             self.memory.copy(),
         )  # fmt: skip
+
+
+class _Run(NamedTuple):
+    """A run of slots: who got what, and for each grant its bits, mean SNR and power."""
+
+    grants: Grants
+    bits: FloatArray
+    snr: FloatArray
+    power_w: FloatArray
 
 
 class Slotted:
@@ -93,7 +103,8 @@ class Slotted:
         self._over: list[Ended] = []
         self._paused = False
         # A block's own gain, where the fading tells blocks apart.
-        self._offsets_hz = (np.arange(scheduler.blocks) - (scheduler.blocks - 1) / 2) * block_hz
+        offsets_hz = (np.arange(scheduler.blocks) - (scheduler.blocks - 1) / 2) * block_hz
+        self._offsets_hz: FloatArray = offsets_hz.astype(np.float64)
 
     def add(self, jobs: Sequence[Job]) -> None:
         state = self._state
@@ -163,7 +174,11 @@ class Slotted:
             self._over += reports(jobs, gone, self._sizes, self._supply, self._direction)
             state.memory.levels[gone.client] = 0.0
             state.jobs = [job for job, is_over in zip(state.jobs, over.tolist(), strict=True) if not is_over]
-            state.flows, state.weights, state.density = state.flows.take(~over), state.weights[~over], state.density[~over]
+            state.flows, state.weights, state.density = (
+                state.flows.take(~over),
+                state.weights[~over],
+                state.density[~over],
+            )
             self._plan = None
 
     def _give_up(self, state: _State) -> None:
@@ -174,38 +189,43 @@ class Slotted:
 
     def _advance(self, state: _State, target: int) -> None:
         """Carry a state on to a slot, or to the first in which a transfer ends."""
-        flows = state.flows
         while state.slot < target:
             self._give_up(state)
+            flows = state.flows
             if (flows.state != SENDING).any():
                 return
             values = len(flows) * (1 if self._signal.flat else self._scheduler.blocks)
             first_up = math.floor(float(flows.give_up_s.min()) / self._slot_s + _EDGE)
             slots = max(1, min(target - state.slot, first_up - state.slot, _MOST_SLOTS, _MOST_VALUES // values))
             before = state.memory.copy()
-            grants, bits, snr, power_w = self._share(state, slots)
-            dense = np.zeros((len(flows), grants.slots))
-            dense[grants.user, grants.slot] = bits
-            passed = np.cumsum(dense, axis=1)
-            through = passed >= flows.left_bits(self._sizes)[:, None]
-            if through[:, -1].any():
-                slots = int(through.any(axis=0).argmax()) + 1
-            else:
-                slots = grants.slots
-            if slots < grants.slots:  # the scheduler went on beyond the first possible end: it remembers less
-                state.memory = before
-                grants, bits, snr, power_w = self._share(state, slots)
-                dense, passed = dense[:, :slots], passed[:, :slots]
-            ends_s = (state.slot + 1 + np.arange(slots)) * self._slot_s
-            shape = (len(flows), slots)
-            starts_s = np.broadcast_to(ends_s - self._slot_s, shape)
-            send(flows, self._sizes, self._losses, Course(starts_s, np.broadcast_to(ends_s, shape), dense, passed, True))
-            self._account(flows, grants, snr, power_w)
-            state.slot += slots
+            while True:
+                run = self._share(state, slots)
+                after, slots = self._sent(state, run)
+                if slots == run.grants.slots:
+                    break
+                state.memory = before.copy()  # beyond the first end others would have had other slots
+            state.flows, state.slot = after, state.slot + slots
         self._give_up(state)
 
-    def _share(self, state: _State, slots: int) -> tuple[Grants, FloatArray, FloatArray, FloatArray]:
-        """Grants in a run of slots, with the bits, mean SNR and power of each grant."""
+    def _sent(self, state: _State, run: _Run) -> tuple[Flows, int]:
+        """The flows after a run of slots, and how many slots there are up to the first end."""
+        flows, grants = state.flows.take(np.arange(len(state.flows))), run.grants
+        shape = len(flows), grants.slots
+        bits = np.zeros(shape)
+        bits[grants.user, grants.slot] = run.bits
+        passed = np.cumsum(bits, axis=1)
+        ends_s = np.broadcast_to((state.slot + 1 + np.arange(grants.slots)) * self._slot_s, shape)
+        send(flows, self._sizes, self._losses, Course(ends_s - self._slot_s, ends_s, bits, passed, at_end=True))
+        over = flows.state != SENDING
+        if over.any():
+            slots = self._next_slot(float(flows.now_s[over].min())) - state.slot
+            if slots < grants.slots:
+                return flows, slots
+        self._account(flows, run)
+        return flows, grants.slots
+
+    def _share(self, state: _State, slots: int) -> _Run:
+        """Give the blocks of a run of slots away."""
         flows, signal, scheduler = state.flows, self._signal, self._scheduler
         number = state.slot + np.arange(slots)
         offsets = None if signal.flat else self._offsets_hz
@@ -224,10 +244,11 @@ class Slotted:
             enough = enough / ((1.0 - signal.overhead) * self._slot_s)
         idle = 0.0 if self._conserving else max(0.0, signal.bandwidth_hz - float(state.weights.sum()))
         grants = scheduler.grant(flows.client, state.slot, slots, state.memory, rates, enough, state.weights, idle)
-        held_hz = grants.blocks * self._block_hz
+        held_hz: FloatArray = (grants.blocks * self._block_hz).astype(np.float64)
+        per_hz: FloatArray
         if down:
             power_w = np.full(held_hz.size, signal.tx_power_w)
-            per_hz = signal.tx_power_w / (signal.noise_w_per_hz * signal.bandwidth_hz)
+            per_hz = np.full(held_hz.size, signal.tx_power_w / (signal.noise_w_per_hz * signal.bandwidth_hz))
         else:
             power_w = signal.power_w(state.density[grants.user], held_hz)
             per_hz = power_w / (signal.noise_w_per_hz * held_hz)
@@ -236,11 +257,11 @@ class Slotted:
             efficiency = self._rate.efficiency(snr, self._direction)
         else:
             mine = self._mine(grants)
-            each = gain[grants.user, grants.slot] * np.asarray(per_hz).reshape(-1, 1)
+            each = gain[grants.user, grants.slot] * per_hz[:, None]
             snr = np.where(mine, each, 0.0).sum(axis=1) / grants.blocks
             efficiency = np.where(mine, self._rate.efficiency(each, self._direction), 0.0).sum(axis=1) / grants.blocks
         bits = efficiency * held_hz * ((1.0 - signal.overhead) * self._slot_s)
-        return grants, bits, snr, power_w
+        return _Run(grants, bits, snr, power_w)
 
     def _mine(self, grants: Grants) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
         """Which blocks of its slot belong to each grant."""
@@ -248,14 +269,14 @@ class Slotted:
             return np.ones((grants.user.size, self._scheduler.blocks), np.bool_)
         return np.asarray(grants.owner[grants.slot] == grants.user[:, None])
 
-    def _account(self, flows: Flows, grants: Grants, snr: FloatArray, power_w: FloatArray) -> None:
-        count, snr_db = len(flows), in_db(snr)
+    def _account(self, flows: Flows, run: _Run) -> None:
+        grants, snr_db = run.grants, in_db(run.snr)
 
         def by_user(values: FloatArray) -> FloatArray:
-            return np.bincount(grants.user, weights=values, minlength=count) * self._slot_s
+            return np.asarray(np.bincount(grants.user, weights=values, minlength=len(flows)) * self._slot_s)
 
-        flows.air_s += by_user(np.ones(snr.size))
-        flows.hz_s += by_user(grants.blocks * self._block_hz)
-        flows.tx_j += by_user(power_w)
+        flows.air_s += by_user(np.ones(snr_db.size))
+        flows.hz_s += by_user((grants.blocks * self._block_hz).astype(np.float64))
+        flows.tx_j += by_user(run.power_w)
         flows.snr_db_s += by_user(snr_db)
         np.minimum.at(flows.snr_min_db, grants.user, snr_db)
