@@ -51,7 +51,7 @@ class Compute(Options):
 
     T0 / s is the median time of a client: schedules plan with it, as they do not know the jitter. With U uniform, drawn
     once, client k is of the class in whose part of [0, 1), as long as its share, U + k (sqrt(5) - 1) / 2 lies, whole
-    turns left out: so shares are kept to a client or two, among the first n clients for any n.
+    turns left out: so of the first n clients, whatever n, each class has its share to within a few.
 
     Options
     -------

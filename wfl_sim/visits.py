@@ -112,7 +112,7 @@ class Visits(Options):
         def edge_s(index: Ints) -> Floats:
             return np.asarray(table.times_s[np.minimum(index, end - 1)] + turn * period_s)
 
-        after = last_before(table.times_s, times_s - turn * period_s, begin, end)
+        after = last_before(table.times_s, times_s - turn * period_s, begin, end).copy()
         after -= (after > begin) & (edge_s(after) > times_s)  # rounding again
         after += edge_s(after) <= times_s
         after += (after < end) & (edge_s(after) <= times_s)
