@@ -15,8 +15,10 @@ from channels.files import FileError
 from channels.options import OptionError
 from channels.streams import Stream
 from wfl_sim.availability import Always, Diurnal, OnOff
+from wfl_sim.engine import simulate
 from wfl_sim.errors import ScenarioError
 from wfl_sim.presence import Churn, Presence
+from wfl_sim.protocols.sync import Sync
 from wfl_sim.scenario import parse, to_yaml
 from wfl_sim.visits import Visits
 
@@ -319,3 +321,26 @@ def test_a_scenario_says_who_is_there_and_what_is_wrong_with_that(tmp_path, monk
         f"{where}: cannot be read: No such file or directory; looked for beside the scenario and in the working "
         "directory"
     ]
+
+
+def test_a_run_knows_who_is_there(tmp_path, monkeypatch):
+    """The world of a run has the presence of its scenario and seed, which no other option changes."""
+    monkeypatch.chdir(tmp_path)
+    a_file(tmp_path)
+    worlds = []
+
+    def run(self, world, state):
+        worlds.append(world)
+        yield world.env.timeout(0.0)
+
+    monkeypatch.setattr(Sync, "run", run)
+    nightly = "clients.availability={kind: diurnal, skip: 0.1}"
+    for overrides in [(nightly,), (nightly, "clients.count=3", "clients.compute.jitter=1"), (nightly, "seeds=[2]"), ()]:
+        (cell,) = parse(SCENARIO, "s.yaml", overrides).cells
+        simulate(cell.scenario, None, lambda *rows: None)
+    one, other, another, recorded = (world.presence for world in worlds)
+    times_s = np.linspace(0.0, 2e5, 300)
+    for client in (0, 2):
+        states = [p.present(np.full(300, client), times_s).tolist() for p in (one, other, another)]
+        assert states[0] == states[1] != states[2]
+    assert isinstance(recorded.availability, Visits) and recorded.churn == Churn(join_s=3600.0, stay_s=10_800.0)
