@@ -32,6 +32,8 @@ def test_the_quickstart_needs_none() -> None:
         (("arms.topk-tsfa.codec={kind: dense}",), "codec dense has one size only", "(topk-tsfa)"),
         (("clients.mobility={kind: static}",), "clients stand still, so rayleigh fading never changes", ""),
         (("radio.antenna_gain.base_station=25 dB",), "a mean SNR above 35 dB", ""),
+        (("clients.availability={kind: on_off, on: 1 h, off: 3 h}",), "be there; 0.25 of them are in the mean", ""),
+        (("clients.churn={stay: 1 h}",), "from the beginning to the end, without clients.churn", ""),
     ],
 )
 def test_what_is_seldom_meant_is_noted_with_its_arms(overrides: tuple[str, ...], says: str, arms: str) -> None:

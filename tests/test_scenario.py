@@ -1156,6 +1156,53 @@ WRONG: list[tuple[str, ...]] = [
         "s.yaml:16:3: clients.mobility: needs a placement with room to walk in; this one is a single point",
     ),
     (
+        "compute: {time: 400 ms}",
+        "compute: {time: 400 ms, classes: [{speed: 1, share: 50 %}]}",
+        "s.yaml:17:27: clients.compute.classes: shares must sum to 1; got 0.5; leave one out, and its class takes the "
+        "rest",
+    ),
+    (
+        "compute: {time: 400 ms}",
+        "compute: {time: 400 ms, classes: [{speed: 1}, {speed: 0}]}",
+        "s.yaml:17:57: clients.compute.classes.1.speed: must be above 0; got 0",
+    ),
+    (
+        "compute: {time: 400 ms}",
+        "compute: {time: 400 ms, classes: [{sped: 1}]}",
+        "s.yaml:17:38: clients.compute.classes.0.sped: unknown key; did you mean 'speed'?",
+    ),
+    (
+        "compute: {time: 400 ms}",
+        "compute: {time: 400 ms, classes: {slow: 0.5}}",
+        "s.yaml:17:27: clients.compute.classes: must be a list; got {'slow': 0.5}",
+    ),
+    (
+        "compute: {time: 400 ms}",
+        "compute: {time: 400 ms, classes: [{speed: 0.25}]}",
+        "s.yaml:26:44: arms.adaptive.schedule.latency_budget: must be above 1.6 s, what computing and latency take "
+        "before a bit is sent (clients.compute, 2 x radio.latency); got 1 s",
+    ),
+    (
+        "compute: {time: 400 ms}",
+        "compute: {time: 400 ms}\n  availability: {kind: onoff, on: 1 h, off: 1 h}",
+        "s.yaml:18:24: clients.availability.kind: unknown kind 'onoff'; did you mean 'on_off'?",
+    ),
+    (
+        "compute: {time: 400 ms}",
+        "compute: {time: 400 ms}\n  availability: {kind: on_off, on: 1 h}",
+        "s.yaml:18:3: clients.availability.off: is missing",
+    ),
+    (
+        "compute: {time: 400 ms}",
+        "compute: {time: 400 ms}\n  availability: {kind: diurnal, spread: 30 h}",
+        "s.yaml:18:41: clients.availability.spread: must be at most the period, 86400 s; got 108000 s",
+    ),
+    (
+        "compute: {time: 400 ms}",
+        "compute: {time: 400 ms}\n  churn: {stay: 0 s}",
+        "s.yaml:18:17: clients.churn.stay: must be above 0 s; got 0 s",
+    ),
+    (
         "count: 4",
         "count: 5000",
         "s.yaml:8:23: radio.uplink.bandwidth: must be at least 18.75 MHz, a subcarrier of 3.75 kHz (NB-IoT, the "

@@ -64,7 +64,20 @@ def _notes(scenario: Scenario, row: ArmEstimate) -> list[str]:
             f"the median client has a mean SNR above {OPTIMISTIC_SNR_DB:g} dB, where Shannon's rate is more than any "
             "modem reaches; check powers, gains and path loss"
         )
-    return notes + _about_blocks(scenario, row)
+    return notes + _about_presence(scenario) + _about_blocks(scenario, row)
+
+
+def _about_presence(scenario: Scenario) -> list[str]:
+    """What a plan leaves out, as it takes everyone to be there."""
+    share, churn = scenario.clients.availability.mean_share, scenario.clients.churn
+    notes = []
+    if share < 1.0:
+        notes.append(
+            f"the plan takes all clients to be there; {share:.2g} of them are in the mean (clients.availability)"
+        )
+    if churn is not None and (churn.join_s > 0.0 or churn.stay_s is not None):
+        notes.append("the plan takes all clients to be there from the beginning to the end, without clients.churn")
+    return notes
 
 
 def _about_blocks(scenario: Scenario, row: ArmEstimate) -> list[str]:

@@ -22,6 +22,7 @@ from channels.links import Links
 from channels.recorded import RecordedLinks
 from channels.streams import Stream
 from wfl_sim.contracts import Work
+from wfl_sim.presence import Presence
 from wfl_sim.protocols.base import ProtocolState, World
 from wfl_sim.radio.bands import bands
 from wfl_sim.radio.medium import Medium
@@ -80,17 +81,18 @@ def simulate(scenario: Scenario, work: Work, commit: Callable[[Row, Sequence[Row
     """Run one scenario (its first seed) to the end; `commit` gets every round. Returns the medium for its ledger."""
     env = simpy.Environment()
     root = Stream.root(scenario.seeds[0])
-    medium = build_medium(env, scenario, root)
+    medium, clients = build_medium(env, scenario, root), scenario.clients
     world = World(
         env=env,
         medium=medium,
         work=work,
         schedule=scenario.schedule,
-        compute=scenario.clients.compute,
+        compute=clients.compute,
         stream=root.child("protocol"),
-        clients=scenario.clients.count,
+        clients=clients.count,
         rounds=scenario.rounds,
         commit=commit,
+        presence=Presence(root.child("presence"), clients.availability, clients.churn),
     )
     env.run(env.process(scenario.protocol.run(world, ProtocolState())))
     medium.ledger.check()

@@ -16,6 +16,7 @@ from channels.mobility import MOBILITY, PLACEMENT
 from channels.pathloss import PATH_LOSS
 from channels.penetration import PENETRATION
 from channels.shadowing import SHADOWING
+from wfl_sim.availability import AVAILABILITY
 from wfl_sim.codecs import CODECS
 from wfl_sim.learning.data import DATA_SETS
 from wfl_sim.learning.options import Dirichlet, Iid
@@ -39,6 +40,7 @@ NOUNS: Mapping[str, Mapping[str, type[Any]]] = {
     "radio.retransmission": {"arq": Arq, "harq": Harq},
     "clients.placement": registry("wfl_sim.placement", *PLACEMENT.values()),
     "clients.mobility": registry("wfl_sim.mobility", *MOBILITY.values()),
+    "clients.availability": registry("wfl_sim.availability", *AVAILABILITY.values()),
     "learning.data.name": DATA_SETS,
     "learning.data.partition": {"iid": Iid, "dirichlet": Dirichlet},
     "method": registry("wfl_sim.method", *METHODS.values()),

@@ -16,6 +16,7 @@ from wfl_sim.errors import MissingResource
 from wfl_sim.files import unreadable
 from wfl_sim.nouns import NOUNS
 from wfl_sim.radio.bands import bands
+from wfl_sim.visits import Visits
 
 if TYPE_CHECKING:
     from wfl_sim.scenario import Scenario
@@ -57,6 +58,7 @@ def physics(scenario: Scenario) -> list[Finding]:
         *_blocks(scenario),
         *_times(scenario),
         *_paths(scenario),
+        *_presence(scenario),
         *_examples(scenario),
     ]
 
@@ -155,14 +157,14 @@ def _reachable(scenario: Scenario) -> list[Finding]:
 def _times(scenario: Scenario) -> list[Finding]:
     radio, budget_s = scenario.radio, scenario.schedule.latency_budget
     found = []
-    least_s = scenario.clients.compute.median_s + 2 * radio.latency_s
+    least_s = scenario.clients.compute.fastest_s + 2 * radio.latency_s
     least = render(float(f"{least_s:.6g}"), "s")
     if budget_s is not None and budget_s <= least_s:
         message = (
             f"must be above {least}, what computing and latency take before a bit is sent "
             "(clients.compute, 2 x radio.latency)"
         )
-        read = [f"clients.compute.{key}" for key in ("time", "work", "speed")]
+        read = [f"clients.compute.{key}" for key in ("time", "work", "speed", "classes")]
         fits = render(float(f"{2 * least_s:.3g}"), "s")
         found.append(
             _finding("schedule.latency_budget", message, render(budget_s, "s"), *read, "radio.latency", fits=fits)
@@ -195,6 +197,21 @@ def _paths(scenario: Scenario) -> list[Finding]:
         return []
     message = f"must be at most {most}: that many have a path in clients.mobility"
     return [_finding("clients.count", message, count, "clients.mobility.file", fits=most)]
+
+
+def _presence(scenario: Scenario) -> list[Finding]:
+    """A file of visits names clients that there are."""
+    availability, count = scenario.clients.availability, scenario.clients.count
+    if not isinstance(availability, Visits) or any(unreadable(availability)):
+        return []
+    table = availability.load()
+    if table.clients <= count:
+        return []
+    message = (
+        f"{availability.file}:{table.highest_line}: client must be below clients.count, {count}: clients are "
+        f"numbered from 0; got {table.clients - 1}"
+    )
+    return [_finding("clients.availability.file", message, "", "clients.count")]
 
 
 def _examples(scenario: Scenario) -> list[Finding]:

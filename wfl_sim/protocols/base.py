@@ -20,6 +20,7 @@ import simpy
 from channels.streams import Stream
 from wfl_sim.contracts import Decision, Request, Schedule, Work
 from wfl_sim.devices import Compute
+from wfl_sim.presence import Presence
 from wfl_sim.radio.medium import Medium
 from wfl_sim.radio.transmission import Transmission
 from wfl_sim.trace import Row
@@ -52,10 +53,11 @@ class World:
     clients: int
     rounds: int
     commit: Commit
+    presence: Presence = Presence()
 
     def compute_s(self, client: int, round_: int) -> float:
         """Time that a client takes for a round's training."""
-        return self.compute.seconds(self.stream.child("compute"), client, round_)
+        return float(self.compute.seconds(self.stream.child("compute"), client, round_))
 
     def requests(self, round_: int, clients: Sequence[int]) -> list[Request]:
         """What each client would like, with the CSI that the schedule may see."""
@@ -71,10 +73,10 @@ class World:
             self.work.downlink([client]).bits for client in clients
         ]  # what an absent one needs burdens no other
         down_s = self.medium.downlink_estimate_s(down_hz, down_bits, known)
-        ready_s = self.compute.median_s + self.medium.radio.latency_s
+        ready_s = self.compute.medians_s(self.stream.child("compute"), clients) + self.medium.radio.latency_s
         return [
-            Request(client, float(snr), self.work.menu(client), ready_s, self.work.weight(client), float(down))
-            for client, snr, down in zip(clients, snr_hz, down_s, strict=True)
+            Request(client, float(snr), self.work.menu(client), float(ready), self.work.weight(client), float(down))
+            for client, snr, down, ready in zip(clients, snr_hz, down_s, ready_s, strict=True)
         ]
 
 
@@ -112,7 +114,7 @@ class RoundLog:
 
     def computed(self, client: int, seconds: float) -> None:
         """A client computed."""
-        energy_j = self._world.compute.energy_j(seconds)
+        energy_j = float(self._world.compute.energy_j(seconds))
         start_s = self._world.env.now - seconds
         self._decisions[client] |= {"compute_start_s": start_s, "compute_s": seconds, "compute_energy_j": energy_j}
         self._state.energy_j += energy_j
