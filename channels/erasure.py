@@ -280,9 +280,7 @@ class BurstLoss(Options):
         return self.chain.lost(stream, clients, attempts, times_s)
 
 
-def _checked(
-    clients: ArrayLike, attempts: ArrayLike, times_s: ArrayLike
-) -> tuple[tuple[int, ...], Ints, Ints, Floats]:
+def _checked(clients: ArrayLike, attempts: ArrayLike, times_s: ArrayLike) -> tuple[tuple[int, ...], Ints, Ints, Floats]:
     """The shape that all broadcast to, clients, attempts, and times in s; ValueError where one cannot be."""
     whose, number = (whole_numbers(name, part) for name, part in (("a client", clients), ("an attempt", attempts)))
     times = non_negative("a time in s", times_s)

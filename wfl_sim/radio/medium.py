@@ -20,7 +20,6 @@ import copy
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from typing import cast
 
 import numpy as np
 import simpy
@@ -31,9 +30,8 @@ from channels.erasure import Loss
 from channels.fading import NoFading
 from channels.harq import BlockLink, LinkState
 from channels.linkbudget import THERMAL_NOISE_W_PER_HZ
-from channels.links import Links
+from channels.links import LinkModel
 from channels.ratecurve import planning_curve
-from channels.recorded import RecordedLinks
 from channels.streams import Stream
 from wfl_sim.contracts import Air, FloatArray
 from wfl_sim.radio.blocks import past_lost, spoilt, up_to_lost
@@ -86,7 +84,7 @@ class Medium:
     ----------
     env : simpy.Environment
     radio : Radio
-    links : Links
+    links : LinkModel
         Power gains of all clients as functions of time; uplink and downlink share them if they are reciprocal (TDD).
         If not, they tell the mean gain and the law of the fading of each direction, as recorded links do.
         Where they depend on the frequency, a grant counts as spread over the whole band of its direction.
@@ -102,7 +100,7 @@ class Medium:
         self,
         env: simpy.Environment,
         radio: Radio,
-        links: Links,
+        links: LinkModel,
         loss: Loss,
         stream: Stream,
         *,
@@ -122,8 +120,7 @@ class Medium:
         self._offsets_hz = {
             "up": links.offsets_hz(radio.uplink.bandwidth_hz), "down": links.offsets_hz(radio.downlink.bandwidth_hz)
         }  # fmt: skip
-        self._each_way = None if links.reciprocal else cast(RecordedLinks, links)
-        fading = {d: links.fading if self._each_way is None else self._each_way.fading_of(d) for d in _DIRECTIONS}
+        fading = {d: links.fading_of(d) for d in _DIRECTIONS}
         self._curves = {
             (direction, known): planning_curve(NoFading() if known else fading[direction], radio.rate.plan(direction))
             for direction in _DIRECTIONS
@@ -135,6 +132,7 @@ class Medium:
         if isinstance(radio.rate, Cqi):
             self._blocks = BlockLink.of(radio.rate, radio.retransmission.rounds, radio.retransmission.combining)
             self._delay_slots = math.ceil(radio.rate.delay_s / radio.slot_s - _EDGE)
+        self._attempts: dict[tuple[int, str], int] = {}
         self._epoch = 0
 
     # -- what a protocol asks for -------------------------------------------------------------------
@@ -211,10 +209,8 @@ class Medium:
         if known_gain:
             gain = self._ask(times, ids, direction)[:, 0]
             gain = gain if gain.ndim == 1 else gain.mean(axis=-1)
-        elif self._each_way is None:
-            gain = 10 ** (self.links.large_scale_db(times, clients=ids)[:, 0] / 10)
         else:
-            gain = 10 ** (self._each_way.large_scale_db(times, clients=ids, direction=direction)[:, 0] / 10)
+            gain = 10 ** (self.links.large_scale_db(times, clients=ids, direction=direction)[:, 0] / 10)
         return np.asarray(self._power_w[direction] * gain / self._noise[direction])
 
     def downlink_estimate_s(self, snr_hz: FloatArray, payload_bits: Sequence[int], known_gain: bool) -> FloatArray:
@@ -418,7 +414,10 @@ class Medium:
                 packet_ends_bits = up_to_lost(ends_bits, lost_slots, packet_ends_bits)
             packet_ends_s = np.interp(packet_ends_bits, ends_bits, edges)
             stream = self._loss_stream[transfer.direction]
-            lost = np.array([self.loss.lost(stream, int(c), packet_ends_s) for c in transfer.clients])
+            sent = np.array([self._attempts.get((int(c), transfer.direction), 0) for c in transfer.clients])
+            sent += queue.sent
+            lost = self.loss.lost(stream, transfer.clients[:, None],
+                                  sent[:, None] + np.arange(packet_ends_s.size), packet_ends_s)  # fmt: skip
             if lost_slots is not None:
                 lost |= spoilt(transfer.spoilt, ends_bits, lost_slots, at_bits, packet_ends_bits)
             used = queue.attempt(lost)
@@ -451,6 +450,9 @@ class Medium:
     def _conclude(self, transfer: _Transfer, plan: _Transfer) -> None:
         """Book the outcome and tell whoever waits."""
         reached = tuple(int(c) for c in transfer.clients[plan.queue.reached])
+        for client in transfer.clients.tolist():
+            key = client, transfer.direction
+            self._attempts[key] = self._attempts.get(key, 0) + plan.queue.sent
         self._outer_loop_db[transfer.client, transfer.direction] = plan.link.offset_db
         air_s = plan.now_s - plan.t_start_s
         delivered = transfer.payload_bits if reached else plan.queue.served_bits
