@@ -158,7 +158,8 @@ class Stream:
         index_words = np.multiply(np.atleast_1d(indices.view(np.uint64)), _GOLDEN, order="C").reshape(indices.shape)
         shape = np.broadcast(client_words, index_words).shape
         words = index_words if index_words.shape == shape else np.empty(shape, dtype=np.uint64)
-        return np.add(client_words, index_words, out=words)
+        np.add(client_words, index_words, out=words)
+        return words
 
 
 def _mixed(words: _Words) -> Iterator[tuple[slice, _Words]]:

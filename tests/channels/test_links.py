@@ -83,10 +83,7 @@ class Restless(Static):
 
 
 @pytest.mark.parametrize("shadowing", [LogNormal(), BySight(), Map(), NoShadowing()], ids=lambda model: model.kind)
-@given(
-    st.lists(st.tuples(st.lists(st.integers(0, 5), max_size=4), st.lists(st.floats(0, 1e4), max_size=4)), max_size=4)
-)
-def test_what_stands_still_is_worked_out_once_and_is_the_same(shadowing, questions):
+def test_what_stands_still_is_worked_out_once_and_is_the_same(shadowing):
     models = {
         "shadowing": shadowing,
         "path_loss": UMa(line_of_sight="probability"),
@@ -95,11 +92,10 @@ def test_what_stands_still_is_worked_out_once_and_is_the_same(shadowing, questio
         "fading": BlockRayleigh(block_s=3.0),
     }
     still, restless = (links(mobility=mobility, **models) for mobility in (Static(), Restless()))
-    for rows, times in [*questions, ([4], [2.0]), ([4, 1], [3.0, 1.0]), (range(6), TIMES_S)]:
+    for rows, times in (([4], [2.0]), ([4, 1, 4], [3.0, 1.0]), ([], [1.0]), ([0], []), (range(6), TIMES_S)):
         for ask in ("large_scale_db", "gain_db", "gain"):
             np.testing.assert_array_equal(getattr(still, ask)(times, rows), getattr(restless, ask)(times, rows))
-        if times and rows:
-            assert still.warnings == restless.warnings
+        assert still.warnings == restless.warnings
     assert still.warnings and "clients were" in still.warnings[0]
 
 
