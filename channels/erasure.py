@@ -211,8 +211,8 @@ class GilbertElliott(Options):
         lost = np.broadcast_to(bad, shape).copy()
         for state, share in ((lost.copy(), self.e_bad), (~lost, self.e_good)):
             if 0.0 < share < 1.0:
-                here = (np.broadcast_to(part, shape)[state] for part in (whose, number))
-                lost[state] = stream.below(*here, share)
+                them, numbers = (np.broadcast_to(part, shape)[state] for part in (whose, number))
+                lost[state] = stream.below(them, numbers, share)
             else:
                 lost[state] = share == 1.0
         return lost

@@ -135,6 +135,15 @@ def endless_at_0(self: Any, distance_m: Any, carrier_hz: float) -> Any:
     return np.where(distance == 0.0, -np.inf, LogDistance(exponent=3.0).path_loss_db(distance, carrier_hz))
 
 
+def spared(shape: tuple[int, ...]) -> Any:
+    """Every other one of an array, wherever it stands in it."""
+    return np.arange(np.prod(shape, dtype=int)).reshape(shape) % 2 == 0
+
+
+def worse_later(self: Any, stream: Any, clients: Any, attempts: Any, times_s: Any) -> Any:
+    return IndependentLoss.lost(self, stream, clients, attempts, times_s) | (np.asarray(times_s) > 500.0)
+
+
 def backwards(self: Any, distance_m: Any, carrier_hz: float, los: Any = None) -> Any:
     return UMa.path_loss_db(self, distance_m, carrier_hz, None if los is None else not los)
 
@@ -241,11 +250,14 @@ CHANNEL = [
         (variant(BySight, needs_sight="often"), 7, "needs_sight is 'often', not a bool"),
     ]),
     ("loss", {"probability": 0.1, "origin": "backhaul"}, [
-        (changed(IndependentLoss, "lost", lambda lost: lost.astype(float)), 2, "not 60 answers true or false"),
-        (changed(IndependentLoss, "lost", lambda lost: lost & (np.arange(lost.size) % 2 == 0)), 3, "differs from"),
+        (changed(IndependentLoss, "lost", lambda lost: lost.astype(float)), 2, "not as many answers true or false"),
+        (changed(IndependentLoss, "lost", lambda lost: lost & spared(lost.shape)), 3, "differs from"),
         (variant(IndependentLoss, mean_loss=0.2), 4, "the mean of the loss is 0."),
         (variant(IndependentLoss, mean_loss=1.0), 4, "not in [0, 1)"),
-        (given(IndependentLoss, "lost", 2, tidied), 5, "a time of nan s is taken"),
+        (given(IndependentLoss, "lost", 3, tidied), 5, "a time of nan s is taken"),
+        (changed(IndependentLoss, "lost", np.ravel), 2, "lost() of packets (4, 60) is"),
+        (variant(IndependentLoss, lost=worse_later), 7, "changes with its time"),
+        (variant(IndependentLoss, in_time="never"), 7, "in_time is 'never', neither True nor False"),
     ]),
     ("rate", {}, [
         (changed(Shannon, "efficiency", lambda rate: rate + 1), 2, "efficiency(0) is 1, not 0"),

@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import simpy
 
-from channels.links import Links
+from channels.links import LinkModel, Links
 from channels.recorded import RecordedLinks
 from channels.streams import Stream
 from wfl_sim.contracts import Work
@@ -33,11 +33,11 @@ Report = Callable[[Row], None]
 REPORTED_PACKAGES = ("wfl-sim", "torch", "transformers", "peft", "numpy", "scipy", "simpy")
 
 
-def build_links(scenario: Scenario, stream: Stream) -> Links:
+def build_links(scenario: Scenario, stream: Stream) -> LinkModel:
     """The links of a scenario, modelled or recorded, drawn from its ``channel`` stream."""
     radio, clients, channel = scenario.radio, scenario.clients, scenario.channel
     if channel.recorded is not None:
-        recorded = RecordedLinks(
+        return RecordedLinks(
             stream,
             clients.count,
             recorded=channel.recorded,
@@ -46,7 +46,6 @@ def build_links(scenario: Scenario, stream: Stream) -> Links:
             placement=clients.placement,
             mobility=clients.mobility,
         )
-        return cast(Links, recorded)  # which asks and answers alike, as far as the medium goes
     assert channel.path_loss is not None  # Channel sees to it
     return Links(
         stream,

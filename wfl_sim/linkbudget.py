@@ -17,6 +17,7 @@ import numpy as np
 import simpy
 
 from channels.linkbudget import LinkBudget
+from channels.links import Links
 from channels.pathloss import Sighted
 from channels.reliability import area_margin_db
 from channels.streams import Stream
@@ -279,6 +280,7 @@ class _Planner:
 
     def _updates(self, budgets: dict[Direction, LinkBudget], distances_m: Sequence[float] | None) -> Updates:
         settings, air, links = self.scenario.link_budget, self.air["uplink"], self.medium.links
+        assert isinstance(links, Links)  # a budget is that of modelled links
         if distances_m is None:  # what was drawn for a client is known: its place, its wall, its line of sight
             distance_m = links.trajectory.distance_m(np.zeros(1))[:, 0]
             los = links.line_of_sight([0.0])[:, 0] if isinstance(self.path.model, Sighted) else None

@@ -64,11 +64,9 @@ def base(run_arm):
 def draws(medium):
     """Gains of all clients over 20 s, large-scale and whole, and the losses of packets that end then."""
     times_s = np.arange(0.0, 20.0, 0.0137)
-    lost = [
-        medium.loss.lost(Stream.root(3).child("channel").child("loss").child("up"), client, times_s)
-        for client in range(4)
-    ]
-    return medium.links.large_scale_db(times_s), medium.links.gain(times_s), np.array(lost)
+    stream, attempts = Stream.root(3).child("channel").child("loss").child("up"), np.arange(times_s.size)
+    lost = medium.loss.lost(stream, np.arange(4)[:, None], attempts, times_s)
+    return medium.links.large_scale_db(times_s), medium.links.gain(times_s), lost
 
 
 @pytest.mark.parametrize("arm", ARMS)
