@@ -92,7 +92,8 @@ class Flows:
             last_bits=payload - (packets - 1) * room + sizes.header_bits,
             begin_s=begin, now_s=begin.copy(), give_up_s=np.array(give_up_s, np.float64),
             first_attempt=first_attempt,
-            served=none, tries=none.copy(), sent=none.copy(), lost=none.copy(), into_bits=zero, spoilt=np.zeros(count, np.bool_), sent_bits=zero.copy(),
+            served=none, tries=none.copy(), sent=none.copy(), lost=none.copy(), into_bits=zero,
+            spoilt=np.zeros(count, np.bool_), sent_bits=zero.copy(),
             state=np.zeros(count, np.int8), air_s=zero.copy(), hz_s=zero.copy(), tx_j=zero.copy(),
             snr_db_s=zero.copy(), snr_min_db=np.full(count, math.inf),
         )  # fmt: skip
@@ -132,9 +133,9 @@ class Flows:
 class Course(NamedTuple):
     """What passes in a run of slots, arrays [flows, slots]: the part of each slot that a flow has, and its bits.
 
-    Bits flow evenly within that part, or, if `at_end`, all come through at its end. `lost`, if given, says whose bits of
-    a slot were those of a lost block: a packet with a part in it is lost, and what is sent next begins behind the block
-    in which that packet ends.
+    Bits flow evenly within that part, or, if `at_end`, all come through at its end. `lost`, if given, says whose bits
+    of a slot were those of a lost block: a packet with a part in it is lost, and what is sent next begins behind the
+    block in which that packet ends.
     """
 
     starts_s: FloatArray
@@ -180,7 +181,7 @@ def send(flows: Flows, sizes: Sizes, losses: Losses, course: Course) -> None:
             count = np.minimum(count, np.maximum(_before_lost(rows, size, at[rows], course), 1))
         lost = _fates(flows, rows, size, at[rows], count, losses, course)
         behind = None
-        if course.lost is not None:
+        if course.lost is not None and lost.shape[1]:
             behind = _spoil(flows, rows, size, at[rows], count, lost, course)
         used, won, tries, dropped = resolve(lost, count, flows.tries[rows], need, sizes.attempts)
         at[rows] += used * size

@@ -17,8 +17,10 @@ import numpy as np
 import simpy
 from simpy.events import EventPriority
 
+from channels.cqi import Cqi
 from channels.erasure import Loss
 from channels.fading import NoFading
+from channels.harq import BlockLink
 from channels.links import Direction, LinkModel
 from channels.ratecurve import Curve, planning_curve
 from channels.streams import Stream
@@ -32,13 +34,14 @@ from wfl_sim.radio.options import Downlink, Radio, Uplink
 from wfl_sim.radio.packetwise import PacketByPacket
 from wfl_sim.radio.schedulers import Kind, Scheduler
 from wfl_sim.radio.signal import Signal
-from wfl_sim.radio.slotted import Slotted
+from wfl_sim.radio.slotted import Blocks, Slotted
 from wfl_sim.radio.transmission import BROADCAST, Reason, Transmission
 from wfl_sim.radio.walk import Walker
 
 __all__ = ["BROADCAST", "Medium", "Transmission"]
 
 _LAST = cast(EventPriority, 2)  # priority of an event that comes behind all others of its instant
+_EDGE = 1e-9  # of a slot
 _BAND = 1e-6  # relative: sums of many grants round
 
 
@@ -138,7 +141,12 @@ class Medium:
         blocks = max(1, math.floor(band.bandwidth_hz / block_hz + _BAND))
         scheduler = Scheduler(kind, blocks, max(1.0, band.averaging_s / radio.slot_s))
         clients = self.links.clients.size
-        return Slotted(signal, radio.rate, sizes, losses, scheduler, block_hz, supply, clients, conserving)
+        code: Blocks | None = None
+        if isinstance(radio.rate, Cqi):
+            link = BlockLink.of(radio.rate, radio.retransmission.rounds, radio.retransmission.combining)
+            delay_slots = math.ceil(radio.rate.delay_s / radio.slot_s - _EDGE)
+            code = Blocks(link, delay_slots, self._stream.child(signal.direction).child("blocks"))
+        return Slotted(signal, radio.rate, sizes, losses, scheduler, block_hz, supply, clients, conserving, code)
 
     # -- what a protocol asks for -------------------------------------------------------------------
 
