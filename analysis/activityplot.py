@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from analysis.activity import Activity, activity, answered
+from analysis.activity import SAME_TIME_S, Activity, activity, answered
 from analysis.house import ACTIVITY_COLOURS, DEFERRED, LIMIT_COLOUR, WIDTH_IN, in_house_style
 from analysis.timeline import number_rounds, window_of
 from analysis.traces import TraceError, Traces
@@ -30,27 +31,28 @@ is a server update, shorter than any call."""
 LEAST_SHARE = 0.25
 """Height of an upload that hardly ever had the air, as a share of a bar; lower could not be seen."""
 ROW_IN, ALL_ROWS_IN, LEAST_ROW_IN = 0.44, 8.5, 0.05
-LABELLED_ROWS = 40
-"""Up to so many rows each has its number."""
+LABELLED_ROWS, FEWEST_TICKS = 40, 8
+"""Up to so many rows each has its number; with more, at least so many have theirs."""
 
+_DEADLINE: dict[str, Any] = {"color": LIMIT_COLOUR, "linewidth": 1.4, "linestyle": "--"}
 _ORDER = ("deferred", "waiting", "computing", "downlink", "sending", "repeating")
 _LABELS = {
     "downlink": "receiving the model",
     "computing": "computing",
     "waiting": "waiting for the air",
-    "sending": "sending; height: share of that time with the air",
-    "repeating": "sending again (share of the air time, put last)",
+    "sending": "sending; height: share with the air",
+    "repeating": "sending again: its share, put last",
     "deferred": "deferred or skipped",
-    "not asked": "not asked: away or not drawn",
+    "not asked": "not asked: away or not picked",
 }
-_ENDS = {"deadline": "D", "attempts": "X", "left": "<", "timeout": "s", "": "P"}
-_END_LABELS = {
-    "deadline": "given up: deadline",
-    "attempts": "given up: attempts used up",
-    "left": "given up: client left",
-    "timeout": "given up: timeout",
-    "": "given up",
+_ENDS = {
+    "deadline": ("D", "given up: deadline"),
+    "attempts": ("X", "given up: no attempt left"),
+    "left": ("<", "given up: client left"),
+    "timeout": ("s", "given up: timeout"),
+    "": ("P", "given up"),
 }
+"""Marker and label of each reason."""
 
 
 @in_house_style
@@ -97,13 +99,12 @@ def activity_timeline(
     axes = figure.subplots()
     bar = 0.78 if len(rows) <= LABELLED_ROWS else 0.9
     _draw_spans(axes, drawn.spans, rows, bar)
-    _draw_ends(axes, drawn.ends, rows, size=max(3.0, min(8.0, 40 * row_in)))
+    _draw_ends(axes, drawn.ends, rows, size=max(4.0, min(8.0, 40 * row_in)))
     axes.vlines(shown["t_end_s"], 0, 1, transform=axes.get_xaxis_transform(), color="0.35", lw=1.0, zorder=2.5)
     deadline_s = float(cell.cells["deadline_s"].iloc[0])
-    if not math.isnan(deadline_s):
-        at_s = shown["t_start_s"] + deadline_s
-        at_s = at_s[at_s <= end_s + 1e-9]
-        axes.vlines(at_s, 0, 1, transform=axes.get_xaxis_transform(), color=LIMIT_COLOUR, lw=1.4, ls="--", zorder=2.6)
+    deadlines_s = shown["t_start_s"] + deadline_s
+    met = deadlines_s <= shown["t_end_s"] + SAME_TIME_S  # else the round had ended, and this is the time of the next
+    axes.vlines(deadlines_s[met], 0, 1, transform=axes.get_xaxis_transform(), zorder=2.6, **_DEADLINE)
     axes.set_xlim(start_s, end_s)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel("simulated time, s")
@@ -113,7 +114,10 @@ def activity_timeline(
     number_rounds(axes, shown, end_s - start_s, above=1.005)
     title = f"What each client was doing when: {arm}, seed {cell.cells['seed'].iloc[0]}"
     figure.suptitle(title + (f"\n({who})" if who else ""))
-    handles = _handles(drawn, none_late=math.isnan(deadline_s))
+    handles = _handles(drawn)
+    if not math.isnan(deadline_s):
+        label = f"deadline: {deadline_s:g} s" + ("" if met.any() else ", reached by none")
+        handles.append(Line2D([], [], **_DEADLINE, label=label))
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
 
@@ -133,15 +137,16 @@ def _last_round(cell: Traces) -> int:
 
 def _rows(cell: Traces, arm: str, wanted: Sequence[int] | None) -> tuple[list[int], str]:
     """The clients to draw, and what the title has to say about them."""
-    there = sorted({int(c) for c in (*cell.decisions["client"].unique(), *cell.transmissions["client"].unique())} - {-1})
+    there = sorted(
+        {int(c) for c in (*cell.decisions["client"].unique(), *cell.transmissions["client"].unique())} - {-1}
+    )
     if not there:
         raise TraceError(f"arm {arm!r} has no decision and no transmission; there is nothing to draw")
     if wanted is not None:
         unknown = sorted(set(wanted) - set(there))
         if unknown or not len(wanted):
-            raise TraceError(
-                f"arm {arm!r}: clients {unknown} are not in the trace; it has {len(there)}, from {there[0]} to {there[-1]}"
-            )
+            held = f"it has {len(there)} clients, from {there[0]} to {there[-1]}"
+            raise TraceError(f"arm {arm!r}: clients {unknown} are not in the trace; {held}")
         there = list(wanted)
     if len(there) <= MOST_ROWS:
         return there, ""
@@ -164,10 +169,18 @@ def _draw_spans(axes: Axes, spans: pd.DataFrame, rows: Sequence[int], bar: float
         look = DEFERRED if kind == "deferred" else {"facecolor": ACTIVITY_COLOURS[kind], "linewidth": 0}
         if kind == "downlink":  # an edge, because a broadcast may be shorter than a pixel
             look = {"facecolor": ACTIVITY_COLOURS[kind], "edgecolor": ACTIVITY_COLOURS[kind], "linewidth": 0.7}
-        axes.add_collection(PolyCollection(corners, label=kind, zorder=1 + 0.1 * order, **look), autolim=False)
+        axes.add_collection(PolyCollection(list(corners), label=kind, zorder=1 + 0.1 * order, **look), autolim=False)
     idle = spans[spans["kind"] == "not asked"]
-    row = idle["client"].map(place)
-    axes.hlines(row, idle["start_s"], idle["end_s"], color="0.6", lw=0.9, ls=(0, (1, 3)), zorder=1, label="not asked")
+    axes.hlines(
+        idle["client"].map(place),
+        idle["start_s"],
+        idle["end_s"],
+        color="0.6",
+        lw=0.9,
+        ls=(0, (1, 3)),
+        zorder=1,
+        label="not asked",
+    )
 
 
 def _boxes(left: np.ndarray, right: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -180,7 +193,7 @@ def _draw_ends(axes: Axes, ends: pd.DataFrame, rows: Sequence[int], size: float)
     for (reason, partial), own in ends.groupby([ends["reason"], ends["outcome"] == "partial"]):
         # Not clipped, because the last one may end with the window.
         axes.plot(
-            own["t_s"], own["client"].map(place), linestyle="", marker=_ENDS.get(str(reason), _ENDS[""]), ms=size,
+            own["t_s"], own["client"].map(place), linestyle="", marker=_ENDS.get(str(reason), _ENDS[""])[0], ms=size,
             markerfacecolor="white" if partial else LIMIT_COLOUR, markeredgecolor=LIMIT_COLOUR if partial else "white",
             mew=1.2 if partial else 0.6, zorder=4, clip_on=False,
         )  # fmt: skip
@@ -190,14 +203,17 @@ def _number_rows(axes: Axes, rows: Sequence[int]) -> None:
     if len(rows) <= LABELLED_ROWS:
         axes.set_yticks(range(len(rows)), [str(client) for client in rows], fontsize=10 if len(rows) <= 25 else 8)
     else:
-        ticks = MaxNLocator(20, integer=True).tick_values(0, len(rows) - 1)
-        places = [int(tick) for tick in ticks if 0 <= tick < len(rows)]
+        ticks = MaxNLocator(20, integer=True, steps=[1, 2, 5, 10]).tick_values(min(rows), max(rows))
+        step = round(ticks[1] - ticks[0])
+        places = [place for place, client in enumerate(rows) if client % step == 0]
+        if len(places) < FEWEST_TICKS:  # the clients picked have other numbers
+            places = list(range(0, len(rows), len(rows) // FEWEST_TICKS))
         axes.yaxis.set_major_locator(FixedLocator(places))
         axes.set_yticklabels([str(rows[place]) for place in places])
     axes.tick_params(axis="y", length=0 if len(rows) <= LABELLED_ROWS else 3)
 
 
-def _handles(drawn: Activity, *, none_late: bool) -> list[Line2D | Patch]:
+def _handles(drawn: Activity) -> list[Line2D | Patch]:
     """What the picture holds, and no more."""
     kinds = set(drawn.spans["kind"])
     handles: list[Line2D | Patch] = []
@@ -209,12 +225,10 @@ def _handles(drawn: Activity, *, none_late: bool) -> list[Line2D | Patch]:
         handles.append(Line2D([], [], color="0.6", lw=1.2, ls=(0, (1, 3)), label=_LABELS["not asked"]))
     for reason in sorted(set(drawn.ends["reason"])):
         known = reason if reason in _ENDS else ""
-        handles.append(_mark(_ENDS[known], LIMIT_COLOUR, _END_LABELS[known]))
+        handles.append(_mark(_ENDS[known][0], LIMIT_COLOUR, _ENDS[known][1]))
     if (drawn.ends["outcome"] == "partial").any():
-        handles.append(_mark("o", "white", "hollow: some packets had arrived"))
+        handles.append(_mark("o", "white", "hollow: a part had arrived"))
     handles.append(Line2D([], [], color="0.35", lw=1.0, label="end of a round"))
-    if not none_late:
-        handles.append(Line2D([], [], color=LIMIT_COLOUR, lw=1.4, ls="--", label="deadline of a round"))
     return handles
 
 

@@ -27,7 +27,7 @@ LIMIT_COLOUR = "#C00000"
 # Light for what waits, dark for what fills the air; apart in lightness too, for eyes and printers without colour.
 ACTIVITY_COLOURS = {
     "downlink": "#56B4E9",
-    "computing": "#A6A6A6",
+    "computing": "#B8B8B8",
     "waiting": "#F3E3B0",
     "sending": "#0072B2",
     "repeating": "#E69F00",

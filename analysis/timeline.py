@@ -81,7 +81,7 @@ def link_timeline(traces: Traces, arm: str, seed: int | None = None, rounds: tup
         lost = drawn.ends[(drawn.ends["client"] == client) & (drawn.ends["direction"] == "down")]
         for at_s in lost["t_s"]:
             _cross(axes, at_s, LANE_BOTTOM + LANE_HEIGHT / 2, transform=axes.get_xaxis_transform())
-        _draw_uploads(axes, uploads[uploads["client"] == client], colour_map, norm, (low, high))
+        _draw_uploads(axes, uploads[uploads["client"] == client], colour_map, norm, (low, high), end_s)
     # Room below for downlink and computing, above for the number of lost packets.
     grid[0].set_ylim(low - 0.32 * (high - low), high + 0.45 * (high - low))
     ticks = MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(low, high)
@@ -134,8 +134,9 @@ def _draw_device(axes: Axes, spans: pd.DataFrame) -> None:
 
 
 def _draw_uploads(
-    axes: Axes, uploads: pd.DataFrame, colour_map: Colormap, norm: Normalize, range_db: tuple[float, float]
-) -> None:
+    axes: Axes, uploads: pd.DataFrame, colour_map: Colormap, norm: Normalize, range_db: tuple[float, float],
+    until_s: float,
+) -> None:  # fmt: skip
     low, high = range_db
     middle_s, mean_db = (uploads["t_start_s"] + uploads["t_end_s"]) / 2, uploads["snr_mean_db"]
     lowest_db = uploads["snr_min_db"].clip(lower=low)
@@ -145,12 +146,15 @@ def _draw_uploads(
     axes.plot(middle_s[cut], lowest_db[cut], color="0.35", marker="v", linestyle="", markersize=4)
     colours = colour_map(norm(uploads["kept_fraction"].to_numpy()))
     axes.hlines(mean_db, uploads["t_start_s"], uploads["t_end_s"], colors=colours, linewidth=5, zorder=3)
-    for upload in uploads[uploads["outcome"] != "delivered"].to_dict("records"):
+    given_up = (uploads["outcome"] != "delivered") & (uploads["t_end_s"] <= until_s)
+    for upload in uploads[given_up].to_dict("records"):
         _cross(axes, upload["t_end_s"], upload["snr_mean_db"])
     for at_s, lost in zip(middle_s, uploads["lost"], strict=True):
         if lost:
             top_db = high + 0.42 * (high - low)
-            text = axes.text(at_s, top_db, str(lost), color=LIMIT_COLOUR, fontsize=8, ha="center", va="top")
+            text = axes.text(
+                at_s, top_db, str(lost), color=LIMIT_COLOUR, fontsize=8, ha="center", va="top", clip_on=True
+            )
             text.set_in_layout(False)  # it lies inside; measuring hundreds of them is what takes the time
 
 

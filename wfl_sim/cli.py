@@ -116,7 +116,7 @@ def run(
         pictures = str(folder) if plots else None
         print_json({"traces": str(output / study.name), "pictures": pictures, "runs": runs})
     elif not quiet:
-        _print_table(traces)
+        _print_table(traces, air=not traces.learns)
         typer.echo(f"\ntraces    {output / study.name}")
         typer.echo(f"pictures  {folder}" if plots else "pictures  wfl-sim plot draws them")
 
@@ -203,7 +203,7 @@ def plot(
 ) -> None:
     """Draw the pictures of a run or study.
 
-    As PNG and SVG; its table is printed too.
+    As PNG and SVG; its tables are printed too.
 
     Example: wfl-sim plot runs/quickstart
     """
@@ -216,16 +216,19 @@ def plot(
         if path.suffix == ".png" and not quiet:
             typer.echo(path)
     if not quiet:
-        _print_table(traces)
+        _print_table(traces, air=True)
 
 
-def _print_table(traces: Traces) -> None:
+def _print_table(traces: Traces, *, air: bool) -> None:
     from rich.console import Console
 
-    from analysis.tables import arms_table
+    from analysis.tables import air_table, arms_table
 
     console = Console() if sys.stdout.isatty() else Console(width=200, no_color=True)
-    console.print(arms_table(traces))
+    if traces.learns or not air:
+        console.print(arms_table(traces))
+    if air:
+        console.print(air_table(traces))
 
 
 @contextmanager
