@@ -189,7 +189,8 @@ def _upload(rng: np.random.Generator, ready_s: float, until_s: float) -> dict[st
     return blank(
         "transmissions", direction="up", t_request_s=ready_s, t_start_s=start_s, t_end_s=start_s + length_s,
         payload_bits=packets * PACKET_BITS, delivered_bits=0 if outcome == "dropped" else arrived * PACKET_BITS,
-        sent_bits=sent * PACKET_BITS, packets=sent, lost=again, retransmissions=again, air_s=min(sent * 0.009, length_s),
+        sent_bits=sent * PACKET_BITS, packets=sent, lost=again, retransmissions=again,
+        air_s=min(sent * 0.009, length_s),
         snr_mean_db=float(rng.normal(15, 5)), snr_min_db=float(rng.normal(3, 3)), bandwidth_hz=3.6e5 / 10,
         kept_fraction=1.0, outcome=outcome, reason=reason, energy_j=0.2 * sent * 0.009,
     )  # fmt: skip

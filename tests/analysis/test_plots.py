@@ -16,12 +16,14 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from typer.testing import CliRunner
 
 from analysis import plots, tradeoff
 from analysis.airplots import FEW_CLIENTS, LARGEST_SHOWN, MOST_STEPS, hz_unit
 from analysis.house import COLOURS, LIMIT_COLOUR
 from analysis.timeline import MAX_CLIENTS
 from analysis.traces import TraceError, Traces, load
+from wfl_sim.cli import app
 
 RunOf = Callable[..., Path]
 
@@ -283,7 +285,10 @@ def test_save_all_writes_every_picture_twice_and_the_same_again(tmp_path: Path, 
     assert [file.read_bytes() for file in again] == [file.read_bytes() for file in files]
 
 
-def test_save_all_passes_over_what_is_not_there(run_of: RunOf, tmp_path: Path, synthetic: SimpleNamespace) -> None:
+def test_save_all_passes_over_what_is_not_there(
+    run_of: RunOf, tmp_path: Path, synthetic: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Figure, "savefig", lambda *_, **__: None)  # other tests look at what is drawn
     run_of("empty", 1, [], status="running")
     run_of("undecided", 1, [0.5])
     synthetic.write_study(tmp_path / "other", seeds=1, rounds=2, clients=2)
@@ -302,13 +307,36 @@ def test_save_all_passes_over_what_is_not_there(run_of: RunOf, tmp_path: Path, s
 def test_a_run_without_learning_has_all_pictures_but_those_of_accuracy(
     tmp_path: Path, synthetic: SimpleNamespace
 ) -> None:
-    traces = load(synthetic.write_fleet(tmp_path / "s", clients=3, rounds=2, deadline_s=2.0))
+    run = synthetic.write_fleet(tmp_path / "s", clients=3, rounds=2, deadline_s=2.0)
+    traces = load(run)
     assert not traces.learns
     with pytest.raises(TraceError, match="no accuracy: a run without learning"):
         plots.tradeoff(traces)
-    files = plots.save_all(traces, tmp_path / "pictures")
+    done = CliRunner().invoke(app, ["plot", str(run)])
+    assert done.exit_code == 0, done.output
+    assert "The air (no accuracy: a run without learning)" in done.output
     kinds = ["upload-times", *(f"{k}-fleet-seed1" for k in ("schedule", "timeline", "link", "bandwidth"))]
-    assert [file.stem for file in files[::2]] == kinds
+    assert [Path(line).stem for line in done.output.splitlines() if line.endswith(".png")] == kinds
+    assert {file.stem for file in (run / "plots").iterdir()} == set(kinds)
+
+
+def test_a_run_in_which_nobody_sent_has_pictures(
+    tmp_path: Path, synthetic: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figure.draw_without_rendering())
+    rounds = [
+        (synthetic.blank("rounds", round=n, t_start_s=n - 1.0, t_end_s=float(n), accuracy=None,
+                         kept_fraction_mean=None),
+         [],
+         [synthetic.blank("decisions", round=n, client=c, t_s=n - 1.0, action="skip", compute_start_s=None)
+          for c in range(2)])
+        for n in (1, 2)
+    ]  # fmt: skip
+    run = synthetic.write_run(tmp_path / "r", {"name": "n", "arm": "a", "seed": 1}, iter(rounds))
+    files = plots.save_all(load(run), tmp_path / "pictures")
+    assert [file.stem for file in files[::2]] == [f"{k}-a-seed1" for k in ("schedule", "timeline", "link", "bandwidth")]
+    with pytest.raises(TraceError, match="no upload has ended yet"):
+        plots.upload_times(load(run))
 
 
 def test_an_arm_without_learning_is_named_where_others_have_accuracy(
