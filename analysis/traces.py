@@ -28,6 +28,9 @@ MANIFEST_FILE = "manifest.json"
 BUSY_TIMEOUT_S = 10.0
 """How long to wait for a run that is committing a round just now."""
 
+ROWS_AT_ONCE = 20_000
+"""Rows turned into a frame at once: as Python objects they take many times the memory."""
+
 _Dtype = Literal["int64", "float64", "str"]
 _DTYPES: dict[str, _Dtype] = {"INTEGER": "int64", "REAL": "float64", "TEXT": "str"}
 _UNREADABLE_WITHOUT_WRITING = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
@@ -278,10 +281,17 @@ def _query(file: Path, mode: str) -> tuple[dict[str, pd.DataFrame], Units]:
 
 
 def _frame(db: sqlite3.Connection, table: str, present: set[str]) -> pd.DataFrame:
-    names, rows = [column.name for column in TABLES[table]], []
-    if table in present:  # else the run has only just begun
-        cursor = db.execute(f"SELECT * FROM {table} ORDER BY rowid")
-        names, rows = [name for name, *_ in cursor.description], cursor.fetchall()
+    if table not in present:  # the run has only just begun
+        return _typed([], [column.name for column in TABLES[table]], table)
+    cursor = db.execute(f"SELECT * FROM {table} ORDER BY rowid")
+    names = [name for name, *_ in cursor.description]
+    parts = [_typed(cursor.fetchmany(ROWS_AT_ONCE), names, table)]
+    while rows := cursor.fetchmany(ROWS_AT_ONCE):
+        parts.append(_typed(rows, names, table))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _typed(rows: list[tuple[Any, ...]], names: list[str], table: str) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=names)
     for column in TABLES[table]:
         if column.name in frame:
