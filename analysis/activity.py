@@ -14,6 +14,8 @@ import pandas as pd
 from analysis.traces import Traces
 
 KINDS = ("downlink", "computing", "waiting", "sending", "repeating", "deferred", "not asked")
+UNSENT = "unsent"
+"""Reason of an end that no transfer has: the client computed, and its call was over before it could send."""
 SAME_TIME_S = 1e-6
 """Times closer than this are one: a trace adds and subtracts them in other orders than this module."""
 
@@ -33,7 +35,8 @@ class Activity:
         repeating with a share of 1/3, and one of waiting over both with 2/3; all other shares are 1. When repeats
         happened is not in a trace: their share of the air time stands at the end of the upload.
     ends
-        One row a transfer that did not bring everything: ``client, t_s, direction, outcome, reason``.
+        One row a transfer that did not bring everything: ``client, t_s, direction, outcome, reason``; and one a call
+        that ended before its upload began, with the reason `UNSENT`.
     """
 
     spans: pd.DataFrame
@@ -55,7 +58,9 @@ def activity(cell: Traces, clients: Sequence[int], start_s: float, end_s: float)
     spans = _touching(pd.concat(parts, ignore_index=True), start_s, end_s)
     idle = _not_asked(cell.rounds, decided, spans, clients, start_s, end_s)
     failed = pd.concat([uploads, down[~down["heard"]]], ignore_index=True)
-    failed = failed[failed["outcome"] != "delivered"].rename(columns={"client": "client", "t_end_s": "t_s"})[_END]
+    failed = failed[failed["outcome"] != "delivered"].rename(columns={"t_end_s": "t_s"})[_END]
+    unsent = _unsent(decided, uploads)
+    failed = failed if unsent.empty else pd.concat([failed, unsent], ignore_index=True)
     return Activity(
         pd.concat([spans, idle], ignore_index=True),
         failed[failed["t_s"].between(start_s, end_s)].reset_index(drop=True),
@@ -92,15 +97,27 @@ def _spans(
 
 
 def _received(down: pd.DataFrame, decided: pd.DataFrame) -> pd.DataFrame:
-    """Downlinks by client, a broadcast once for each that was called in its round; ``heard``: it has the model."""
-    calls = decided[decided["action"] == "send"]
+    """Downlinks by client, a broadcast once for each that was called at its time; ``heard``: it has the model."""
+    calls = decided.loc[decided["action"] == "send", ["client", "t_s", "compute_start_s"]].sort_values("t_s")
     alone, together = down[down["client"] >= 0], down[down["client"] < 0].drop(columns="client")
-    called = calls[["round", "client", "compute_start_s"]].drop_duplicates(["round", "client"])
-    shared = together.merge(called, on="round")
+    together = together.sort_values("t_request_s", kind="stable")
+    shared = pd.merge_asof(calls, together, left_on="t_s", right_on="t_request_s", direction="nearest")
+    shared = shared[(shared["t_s"] - shared["t_request_s"]).abs() <= SAME_TIME_S].drop(columns="t_s")
     # Whom a broadcast reached is not in a trace; who was not reached did not compute.
     shared["heard"] = (shared["outcome"] == "delivered") | shared["compute_start_s"].notna()
     rows = pd.concat([alone.assign(heard=alone["outcome"] == "delivered"), shared], ignore_index=True)
     return rows.astype({"heard": bool})
+
+
+def _unsent(decided: pd.DataFrame, uploads: pd.DataFrame) -> pd.DataFrame:
+    """Calls that were over before an upload began: the client computed, sent nothing, and was asked again."""
+    ordered = decided.sort_values(["client", "t_s"], kind="stable")
+    over = ordered.groupby("client")["t_s"].shift(-1).notna()
+    answered_calls = pd.MultiIndex.from_frame(uploads[["client", "called_s"]])
+    silent = ~pd.MultiIndex.from_frame(ordered[["client", "t_s"]]).isin(answered_calls)
+    rows = ordered[over & silent & ordered["compute_start_s"].notna() & (ordered["action"] == "send")]
+    ends = {"client": rows["client"], "t_s": rows["compute_start_s"] + rows["compute_s"]}
+    return pd.DataFrame(ends | {"direction": "up", "outcome": "dropped", "reason": UNSENT}, columns=_END)
 
 
 def _computing(decided: pd.DataFrame) -> pd.DataFrame:

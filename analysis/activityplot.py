@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from analysis.activity import SAME_TIME_S, Activity, activity, answered
+from analysis.activity import SAME_TIME_S, UNSENT, Activity, activity, answered
 from analysis.house import ACTIVITY_COLOURS, DEFERRED, LIMIT_COLOUR, WIDTH_IN, in_house_style
 from analysis.timeline import number_rounds, window_of
 from analysis.traces import TraceError, Traces
@@ -50,6 +50,7 @@ _ENDS = {
     "attempts": ("X", "given up: no attempt left"),
     "left": ("<", "given up: client left"),
     "timeout": ("s", "given up: timeout"),
+    UNSENT: ("v", "computed, but never sent"),
     "": ("P", "given up"),
 }
 """Marker and label of each reason."""

@@ -148,6 +148,43 @@ def test_a_broadcast_is_received_by_those_called(fleet: Traces) -> None:
     assert received.to_dict() == called.to_dict()
 
 
+def test_of_two_broadcasts_in_a_round_each_goes_to_those_called_then(
+    tmp_path: Path, synthetic: SimpleNamespace
+) -> None:
+    casts = [
+        synthetic.blank("transmissions", round=2, client=-1, direction="down", t_request_s=at, t_start_s=at,
+                        t_end_s=at + 0.5, outcome="delivered", reason="")
+        for at in (1.0, 3.0)
+    ]  # fmt: skip
+    calls = [
+        synthetic.blank("decisions", round=r, client=c, t_s=at, action="send", compute_start_s=at + 0.5, compute_s=1.0)
+        for r, c, at in ((1, 0, 1.0), (2, 1, 3.0), (2, 2, 3.0))
+    ]
+    rows = [
+        (synthetic.blank("rounds", round=1, t_end_s=2.0), [], []),
+        (synthetic.blank("rounds", round=2, t_start_s=2.0, t_end_s=6.0), casts, calls),
+    ]
+    traces = load(synthetic.write_run(tmp_path / "r", {"name": "n", "arm": "a", "seed": 1}, iter(rows)))
+    spans = activity(traces, [0, 1, 2], 0.0, 6.0).spans
+    heard = spans[spans["kind"] == "downlink"].sort_values("client")
+    assert heard[["client", "start_s"]].to_numpy().tolist() == [[0, 1.0], [1, 3.0], [2, 3.0]]
+
+
+def test_a_call_that_ended_before_its_upload_has_a_mark(fleet: Traces) -> None:
+    ends = activity(fleet, list(range(24)), 0.0, float(fleet.rounds["t_end_s"].max())).ends
+    sent = fleet.transmissions.query("direction == 'up'").groupby("client").size()
+    calls = fleet.decisions.query("action == 'send'")
+    unsent = ends[ends["reason"] == "unsent"].groupby("client").size()
+    missing = calls.groupby("client").size().sub(sent, fill_value=0)
+    last = fleet.decisions.groupby("client")["t_s"].transform("max")
+    final = fleet.decisions[(fleet.decisions["t_s"] == last) & (fleet.decisions["action"] == "send")]
+    # The last call of a client may be under way yet.
+    assert (unsent <= missing.reindex(unsent.index)).all()
+    assert missing.sum() - len(final) <= unsent.sum() <= missing.sum()
+    failed = (fleet.transmissions["outcome"] != "delivered").sum()
+    assert len(ends) == failed + unsent.sum()
+
+
 def test_whom_a_broadcast_did_not_reach_has_a_mark(tmp_path: Path, synthetic: SimpleNamespace) -> None:
     cast = synthetic.blank("transmissions", round=1, client=-1, direction="down", t_end_s=1.0, outcome="partial",
                            reason="attempts")  # fmt: skip
@@ -195,7 +232,8 @@ def test_the_picture_holds_every_span_in_the_row_of_its_client(
         heights, share = boxes(axes, "sending")[:, 1], np.clip(sending["share"], LEAST_SHARE, 1.0)
         np.testing.assert_allclose(heights / heights.max(), share / share.max())
     marks = [x for line in axes.get_lines() if line.get_marker() not in ("", "None") for x in line.get_xdata()]
-    assert len(marks) == (traces.transmissions["outcome"] != "delivered").sum()
+    ends = activity(traces, there, 0.0, end_s).ends
+    assert sorted(marks) == pytest.approx(sorted(ends["t_s"]))
 
 
 def test_rows_are_numbered_without_overlap_and_many_are_thinned(tmp_path: Path, synthetic: SimpleNamespace) -> None:
