@@ -20,7 +20,7 @@ from analysis import tradeoff as costs
 from analysis.activityplot import activity_timeline
 from analysis.airplots import bandwidth_shares, upload_times
 from analysis.house import LIMIT_COLOUR, WIDTH_IN, arm_colour, arm_line, in_house_style
-from analysis.timeline import link_timeline
+from analysis.timeline import LINK_ROUNDS, link_timeline
 from analysis.traces import TraceError, Traces
 
 __all__ = [
@@ -191,12 +191,18 @@ def schedule_timeline(traces: Traces, arm: str, seed: int | None = None) -> Figu
 
 
 @in_house_style
-def save_all(traces: Traces, directory: str | Path, arms: Collection[str] | None = None) -> list[Path]:
+def save_all(
+    traces: Traces,
+    directory: str | Path,
+    arms: Collection[str] | None = None,
+    rounds: tuple[int, int] | None = None,
+) -> list[Path]:
     """Write every picture as PNG (150 dpi) and SVG; of each arm, the first seed that has a finished round.
 
     Pictures that the traces have nothing for are left out: those of accuracy, where nothing was learnt.
 
-    `arms` limits the pictures of single arms to those named; the pictures that compare arms show all of them.
+    `arms` limits the pictures of single arms to those named; the pictures that compare arms show all of them. `rounds`
+    are the first and last round of the timelines.
 
     The same traces give the same files. `directory` is made if needed; files of the same name are
     overwritten.
@@ -224,8 +230,8 @@ def save_all(traces: Traces, directory: str | Path, arms: Collection[str] | None
         name = f"{arm}-seed{seed}".replace("/", "-")
         draw[f"schedule-{name}"] = functools.partial(schedule_timeline, traces, str(arm), seed)
         if len(traces.select(str(arm), seed).decisions):
-            draw[f"timeline-{name}"] = functools.partial(activity_timeline, traces, str(arm), seed)
-            draw[f"link-{name}"] = functools.partial(link_timeline, traces, str(arm), seed)
+            draw[f"timeline-{name}"] = functools.partial(activity_timeline, traces, str(arm), seed, rounds)
+            draw[f"link-{name}"] = functools.partial(link_timeline, traces, str(arm), seed, rounds or LINK_ROUNDS)
             draw[f"bandwidth-{name}"] = functools.partial(bandwidth_shares, traces, str(arm), seed)
     paths = []
     for name, make in draw.items():

@@ -24,6 +24,7 @@ from analysis.traces import TraceError, Traces
 
 MAX_CLIENTS = 12
 """Rows of a link timeline; more could not be read."""
+LINK_ROUNDS = (1, 8)
 FADE_DEPTH_DB = 8.0
 """How far below the lowest mean the scale reaches; deep fades, a slot long, would flatten all the rest."""
 
@@ -32,7 +33,7 @@ LANE_BOTTOM, LANE_HEIGHT = 0.03, 0.12
 
 
 @in_house_style
-def link_timeline(traces: Traces, arm: str, seed: int | None = None, rounds: tuple[int, int] = (1, 8)) -> Figure:
+def link_timeline(traces: Traces, arm: str, seed: int | None = None, rounds: tuple[int, int] = LINK_ROUNDS) -> Figure:
     """What each client sent, when, over which link: one row a client, the simulated time to the right.
 
     A horizontal bar is an upload: its height the mean SNR in the granted band, its colour the kept fraction,

@@ -199,6 +199,9 @@ def schema() -> None:
 def plot(
     directory: RunDirectory,
     output: Annotated[Path | None, typer.Option(help="Folder for the pictures; default: plots/ in the study.")] = None,
+    rounds: Annotated[
+        str | None, typer.Option(metavar="FIRST:LAST", help="Rounds of the timelines; default: the first few.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Draw the pictures of a run or study.
@@ -210,13 +213,23 @@ def plot(
     from analysis.plots import save_all
     from analysis.traces import load
 
+    window = _window(rounds)
     traces = load(directory)
     folder = output or (directory if directory.is_dir() else Path(".")) / "plots"
-    for path in save_all(traces, folder):
+    for path in save_all(traces, folder, rounds=window):
         if path.suffix == ".png" and not quiet:
             typer.echo(path)
     if not quiet:
         _print_table(traces, air=True)
+
+
+def _window(rounds: str | None) -> tuple[int, int] | None:
+    if rounds is None:
+        return None
+    first, _, last = rounds.partition(":")
+    if not (first.isdecimal() and (last or first).isdecimal() and 1 <= int(first) <= int(last or first)):
+        raise typer.BadParameter(f"got {rounds!r}; write two numbers from 1 in rising order, as 3:6, or one")
+    return int(first), int(last or first)
 
 
 def _print_table(traces: Traces, *, air: bool) -> None:

@@ -320,6 +320,29 @@ def test_a_run_without_learning_has_all_pictures_but_those_of_accuracy(
     assert {file.stem for file in (run / "plots").iterdir()} == set(kinds)
 
 
+@pytest.mark.parametrize(("rounds", "first", "last"), [("2:3", 2, 3), ("3", 3, 3)])
+def test_the_command_draws_the_rounds_asked_for(
+    tmp_path: Path, synthetic: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, rounds: str, first: int, last: int
+) -> None:
+    run = synthetic.write_fleet(tmp_path / "s", clients=2, rounds=4)
+    windows: dict[str, tuple[float, float]] = {}
+    monkeypatch.setattr(
+        Figure, "savefig", lambda figure, path, **_: windows.setdefault(Path(path).stem, figure.axes[0].get_xlim())
+    )
+    done = CliRunner().invoke(app, ["plot", str(run), "--rounds", rounds])
+    assert done.exit_code == 0, done.output
+    times = load(run).rounds.set_index("round")
+    expected = (times.loc[first, "t_start_s"], times.loc[last, "t_end_s"])
+    assert windows["timeline-fleet-seed1"] == windows["link-fleet-seed1"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("rounds", ["0:2", "3:2", "a", "1:b", ":", "-1"])
+def test_rounds_that_are_none_are_refused(tmp_path: Path, rounds: str) -> None:
+    done = CliRunner().invoke(app, ["plot", str(tmp_path), f"--rounds={rounds}"])
+    assert done.exit_code == 2
+    assert "two numbers from 1 in rising order" in " ".join(done.output.split())
+
+
 def test_a_run_in_which_nobody_sent_has_pictures(
     tmp_path: Path, synthetic: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
