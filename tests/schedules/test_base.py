@@ -102,7 +102,7 @@ def test_uploads_wait_for_the_longest_downlink(make_requests):
 @pytest.mark.parametrize("number", [1, 3, 7])
 def test_equal_shares(make_air, make_requests, mean_snr_hz, number):
     air, requests = make_air(), make_requests(mean_snr_hz(np.linspace(0.05, 0.5, number)))
-    decisions, _ = Equal(kept_fraction=0.5).decide(0.0, air, requests, {})
+    decisions, _ = Equal(kept_fraction=0.5).decide(0.0, air, requests, (), {})
     assert [d.bandwidth_hz for d in decisions] == pytest.approx([10e6 / number] * number, rel=BAND)
     assert {d.point for d in decisions} == {Point(0.5, 9_450_000, 0.5)}
 
@@ -112,7 +112,7 @@ def test_min_max_finishes_together(make_air, make_requests, mean_snr_hz, make_me
     air = make_air(packet_bits=12_000, header_bits=320)
     menus = [make_menu(number=10, dense_bits=n * 10**6) for n in (1, 5, 20)]
     requests = make_requests(mean_snr_hz(np.array([0.1, 0.3, 0.5])), ready_s=[0.3, 0.0, 0.1], menus=menus)
-    decisions, _ = MinMax(kept_fraction=kept_fraction).decide(0.0, air, requests, {})
+    decisions, _ = MinMax(kept_fraction=kept_fraction).decide(0.0, air, requests, (), {})
     ends = ends_s(air, requests, decisions)
     np.testing.assert_allclose(ends, ends[0], rtol=PLANNED)
     assert sum(d.bandwidth_hz for d in decisions) == pytest.approx(air.bandwidth_hz, rel=BAND)
@@ -139,7 +139,7 @@ def test_the_contract_of_decide(make_air, make_menu, schedule, data):
     ]
     air, state = make_air(loss=0.05, packet_bits=12_000, header_bits=320), schedule.start()
     before = dict(state)
-    decisions, after = schedule.decide(0.0, air, requests, state)
+    decisions, after = schedule.decide(0.0, air, requests, (), state)
     assert [d.client for d in decisions] == numbers
     assert state == before
     assert all(isinstance(value, (int, float, str)) for value in after.values())
@@ -148,7 +148,7 @@ def test_the_contract_of_decide(make_air, make_menu, schedule, data):
     sent_hz = sum(d.bandwidth_hz for d in decisions if d.action == "send")
     assert sent_hz <= air.bandwidth_hz * (1 + BAND)
     assert all(d.point in r.menu.points for d, r in zip(decisions, requests, strict=True))
-    again, _ = schedule.decide(0.0, air, requests, before)
+    again, _ = schedule.decide(0.0, air, requests, (), before)
     assert again == decisions  # nothing is remembered but the state
 
 
@@ -157,9 +157,9 @@ def test_the_order_of_requests_does_not_matter(make_air, make_requests, mean_snr
     rng = np.random.default_rng(2)
     air = make_air("ergodic")
     requests = make_requests(mean_snr_hz(rng.uniform(0.05, 0.5, 6)), rng.uniform(0, 0.2, 6), weights=rng.random(6))
-    decisions, _ = schedule.decide(0.0, air, requests, schedule.start())
+    decisions, _ = schedule.decide(0.0, air, requests, (), schedule.start())
     order = rng.permutation(6)
-    shuffled, _ = schedule.decide(0.0, air, [requests[i] for i in order], schedule.start())
+    shuffled, _ = schedule.decide(0.0, air, [requests[i] for i in order], (), schedule.start())
     for place, i in enumerate(order):
         assert shuffled[place].client == decisions[i].client
         assert shuffled[place].point == decisions[i].point
