@@ -57,7 +57,8 @@ class Menus:
 
     def largest(self, wire_bits: FloatArray) -> NDArray[np.int64]:
         """The place of the largest point that needs no more than so many bits, client by client; 0 if none does."""
-        return np.maximum(np.count_nonzero(self.wire_bits <= wire_bits[:, None], axis=1) - 1, 0)
+        fitting = (self.wire_bits <= wire_bits[:, None]).sum(axis=1, dtype=np.int64)
+        return np.asarray(np.maximum(fitting - 1, 0))
 
     def at(self, place: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
         """Bits on the air and kept fractions of one point a client; infinite bits behind the last point."""

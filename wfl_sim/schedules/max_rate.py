@@ -61,7 +61,7 @@ class MaxRate(WithSenders):
     ) -> tuple[list[Decision], dict[str, Any]]:
         served, band_hz, each_hz = self.seats(air, in_flight, requests)
         snr_hz = np.array([request.snr_hz for request in requests])
-        order = np.lexsort(([request.client for request in requests], -snr_hz))
+        order = np.lexsort((np.array([request.client for request in requests]), -snr_hz))
         chosen = [int(place) for place in order[:served] if snr_hz[place] > 0]
         bandwidth = np.full(len(chosen), each_hz)
         if self.shares == "sum_rate" and chosen:

@@ -60,13 +60,13 @@ def solve(problem: Problem, *, v: float, queue: float, budget_s: float, surrogat
     """
     air = problem.air
 
-    def wire(kept: float) -> FloatArray:
+    def wire(kept: float | FloatArray) -> FloatArray:
         return problem.fixed_bits + kept * problem.scaled_bits
 
     flat = Air(air.bandwidth_hz, air.curve, air.overhead, air.loss)  # headers are in the bits already
     dense_s, dense_hz = finish_together(flat, problem.snr_hz, problem.ready_s, list(wire(1.0)))
     ones = np.ones_like(problem.snr_hz)
-    if queue <= 0 or problem.kept_fraction_min >= 1:
+    if queue <= 0 or np.min(problem.kept_fraction_min) >= 1:
         return Solution(dense_s, ones, dense_hz, queue * dense_s / budget_s)
     least_s, least_hz = finish_together(flat, problem.snr_hz, problem.ready_s, list(wire(problem.kept_fraction_min)))
 
