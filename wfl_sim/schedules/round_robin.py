@@ -33,9 +33,6 @@ class RoundRobin(WithSenders):
     Source
     ------
     Yang, Liu, Quek and Poor 2019, arXiv:1908.06287, compares round robin with random and proportional fair scheduling.
-
-    Options
-    -------
     """
 
     kind: Literal["round_robin"] = "round_robin"
