@@ -57,6 +57,8 @@ class MinMax(WithFraction):
             return tell(requests, (), (), ()), state
         called = requests[:served]
         points = self.points(called)
+        if served == 1:  # as under an asynchronous protocol: nobody to share with
+            return tell(requests, (0,), (band_hz,), points), state
         _, bandwidth = finish_together(
             replace(air, bandwidth_hz=band_hz),
             np.array([request.snr_hz for request in called]),
