@@ -243,8 +243,8 @@ def test_overrides_are_yaml_and_the_last_one_counts(read: Read) -> None:
 
 
 def test_an_override_reaches_every_arm_whose_kind_has_the_key(read: Read) -> None:
-    plain, adaptive = read(BASE, "schedule.csi=block", "seeds=[0]").cells
-    assert (plain.scenario.schedule.csi, adaptive.scenario.schedule.csi) == ("block", "block")
+    plain, adaptive = read(BASE, "schedule.csi=instantaneous", "seeds=[0]").cells
+    assert (plain.scenario.schedule.csi, adaptive.scenario.schedule.csi) == ("instantaneous",) * 2
     plain, adaptive = read(BASE, "schedule.v=3", "seeds=[0]").cells
     assert adaptive.scenario.schedule.v == 3, "the other arm's kind has no such option"  # type: ignore[attr-defined]
     assert plain.scenario == read(BASE, "seeds=[0]").cells[0].scenario
@@ -1144,6 +1144,19 @@ WRONG: list[tuple[str, ...]] = [
         "latency_budget: 300 ms",
         "s.yaml:26:44: arms.adaptive.schedule.latency_budget: must be above 400 ms, what computing and latency "
         "take before a bit is sent (clients.compute, 2 x radio.latency); got 300 ms",
+    ),
+    (
+        "{kind: tsfa, latency_budget: 1 s}",
+        "{kind: tsfa, latency_budget: 1 s, csi: block}",
+        "s.yaml:26:54: arms.adaptive.schedule.csi: block is a gain that holds for a while, which needs fading block or "
+        "none: with fading rayleigh take instantaneous (the gain at one moment) or large_scale (the mean over the "
+        "fading)",
+    ),
+    (
+        "{kind: tsfa, latency_budget: 1 s}",
+        "{kind: deadline_aware, deadline: 500 ms, margin: 20 %}",
+        "s.yaml:26:48: arms.adaptive.schedule.deadline: must be above 500 ms: schedule.margin taken off, computing and "
+        "latency are over before a bit is sent (clients.compute, 2 x radio.latency); got 500 ms",
     ),
     (
         "carrier: 3.5 GHz",

@@ -122,12 +122,12 @@ def plan(scenario: Scenario, medium: Medium, menu: PayloadMenu) -> list[PlannedR
     while left:
         world = replace(world, env=simpy.Environment(min(now_s, last_s)))
         requests = world.requests(scenario.rounds - left + 1, clients)
-        decisions, before = list[Decision](), state
+        decisions, asked, before = list[Decision](), state, state
         if _carries(air, requests):
             decisions, before = schedule.decide(world.env.now, air, requests, (), state)
         planned = replace(_round(scenario, air, requests, decisions), share=share)
         state = schedule.observe(planned.seconds, before)
-        at_rest = state == before or (budget_s and abs(planned.seconds / budget_s - 1) <= AT_REST)
+        at_rest = state == asked or (budget_s and abs(planned.seconds / budget_s - 1) <= AT_REST)
         again = bool(rounds) and (
             planned.choice == rounds[-1].choice
             or abs(planned.seconds - rounds[-1].seconds) <= REPEATED * rounds[-1].seconds

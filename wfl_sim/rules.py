@@ -27,6 +27,9 @@ NARROWEST_SHARE_HZ = 3.75e3
 # no longer stands for the band.
 WIDEST_SHARE_OF_CARRIER = 0.2
 
+# Fading whose gain holds for a while, so that one look at it is what papers call block CSI.
+HELD_FADING = ("block", "none")
+
 
 class Finding(NamedTuple):
     """What a rule found: the key to change, what must hold, what was got, and the other keys that were read.
@@ -56,6 +59,7 @@ def physics(scenario: Scenario) -> list[Finding]:
         *_channel(scenario),
         *_bands(scenario),
         *_blocks(scenario),
+        *_csi(scenario),
         *_times(scenario),
         *_paths(scenario),
         *_presence(scenario),
@@ -152,6 +156,30 @@ def _reachable(scenario: Scenario) -> list[Finding]:
         f"{least:g}; raise the target, or add rows of higher SNR"
     )
     return [_finding("radio.rate.bler.file", message, "", "radio.rate.target")]
+
+
+def _csi(scenario: Scenario) -> list[Finding]:
+    """CSI of a block needs blocks; and a deadline of the schedule leaves some time to send."""
+    schedule, fading, found = scenario.schedule, scenario.channel.fading, []
+    moves = "recorded links" if scenario.channel.recorded is not None else f"fading {fading.kind}"
+    if schedule.csi == "block" and (scenario.channel.recorded is not None or fading.kind not in HELD_FADING):
+        message = (
+            f"block is a gain that holds for a while, which needs fading {' or '.join(HELD_FADING)}: with {moves} take "
+            "instantaneous (the gain at one moment) or large_scale (the mean over the fading)"
+        )
+        found.append(_finding("schedule.csi", message, "", "channel", fits="instantaneous"))
+    deadline_s, margin = getattr(schedule, "deadline_s", None), getattr(schedule, "margin", 0.0)
+    least_s = scenario.clients.compute.median_s + 2 * scenario.radio.latency_s
+    if deadline_s is not None and deadline_s * (1 - margin) <= least_s:
+        least = render(float(f"{least_s / (1 - margin):.6g}"), "s")
+        message = (
+            f"must be above {least}: schedule.margin taken off, computing and latency are over before a bit is sent "
+            "(clients.compute, 2 x radio.latency)"
+        )
+        read = [f"clients.compute.{key}" for key in ("time", "work", "speed")]
+        fits = render(float(f"{2 * least_s / (1 - margin):.3g}"), "s")
+        found.append(_finding("schedule.deadline", message, render(deadline_s, "s"), *read, "radio.latency", fits=fits))
+    return found
 
 
 def _times(scenario: Scenario) -> list[Finding]:
