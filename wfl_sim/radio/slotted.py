@@ -31,8 +31,8 @@ from wfl_sim.radio.schedulers import Grants, Memory, Scheduler
 from wfl_sim.radio.signal import Signal, in_db
 
 _EDGE = 1e-9  # of a slot: an instant this near the end of a slot is that end
-_MOST_VALUES = 1 << 18  # clients x slots x blocks worked out together
-_MOST_SLOTS = 512
+_MOST_VALUES = 1 << 20  # clients x slots x blocks worked out together: long questions make fading quick
+_FIRST_SLOTS, _FEWEST_SLOTS, _MOST_SLOTS = 64, 16, 1024  # of a run
 _LOOK_AHEAD = 2048  # slots; where nothing ends so soon, the plan is taken up again there
 
 
@@ -120,6 +120,7 @@ class Slotted:
         self._state = _State(flows, [], np.zeros(0), np.zeros(0), [], 0, Memory(np.zeros(clients + 1)))
         self._plan: _State | None = None
         self._over: list[Ended] = []
+        self._run_slots = _FIRST_SLOTS  # how long runs are worth their while, as ends come; it changes no result
         self._paused = False
         # A block's own gain, where the fading tells blocks apart.
         offsets_hz = (np.arange(scheduler.blocks) - (scheduler.blocks - 1) / 2) * block_hz
@@ -216,15 +217,18 @@ class Slotted:
                 return
             values = len(flows) * (1 if self._signal.flat else self._scheduler.blocks)
             first_up = math.floor(float(flows.give_up_s.min()) / self._slot_s + _EDGE)
-            slots = max(1, min(target - state.slot, first_up - state.slot, _MOST_SLOTS, _MOST_VALUES // values))
+            slots = max(1, min(target - state.slot, first_up - state.slot, self._run_slots, _MOST_VALUES // values))
             before, links = state.memory.copy(), list(state.links)
             while True:
                 run = self._share(state, slots)
                 after, slots = self._sent(state, run)
                 if slots == run.grants.slots:
                     break
+                self._run_slots = max(_FEWEST_SLOTS, 2 * slots)
                 # beyond the first end others would have had other slots
                 state.memory, state.links = before.copy(), list(links)
+            if (after.state == SENDING).all():
+                self._run_slots = min(4 * self._run_slots, _MOST_SLOTS)
             state.flows, state.slot = after, state.slot + slots
         self._give_up(state)
 
