@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from channels.options import OptionError, Options
 from channels.streams import Stream
@@ -61,12 +62,16 @@ class Compute(Options):
         assert self.work_flop is not None and self.speed_flops is not None  # checked above
         return self.work_flop / self.speed_flops
 
-    def seconds(self, stream: Stream, client: int, round_: int) -> float:
-        """The time that `client` takes in round `round_`; keyed, so the same whatever else happens."""
+    def medians_s(self, stream: Stream, clients: ArrayLike) -> NDArray[np.float64]:
+        """The times of a round's local training without jitter, of each client."""
+        return np.full(np.shape(clients), self.median_s)
+
+    def seconds(self, stream: Stream, clients: ArrayLike, round_: int) -> NDArray[np.float64]:
+        """The times that `clients` take in round `round_`; keyed, so the same whatever else happens."""
+        medians_s = self.medians_s(stream, clients)
         if self.jitter == 0:
-            return self.median_s
-        draw = stream.normal(np.array([client]), np.array([round_]))
-        return float(self.median_s * np.exp(self.jitter * draw[0]))
+            return medians_s
+        return np.asarray(medians_s * np.exp(self.jitter * stream.normal(np.asarray(clients), round_)))
 
     def energy_j(self, seconds: float) -> float:
         """Energy of computing for `seconds`."""

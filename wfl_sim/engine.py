@@ -26,7 +26,7 @@ from wfl_sim.protocols.base import ProtocolState, World
 from wfl_sim.radio.bands import bands
 from wfl_sim.radio.medium import Medium
 from wfl_sim.scenario import Cell, Scenario, to_yaml
-from wfl_sim.trace import Row, TraceWriter, read_rows, write_csv
+from wfl_sim.trace import AnyRow, Row, TraceWriter, read_rows, write_csv
 
 Report = Callable[[Row], None]
 REPORTED_PACKAGES = ("wfl-sim", "torch", "transformers", "peft", "numpy", "scipy", "simpy")

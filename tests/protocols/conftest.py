@@ -20,6 +20,7 @@ from wfl_sim.protocols.sync import Sync
 from wfl_sim.radio.medium import Medium
 from wfl_sim.radio.options import Radio, Uplink
 from wfl_sim.schedules.equal import Equal
+from wfl_sim.trace import named
 
 TX_POWER_W, EXPONENT, REFERENCE_LOSS_DB, ANTENNA_DB = 0.2, 3.5, 40.0, 8.0
 
@@ -114,8 +115,8 @@ def play():
 
         def commit(round_row, transmissions, decisions):
             out.rounds.append(dict(round_row))
-            out.transmissions += map(dict, transmissions)
-            out.decisions += map(dict, decisions)
+            out.transmissions += [named("transmissions", row) for row in transmissions]
+            out.decisions += [named("decisions", row) for row in decisions]
 
         out.world = World(
             env=env,

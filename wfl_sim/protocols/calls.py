@@ -1,0 +1,181 @@
+"""The course of those who are called: downlink, training and computing, upload, and what became of it.
+
+Knows the medium and the learning side; who is called when, and what is done with what arrives, is the protocol's.
+
+No client has a SimPy process. A downlink that ends asks for the uploads of all that it reached, each from the time at
+which it will have computed, and an upload that ends leaves a note in `Calls.ended`, to be taken once its latency is over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal, NamedTuple
+
+import numpy as np
+import simpy
+
+from wfl_sim.contracts import Decision, Flight
+from wfl_sim.protocols.base import Call, ProtocolState, World
+from wfl_sim.protocols.log import Log
+from wfl_sim.radio.transmission import Transmission
+
+NOW = 1e-12  # relative: times this near are one, however their sums were rounded
+
+
+Outcome = Literal["delivered", "dropped", "late"]
+
+
+class Ended(NamedTuple):
+    """What became of a call, and from when on the base station knows it."""
+
+    known_s: float
+    call: Call
+    outcome: Outcome
+
+
+class Calls:
+    """Starts calls and notes how they end.
+
+    Parameters
+    ----------
+    world : World
+    state : ProtocolState
+        `state.busy` holds whoever was called until the protocol has taken its end.
+    log : Log
+    each : bool
+        Whether whoever waits is woken by each call that ends, or by the last of those called together.
+    """
+
+    def __init__(self, world: World, state: ProtocolState, log: Log, *, each: bool = False) -> None:
+        self._world, self._state, self._log, self._each = world, state, log, each
+        self.latency_s = world.medium.radio.latency_s
+        self._wake: simpy.Event | None = None
+        self._cut_s, self._carry = math.inf, False
+        self.ended: list[Ended] = []
+        self.outstanding = 0  # of those whom the last `start` called
+
+    def flights(self) -> tuple[Flight, ...]:
+        """Who holds band."""
+        return tuple(
+            Flight(c.client, c.bandwidth_hz, c.payload.bits if c.payload is not None else c.point.bits)
+            for c in self._state.busy.values()
+        )
+
+    def start(self, called: Sequence[Decision], cut_s: float = math.inf, carry: bool = False) -> None:
+        """Call clients: who is not through by `cut_s` is late; with `carry` it goes on nevertheless.
+
+        The deadline is a latency after `cut_s`, when the base station knows what it got.
+        """
+        world, state, clients = self._world, self._state, [decision.client for decision in called]
+        self._cut_s, self._carry, self.outstanding = cut_s, carry, len(called)
+        number, ids = state.round + 1, np.array(clients, dtype=np.int64)
+        leaves_s = world.presence.change_s(ids, world.env.now).tolist()
+        seconds = world.compute_s(ids, number).tolist()
+        for decision, leaves, takes in zip(called, leaves_s, seconds, strict=True):
+            client = decision.client
+            state.busy[client] = Call(
+                client, number, state.version, decision.bandwidth_hz, decision.point, leaves, takes
+            )
+        medium, work = world.medium, world.work
+        if medium.radio.downlink.access == "unicast":
+            bits: int | list[int] = [work.downlink([client]).bits for client in clients]
+            groups = [[client] for client in clients]
+        else:
+            bits, groups = work.downlink(clients).bits, [clients]
+        for event, group in zip(medium.downlink(clients, bits, until_s=cut_s), groups, strict=True):
+            assert event.callbacks is not None  # it has just been made
+            event.callbacks.append(partial(self._down, group))
+
+    def take(self, until_s: float) -> list[Ended]:
+        """What the base station has learnt by now, and has not taken yet; these clients are no longer busy."""
+        limit_s = until_s * (1 + NOW)
+        taken = [ended for ended in self.ended if ended.known_s <= limit_s]
+        if taken:
+            self.ended = [ended for ended in self.ended if ended.known_s > limit_s]
+            for ended in taken:
+                del self._state.busy[ended.call.client]
+        return taken
+
+    def wake(self, until_s: float = math.inf) -> simpy.Event:
+        """What a process waits for: a call that ends, or a time."""
+        env = self._world.env
+        self._wake = env.event()
+        return self._wake if until_s == math.inf else self._wake | env.timeout(max(0.0, until_s - env.now))
+
+    def _down(self, clients: Sequence[int], event: simpy.Event) -> None:
+        if not event.ok:
+            return  # an error, which the environment raises
+        down: Transmission = event.value
+        self._log.transmitted(down, 1.0)
+        busy, world = self._state.busy, self._world
+        arrival_s, reached, got = down.t_end_s + self.latency_s, set(down.reached), list[Call]()
+        for client in clients:
+            call = busy[client]
+            if client in reached and call.leaves_s > arrival_s:
+                got.append(call)
+                continue
+            self._log.never_computes(client)
+            late = down.reason == "deadline" and call.leaves_s > arrival_s
+            self._end(arrival_s, call, "late" if late else "dropped")
+        if got:
+            reached_ids = [call.client for call in got]
+            world.work.received(reached_ids)
+            world.work.train(got[0].round, reached_ids)
+            for call in got:
+                self._compute(call, arrival_s)
+
+    def _compute(self, call: Call, start_s: float) -> None:
+        """A client has the model: it computes, and then sends."""
+        world, client, cut_s = self._world, call.client, math.inf if self._carry else self._cut_s
+        begin_s = start_s + call.compute_s
+        if call.leaves_s <= min(begin_s, cut_s):
+            self._gives_up(call, start_s, call.leaves_s, "dropped")
+        elif begin_s >= cut_s:
+            self._gives_up(call, start_s, cut_s, "late")
+        else:
+            self._log.computes(client, start_s, call.compute_s)
+            call.payload = payload = world.work.encode(client, call.point)
+            until_s = min(call.leaves_s, cut_s)
+            event = world.medium.uplink(
+                client,
+                payload.bits,
+                call.bandwidth_hz,
+                begin_s=begin_s,
+                until_s=until_s,
+                reason="left" if until_s == call.leaves_s else "deadline",
+            )
+            assert event.callbacks is not None  # it has just been made
+            event.callbacks.append(self._up)
+
+    def _gives_up(self, call: Call, start_s: float, end_s: float, outcome: Outcome) -> None:
+        """It is gone, or the round is over, before it has computed."""
+        world = self._world
+        stop_s = end_s + self.latency_s if outcome == "late" else end_s  # it hears of a deadline when all do
+        self._log.computes(call.client, start_s, min(call.compute_s, max(0.0, stop_s - start_s)))
+        world.work.lost(call.client)
+        event = world.env.timeout(max(0.0, end_s - world.env.now))
+        assert event.callbacks is not None  # it has just been made
+        event.callbacks.append(lambda _: self._end(end_s + self.latency_s, call, outcome))
+
+    def _up(self, event: simpy.Event) -> None:
+        if not event.ok:
+            return  # an error, which the environment raises
+        up: Transmission = event.value
+        call = self._state.busy[up.client]
+        assert call.payload is not None  # it has been sent
+        self._log.transmitted(up, call.payload.kept_fraction)
+        if up.outcome == "delivered":
+            outcome: Outcome = "delivered"
+        else:
+            self._world.work.lost(up.client)
+            outcome = "late" if up.reason == "deadline" else "dropped"
+        self._end(up.t_end_s + self.latency_s, call, outcome)
+
+    def _end(self, known_s: float, call: Call, outcome: Outcome) -> None:
+        self.ended.append(Ended(known_s, call, outcome))
+        if call.round == self._state.round + 1:
+            self.outstanding -= 1
+        if self._wake is not None and not self._wake.triggered and (self._each or self.outstanding == 0):
+            self._wake.succeed()
