@@ -22,7 +22,7 @@ from channels.links import Links
 from channels.recorded import RecordedLinks
 from channels.streams import Stream
 from wfl_sim.contracts import Work
-from wfl_sim.protocols.base import ProtocolState, World
+from wfl_sim.protocols.base import Commit, ProtocolState, World
 from wfl_sim.radio.bands import bands
 from wfl_sim.radio.medium import Medium
 from wfl_sim.scenario import Cell, Scenario, to_yaml
@@ -76,8 +76,11 @@ def build_medium(env: simpy.Environment, scenario: Scenario, root: Stream) -> Me
     )
 
 
-def simulate(scenario: Scenario, work: Work, commit: Callable[[Row, Sequence[Row], Sequence[Row]], None]) -> Medium:
-    """Run one scenario (its first seed) to the end; `commit` gets every round. Returns the medium for its ledger."""
+def simulate(scenario: Scenario, work: Work, commit: Commit, stop: Callable[[str], None] = lambda why: None) -> Medium:
+    """Run one scenario (its first seed) to the end; `commit` gets every round, `stop` why it ended before the last.
+
+    Returns the medium for its ledger.
+    """
     env = simpy.Environment()
     root = Stream.root(scenario.seeds[0])
     medium = build_medium(env, scenario, root)
@@ -91,6 +94,7 @@ def simulate(scenario: Scenario, work: Work, commit: Callable[[Row, Sequence[Row
         clients=scenario.clients.count,
         rounds=scenario.rounds,
         commit=commit,
+        stop=stop,
     )
     env.run(env.process(scenario.protocol.run(world, ProtocolState())))
     medium.ledger.check()
@@ -131,7 +135,7 @@ def run_cell(
     _write_json(directory / "manifest.json", manifest)
     trace = TraceWriter(directory / "trace.sqlite")
 
-    def commit(round_row: Row, transmissions: Sequence[Row], decisions: Sequence[Row]) -> None:
+    def commit(round_row: Row, transmissions: Sequence[AnyRow], decisions: Sequence[AnyRow]) -> None:
         trace.commit_round(round_row, transmissions, decisions)
         report(round_row)
 
@@ -139,8 +143,10 @@ def run_cell(
         from wfl_sim.learning.federated import build_work  # loads the tensor library
 
         work, manifest["data"] = build_work(cell.scenario, memo_folder)
-        medium = simulate(cell.scenario, work, commit)
-        manifest |= {"status": "finished", "ledger": medium.ledger.totals(), "warnings": [*medium.links.warnings]}
+        stopped: list[str] = []
+        medium = simulate(cell.scenario, work, commit, lambda why: stopped.append(f"the run ended early: {why}"))
+        warnings = [*medium.links.warnings, *stopped]
+        manifest |= {"status": "finished", "ledger": medium.ledger.totals(), "warnings": warnings}
     except KeyboardInterrupt:
         manifest["status"] = "interrupted"
         raise

@@ -32,8 +32,8 @@ class Buffered(Options):
 
     Formula
     -------
-    With the arrivals k in a full buffer of K, and the age tau_k of each, the number of versions that the model has moved
-    on since the client fetched it::
+    With the arrivals k in a full buffer of K, and the age tau_k of each, the number of versions that the model has
+    moved on since the client fetched it::
 
         x <- x + server_lr (1 / K) sum_k s(tau_k) change_k             weights: uniform
         x <- x + server_lr sum_k w_k s(tau_k) change_k                 weights: examples
@@ -54,8 +54,8 @@ class Buffered(Options):
     Source
     ------
     Nguyen et al. 2022 (FedBuff), AISTATS, arXiv:2106.06639; K = 1: Xie, Koyejo and Gupta 2019 (FedAsync),
-    arXiv:1903.03934, without its proximal term. A reconstruction: the uniform mean over the buffer and s multiplied with
-    each change are our reading of FedBuff; own: who waits and who is called again.
+    arXiv:1903.03934, without its proximal term. A reconstruction: that the buffer is averaged with equal weights, and
+    each change multiplied with s, is how we know FedBuff; own: who waits, and who is called again.
 
     Options
     -------
@@ -135,9 +135,7 @@ class Buffered(Options):
         changes_s = world.presence.change_s(absent, now_s) if absent.size else np.zeros(0)
         return min([float(changes_s.min(initial=math.inf)), *state.ask_again_s.values()])
 
-    def _ask(
-        self, world: World, state: ProtocolState, calls: Calls, log: Log, clients: list[int]
-    ) -> list[Decision]:
+    def _ask(self, world: World, state: ProtocolState, calls: Calls, log: Log, clients: list[int]) -> list[Decision]:
         """Ask the schedule about `clients`, and call whom it lets send."""
         requests = world.requests(state.round + 1, clients)
         air = world.medium.air(known_gain=world.schedule.csi != "large_scale")
@@ -157,7 +155,8 @@ class Buffered(Options):
         """Merge the buffer; the ages of what was in it."""
         arrived = [*state.buffer.values()]
         ages = [state.version - call.version for call in arrived]
-        world.work.aggregate({call.client: call.payload for call in arrived}, self._factors(world, arrived, ages))
+        payloads = {call.client: call.payload for call in arrived if call.payload is not None}  # which all have
+        world.work.aggregate(payloads, self._factors(world, arrived, ages))
         state.version += 1
         state.buffer.clear()
         return ages

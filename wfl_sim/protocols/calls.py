@@ -3,7 +3,8 @@
 Knows the medium and the learning side; who is called when, and what is done with what arrives, is the protocol's.
 
 No client has a SimPy process. A downlink that ends asks for the uploads of all that it reached, each from the time at
-which it will have computed, and an upload that ends leaves a note in `Calls.ended`, to be taken once its latency is over.
+which it will have computed, and an upload that ends leaves a note in `Calls.ended`, to be taken once its latency is
+over.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import simpy
@@ -107,7 +108,7 @@ class Calls:
     def _down(self, clients: Sequence[int], event: simpy.Event) -> None:
         if not event.ok:
             return  # an error, which the environment raises
-        down: Transmission = event.value
+        down = cast(Transmission, event.value)
         self._log.transmitted(down, 1.0)
         busy, world = self._state.busy, self._world
         arrival_s, reached, got = down.t_end_s + self.latency_s, set(down.reached), list[Call]()
@@ -162,7 +163,7 @@ class Calls:
     def _up(self, event: simpy.Event) -> None:
         if not event.ok:
             return  # an error, which the environment raises
-        up: Transmission = event.value
+        up = cast(Transmission, event.value)
         call = self._state.busy[up.client]
         assert call.payload is not None  # it has been sent
         self._log.transmitted(up, call.payload.kept_fraction)

@@ -15,7 +15,7 @@ import simpy
 
 from channels.options import Count, Options
 from channels.units import Seconds
-from wfl_sim.protocols.base import ProtocolState, World
+from wfl_sim.protocols.base import Call, Ids, ProtocolState, World
 from wfl_sim.protocols.calls import Calls
 from wfl_sim.protocols.log import Log
 
@@ -84,7 +84,7 @@ class Rounds(Options):
                 world.stop(f"after round {state.round}, at {start_s:g} s, {GONE}")
                 return
 
-    def _call(self, world: World, state: ProtocolState, calls: Calls, log: Log, there: Any) -> int:
+    def _call(self, world: World, state: ProtocolState, calls: Calls, log: Log, there: Ids) -> int:
         """Ask the schedule, and call whom it lets send; says how many."""
         number, now_s = state.round + 1, world.env.now
         idle = np.setdiff1d(there, list(state.busy), assume_unique=True) if state.busy else there
@@ -107,10 +107,10 @@ class Rounds(Options):
             return start_s + self.limit_s
         return max(ended.known_s for ended in calls.ended if ended.call.round == number)
 
-    def _merge(self, world: World, state: ProtocolState, arrived: list[Any]) -> list[int]:
+    def _merge(self, world: World, state: ProtocolState, arrived: list[Call]) -> list[int]:
         """Update the model by what arrived; the ages of that."""
         ages = {call.client: state.version - call.version for call in arrived}
-        payloads = {call.client: call.payload for call in arrived}
+        payloads = {call.client: call.payload for call in arrived if call.payload is not None}  # which all have
         world.work.aggregate(payloads, self.factors(ages))
         state.version += bool(payloads)
         return [*ages.values()]
