@@ -51,7 +51,7 @@ class Always:
         return np.full(len(clients), math.inf)
 
 
-@dataclass
+@dataclass(slots=True)
 class Call:
     """A client that was called and has not ended yet, as far as the base station knows: plain data."""
 

@@ -6,7 +6,7 @@ Knows who talks when; neither formulas nor tensors.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -15,9 +15,9 @@ import simpy
 
 from channels.options import Count, OneOf, Options
 from channels.units import Positive, Seconds
-from wfl_sim.contracts import Decision
-from wfl_sim.protocols.base import Call, ProtocolState, World
-from wfl_sim.protocols.calls import Calls
+from wfl_sim.contracts import Work
+from wfl_sim.protocols.base import Ids, ProtocolState, World
+from wfl_sim.protocols.calls import NOW, Calls
 from wfl_sim.protocols.log import Log
 from wfl_sim.protocols.rounds import GONE
 from wfl_sim.protocols.staleness import Constant, Hinge, Polynomial
@@ -83,113 +83,141 @@ class Buffered(Options):
 
     def run(self, world: World, state: ProtocolState) -> Generator[simpy.Event, Any, None]:
         """Play the rounds that are left."""
-        env = world.env
         state.schedule = state.schedule or world.schedule.start()
-        log = Log(world, state)
-        calls = Calls(world, state, log, each=True)
-        tally = _Tally(world, state, log)
+        cycle = _Cycle(self, world, state)
         while state.round < world.rounds:
-            for ended in calls.take(env.now):
-                if ended.outcome == "delivered":
-                    state.buffer[ended.call.client], state.failed = ended.call, 0
-                    if len(state.buffer) == self.buffer:
-                        tally.row(self._update(world, state))
-                        if state.round == world.rounds:
-                            return
-                else:
-                    tally.dropped, state.failed = tally.dropped + 1, state.failed + 1
-            next_s = self._fill(world, state, calls, log, tally)
-            if state.round == world.rounds:
+            cycle.take()
+            next_s = cycle.fill()
+            if state.round >= world.rounds:
                 return
-            next_s = min([next_s, *(ended.known_s for ended in calls.ended)])
             if not state.busy and next_s == math.inf:
-                tally.row([], last=True)
+                cycle.row([], last=True)
                 if state.round < world.rounds:
-                    world.stop(f"after round {state.round}, at {env.now:g} s, {GONE}")
+                    world.stop(f"after round {state.round}, at {world.env.now:g} s, {GONE}")
                 return
-            yield calls.wake(next_s)
+            yield cycle.calls.wake(min([next_s, *(ended.known_s for ended in cycle.calls.ended)]))
 
-    def _fill(self, world: World, state: ProtocolState, calls: Calls, log: Log, tally: _Tally) -> float:
-        """Call clients until enough are active; if there are not enough, says when to look again."""
-        now_s, everyone = world.env.now, np.arange(world.clients)
-        state.ask_again_s = {client: time_s for client, time_s in state.ask_again_s.items() if time_s > now_s}
-        free = self.senders(world.clients) - len(state.busy)
-        if free <= 0:
-            return math.inf
-        idle = np.setdiff1d(everyone, [*state.busy, *state.buffer, *state.ask_again_s], assume_unique=True)
-        there = world.presence.present(idle, now_s)
-        absent, idle = idle[~there], idle[there]
-        while free and idle.size:
-            if state.failed >= world.clients:
-                tally.row([])
-                if state.round == world.rounds:
-                    return math.inf
-            state.draws += 1
-            asked = world.drawn(idle, free, "concurrency", state.draws)
-            called = self._ask(world, state, calls, log, asked)
-            idle = np.setdiff1d(idle, asked, assume_unique=True)
-            free -= len(called)
-        if not free:
-            return math.inf
-        # whoever waits in the buffer waits for others: a place that is free has nobody to take it before
-        changes_s = world.presence.change_s(absent, now_s) if absent.size else np.zeros(0)
-        return min([float(changes_s.min(initial=math.inf)), *state.ask_again_s.values()])
-
-    def _ask(self, world: World, state: ProtocolState, calls: Calls, log: Log, clients: list[int]) -> list[Decision]:
-        """Ask the schedule about `clients`, and call whom it lets send."""
-        requests = world.requests(state.round + 1, clients)
-        air = world.medium.air(known_gain=world.schedule.csi != "large_scale")
-        air = replace(air, places=self.senders(world.clients))
-        now_s = world.env.now
-        decisions, state.schedule = world.schedule.decide(now_s, air, requests, calls.flights(), state.schedule)
-        log.decided(requests, decisions)
-        called = [decision for decision in decisions if decision.action == "send"]
-        again_s = now_s + self.retry_s
-        state.ask_again_s |= {d.client: again_s for d in decisions if d.action != "send"}
-        state.failed += len(decisions) - len(called)
-        if called:
-            calls.start(called)
-        return called
-
-    def _update(self, world: World, state: ProtocolState) -> list[int]:
-        """Merge the buffer; the ages of what was in it."""
-        arrived = [*state.buffer.values()]
-        ages = [state.version - call.version for call in arrived]
-        payloads = {call.client: call.payload for call in arrived if call.payload is not None}  # which all have
-        world.work.aggregate(payloads, self._factors(world, arrived, ages))
-        state.version += 1
-        state.buffer.clear()
-        return ages
-
-    def _factors(self, world: World, arrived: list[Call], ages: list[int]) -> dict[int, float]:
-        """What changes count beside their clients' shares of the data, which `Work.aggregate` weighs them with."""
-        factors = {
-            call.client: self.server_lr * self.staleness.weight(age) for call, age in zip(arrived, ages, strict=True)
-        }
+    def factors(self, ages: Mapping[int, int], work: Work) -> dict[int, float]:
+        """What the changes of clients count, by their ages, beside the shares that `Work.aggregate` gives them."""
+        factors = {client: self.server_lr * self.staleness.weight(age) for client, age in ages.items()}
         if self.weights == "examples":
             return factors
-        weight = {client: world.work.weight(client) for client in factors}
+        weight = {client: work.weight(client) for client in factors}
         mean = sum(weight.values()) / len(weight)
         return {client: factor * mean / weight[client] for client, factor in factors.items()}
 
 
-class _Tally:
-    """Counts what the row of a round says, and closes it."""
+class _Cycle:
+    """One run: takes what has arrived, merges it, and calls clients in place of those that ended."""
 
-    def __init__(self, world: World, state: ProtocolState, log: Log) -> None:
-        self._world, self._state, self._log, self.dropped = world, state, log, 0
+    def __init__(self, options: Buffered, world: World, state: ProtocolState) -> None:
+        self._options, self._world, self._state = options, world, state
+        self._log = Log(world, state)
+        self.calls = Calls(world, state, self._log, each=True)
+        self._places = options.senders(world.clients)
+        self._idle = np.ones(world.clients, dtype=np.bool_)  # neither busy, nor in the buffer, nor left alone
+        self._idle[[*state.busy, *state.buffer, *state.ask_again_s]] = False
         self._begin()
 
     def _begin(self) -> None:
         there = self._world.presence.present(np.arange(self._world.clients), self._world.env.now)
         self._log.begin(away=int(there.size - np.count_nonzero(there)))
-        self.dropped = 0
+        self._dropped = 0
 
-    def row(self, ages: list[int], last: bool = False) -> None:
+    def row(self, ages: Sequence[int], last: bool = False) -> None:
         """Close the round, with arrivals of these ages merged."""
         world, state = self._world, self._state
         state.schedule = world.schedule.observe(world.env.now - self._log.start_s, state.schedule)
-        late = len(state.busy) + len(state.buffer)
-        self._log.commit(ages, dropped=self.dropped, late=late, last=last)
+        self._log.commit(ages, dropped=self._dropped, late=len(state.busy) + len(state.buffer), last=last)
         state.failed = 0
         self._begin()
+
+    def take(self) -> None:
+        """Take what has ended, and merge the buffer whenever it is full."""
+        state, world = self._state, self._world
+        for ended in self.calls.take(world.env.now):
+            client = ended.call.client
+            if ended.outcome != "delivered":
+                self._idle[client] = True
+                self._dropped, state.failed = self._dropped + 1, state.failed + 1
+                continue
+            state.buffer[client], state.failed = ended.call, 0
+            if len(state.buffer) == self._options.buffer:
+                self._merge()
+                if state.round == world.rounds:
+                    return
+
+    def _merge(self) -> None:
+        state, work = self._state, self._world.work
+        ages = {client: state.version - call.version for client, call in state.buffer.items()}
+        payloads = {c: call.payload for c, call in state.buffer.items() if call.payload is not None}  # which all have
+        work.aggregate(payloads, self._options.factors(ages, work))
+        state.version += 1
+        self._idle[[*state.buffer]] = True
+        state.buffer.clear()
+        self.row([*ages.values()])
+
+    def fill(self) -> float:
+        """Call clients until enough are active; if there are not enough, says when to look again."""
+        world, state = self._world, self._state
+        if world.rounds <= state.round or len(state.busy) >= self._places:
+            return math.inf
+        now_s = world.env.now
+        if back := [client for client, time_s in state.ask_again_s.items() if time_s <= now_s * (1 + NOW)]:
+            self._idle[back] = True
+            for client in back:
+                del state.ask_again_s[client]
+        idle = _Lots(np.flatnonzero(self._idle), world)
+        absent: list[Ids] = []
+        while (free := self._places - len(state.busy)) and idle.left:
+            state.draws += 1
+            drawn = idle.draw(free, state.draws)
+            there = world.presence.present(drawn, now_s)
+            if not there.all():
+                absent.append(drawn[~there])
+            if not there.any():
+                continue
+            if state.failed >= world.clients:
+                self.row([])
+                if state.round >= world.rounds:
+                    return math.inf
+            self._ask(np.sort(drawn[there]).tolist())
+        if not free:
+            return math.inf
+        # Whoever waits in the buffer waits for others: a place that is free has nobody to take it before.
+        changes_s = world.presence.change_s(np.concatenate(absent), now_s) if absent else np.zeros(0)
+        return min([float(changes_s.min(initial=math.inf)), *state.ask_again_s.values()])
+
+    def _ask(self, clients: list[int]) -> None:
+        """Ask the schedule about `clients`, and call whom it lets send."""
+        world, state, schedule = self._world, self._state, self._world.schedule
+        requests = world.requests(state.round + 1, clients)
+        air = replace(world.medium.air(known_gain=schedule.csi != "large_scale"), places=self._places)
+        decisions, state.schedule = schedule.decide(world.env.now, air, requests, self.calls.flights(), state.schedule)
+        self._log.decided(requests, decisions)
+        self._idle[clients] = False
+        called = [decision for decision in decisions if decision.action == "send"]
+        again_s = world.env.now + self._options.retry_s
+        state.ask_again_s |= {d.client: again_s for d in decisions if d.action != "send"}
+        state.failed += len(decisions) - len(called)
+        if called:
+            self.calls.start(called)
+
+
+class _Lots:
+    """Draws without replacement, as many at a time as are wanted: the beginning of a random permutation.
+
+    Only as far as it is needed, so that a draw costs as much as it draws.
+    """
+
+    def __init__(self, clients: Ids, world: World) -> None:
+        self._clients, self._stream, self.left = clients, world.stream.child("concurrency"), int(clients.size)
+
+    def draw(self, count: int, index: int) -> Ids:
+        """The next `count` clients, or all that are left; keyed by the `index` of the draw."""
+        clients, count = self._clients, min(count, self.left)
+        for lot in self._stream.uniform(np.arange(count), index).tolist():
+            at, last = int(lot * self.left), self.left - 1
+            clients[at], clients[last] = clients[last], clients[at]
+            self.left = last
+        return clients[self.left : self.left + count]

@@ -10,7 +10,8 @@ over.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Literal, NamedTuple, cast
 
@@ -20,8 +21,10 @@ import simpy
 from wfl_sim.contracts import Decision, Flight
 from wfl_sim.protocols.base import Call, ProtocolState, World
 from wfl_sim.protocols.log import Log
-from wfl_sim.radio.transmission import Transmission
+from wfl_sim.radio.transmission import Reason, Transmission
 
+_LEFT: Reason = "left"
+_DEADLINE: Reason = "deadline"
 NOW = 1e-12  # relative: times this near are one, however their sums were rounded
 
 
@@ -54,15 +57,13 @@ class Calls:
         self.latency_s = world.medium.radio.latency_s
         self._wake: simpy.Event | None = None
         self._cut_s, self._carry = math.inf, False
-        self.ended: list[Ended] = []
+        self._flights = {c.client: Flight(c.client, c.bandwidth_hz, c.point.bits) for c in state.busy.values()}
+        self.ended: deque[Ended] = deque()  # in the order in which the base station learns of them
         self.outstanding = 0  # of those whom the last `start` called
 
     def flights(self) -> tuple[Flight, ...]:
         """Who holds band."""
-        return tuple(
-            Flight(c.client, c.bandwidth_hz, c.payload.bits if c.payload is not None else c.point.bits)
-            for c in self._state.busy.values()
-        )
+        return tuple(self._flights.values())
 
     def start(self, called: Sequence[Decision], cut_s: float = math.inf, carry: bool = False) -> None:
         """Call clients: who is not through by `cut_s` is late; with `carry` it goes on nevertheless.
@@ -74,11 +75,11 @@ class Calls:
         number, ids = state.round + 1, np.array(clients, dtype=np.int64)
         leaves_s = world.presence.change_s(ids, world.env.now).tolist()
         seconds = world.compute_s(ids, number).tolist()
+        version, busy = state.version, state.busy
         for decision, leaves, takes in zip(called, leaves_s, seconds, strict=True):
-            client = decision.client
-            state.busy[client] = Call(
-                client, number, state.version, decision.bandwidth_hz, decision.point, leaves, takes
-            )
+            client, hz, point = decision.client, decision.bandwidth_hz, decision.point
+            busy[client] = Call(client, number, version, hz, point, leaves, takes)
+            self._flights[client] = Flight(client, hz, point.bits)
         medium, work = world.medium, world.work
         if medium.radio.downlink.access == "unicast":
             bits: int | list[int] = [work.downlink([client]).bits for client in clients]
@@ -89,15 +90,13 @@ class Calls:
             assert event.callbacks is not None  # it has just been made
             event.callbacks.append(partial(self._down, group))
 
-    def take(self, until_s: float) -> list[Ended]:
-        """What the base station has learnt by now, and has not taken yet; these clients are no longer busy."""
+    def take(self, until_s: float) -> Iterator[Ended]:
+        """What the base station has learnt by now, one after the other; whose end is taken is no longer busy."""
         limit_s = until_s * (1 + NOW)
-        taken = [ended for ended in self.ended if ended.known_s <= limit_s]
-        if taken:
-            self.ended = [ended for ended in self.ended if ended.known_s > limit_s]
-            for ended in taken:
-                del self._state.busy[ended.call.client]
-        return taken
+        while self.ended and self.ended[0].known_s <= limit_s:
+            ended = self.ended.popleft()
+            del self._state.busy[ended.call.client], self._flights[ended.call.client]
+            yield ended
 
     def wake(self, until_s: float = math.inf) -> simpy.Event:
         """What a process waits for: a call that ends, or a time."""
@@ -124,31 +123,29 @@ class Calls:
             reached_ids = [call.client for call in got]
             world.work.received(reached_ids)
             world.work.train(got[0].round, reached_ids)
-            for call in got:
-                self._compute(call, arrival_s)
+            self._compute(got, arrival_s)
 
-    def _compute(self, call: Call, start_s: float) -> None:
-        """A client has the model: it computes, and then sends."""
-        world, client, cut_s = self._world, call.client, math.inf if self._carry else self._cut_s
-        begin_s = start_s + call.compute_s
-        if call.leaves_s <= min(begin_s, cut_s):
-            self._gives_up(call, start_s, call.leaves_s, "dropped")
-        elif begin_s >= cut_s:
-            self._gives_up(call, start_s, cut_s, "late")
-        else:
-            self._log.computes(client, start_s, call.compute_s)
-            call.payload = payload = world.work.encode(client, call.point)
-            until_s = min(call.leaves_s, cut_s)
-            event = world.medium.uplink(
-                client,
-                payload.bits,
-                call.bandwidth_hz,
-                begin_s=begin_s,
-                until_s=until_s,
-                reason="left" if until_s == call.leaves_s else "deadline",
+    def _compute(self, calls: Sequence[Call], start_s: float) -> None:
+        """Clients have the model: they compute, and then send."""
+        world, log, up = self._world, self._log, self._up
+        encode, uplink = world.work.encode, world.medium.uplink
+        cut_s = math.inf if self._carry else self._cut_s
+        for call in calls:
+            begin_s, leaves_s = start_s + call.compute_s, call.leaves_s
+            if leaves_s <= begin_s and leaves_s <= cut_s:
+                self._gives_up(call, start_s, leaves_s, "dropped")
+                continue
+            if begin_s >= cut_s:
+                self._gives_up(call, start_s, cut_s, "late")
+                continue
+            log.computes(call.client, start_s, call.compute_s)
+            call.payload = payload = encode(call.client, call.point)
+            until_s, reason = (leaves_s, _LEFT) if leaves_s <= cut_s else (cut_s, _DEADLINE)
+            event = uplink(
+                call.client, payload.bits, call.bandwidth_hz, begin_s=begin_s, until_s=until_s, reason=reason
             )
             assert event.callbacks is not None  # it has just been made
-            event.callbacks.append(self._up)
+            event.callbacks.append(up)
 
     def _gives_up(self, call: Call, start_s: float, end_s: float, outcome: Outcome) -> None:
         """It is gone, or the round is over, before it has computed."""

@@ -100,5 +100,8 @@ class Log:
         state.round, state.now_s = state.round + 1, world.env.now
         if last or state.round == world.rounds:
             self._open.clear()  # nobody comes back to them
-        waiting = {id(waits) for waits in self._open.values()}
-        world.commit(row, self._transmissions, [tuple(r) for r in self._decisions if id(r) not in waiting])
+        ready = self._decisions
+        if self._open:
+            waiting = {id(waits) for waits in self._open.values()}
+            ready = [decision for decision in ready if id(decision) not in waiting]
+        world.commit(row, self._transmissions, list(map(tuple, ready)))

@@ -73,7 +73,7 @@ class Rounds(Options):
                 end_s = start_s + self.retry_s
             if end_s > env.now:
                 yield env.timeout(end_s - env.now)
-            outcomes = calls.take(env.now)
+            outcomes = [*calls.take(env.now)]
             late = len(state.busy) + sum(ended.outcome == "late" for ended in outcomes)
             ages = self._merge(world, state, [ended.call for ended in outcomes if ended.outcome == "delivered"])
             state.schedule = schedule.observe(env.now - start_s, state.schedule)
