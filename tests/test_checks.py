@@ -42,6 +42,7 @@ OTHER_NOUNS = {
     "radio.rate.bler",
     "learning.data.partition",
     "protocol",
+    "protocol.staleness",
 }  # they have no contract of this kind
 
 

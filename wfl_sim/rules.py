@@ -56,6 +56,7 @@ def physics(scenario: Scenario) -> list[Finding]:
         *_bands(scenario),
         *_blocks(scenario),
         *_times(scenario),
+        *_protocol(scenario),
         *_paths(scenario),
         *_examples(scenario),
     ]
@@ -100,7 +101,7 @@ def _recorded(scenario: Scenario) -> list[Finding]:
 
 
 def _bands(scenario: Scenario) -> list[Finding]:
-    radio, clients = scenario.radio, scenario.clients.count
+    radio, clients = scenario.radio, scenario.protocol.senders(scenario.clients.count)
     found = []
     least = render(clients * NARROWEST_SHARE_HZ, "Hz")
     if radio.uplink.bandwidth_hz < clients * NARROWEST_SHARE_HZ:
@@ -108,7 +109,8 @@ def _bands(scenario: Scenario) -> list[Finding]:
             f"must be at least {least}, a subcarrier of 3.75 kHz (NB-IoT, the narrowest) for each of {clients} clients"
         )
         got = render(radio.uplink.bandwidth_hz, "Hz")
-        found.append(_finding("radio.uplink.bandwidth", message, got, "clients.count", fits=least))
+        read = ("clients.count", "protocol.cohort", "protocol.concurrency")
+        found.append(_finding("radio.uplink.bandwidth", message, got, *read, fits=least))
     widest = render(WIDEST_SHARE_OF_CARRIER * radio.carrier_hz, "Hz")
     for direction in ("uplink", "downlink"):
         bandwidth_hz = getattr(radio, direction).bandwidth_hz
@@ -180,6 +182,31 @@ def _times(scenario: Scenario) -> list[Finding]:
     if mobility.kind == "random_waypoint" and getattr(mobility, "speed_mps", 0.0) > 0 and placement.is_point:
         message = "needs a placement with room to walk in; this one is a single point"
         found.append(_finding("clients.mobility", message, "", "clients.placement", fits="{kind: static}"))
+    return found
+
+
+def _protocol(scenario: Scenario) -> list[Finding]:
+    """Clients enough for what the protocol asks for, and time enough for one of them."""
+    protocol, count = scenario.protocol, scenario.clients.count
+    found = []
+    for key in ("cohort", "buffer"):
+        number = getattr(protocol, key, None)
+        if number is not None and number > count:
+            why = ": each waits in the buffer once" if key == "buffer" else ""
+            message = f"must be at most the {count} clients{why}"
+            found.append(_finding(f"protocol.{key}", message, number, "clients.count", fits=count))
+    deadline_s = getattr(protocol, "deadline_s", None)
+    least_s = scenario.clients.compute.median_s + 2 * scenario.radio.latency_s
+    if deadline_s is not None and deadline_s <= least_s:
+        least, fits = render(float(f"{least_s:.6g}"), "s"), render(float(f"{2 * least_s:.3g}"), "s")
+        message = (
+            f"must be above {least}, what computing and latency take before a bit is sent "
+            "(clients.compute, 2 x radio.latency)"
+        )
+        read = [f"clients.compute.{key}" for key in ("time", "work", "speed")]
+        found.append(
+            _finding("protocol.deadline", message, render(deadline_s, "s"), *read, "radio.latency", fits=fits)
+        )
     return found
 
 

@@ -60,7 +60,7 @@ class Buffered(Options):
     Options
     -------
     buffer : How many updates the model waits for. Larger: rarer and steadier updates; 1 is FedAsync.
-    concurrency : How many clients are active at once: called, and not ended. Larger: more updates a second, older ones,
+    concurrency : How many clients are active at once, if there are so many. Larger: more updates a second, older ones,
         and less band for each.
     server_lr : Step of the server. Smaller: each update moves the model less; with a buffer of 1 it is the mixing
         weight of FedAsync.
@@ -70,7 +70,7 @@ class Buffered(Options):
     """
 
     kind: Literal["buffered"] = "buffered"
-    buffer: Count = 10
+    buffer: Count
     concurrency: Count = 20
     server_lr: Positive = 1.0
     weights: Literal["uniform", "examples"] = "uniform"

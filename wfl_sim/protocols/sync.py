@@ -13,7 +13,7 @@ from wfl_sim.protocols.rounds import Rounds
 
 @dataclass(frozen=True, kw_only=True)
 class Sync(Rounds):
-    """Synchronous rounds: those who are there are asked, and the round ends when the last upload has ended.
+    """Synchronous rounds: a round ends when the last upload of those who were called has ended.
 
     A round is downlink, local training, upload, aggregation. A client that the schedule defers does not train and is
     asked again in the next round. One that leaves while it computes or sends has dropped out.
