@@ -204,9 +204,7 @@ def _protocol(scenario: Scenario) -> list[Finding]:
             "(clients.compute, 2 x radio.latency)"
         )
         read = [f"clients.compute.{key}" for key in ("time", "work", "speed")]
-        found.append(
-            _finding("protocol.deadline", message, render(deadline_s, "s"), *read, "radio.latency", fits=fits)
-        )
+        found.append(_finding("protocol.deadline", message, render(deadline_s, "s"), *read, "radio.latency", fits=fits))
     return found
 
 

@@ -100,9 +100,7 @@ class FixedAir:
         begin_s, seconds = begin_s or self.env.now, payload_bits / bandwidth_hz
         self.granted.append((begin_s, min(begin_s + seconds, until_s), bandwidth_hz))
         reached = () if client in self.mute else (client,)
-        return self._event(
-            client, "up", begin_s, seconds, payload_bits, bandwidth_hz, until_s, reason, reached
-        )
+        return self._event(client, "up", begin_s, seconds, payload_bits, bandwidth_hz, until_s, reason, reached)
 
     def downlink(self, clients, payload_bits, *, until_s=math.inf, reason="deadline"):
         hz, now_s = self.radio.downlink.bandwidth_hz, self.env.now
