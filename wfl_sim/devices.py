@@ -62,6 +62,11 @@ class Compute(Options):
         assert self.work_flop is not None and self.speed_flops is not None  # checked above
         return self.work_flop / self.speed_flops
 
+    @property
+    def fastest_s(self) -> float:
+        """The same of the fastest device."""
+        return self.median_s
+
     def medians_s(self, stream: Stream, clients: ArrayLike) -> NDArray[np.float64]:
         """The times of a round's local training without jitter, of each client."""
         return np.full(np.shape(clients), self.median_s)
@@ -73,6 +78,6 @@ class Compute(Options):
             return medians_s
         return np.asarray(medians_s * np.exp(self.jitter * stream.normal(np.asarray(clients), round_)))
 
-    def energy_j(self, seconds: float) -> float:
-        """Energy of computing for `seconds`."""
-        return self.power_w * seconds
+    def energy_j(self, seconds: ArrayLike) -> NDArray[np.float64]:
+        """Energy of computing for `seconds`; for one time, a number."""
+        return np.asarray(self.power_w * np.asarray(seconds))

@@ -101,7 +101,7 @@ def _recorded(scenario: Scenario) -> list[Finding]:
 
 
 def _bands(scenario: Scenario) -> list[Finding]:
-    radio, clients = scenario.radio, scenario.protocol.senders(scenario.clients.count)
+    radio, clients = scenario.radio, scenario.clients.count
     found = []
     least = render(clients * NARROWEST_SHARE_HZ, "Hz")
     if radio.uplink.bandwidth_hz < clients * NARROWEST_SHARE_HZ:
@@ -109,8 +109,7 @@ def _bands(scenario: Scenario) -> list[Finding]:
             f"must be at least {least}, a subcarrier of 3.75 kHz (NB-IoT, the narrowest) for each of {clients} clients"
         )
         got = render(radio.uplink.bandwidth_hz, "Hz")
-        read = ("clients.count", "protocol.cohort", "protocol.concurrency")
-        found.append(_finding("radio.uplink.bandwidth", message, got, *read, fits=least))
+        found.append(_finding("radio.uplink.bandwidth", message, got, "clients.count", fits=least))
     widest = render(WIDEST_SHARE_OF_CARRIER * radio.carrier_hz, "Hz")
     for direction in ("uplink", "downlink"):
         bandwidth_hz = getattr(radio, direction).bandwidth_hz
@@ -196,7 +195,7 @@ def _protocol(scenario: Scenario) -> list[Finding]:
             message = f"must be at most the {count} clients{why}"
             found.append(_finding(f"protocol.{key}", message, number, "clients.count", fits=count))
     deadline_s = getattr(protocol, "deadline_s", None)
-    least_s = scenario.clients.compute.median_s + 2 * scenario.radio.latency_s
+    least_s = scenario.clients.compute.fastest_s + 2 * scenario.radio.latency_s
     if deadline_s is not None and deadline_s <= least_s:
         least, fits = render(float(f"{least_s:.6g}"), "s"), render(float(f"{2 * least_s:.3g}"), "s")
         message = (

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from channels.erasure import IndependentLoss
 from wfl_sim.codecs.base import Layout
 from wfl_sim.codecs.dense import Dense
 from wfl_sim.devices import Compute
@@ -10,6 +11,7 @@ from wfl_sim.federation import Federation
 from wfl_sim.methods.head_only import HeadOnly
 from wfl_sim.protocols.buffered import Buffered
 from wfl_sim.protocols.staleness import Constant, Hinge, Polynomial
+from wfl_sim.radio.options import Radio, Uplink
 
 SUM = 1e-12  # relative: sums of tens of floats
 SINGLES = 20 * 4 * 2.0**-24  # relative: 20 updates, each of four roundings in float32
@@ -193,3 +195,18 @@ def test_protocol_and_federation_agree_on_every_age_and_the_model_moves_by_the_f
         level += 0.9 / 2 * sum((1 + client) / (1 + age) for client, age in ages.items())
         assert row["accuracy"] == pytest.approx(level, rel=SINGLES)
     assert max(max(ages.values()) for ages in seen) >= 2
+
+
+@pytest.mark.parametrize("work_conserving", [True, False])
+def test_over_the_real_medium_bits_reconcile(play, shares, work_conserving):
+    radio = Radio(uplink=Uplink(bandwidth_hz=1e6, work_conserving=work_conserving), latency_s=0.005)
+    out = play(clients=6, rounds=8, from_m=100.0, to_m=500.0, radio=radio, loss=IndependentLoss(probability=0.05),
+               protocol=Buffered(buffer=2, concurrency=3), schedule=shares(),
+               compute=Compute(time_s=0.2, jitter=0.4))  # fmt: skip
+    assert [row["delivered"] for row in out.rounds] == [2] * 8
+    for direction in ("up", "down"):
+        sent = sum(t["sent_bits"] for t in of(out.transmissions, direction=direction))
+        assert out.rounds[-1][f"{direction}link_bits"] == sent > 0
+    called = len(of(out.decisions, action="send"))
+    ended = sum(row["delivered"] + row["dropped"] for row in out.rounds)
+    assert called == ended + out.rounds[-1]["late"]

@@ -126,18 +126,3 @@ def test_what_cannot_work_is_a_located_error_before_the_run(protocol, key, messa
         parse(SCENARIO + f"protocol: {protocol}\n")
     (problem,) = caught.value.args
     assert (problem.key, problem.line) == (key, 8) and message in str(caught.value)
-
-
-def test_a_band_is_shared_by_those_who_are_called(tmp_path):
-    """100,000 clients need no band of 375 MHz if 100 of them are called."""
-    many = SCENARIO.replace("count: 3", "count: 100000").replace("method: {kind: fedavg}", "method: {kind: head_only}")
-    many = many.replace("latency: 10 ms", "uplink: {bandwidth: 1 MHz}")
-    for protocol in ("{kind: sync, cohort: 100}", "{kind: buffered, buffer: 10, concurrency: 100}"):
-        problems = ""
-        try:
-            parse(many + f"protocol: {protocol}\n")
-        except ScenarioError as error:  # of the data, which 100,000 clients cannot share
-            problems = str(error)
-        assert "bandwidth" not in problems
-    with pytest.raises(ScenarioError, match=r"radio.uplink.bandwidth: must be at least 375 MHz"):
-        parse(many)

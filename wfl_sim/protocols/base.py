@@ -6,7 +6,6 @@ Knows SimPy and the contracts; payloads are opaque to it. An implementer's contr
 2. It asks the schedule at every event that can change the air, and obeys it.
 3. It calls `World.commit` once a round, with everything that happened since the last call (`wfl_sim.protocols.log`).
 4. Where it ends before the last round it says why to `World.stop`.
-5. `senders` is how many clients it lets send side by side, at most.
 """
 
 from __future__ import annotations
@@ -101,7 +100,7 @@ class World:
 
     def compute_s(self, clients: Ids, round_: int) -> FloatArray:
         """Times [clients] that they take for a round's training."""
-        return self.compute.seconds(self.stream.child("compute"), clients, round_)
+        return np.asarray(self.compute.seconds(self.stream.child("compute"), clients, round_))
 
     def drawn(self, clients: Ids, count: int, what: str, index: int) -> list[int]:
         """`count` of `clients`, uniformly without replacement, in rising order; keyed by the `index` of the draw.
@@ -138,4 +137,3 @@ class Protocol(Contract):
     """See the module docstring."""
 
     def run(self, world: World, state: ProtocolState) -> Generator[simpy.Event, Any, None]: ...
-    def senders(self, clients: int) -> int: ...

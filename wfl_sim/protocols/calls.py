@@ -127,18 +127,21 @@ class Calls:
 
     def _compute(self, calls: Sequence[Call], start_s: float) -> None:
         """Clients have the model: they compute, and then send."""
-        world, log, up = self._world, self._log, self._up
-        encode, uplink = world.work.encode, world.medium.uplink
+        encode, uplink, up = self._world.work.encode, self._world.medium.uplink, self._up
         cut_s = math.inf if self._carry else self._cut_s
+        computed: list[float] = []
         for call in calls:
             begin_s, leaves_s = start_s + call.compute_s, call.leaves_s
             if leaves_s <= begin_s and leaves_s <= cut_s:
-                self._gives_up(call, start_s, leaves_s, "dropped")
+                self._give_up(call, leaves_s, "dropped")
+                computed.append(leaves_s - start_s)
                 continue
             if begin_s >= cut_s:
-                self._gives_up(call, start_s, cut_s, "late")
+                self._give_up(call, cut_s, "late")
+                # it hears of the deadline when all do, a latency after the last upload that was in time
+                computed.append(min(call.compute_s, max(0.0, cut_s + self.latency_s - start_s)))
                 continue
-            log.computes(call.client, start_s, call.compute_s)
+            computed.append(call.compute_s)
             call.payload = payload = encode(call.client, call.point)
             until_s, reason = (leaves_s, _LEFT) if leaves_s <= cut_s else (cut_s, _DEADLINE)
             event = uplink(
@@ -146,14 +149,12 @@ class Calls:
             )
             assert event.callbacks is not None  # it has just been made
             event.callbacks.append(up)
+        self._log.compute([call.client for call in calls], start_s, computed)
 
-    def _gives_up(self, call: Call, start_s: float, end_s: float, outcome: Outcome) -> None:
+    def _give_up(self, call: Call, end_s: float, outcome: Outcome) -> None:
         """It is gone, or the round is over, before it has computed."""
-        world = self._world
-        stop_s = end_s + self.latency_s if outcome == "late" else end_s  # it hears of a deadline when all do
-        self._log.computes(call.client, start_s, min(call.compute_s, max(0.0, stop_s - start_s)))
-        world.work.lost(call.client)
-        event = world.env.timeout(max(0.0, end_s - world.env.now))
+        self._world.work.lost(call.client)
+        event = self._world.env.timeout(max(0.0, end_s - self._world.env.now))
         assert event.callbacks is not None  # it has just been made
         event.callbacks.append(lambda _: self._end(end_s + self.latency_s, call, outcome))
 

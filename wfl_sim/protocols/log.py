@@ -52,11 +52,12 @@ class Log:
             else:
                 self._deferred.add(client)
 
-    def computes(self, client: int, start_s: float, seconds: float) -> None:
-        """A client computes from `start_s` on."""
-        energy_j = self._world.compute.energy_j(seconds)
-        self._open.pop(client)[_COMPUTE] = (start_s, seconds, energy_j)
-        self._state.energy_j += energy_j
+    def compute(self, clients: Sequence[int], start_s: float, seconds: Sequence[float]) -> None:
+        """Clients compute from `start_s` on."""
+        energies_j = np.asarray(self._world.compute.energy_j(np.array(seconds))).tolist()
+        for client, time_s, energy_j in zip(clients, seconds, energies_j, strict=True):
+            self._open.pop(client)[_COMPUTE] = (start_s, time_s, energy_j)
+        self._state.energy_j += sum(energies_j)
 
     def never_computes(self, client: int) -> None:
         """The model did not get to a client that was called."""
