@@ -57,13 +57,17 @@ class Calls:
         self.latency_s = world.medium.radio.latency_s
         self._wake: simpy.Event | None = None
         self._cut_s, self._carry = math.inf, False
-        self._flights = {c.client: Flight(c.client, c.bandwidth_hz, c.point.bits) for c in state.busy.values()}
+        self._flights: dict[int, Flight] = {}  # of the busy, made when they are asked for
         self.ended: deque[Ended] = deque()  # in the order in which the base station learns of them
         self.outstanding = 0  # of those whom the last `start` called
 
     def flights(self) -> tuple[Flight, ...]:
         """Who holds band."""
-        return tuple(self._flights.values())
+        flights, busy = self._flights, self._state.busy
+        for client in busy.keys() - flights.keys():
+            call = busy[client]
+            flights[client] = Flight(client, call.bandwidth_hz, call.point.bits)
+        return tuple([flights[client] for client in busy])
 
     def start(self, called: Sequence[Decision], cut_s: float = math.inf, carry: bool = False) -> None:
         """Call clients: who is not through by `cut_s` is late; with `carry` it goes on nevertheless.
@@ -77,9 +81,8 @@ class Calls:
         seconds = world.compute_s(ids, number).tolist()
         version, busy = state.version, state.busy
         for decision, leaves, takes in zip(called, leaves_s, seconds, strict=True):
-            client, hz, point = decision.client, decision.bandwidth_hz, decision.point
-            busy[client] = Call(client, number, version, hz, point, leaves, takes)
-            self._flights[client] = Flight(client, hz, point.bits)
+            client = decision.client
+            busy[client] = Call(client, number, version, decision.bandwidth_hz, decision.point, leaves, takes)
         medium, work = world.medium, world.work
         if medium.radio.downlink.access == "unicast":
             bits: int | list[int] = [work.downlink([client]).bits for client in clients]
@@ -95,7 +98,8 @@ class Calls:
         limit_s = until_s * (1 + NOW)
         while self.ended and self.ended[0].known_s <= limit_s:
             ended = self.ended.popleft()
-            del self._state.busy[ended.call.client], self._flights[ended.call.client]
+            del self._state.busy[ended.call.client]
+            self._flights.pop(ended.call.client, None)
             yield ended
 
     def wake(self, until_s: float = math.inf) -> simpy.Event:
