@@ -23,12 +23,11 @@ from wfl_sim.protocols.base import Call, ProtocolState, World
 from wfl_sim.protocols.log import Log
 from wfl_sim.radio.transmission import Reason, Transmission
 
+Outcome = Literal["delivered", "dropped", "late"]
+
 _LEFT: Reason = "left"
 _DEADLINE: Reason = "deadline"
 NOW = 1e-12  # relative: times this near are one, however their sums were rounded
-
-
-Outcome = Literal["delivered", "dropped", "late"]
 
 
 class Ended(NamedTuple):
