@@ -46,6 +46,7 @@ OTHER_NOUNS = {
     "radio.rate.bler",
     "learning.data.partition",
     "protocol",
+    "protocol.staleness",
 }  # they have no contract of this kind
 
 

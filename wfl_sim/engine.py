@@ -14,30 +14,30 @@ import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import simpy
 
-from channels.links import LinkModel, Links
+from channels.links import Links
 from channels.recorded import RecordedLinks
 from channels.streams import Stream
 from wfl_sim.contracts import Work
 from wfl_sim.presence import Presence
-from wfl_sim.protocols.base import ProtocolState, World
+from wfl_sim.protocols.base import Commit, ProtocolState, World
 from wfl_sim.radio.bands import bands
 from wfl_sim.radio.medium import Medium
 from wfl_sim.scenario import Cell, Scenario, to_yaml
-from wfl_sim.trace import Row, TraceWriter, read_rows, write_csv
+from wfl_sim.trace import AnyRow, Row, TraceWriter, read_rows, write_csv
 
 Report = Callable[[Row], None]
 REPORTED_PACKAGES = ("wfl-sim", "torch", "transformers", "peft", "numpy", "scipy", "simpy")
 
 
-def build_links(scenario: Scenario, stream: Stream) -> LinkModel:
+def build_links(scenario: Scenario, stream: Stream) -> Links:
     """The links of a scenario, modelled or recorded, drawn from its ``channel`` stream."""
     radio, clients, channel = scenario.radio, scenario.clients, scenario.channel
     if channel.recorded is not None:
-        return RecordedLinks(
+        recorded = RecordedLinks(
             stream,
             clients.count,
             recorded=channel.recorded,
@@ -46,6 +46,7 @@ def build_links(scenario: Scenario, stream: Stream) -> LinkModel:
             placement=clients.placement,
             mobility=clients.mobility,
         )
+        return cast(Links, recorded)  # which asks and answers alike, as far as the medium goes
     assert channel.path_loss is not None  # Channel sees to it
     return Links(
         stream,
@@ -76,8 +77,11 @@ def build_medium(env: simpy.Environment, scenario: Scenario, root: Stream) -> Me
     )
 
 
-def simulate(scenario: Scenario, work: Work, commit: Callable[[Row, Sequence[Row], Sequence[Row]], None]) -> Medium:
-    """Run one scenario (its first seed) to the end; `commit` gets every round. Returns the medium for its ledger."""
+def simulate(scenario: Scenario, work: Work, commit: Commit, stop: Callable[[str], None] = lambda why: None) -> Medium:
+    """Run one scenario (its first seed) to the end; `commit` gets every round, `stop` why it ended before the last.
+
+    Returns the medium for its ledger.
+    """
     env = simpy.Environment()
     root = Stream.root(scenario.seeds[0])
     medium, clients = build_medium(env, scenario, root), scenario.clients
@@ -92,6 +96,7 @@ def simulate(scenario: Scenario, work: Work, commit: Callable[[Row, Sequence[Row
         rounds=scenario.rounds,
         commit=commit,
         presence=Presence(root.child("presence"), clients.availability, clients.churn),
+        stop=stop,
     )
     env.run(env.process(scenario.protocol.run(world, ProtocolState())))
     medium.ledger.check()
@@ -123,8 +128,6 @@ def run_cell(
         "rounds": cell.scenario.rounds,
         "targets": list(cell.scenario.learning.targets),
         "latency_budget_s": cell.scenario.schedule.latency_budget,
-        "deadline_s": getattr(cell.scenario.protocol, "deadline_s", None),
-        "clients": cell.scenario.clients.count,
         "scenario_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "versions": {name: _version(name) for name in REPORTED_PACKAGES} | {"python": platform.python_version()},
         "warnings": [],
@@ -134,7 +137,7 @@ def run_cell(
     _write_json(directory / "manifest.json", manifest)
     trace = TraceWriter(directory / "trace.sqlite")
 
-    def commit(round_row: Row, transmissions: Sequence[Row], decisions: Sequence[Row]) -> None:
+    def commit(round_row: Row, transmissions: Sequence[AnyRow], decisions: Sequence[AnyRow]) -> None:
         trace.commit_round(round_row, transmissions, decisions)
         report(round_row)
 
@@ -142,8 +145,10 @@ def run_cell(
         from wfl_sim.learning.federated import build_work  # loads the tensor library
 
         work, manifest["data"] = build_work(cell.scenario, memo_folder)
-        medium = simulate(cell.scenario, work, commit)
-        manifest |= {"status": "finished", "ledger": medium.ledger.totals(), "warnings": [*medium.links.warnings]}
+        stopped: list[str] = []
+        medium = simulate(cell.scenario, work, commit, lambda why: stopped.append(f"the run ended early: {why}"))
+        warnings = [*medium.links.warnings, *stopped]
+        manifest |= {"status": "finished", "ledger": medium.ledger.totals(), "warnings": warnings}
     except KeyboardInterrupt:
         manifest["status"] = "interrupted"
         raise

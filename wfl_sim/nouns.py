@@ -23,6 +23,7 @@ from wfl_sim.learning.options import Dirichlet, Iid
 from wfl_sim.methods import METHODS
 from wfl_sim.plugins import registry
 from wfl_sim.protocols import PROTOCOLS
+from wfl_sim.protocols.staleness import STALENESS
 from wfl_sim.radio.options import Arq, Harq
 from wfl_sim.schedules import SCHEDULES
 
@@ -47,4 +48,5 @@ NOUNS: Mapping[str, Mapping[str, type[Any]]] = {
     "codec": registry("wfl_sim.codec", *CODECS.values()),
     "schedule": registry("wfl_sim.schedule", *SCHEDULES.values()),
     "protocol": registry("wfl_sim.protocol", *PROTOCOLS.values()),
+    "protocol.staleness": STALENESS,
 }

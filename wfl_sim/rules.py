@@ -61,6 +61,7 @@ def physics(scenario: Scenario) -> list[Finding]:
         *_blocks(scenario),
         *_csi(scenario),
         *_times(scenario),
+        *_protocol(scenario),
         *_paths(scenario),
         *_presence(scenario),
         *_examples(scenario),
@@ -210,6 +211,29 @@ def _times(scenario: Scenario) -> list[Finding]:
     if mobility.kind == "random_waypoint" and getattr(mobility, "speed_mps", 0.0) > 0 and placement.is_point:
         message = "needs a placement with room to walk in; this one is a single point"
         found.append(_finding("clients.mobility", message, "", "clients.placement", fits="{kind: static}"))
+    return found
+
+
+def _protocol(scenario: Scenario) -> list[Finding]:
+    """Clients enough for what the protocol asks for, and time enough for one of them."""
+    protocol, count = scenario.protocol, scenario.clients.count
+    found = []
+    for key in ("cohort", "buffer"):
+        number = getattr(protocol, key, None)
+        if number is not None and number > count:
+            why = ": each waits in the buffer once" if key == "buffer" else ""
+            message = f"must be at most the {count} clients{why}"
+            found.append(_finding(f"protocol.{key}", message, number, "clients.count", fits=count))
+    deadline_s = getattr(protocol, "deadline_s", None)
+    least_s = scenario.clients.compute.fastest_s + 2 * scenario.radio.latency_s
+    if deadline_s is not None and deadline_s <= least_s:
+        least, fits = render(float(f"{least_s:.6g}"), "s"), render(float(f"{2 * least_s:.3g}"), "s")
+        message = (
+            f"must be above {least}, what computing and latency take before a bit is sent "
+            "(clients.compute, 2 x radio.latency)"
+        )
+        read = [f"clients.compute.{key}" for key in ("time", "work", "speed")]
+        found.append(_finding("protocol.deadline", message, render(deadline_s, "s"), *read, "radio.latency", fits=fits))
     return found
 
 

@@ -7,6 +7,7 @@ from channels.streams import Stream
 from wfl_sim.contracts import Point
 from wfl_sim.engine import simulate
 from wfl_sim.scenario import parse
+from wfl_sim.trace import named
 
 SCENARIO = """
 schema_version: 1
@@ -94,7 +95,8 @@ def test_another_payload_leaves_the_air_as_it_is(run_arm, base, stub_work):
     medium, rows = run_arm(work=stub_work(dense_bytes=20_000, downlink_bytes=10_000))
     for ours, theirs in zip(draws(medium), draws(base[0]), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    assert [d["compute_s"] for row in rows for d in row[2]] == [d["compute_s"] for row in base[1] for d in row[2]]
+    ours, theirs = ([named("decisions", d)["compute_s"] for row in made for d in row[2]] for made in (rows, base[1]))
+    assert ours == theirs
 
 
 def test_another_seed_is_another_air(run_arm, base):
