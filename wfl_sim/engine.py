@@ -22,7 +22,9 @@ from channels.links import Links
 from channels.recorded import RecordedLinks
 from channels.streams import Stream
 from wfl_sim.contracts import Work
-from wfl_sim.protocols.base import ProtocolState, World
+from wfl_sim.methods.none import NoLearning
+from wfl_sim.networkonly import NetworkOnly
+from wfl_sim.protocols.base import Commit, ProtocolState, World
 from wfl_sim.radio.bands import bands
 from wfl_sim.radio.medium import Medium
 from wfl_sim.scenario import Cell, Scenario, to_yaml
@@ -76,12 +78,11 @@ def build_medium(env: simpy.Environment, scenario: Scenario, root: Stream) -> Me
     )
 
 
-def simulate(scenario: Scenario, work: Work, commit: Callable[[Row, Sequence[Row], Sequence[Row]], None]) -> Medium:
-    """Run one scenario (its first seed) to the end; `commit` gets every round. Returns the medium for its ledger."""
-    env = simpy.Environment()
-    root = Stream.root(scenario.seeds[0])
-    medium = build_medium(env, scenario, root)
-    world = World(
+def build_world(
+    env: simpy.Environment, scenario: Scenario, root: Stream, medium: Medium, work: Work, commit: Commit
+) -> World:
+    """What the protocol of a scenario acts on, drawn from the ``protocol`` stream."""
+    return World(
         env=env,
         medium=medium,
         work=work,
@@ -92,6 +93,25 @@ def simulate(scenario: Scenario, work: Work, commit: Callable[[Row, Sequence[Row
         rounds=scenario.rounds,
         commit=commit,
     )
+
+
+def build_work(scenario: Scenario, memo_folder: Path | None) -> tuple[Work, dict[str, Any]]:
+    """The work of a scenario, and what its manifest records of it: model and data, or nothing without learning."""
+    method = scenario.method
+    if isinstance(method, NoLearning):
+        return NetworkOnly(method.menu(), method.download_bits(), scenario.clients.count), {}
+    from wfl_sim.learning import federated  # loads the tensor library
+
+    work, data = federated.build_work(scenario, memo_folder)
+    return work, {"data": data}
+
+
+def simulate(scenario: Scenario, work: Work, commit: Commit) -> Medium:
+    """Run one scenario (its first seed) to the end; `commit` gets every round. Returns the medium for its ledger."""
+    env = simpy.Environment()
+    root = Stream.root(scenario.seeds[0])
+    medium = build_medium(env, scenario, root)
+    world = build_world(env, scenario, root, medium, work, commit)
     env.run(env.process(scenario.protocol.run(world, ProtocolState())))
     medium.ledger.check()
     return medium
@@ -120,7 +140,7 @@ def run_cell(
         "seed": cell.seed,
         "status": "running",
         "rounds": cell.scenario.rounds,
-        "targets": list(cell.scenario.learning.targets),
+        "targets": [] if isinstance(cell.scenario.method, NoLearning) else list(cell.scenario.learning.targets),
         "latency_budget_s": cell.scenario.schedule.latency_budget,
         "scenario_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "versions": {name: _version(name) for name in REPORTED_PACKAGES} | {"python": platform.python_version()},
@@ -136,9 +156,8 @@ def run_cell(
         report(round_row)
 
     try:
-        from wfl_sim.learning.federated import build_work  # loads the tensor library
-
-        work, manifest["data"] = build_work(cell.scenario, memo_folder)
+        work, recorded = build_work(cell.scenario, memo_folder)
+        manifest |= recorded
         medium = simulate(cell.scenario, work, commit)
         manifest |= {"status": "finished", "ledger": medium.ledger.totals(), "warnings": [*medium.links.warnings]}
     except KeyboardInterrupt:

@@ -14,6 +14,7 @@ from channels.pathloss import Shadowed, Sighted
 from channels.units import render
 from wfl_sim.errors import MissingResource
 from wfl_sim.files import unreadable
+from wfl_sim.methods.none import NoLearning
 from wfl_sim.nouns import NOUNS
 from wfl_sim.radio.bands import bands
 
@@ -199,6 +200,8 @@ def _paths(scenario: Scenario) -> list[Finding]:
 
 def _examples(scenario: Scenario) -> list[Finding]:
     data, clients = scenario.learning.data, scenario.clients.count
+    if isinstance(scenario.method, NoLearning):
+        return []
     if clients > data.train:
         message = f"must be at most the {data.train} training examples"
         return [_finding("clients.count", message, clients, "learning.data.train", fits=data.train)]
@@ -212,7 +215,7 @@ def _examples(scenario: Scenario) -> list[Finding]:
 
 def resources(scenario: Scenario) -> list[Finding]:
     """What is not on this computer, or what model and data cannot serve; nothing is loaded."""
-    return [*_model(scenario), *_data(scenario)]
+    return [] if isinstance(scenario.method, NoLearning) else [*_model(scenario), *_data(scenario)]
 
 
 def _model(scenario: Scenario) -> list[Finding]:
