@@ -18,7 +18,7 @@ import pytest
 import simpy
 
 from channels.streams import Stream
-from wfl_sim import machine, planning, present
+from wfl_sim import airtime, machine, planning, present
 from wfl_sim.codecs import CODECS
 from wfl_sim.contracts import Air, FloatArray, Payload, PayloadMenu, Point
 from wfl_sim.engine import simulate
@@ -235,9 +235,9 @@ def test_shared_bandwidth_ends_earlier_and_carries_the_same_bits() -> None:
 
     air, ones = Air(100.0, Flat()), np.ones(4)  # type: ignore[arg-type]
     bits, granted = np.array([25.0, 25.0, 50.0, 300.0]), 25.0 * ones
-    assert planning.upload_s(air, bits, granted, ones, False).tolist() == [1.0, 1.0, 2.0, 12.0]
+    assert airtime.upload_s(air, bits, granted, ones, False).tolist() == [1.0, 1.0, 2.0, 12.0]
     # 25 bit each in 1 s; then 50 bit/s each: 25 more by 1.5 s; the last has 250 bit left and the whole band.
-    assert planning.upload_s(air, bits, granted, ones, True).tolist() == pytest.approx([1.0, 1.0, 1.5, 4.0])
+    assert airtime.upload_s(air, bits, granted, ones, True).tolist() == pytest.approx([1.0, 1.0, 1.5, 4.0])
 
 
 def test_a_queue_that_starts_empty_is_planned_until_it_is_at_rest() -> None:
