@@ -26,9 +26,9 @@ from wfl_sim.diagnose import Locator
 from wfl_sim.engine import build_medium
 from wfl_sim.errors import ScenarioError
 from wfl_sim.estimate import layout_of
+from wfl_sim.findings import Finding
 from wfl_sim.learning.sources import model_info
 from wfl_sim.radio.margins import Terms
-from wfl_sim.rules import Finding
 from wfl_sim.scenario import Cell, Scenario, Study
 
 Direction = Literal["uplink", "downlink"]

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from wfl_sim.scenario import Scenario
+if TYPE_CHECKING:  # which reads the rules, which read this
+    from wfl_sim.scenario import Scenario
 
 
 @dataclass(frozen=True)
 class Pace:
     """`asked` clients are asked in a round, or kept under way where there are none; `arrivals` updates then make one.
 
-    `side_by_side` is how many uploads may share the band at once. A round ends at `deadline_s` at the latest.
+    A round ends at `deadline_s` at the latest. `key` is the option that `asked` comes from.
     """
 
     asked: int
-    side_by_side: int
+    key: str = "clients.count"
     deadline_s: float = math.inf
     arrivals: int | None = None
 
@@ -33,8 +35,13 @@ class Pace:
 def pace_of(scenario: Scenario) -> Pace:
     """The pace of a scenario's protocol, as if all clients were always there."""
     protocol, count = scenario.protocol, scenario.clients.count
-    if (arrivals := getattr(protocol, "buffer", None)) is not None:
-        asked = min(getattr(protocol, "concurrency", None) or count, count)
-        return Pace(asked, asked, arrivals=arrivals)
-    asked = min(getattr(protocol, "cohort", None) or count, count)
-    return Pace(asked, asked, deadline_s=getattr(protocol, "deadline_s", None) or math.inf)
+    deadline_s = getattr(protocol, "deadline_s", None) or math.inf
+    arrivals = getattr(protocol, "buffer", None)
+    if arrivals is not None:  # an update waits in the buffer, on average half of it, and its client with it
+        under_way = getattr(protocol, "concurrency", None) or count
+        free = max(count - arrivals // 2, 1)
+        asked, key = (under_way, "protocol.concurrency") if under_way < free else (free, "clients.count")
+    else:
+        cohort = getattr(protocol, "cohort", None) or count
+        asked, key = (cohort, "protocol.cohort") if cohort < count else (count, "clients.count")
+    return Pace(asked, key, deadline_s, arrivals)
