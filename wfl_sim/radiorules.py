@@ -106,15 +106,15 @@ def _fidelity(scenario: Scenario) -> list[Finding]:
         return []
     found = []
     if air.uplink.access != "fdma":
-        found.append(_chunks("radio.uplink.access", "fdma", air.uplink.access))
+        found.append(_unscheduled("radio.uplink.access", "fdma", air.uplink.access))
     if air.downlink.access != "broadcast":
-        found.append(_chunks("radio.downlink.access", "broadcast", air.downlink.access))
+        found.append(_unscheduled("radio.downlink.access", "broadcast", air.downlink.access))
     if not air.rate.always_met:
-        message = f"fidelity packet needs a rate that is always met; {air.rate.kind} loses blocks; or use chunk"
+        message = f"must be a rate that is always met with fidelity packet: {air.rate.kind} loses blocks of packets"
         found.append(finding("radio.rate", message, "", "radio.fidelity", fits="{kind: shannon}"))
     return found
 
 
-def _chunks(key: str, wanted: str, got: str) -> Finding:
-    message = f"fidelity packet needs {wanted}, where nobody shares a slot; or use chunk"
+def _unscheduled(key: str, wanted: str, got: str) -> Finding:
+    message = f"must be {wanted} with fidelity packet, which knows no scheduler"
     return finding(key, message, got, "radio.fidelity", fits=wanted)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from channels.options import OptionError, Options
-from channels.units import Bits, Fraction, shown
+from channels.units import Fraction, Quantity, shown
 from wfl_sim.contracts import Params, PayloadMenu, Point
 from wfl_sim.methods.base import Adapter, Arrival, Regulariser
+
+Size = Annotated[float, Quantity("bit", ge=1, le=1e12, example="4 Mbit")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +48,8 @@ class NoLearning(Options):
     """
 
     kind: Literal["none"] = "none"
-    payload_bits: Bits
-    downlink_bits: Bits | None = None
+    payload_bits: Size
+    downlink_bits: Size | None = None
     kept_fractions: tuple[Fraction, ...] = (1.0,)
 
     def __post_init__(self) -> None:
