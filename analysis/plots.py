@@ -251,8 +251,6 @@ def save_all(traces: Traces, directory: str | Path, arms: Collection[str] | None
         "accuracy-bits": lambda: accuracy_against(traces, "uplink_bits"),
         "accuracy-time": lambda: accuracy_against(traces, "t_end_s"),
     }
-    if len(traces.rounds) and traces.rounds["accuracy"].isna().all():  # nothing was learnt
-        draw.clear()
     for arm, cells in traces.cells[traces.cells["rounds"] > 0].groupby("arm", sort=False):
         if arms is not None and arm not in arms:
             continue

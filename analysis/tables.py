@@ -18,24 +18,19 @@ def arms_table(traces: Traces) -> Table:
     """One row an arm: accuracy, bits, seconds, joules, what each target took, round time against the budget.
 
     With several seeds a cell reads mean ± standard deviation; a dash means that some seed never reached the target.
-    Where nothing was learnt, the updates that arrived stand in the place of accuracy.
     """
     frame = summary_by_arm(traces)
-    learnt = frame["accuracy", "n"].gt(0)
     seeds = len(traces.cells["seed"].unique())
     table = Table(
         title="Arms" + (f", mean ± standard deviation over {seeds} seeds" if seeds > 1 else ""),
-        caption="accuracy: median of the last 3 rounds; to a target: first round whose median of 3 reaches it"
-        if learnt.any()
-        else None,
+        caption="accuracy: median of the last 3 rounds; to a target: first round whose median of 3 reaches it",
         box=None,
         pad_edge=False,
         title_justify="left",
         caption_justify="left",
     )
     columns = [
-        *([("accuracy", "accuracy", 3)] if learnt.any() else []),
-        *([("delivered", "delivered", 0)] if not learnt.all() else []),
+        ("accuracy", "accuracy", 3),
         ("uplink_mbit", "uplink\nMbit", 1),
         ("time_s", "time\ns", 1),
         ("energy_j", "energy\nJ", 0),

@@ -59,13 +59,13 @@ def summary(traces: Traces) -> pd.DataFrame:
     arm, seed, status, rounds
         Which cell, and how far it came.
     accuracy
-        Median of the last 3 evaluated rounds; NaN without any.
+        Median of the last 3 evaluated rounds.
     uplink_mbit, time_s, energy_j
         Spent until the last finished round.
     round_time_s, latency_budget_s, violation
         Mean duration of a round, the budget, and ``round_time_s / latency_budget_s - 1``: positive means too
         slow; NaN without a budget.
-    delivered, dropped, deferred
+    dropped, deferred
         Totals over all rounds.
     time_to_<target>_s, uplink_to_<target>_mbit
         For each target of any cell, see `to_target`; NaN if never reached.
@@ -83,7 +83,6 @@ def summary(traces: Traces) -> pd.DataFrame:
             "round_time_s": round_time_s,
             "latency_budget_s": cell["latency_budget_s"],
             "violation": round_time_s / float(cell["latency_budget_s"]) - 1,
-            "delivered": int(rounds["delivered"].sum()),
             "dropped": int(rounds["dropped"].sum()),
             "deferred": int(rounds["deferred"].sum()),
         }

@@ -14,8 +14,6 @@ from typing import Any
 
 import pytest
 
-from analysis import plots, tables
-from analysis.traces import load as load_traces
 from wfl_sim import study
 from wfl_sim.pace import Pace, pace_of
 from wfl_sim.scenario import load
@@ -76,24 +74,10 @@ def test_the_manifest_has_no_data_and_no_targets(ran: tuple[Path, str, str]) -> 
     assert ledger["offered_up_bits"] == ledger["delivered_up_bits"] == 3 * 4 * 100_000
 
 
-def test_progress_and_table_show_what_arrived_in_the_place_of_accuracy(ran: tuple[Path, str, str]) -> None:
-    _, out, err = ran
-    assert "accuracy" not in out + err
-    assert err.splitlines()[0].endswith("4 delivered, 0 dropped")
-    head, row = (next(line for line in out.splitlines() if line.startswith(word)) for word in ("arm", "none"))
-    assert dict(zip(head.split(), row.split(), strict=True))["delivered"] == "12"
-
-
-def test_only_pictures_of_the_network_are_drawn(ran: tuple[Path, str, str], tmp_path: Path) -> None:
-    names = {path.stem.split("-")[0] for path in plots.save_all(load_traces(ran[0]), tmp_path)}
-    assert names == {"schedule", "link", "bandwidth"}
-
-
-def test_a_table_of_arms_with_and_without_learning_has_both_columns(ran: tuple[Path, str, str]) -> None:
-    traces = load_traces(ran[0])
-    traces.rounds.loc[traces.rounds["round"] == 1, "accuracy"] = 0.5
-    shown = [str(column.header) for column in tables.arms_table(traces).columns]
-    assert "accuracy" in shown and "delivered" not in shown
+def test_progress_tells_what_arrived_in_the_place_of_accuracy(ran: tuple[Path, str, str]) -> None:
+    lines = ran[2].splitlines()
+    assert len(lines) == 3 and lines[0].endswith("4 delivered, 0 dropped")
+    assert "accuracy" not in ran[2]
 
 
 def test_from_python_it_runs_with_several_sizes_and_an_adaptive_schedule(tmp_path: Path) -> None:

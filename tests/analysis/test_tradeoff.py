@@ -84,7 +84,6 @@ def test_summary(run_of: RunOf) -> None:
         "round_time_s": 2.0,
         "latency_budget_s": 1.6,
         "violation": pytest.approx(0.25),  # 2.0 / 1.6 - 1
-        "delivered": 0,
         "dropped": 5,
         "deferred": 10,
         "time_to_0.7_s": 6.0,  # (0.5, 0.7, 0.8)
