@@ -241,12 +241,12 @@ class _Plan:
         """The median (of two, the slower) and the worst of the last round in which any is called."""
         if not busy:
             return None, None
-        last, latency_s = busy[-1], self.scenario.radio.latency_s
+        last = busy[-1]
         ids = np.array([d.client for d in last.decisions])
         granted_hz = np.array([d.bandwidth_hz for d in last.decisions])
         snr_db = 10 * np.log10(self.medium.snr_hz(ids.tolist(), 0.0, known_gain=False) / granted_hz)
         distance_m = self.medium.links.trajectory.distance_m(np.zeros(1), ids)[:, 0]
-        compute_s = np.array([r.ready_s for r in last.requests]) - latency_s
+        compute_s = last.compute_s
         ticks = np.rint((compute_s + last.air_s) / (airtime.TIED * last.seconds))
         order = np.lexsort((-np.array([r.snr_hz for r in last.requests]), ticks))
 

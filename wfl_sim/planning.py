@@ -23,6 +23,7 @@ from wfl_sim import airtime
 from wfl_sim.contracts import Air, Decision, FloatArray, Request, Work
 from wfl_sim.engine import build_world
 from wfl_sim.pace import Pace, pace_of
+from wfl_sim.protocols.base import World
 from wfl_sim.radio.bands import bands
 from wfl_sim.radio.medium import Medium
 from wfl_sim.scenario import Scenario
@@ -41,7 +42,8 @@ class PlannedRound:
     """A round that is planned once and lasts for `held` rounds; arrays and tuples [clients that are called].
 
     Each of these clients stands for `share` of them, itself included. None is called in a round that cannot be planned,
-    because a link carries no rate that a float can hold. `download_s` runs from when the sending to all begins.
+    because a link carries no rate that a float can hold. `download_s` runs from when the sending to all begins, and
+    has the latency in it.
     """
 
     held: int
@@ -50,6 +52,7 @@ class PlannedRound:
     requests: tuple[Request, ...]
     decisions: tuple[Decision, ...]
     download_s: FloatArray
+    compute_s: FloatArray
     air_s: FloatArray
     late: float = 0.0
     """Share of the uploads that a deadline cuts off."""
@@ -98,12 +101,12 @@ def plan(scenario: Scenario, medium: Medium, work: Work) -> list[PlannedRound]:
     while left:
         world = replace(world, env=simpy.Environment(min(now_s, last_s)))
         requests = world.requests(scenario.rounds - left + 1, clients)
-        decisions, before = list[Decision](), state
+        decisions, asked, before = list[Decision](), state, state
         if _carries(air, requests):
             decisions, before = schedule.decide(world.env.now, air, requests, (), state)
-        planned = _round(scenario, pace, share, medium, air, requests, decisions)
+        planned = _round(scenario, pace, share, world, air, requests, decisions)
         state = schedule.observe(planned.seconds, before)
-        at_rest = state == before or (budget_s and abs(planned.seconds / budget_s - 1) <= AT_REST)
+        at_rest = state == asked or (budget_s and abs(planned.seconds / budget_s - 1) <= AT_REST)
         again = bool(rounds) and (
             planned.choice == rounds[-1].choice
             or abs(planned.seconds - rounds[-1].seconds) <= REPEATED * rounds[-1].seconds
@@ -142,26 +145,26 @@ def _carries(air: Air, requests: Sequence[Request]) -> bool:
     if not np.isfinite(snr_hz).all():
         return False
     rate = air.rate_bps(np.full_like(snr_hz, air.bandwidth_hz), snr_hz)
-    broadcast_s = np.array([r.downlink_s for r in requests])
-    return bool(np.isfinite(rate).all() and (rate > 0).all() and np.isfinite(broadcast_s).all())
+    before_s = np.array([r.downlink_s + r.ready_s for r in requests])
+    return bool(np.isfinite(rate).all() and (rate > 0).all() and np.isfinite(before_s).all())
 
 
 def _round(
     scenario: Scenario,
     pace: Pace,
     share: float,
-    medium: Medium,
+    world: World,
     air: Air,
     requests: Sequence[Request],
     decisions: Sequence[Decision],
 ) -> PlannedRound:
-    radio = scenario.radio
-    idle = PlannedRound(1, share, getattr(scenario.protocol, "retry_s", 1.0), (), (), np.zeros(0), np.zeros(0))
+    radio, nobody = scenario.radio, np.zeros(0)
+    idle = PlannedRound(1, share, getattr(scenario.protocol, "retry_s", 1.0), (), (), nobody, nobody, nobody)
     called = [(r, d) for r, d in zip(requests, decisions, strict=bool(decisions)) if d.action == "send"]
     if not called:
         return idle
     timeout_s = radio.timeout_s  # then the medium drops a transfer
-    alone_s = np.array([r.downlink_s for r, _ in called])
+    alone_s = _alone_s(world, [r.client for r, _ in called])
     begun_s = airtime.download_s(radio.downlink, alone_s, share) if pace.in_rounds else alone_s
     reached = np.isfinite(begun_s)
     called = [both for both, has in zip(called, reached, strict=True) if has]
@@ -172,19 +175,36 @@ def _round(
     snr_hz = np.array([r.snr_hz for r, _ in called])
     wire_bits = np.array([air.wire_bits(d.point.bits) for _, d in called])
     shares_hz, conserving, least_hz = airtime.sharing(radio.uplink, granted_hz)
-    ceiling = _ceiling(scenario, medium, [r.client for r, _ in called])
+    clients = [r.client for r, _ in called]
+    ceiling, compute_s = _ceiling(scenario, world.medium, clients), _compute_s(world, clients)
     air_s = airtime.upload_s(air, wire_bits, shares_hz, snr_hz, conserving, least_hz, ceiling)
     if not np.isfinite(air_s).all():
         return idle
     air_s = np.minimum(air_s, timeout_s)
-    ends_s = begun_s + np.array([r.ready_s for r, _ in called]) + air_s
+    ends_s = begun_s + compute_s + air_s + radio.latency_s
     requests, decisions = zip(*called, strict=True)
-    planned = PlannedRound(1, share, float(ends_s.max()), requests, decisions, begun_s, air_s)
+    planned = PlannedRound(1, share, float(ends_s.max()), requests, decisions, begun_s, compute_s, air_s)
     if pace.arrivals is not None:  # so many under way, one after the other at each place
         apart_s = max(float(ends_s.mean()) / pace.asked, float(alone_s.mean()))  # the downlink may be what is full
         return replace(planned, share=pace.arrivals / len(decisions), seconds=pace.arrivals * apart_s)
     late = float(np.mean(ends_s > pace.deadline_s))
     return replace(planned, seconds=min(planned.seconds, pace.deadline_s), late=late)
+
+
+def _alone_s(world: World, clients: Sequence[int]) -> FloatArray:
+    """How long each one's download is planned to take by itself, latency included."""
+    schedule, medium = world.schedule, world.medium
+    known, bits = schedule.csi != "large_scale", [world.work.downlink([client]).bits for client in clients]
+    snr_hz = medium.snr_hz(clients, world.env.now - schedule.csi_delay_s, known, "down")
+    return medium.downlink_estimate_s(snr_hz, bits, known)
+
+
+def _compute_s(world: World, clients: Sequence[int]) -> FloatArray:
+    """How long each computes, without jitter."""
+    medians_s = getattr(world.compute, "medians_s", None)
+    if medians_s is None:
+        return np.full(len(clients), world.compute.median_s)
+    return np.asarray(medians_s(world.stream.child("compute"), np.asarray(clients, dtype=np.int64)))
 
 
 def _ceiling(scenario: Scenario, medium: Medium, clients: Sequence[int]) -> FloatArray | float:

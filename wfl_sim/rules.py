@@ -7,19 +7,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from channels.bler import Table
+from channels.cqi import Cqi
 from channels.files import FileError
 from channels.pathloss import Shadowed, Sighted
 from channels.units import render
 from wfl_sim import radiorules
 from wfl_sim.errors import MissingResource
 from wfl_sim.files import unreadable
-from wfl_sim.findings import Finding, finding
+from wfl_sim.findings import Finding
+from wfl_sim.findings import finding as _finding
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.nouns import NOUNS
+from wfl_sim.pace import pace_of
 from wfl_sim.radio.bands import bands
 
 if TYPE_CHECKING:
     from wfl_sim.scenario import Scenario
+
+# The narrowest band that a cellular standard grants: one NB-IoT subcarrier (3GPP TS 36.211, clause 10.1.2.3).
+NARROWEST_SHARE_HZ = 3.75e3
+# Above this share of the carrier a signal counts as ultra-wideband (47 CFR 15.503(d)), and one gain at the carrier
+# no longer stands for the band.
+WIDEST_SHARE_OF_CARRIER = 0.2
 
 
 def physics(scenario: Scenario) -> list[Finding]:
@@ -28,10 +38,12 @@ def physics(scenario: Scenario) -> list[Finding]:
         *_files(scenario),
         *_recorded(scenario),
         *_channel(scenario),
-        *radiorules.problems(scenario),
+        *_bands(scenario),
+        *_blocks(scenario),
         *_times(scenario),
         *_paths(scenario),
         *_examples(scenario),
+        *radiorules.problems(scenario),
     ]
 
 
@@ -50,7 +62,7 @@ def _channel(scenario: Scenario) -> list[Finding]:
     kinds = [kind for kind, cls in NOUNS["channel.path_loss"].items() if issubclass(cls, Sighted) and _states(cls)]
     message = f"needs a path loss that states it by line of sight ({', '.join(kinds)})"
     got = f"path loss {path_loss.kind}"
-    return [finding("channel.shadowing", message, got, "channel.path_loss", fits="{kind: log_normal}")]
+    return [_finding("channel.shadowing", message, got, "channel.path_loss", fits="{kind: log_normal}")]
 
 
 def _states(cls: type) -> bool:
@@ -69,8 +81,59 @@ def _recorded(scenario: Scenario) -> list[Finding]:
             except FileError as error:
                 of_downlink = direction == "down" and recorded.downlink_file is not None
                 key = f"channel.recorded.{'downlink_file' if of_downlink else 'file'}"
-                return [finding(key, str(error), "", f"radio.{direction}link.bandwidth", "radio.rate.kind")]
+                return [_finding(key, str(error), "", f"radio.{direction}link.bandwidth", "radio.rate.kind")]
     return []
+
+
+def _bands(scenario: Scenario) -> list[Finding]:
+    radio, pace, found = scenario.radio, pace_of(scenario), list[Finding]()
+    least = render(pace.asked * NARROWEST_SHARE_HZ, "Hz")
+    if radio.uplink.access == "fdma" and radio.uplink.bandwidth_hz < pace.asked * NARROWEST_SHARE_HZ:
+        who = f"{pace.asked} clients" if pace.key == "clients.count" else f"{pace.asked} clients ({pace.key})"
+        message = f"must be at least {least}, a subcarrier of 3.75 kHz (NB-IoT, the narrowest) for each of {who}"
+        got = render(radio.uplink.bandwidth_hz, "Hz")
+        found.append(_finding("radio.uplink.bandwidth", message, got, pace.key, fits=least))
+    widest = render(WIDEST_SHARE_OF_CARRIER * radio.carrier_hz, "Hz")
+    for direction in ("uplink", "downlink"):
+        bandwidth_hz = getattr(radio, direction).bandwidth_hz
+        if bandwidth_hz > WIDEST_SHARE_OF_CARRIER * radio.carrier_hz:
+            message = f"must be at most {widest}, 20 % of radio.carrier: one gain stands for the band"
+            got = render(bandwidth_hz, "Hz")
+            found.append(_finding(f"radio.{direction}.bandwidth", message, got, "radio.carrier", fits=widest))
+    return found
+
+
+def _blocks(scenario: Scenario) -> list[Finding]:
+    """A loss is counted once: where the rate is always met there is no block to lose."""
+    radio, found = scenario.radio, []
+    if radio.rate.always_met and radio.retransmission.kind == "harq":
+        message = (
+            f"harq needs a rate that can fail (radio.rate: {{kind: cqi}}): {radio.rate.kind} knows the SNR and always "
+            "meets it, so no block is ever lost; use arq, which sends packets again that are lost elsewhere"
+        )
+        found.append(_finding("radio.retransmission", message, "", "radio.rate", fits="{kind: arq}"))
+    found += _reachable(scenario)
+    delay_s = getattr(radio.rate, "delay_s", 0.0)
+    if delay_s >= radio.timeout_s:
+        message = f"must be below radio.timeout, {render(radio.timeout_s, 's')}: no transfer is on the air so long"
+        fits = render(4 * radio.slot_s, "s")
+        found.append(_finding("radio.rate.delay", message, render(delay_s, "s"), "radio.timeout", fits=fits))
+    return found
+
+
+def _reachable(scenario: Scenario) -> list[Finding]:
+    """A target that some row of a table of block errors keeps."""
+    rate = scenario.radio.rate
+    if not isinstance(rate, Cqi) or not isinstance(rate.bler, Table) or any(unreadable(rate.bler)):
+        return []
+    least = min(float(bler[-1]) for _, bler in rate.bler.load().values())
+    if least <= rate.target:
+        return []
+    message = (
+        f"no CQI reaches the target of radio.rate.target, {rate.target:g}: the least BLER in {rate.bler.file} is "
+        f"{least:g}; raise the target, or add rows of higher SNR"
+    )
+    return [_finding("radio.rate.bler.file", message, "", "radio.rate.target")]
 
 
 def _times(scenario: Scenario) -> list[Finding]:
@@ -86,25 +149,21 @@ def _times(scenario: Scenario) -> list[Finding]:
         read = [f"clients.compute.{key}" for key in ("time", "work", "speed")]
         fits = render(float(f"{2 * least_s:.3g}"), "s")
         found.append(
-            finding("schedule.latency_budget", message, render(budget_s, "s"), *read, "radio.latency", fits=fits)
+            _finding("schedule.latency_budget", message, render(budget_s, "s"), *read, "radio.latency", fits=fits)
         )
-    deadlines = {
-        "link_budget.deadline": scenario.link_budget.deadline_s,
-        "protocol.deadline": getattr(scenario.protocol, "deadline_s", None),
-    }
-    for key, deadline_s in deadlines.items():
-        if deadline_s is not None and deadline_s <= least_s:
-            message = f"must be above {least}, what computing and latency take (clients.compute, 2 x radio.latency)"
-            fits = render(float(f"{2 * least_s:.3g}"), "s")
-            found.append(finding(key, message, render(deadline_s, "s"), "clients.compute", fits=fits))
+    deadline_s = scenario.link_budget.deadline_s
+    if deadline_s is not None and deadline_s <= least_s:
+        message = f"must be above {least}, what computing and latency take (clients.compute, 2 x radio.latency)"
+        fits = render(float(f"{2 * least_s:.3g}"), "s")
+        found.append(_finding("link_budget.deadline", message, render(deadline_s, "s"), "clients.compute", fits=fits))
     if radio.timeout_s <= radio.slot_s:
         message = f"must be above radio.slot, {render(radio.slot_s, 's')}"
         fits = render(1000 * radio.slot_s, "s")
-        found.append(finding("radio.timeout", message, render(radio.timeout_s, "s"), "radio.slot", fits=fits))
+        found.append(_finding("radio.timeout", message, render(radio.timeout_s, "s"), "radio.slot", fits=fits))
     mobility, placement = scenario.clients.mobility, scenario.clients.placement
     if mobility.kind == "random_waypoint" and getattr(mobility, "speed_mps", 0.0) > 0 and placement.is_point:
         message = "needs a placement with room to walk in; this one is a single point"
-        found.append(finding("clients.mobility", message, "", "clients.placement", fits="{kind: static}"))
+        found.append(_finding("clients.mobility", message, "", "clients.placement", fits="{kind: static}"))
     return found
 
 
@@ -119,7 +178,7 @@ def _paths(scenario: Scenario) -> list[Finding]:
     if count <= most:
         return []
     message = f"must be at most {most}: that many have a path in clients.mobility"
-    return [finding("clients.count", message, count, "clients.mobility.file", fits=most)]
+    return [_finding("clients.count", message, count, "clients.mobility.file", fits=most)]
 
 
 def _examples(scenario: Scenario) -> list[Finding]:
@@ -128,12 +187,12 @@ def _examples(scenario: Scenario) -> list[Finding]:
         return []
     if clients > data.train:
         message = f"must be at most the {data.train} training examples"
-        return [finding("clients.count", message, clients, "learning.data.train", fits=data.train)]
+        return [_finding("clients.count", message, clients, "learning.data.train", fits=data.train)]
     least, share = getattr(data.partition, "least", 1), data.train // clients
     if least > share:
         message = f"must be at most {share}: {clients} clients share {data.train} examples"
         read = ("clients.count", "learning.data.train")
-        return [finding("learning.data.partition.least", message, least, *read, fits=share)]
+        return [_finding("learning.data.partition.least", message, least, *read, fits=share)]
     return []
 
 
@@ -149,7 +208,7 @@ def _model(scenario: Scenario) -> list[Finding]:
     try:
         info = model_info(model.name)
     except MissingResource as error:
-        return [finding("learning.model.name", str(error))]
+        return [_finding("learning.model.name", str(error))]
     tokens = scenario.learning.data.max_tokens
     limits = [
         ("method.rank", adapter.rank if adapter is not None else None, info.hidden, "the width of the layers"),
@@ -157,7 +216,7 @@ def _model(scenario: Scenario) -> list[Finding]:
         ("learning.data.max_tokens", tokens, info.positions, "the longest text that the model takes"),
     ]
     return [
-        finding(key, f"must be at most {most}, {what}", got, "learning.model.name", fits=most)
+        _finding(key, f"must be at most {most}, {what}", got, "learning.model.name", fits=most)
         for key, got, most, what in limits
         if got is not None and most is not None and got > most
     ]
@@ -169,12 +228,12 @@ def _data(scenario: Scenario) -> list[Finding]:
 
     data, clients = scenario.learning.data, scenario.clients.count
     try:
-        found = [finding(key, message, "", "learning.data") for key, message in check_sizes(data)]
+        found = [_finding(key, message, "", "learning.data") for key, message in check_sizes(data)]
         if not found and not _examples(scenario):
             for seed in scenario.seeds:
                 if reason := check_partition(data, clients, Stream.root(seed).child("learning")):
                     message = f"cannot be made with seed {seed}: {reason}"
-                    return [finding("learning.data.partition", message, "", "learning.data", "clients.count")]
+                    return [_finding("learning.data.partition", message, "", "learning.data", "clients.count")]
         return found
     except MissingResource as error:
-        return [finding("learning.data.name", str(error))]
+        return [_finding("learning.data.name", str(error))]
