@@ -24,7 +24,7 @@ from channels.streams import Stream
 from wfl_sim.contracts import Work
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.networkonly import NetworkOnly
-from wfl_sim.protocols.base import Commit, ProtocolState, World
+from wfl_sim.protocols.base import ProtocolState, World
 from wfl_sim.radio.bands import bands
 from wfl_sim.radio.medium import Medium
 from wfl_sim.scenario import Cell, Scenario, to_yaml
@@ -78,11 +78,12 @@ def build_medium(env: simpy.Environment, scenario: Scenario, root: Stream) -> Me
     )
 
 
-def build_world(
-    env: simpy.Environment, scenario: Scenario, root: Stream, medium: Medium, work: Work, commit: Commit
-) -> World:
-    """What the protocol of a scenario acts on, drawn from the ``protocol`` stream."""
-    return World(
+def simulate(scenario: Scenario, work: Work, commit: Callable[[Row, Sequence[Row], Sequence[Row]], None]) -> Medium:
+    """Run one scenario (its first seed) to the end; `commit` gets every round. Returns the medium for its ledger."""
+    env = simpy.Environment()
+    root = Stream.root(scenario.seeds[0])
+    medium = build_medium(env, scenario, root)
+    world = World(
         env=env,
         medium=medium,
         work=work,
@@ -93,6 +94,9 @@ def build_world(
         rounds=scenario.rounds,
         commit=commit,
     )
+    env.run(env.process(scenario.protocol.run(world, ProtocolState())))
+    medium.ledger.check()
+    return medium
 
 
 def build_work(scenario: Scenario, memo_folder: Path | None) -> tuple[Work, dict[str, Any]]:
@@ -104,17 +108,6 @@ def build_work(scenario: Scenario, memo_folder: Path | None) -> tuple[Work, dict
 
     work, data = federated.build_work(scenario, memo_folder)
     return work, {"data": data}
-
-
-def simulate(scenario: Scenario, work: Work, commit: Commit) -> Medium:
-    """Run one scenario (its first seed) to the end; `commit` gets every round. Returns the medium for its ledger."""
-    env = simpy.Environment()
-    root = Stream.root(scenario.seeds[0])
-    medium = build_medium(env, scenario, root)
-    world = build_world(env, scenario, root, medium, work, commit)
-    env.run(env.process(scenario.protocol.run(world, ProtocolState())))
-    medium.ledger.check()
-    return medium
 
 
 def run_cell(

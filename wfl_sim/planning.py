@@ -21,7 +21,6 @@ import simpy
 from channels.streams import Stream
 from wfl_sim import airtime
 from wfl_sim.contracts import Air, Decision, FloatArray, Request, Work
-from wfl_sim.engine import build_world
 from wfl_sim.pace import Pace, pace_of
 from wfl_sim.protocols.base import World
 from wfl_sim.radio.bands import bands
@@ -90,7 +89,17 @@ def plan(scenario: Scenario, medium: Medium, work: Work) -> list[PlannedRound]:
         Their `held` sum to the scenario's rounds.
     """
     schedule, root, pace = scenario.schedule, Stream.root(scenario.seeds[0]), pace_of(scenario)
-    world = build_world(simpy.Environment(), scenario, root, medium, work, lambda *rows: None)
+    world = World(
+        env=simpy.Environment(),
+        medium=medium,
+        work=work,
+        schedule=schedule,
+        compute=scenario.clients.compute,
+        stream=root.child("protocol"),
+        clients=scenario.clients.count,
+        rounds=scenario.rounds,
+        commit=lambda *rows: None,
+    )
     clients, last_s = _chosen(medium, scenario.clients.count, pace.asked), _last_s(scenario, medium)
     share = pace.asked / len(clients)
     air = medium.air(known_gain=schedule.csi != "large_scale")
