@@ -843,8 +843,8 @@ WRONG: list[tuple[str, ...]] = [
     ),
     (
         "bandwidth: 1 MHz",
-        "access: tdma",
-        "s.yaml:8:20: radio.uplink.access: must be fdma; got 'tdma'; did you mean 'fdma'?",
+        "access: cdma",
+        "s.yaml:8:20: radio.uplink.access: must be fdma, ofdma or tdma; got 'cdma'; did you mean 'tdma'?",
     ),
     (
         "{bandwidth: 1 MHz}",
@@ -1592,6 +1592,58 @@ WRONG_OVERRIDES: list[tuple[str, ...]] = [
         "command line: clients.count=4001: clients.count: must be at most the 4000 training examples; got 4001",
     ),
     (
+        "radio.uplink={access: ofdma, bandwidth: 100 kHz}",
+        "command line: radio.uplink={access: ofdma, bandwidth: 100 kHz}: radio.uplink.bandwidth: must be at least "
+        "radio.uplink.resource_block, 180 kHz: ofdma gives away whole blocks; got 100 kHz",
+    ),
+    (
+        "radio.downlink={access: unicast, bandwidth: 100 kHz}",
+        "command line: radio.downlink={access: unicast, bandwidth: 100 kHz}: radio.downlink.bandwidth: must be at "
+        "least radio.downlink.resource_block, 180 kHz: unicast gives away whole blocks; got 100 kHz",
+    ),
+    (
+        "radio.uplink={access: ofdma, averaging: 0.5 ms}",
+        "command line: radio.uplink={access: ofdma, averaging: 0.5 ms}: radio.uplink.averaging: must be at least "
+        "radio.slot, 1 ms: the scheduler decides once a slot; got 500 us",
+    ),
+    (
+        "radio.downlink={access: unicast, scheduler: proportional_fair, averaging: 0.5 ms}",
+        "command line: radio.downlink={access: unicast, scheduler: proportional_fair, averaging: 0.5 ms}: "
+        "radio.downlink.averaging: must be at least radio.slot, 1 ms: the scheduler decides once a slot; got 500 us",
+    ),
+    (
+        "radio={fidelity: packet, uplink: {access: tdma}}",
+        "command line: radio={fidelity: packet, uplink: {access: tdma}}: radio.uplink.access: must be fdma with "
+        "fidelity packet, which knows no scheduler; got tdma",
+    ),
+    (
+        "radio={fidelity: packet, downlink: {access: unicast}}",
+        "command line: radio={fidelity: packet, downlink: {access: unicast}}: radio.downlink.access: must be broadcast "
+        "with fidelity packet, which knows no scheduler; got unicast",
+    ),
+    (
+        "radio={fidelity: packet, rate: {kind: cqi}}",
+        "command line: radio={fidelity: packet, rate: {kind: cqi}}: radio.rate: must be a rate that is always met with "
+        "fidelity packet: cqi loses blocks of packets",
+    ),
+    (
+        "method={kind: none, payload: 0 bit}",
+        "command line: method={kind: none, payload: 0 bit}: method.payload: must be above 0 bit; got 0 bit",
+    ),
+    (
+        "method={kind: none}",
+        "command line: method={kind: none}: method.payload: is missing",
+    ),
+    (
+        "method={kind: none, payload: 1 Mbit, kept_fractions: [1, 0.5]}",
+        "command line: method={kind: none, payload: 1 Mbit, kept_fractions: [1, 0.5]}: method.kept_fractions: needs "
+        "shares above 0 in rising order, of which the last is 1; got [1.0, 0.5]",
+    ),
+    (
+        "clients.count=0",
+        "command line: clients.count=0: clients.count: must be at least 1; got 0",
+    ),
+    (
         "learning.model.name='pkg:not_there_at_all/model'",
         "command line: learning.model.name='pkg:not_there_at_all/model': learning.model.name: model "
         "'pkg:not_there_at_all/model': the package 'not_there_at_all' is not installed; install it with `make "
@@ -1753,6 +1805,22 @@ def test_the_largest_that_fits_is_accepted(read: Read) -> None:
     overrides = ("method.rank=384", "learning.model.layers=6", "clients.count=4000", "radio.uplink.bandwidth=15 MHz",
                  "learning.data.partition={kind: iid}")  # fmt: skip
     read(changed("method: {kind: soft, rank: 4}", "method: {rank: 4}"), *overrides, resources=True)
+
+
+def test_without_learning_neither_model_nor_examples_are_asked_for(read: Read) -> None:
+    many = ("clients.count=5000", "radio.uplink.bandwidth=20 MHz", "learning.model.name='pkg:not_there_at_all/model'")
+    study = read(NO_ARMS, "method={kind: none, payload: 1 Mbit}", *many, resources=True)
+    study.check()
+    assert read(to_yaml(study.cells[0].scenario)).cells[0].scenario == study.cells[0].scenario
+
+
+@pytest.mark.parametrize(
+    "uplink",
+    ["{access: ofdma, bandwidth: 180 kHz, averaging: 1 ms}", "{access: tdma, bandwidth: 10 kHz}",
+     "{access: ofdma, scheduler: round_robin, averaging: 0.5 ms}", "{access: fdma, averaging: 0.5 ms}"],
+)  # fmt: skip
+def test_a_rule_of_a_scheduler_binds_only_where_it_schedules(read: Read, uplink: str) -> None:
+    read(NO_ARMS, f"radio.uplink={uplink}")
 
 
 def test_a_missing_model_names_the_command_that_installs_it(problems: Callable[..., list[str]]) -> None:

@@ -282,7 +282,10 @@ def _progress(study: Study, *, quiet: bool, lines: bool) -> Iterator[Callable[[C
 
 
 def _detail(row: Row) -> str:
-    return f"{row['t_end_s']:7.2f} s  {row['uplink_bits'] / 1e6:7.2f} Mbit up  accuracy {row['accuracy']:.3f}"
+    spent = f"{row['t_end_s']:7.2f} s  {row['uplink_bits'] / 1e6:7.2f} Mbit up"
+    if row["accuracy"] is None:  # nothing was learnt
+        return f"{spent}  {row['delivered']} delivered, {row['dropped']} dropped"
+    return f"{spent}  accuracy {row['accuracy']:.3f}"
 
 
 def _line(cell: Cell, row: Row) -> str:

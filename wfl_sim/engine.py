@@ -22,6 +22,8 @@ from channels.links import Links
 from channels.recorded import RecordedLinks
 from channels.streams import Stream
 from wfl_sim.contracts import Work
+from wfl_sim.methods.none import NoLearning
+from wfl_sim.networkonly import NetworkOnly
 from wfl_sim.presence import Presence
 from wfl_sim.protocols.base import Commit, ProtocolState, World
 from wfl_sim.radio.bands import bands
@@ -103,6 +105,17 @@ def simulate(scenario: Scenario, work: Work, commit: Commit, stop: Callable[[str
     return medium
 
 
+def build_work(scenario: Scenario, memo_folder: Path | None) -> tuple[Work, dict[str, Any]]:
+    """The work of a scenario, and what its manifest records of it: model and data, or nothing without learning."""
+    method = scenario.method
+    if isinstance(method, NoLearning):
+        return NetworkOnly(method.menu(), method.download_bits(), scenario.clients.count), {}
+    from wfl_sim.learning import federated  # loads the tensor library
+
+    work, data = federated.build_work(scenario, memo_folder)
+    return work, {"data": data}
+
+
 def run_cell(
     cell: Cell,
     arm_index: int,
@@ -126,7 +139,7 @@ def run_cell(
         "seed": cell.seed,
         "status": "running",
         "rounds": cell.scenario.rounds,
-        "targets": list(cell.scenario.learning.targets),
+        "targets": [] if isinstance(cell.scenario.method, NoLearning) else list(cell.scenario.learning.targets),
         "latency_budget_s": cell.scenario.schedule.latency_budget,
         "scenario_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "versions": {name: _version(name) for name in REPORTED_PACKAGES} | {"python": platform.python_version()},
@@ -142,9 +155,8 @@ def run_cell(
         report(round_row)
 
     try:
-        from wfl_sim.learning.federated import build_work  # loads the tensor library
-
-        work, manifest["data"] = build_work(cell.scenario, memo_folder)
+        work, recorded = build_work(cell.scenario, memo_folder)
+        manifest |= recorded
         stopped: list[str] = []
         medium = simulate(cell.scenario, work, commit, lambda why: stopped.append(f"the run ended early: {why}"))
         warnings = [*medium.links.warnings, *stopped]

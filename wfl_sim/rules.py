@@ -5,16 +5,21 @@ Knows options and what can be learnt of models and data without loading them; ru
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from channels.bler import Table
 from channels.cqi import Cqi
 from channels.files import FileError
 from channels.pathloss import Shadowed, Sighted
 from channels.units import render
+from wfl_sim import radiorules
 from wfl_sim.errors import MissingResource
 from wfl_sim.files import unreadable
+from wfl_sim.findings import Finding
+from wfl_sim.findings import finding as _finding
+from wfl_sim.methods.none import NoLearning
 from wfl_sim.nouns import NOUNS
+from wfl_sim.pace import pace_of
 from wfl_sim.radio.bands import bands
 from wfl_sim.visits import Visits
 
@@ -31,26 +36,6 @@ WIDEST_SHARE_OF_CARRIER = 0.2
 HELD_FADING = ("block", "none")
 
 
-class Finding(NamedTuple):
-    """What a rule found: the key to change, what must hold, what was got, and the other keys that were read.
-
-    `example` is ``key: value`` that would do, `near` the name that was probably meant.
-    """
-
-    path: tuple[str, ...]
-    message: str
-    got: str = ""
-    read: tuple[tuple[str, ...], ...] = ()
-    example: str = ""
-    near: str = ""
-
-
-def _finding(key: str, message: str, got: object = "", *read: str, fits: object = "", near: str = "") -> Finding:
-    path = tuple(key.split("."))
-    example = f"{path[-1]}: {fits}" if fits != "" else ""
-    return Finding(path, message, str(got), tuple(tuple(other.split(".")) for other in read), example, near)
-
-
 def physics(scenario: Scenario) -> list[Finding]:
     """What does not go together in the scenario itself."""
     return [
@@ -65,6 +50,7 @@ def physics(scenario: Scenario) -> list[Finding]:
         *_paths(scenario),
         *_presence(scenario),
         *_examples(scenario),
+        *radiorules.problems(scenario),
     ]
 
 
@@ -107,15 +93,13 @@ def _recorded(scenario: Scenario) -> list[Finding]:
 
 
 def _bands(scenario: Scenario) -> list[Finding]:
-    radio, clients = scenario.radio, scenario.clients.count
-    found = []
-    least = render(clients * NARROWEST_SHARE_HZ, "Hz")
-    if radio.uplink.bandwidth_hz < clients * NARROWEST_SHARE_HZ:
-        message = (
-            f"must be at least {least}, a subcarrier of 3.75 kHz (NB-IoT, the narrowest) for each of {clients} clients"
-        )
+    radio, pace, found = scenario.radio, pace_of(scenario), list[Finding]()
+    least = render(pace.asked * NARROWEST_SHARE_HZ, "Hz")
+    if radio.uplink.access == "fdma" and radio.uplink.bandwidth_hz < pace.asked * NARROWEST_SHARE_HZ:
+        who = f"{pace.asked} clients" if pace.key == "clients.count" else f"{pace.asked} clients ({pace.key})"
+        message = f"must be at least {least}, a subcarrier of 3.75 kHz (NB-IoT, the narrowest) for each of {who}"
         got = render(radio.uplink.bandwidth_hz, "Hz")
-        found.append(_finding("radio.uplink.bandwidth", message, got, "clients.count", fits=least))
+        found.append(_finding("radio.uplink.bandwidth", message, got, pace.key, fits=least))
     widest = render(WIDEST_SHARE_OF_CARRIER * radio.carrier_hz, "Hz")
     for direction in ("uplink", "downlink"):
         bandwidth_hz = getattr(radio, direction).bandwidth_hz
@@ -268,6 +252,8 @@ def _presence(scenario: Scenario) -> list[Finding]:
 
 def _examples(scenario: Scenario) -> list[Finding]:
     data, clients = scenario.learning.data, scenario.clients.count
+    if isinstance(scenario.method, NoLearning):
+        return []
     if clients > data.train:
         message = f"must be at most the {data.train} training examples"
         return [_finding("clients.count", message, clients, "learning.data.train", fits=data.train)]
@@ -281,7 +267,7 @@ def _examples(scenario: Scenario) -> list[Finding]:
 
 def resources(scenario: Scenario) -> list[Finding]:
     """What is not on this computer, or what model and data cannot serve; nothing is loaded."""
-    return [*_model(scenario), *_data(scenario)]
+    return [] if isinstance(scenario.method, NoLearning) else [*_model(scenario), *_data(scenario)]
 
 
 def _model(scenario: Scenario) -> list[Finding]:

@@ -34,6 +34,7 @@ from wfl_sim.contracts import Schedule
 from wfl_sim.devices import Compute
 from wfl_sim.diagnose import MISSING, Locator
 from wfl_sim.errors import Problem, ScenarioError, in_order
+from wfl_sim.findings import Finding
 from wfl_sim.learning.options import Learning
 from wfl_sim.methods.base import Method
 from wfl_sim.nouns import NOUNS
@@ -252,7 +253,7 @@ def _study(document: yamlfile.Document, overrides: Sequence[str], resources: boo
     def read(text: str) -> Scenario:
         return files.placed(_adapter().validate_json(text), folder)
 
-    def check(scenario: Scenario) -> list[rules.Finding]:
+    def check(scenario: Scenario) -> list[Finding]:
         return rules.physics(scenario) + (rules.resources(scenario) if resources else [])
 
     arms = resolve(document, overrides, Reading(read, check, not_a_folder))

@@ -200,7 +200,8 @@ def test_protocol_and_federation_agree_on_every_age_and_the_model_moves_by_the_f
 @pytest.mark.parametrize("work_conserving", [True, False])
 def test_over_the_real_medium_bits_reconcile(play, shares, work_conserving):
     radio = Radio(uplink=Uplink(bandwidth_hz=1e6, work_conserving=work_conserving), latency_s=0.005)
-    out = play(clients=6, rounds=8, from_m=100.0, to_m=500.0, radio=radio, loss=IndependentLoss(probability=0.05, origin="interference"),
+    loss = IndependentLoss(probability=0.05, origin="interference")
+    out = play(clients=6, rounds=8, from_m=100.0, to_m=500.0, radio=radio, loss=loss,
                protocol=Buffered(buffer=2, concurrency=3), schedule=shares(),
                compute=Compute(time_s=0.2, jitter=0.4))  # fmt: skip
     assert [row["delivered"] for row in out.rounds] == [2] * 8

@@ -204,7 +204,7 @@ def check_loss(model: Loss) -> None:
     for asked in ((3, attempts, times), (everyone, attempts, times), (everyone, 5, 0.0), (3, 5, times), (3, 5, 0.0),
                   (clients[:0], 5, 0.0)):  # fmt: skip
         shape = np.broadcast(*asked).shape
-        lost = contract.ask(2, "lost()", partial(model.lost, stream, *asked))
+        lost: Any = contract.ask(2, "lost()", partial(model.lost, stream, *asked))
         lost = np.asarray(lost) if isinstance(lost, np.generic) else lost  # a scalar of numpy has no dimension
         right = isinstance(lost, np.ndarray) and lost.dtype == np.bool_ and lost.shape == shape
         contract.holds(2, right, f"lost() of packets {shape} is {lost!r:.60}, not as many answers true or false")
