@@ -211,8 +211,8 @@ class GilbertElliott(Options):
         lost = np.broadcast_to(bad, shape).copy()
         for state, share in ((lost.copy(), self.e_bad), (~lost, self.e_good)):
             if 0.0 < share < 1.0:
-                here = (np.broadcast_to(part, shape)[state] for part in (whose, number))
-                lost[state] = stream.below(*here, share)
+                them, numbers = (np.broadcast_to(part, shape)[state] for part in (whose, number))
+                lost[state] = stream.below(them, numbers, share)
             else:
                 lost[state] = share == 1.0
         return lost
@@ -280,9 +280,7 @@ class BurstLoss(Options):
         return self.chain.lost(stream, clients, attempts, times_s)
 
 
-def _checked(
-    clients: ArrayLike, attempts: ArrayLike, times_s: ArrayLike
-) -> tuple[tuple[int, ...], Ints, Ints, Floats]:
+def _checked(clients: ArrayLike, attempts: ArrayLike, times_s: ArrayLike) -> tuple[tuple[int, ...], Ints, Ints, Floats]:
     """The shape that all broadcast to, clients, attempts, and times in s; ValueError where one cannot be."""
     whose, number = (whole_numbers(name, part) for name, part in (("a client", clients), ("an attempt", attempts)))
     times = non_negative("a time in s", times_s)

@@ -212,11 +212,11 @@ class Links:
         """
         times, rows = times_array(times_s), self._rows(clients)
         level = self._level_db(times, rows)
-        return np.repeat(level, times.size, axis=1) if self._still else level
+        return level if level.shape[1] == times.size else np.repeat(level, times.size, axis=1)
 
     def _level_db(self, times: Floats, rows: Ints) -> Floats:
         """The large-scale gain [K, T] in dB, or [K, 1] where clients never move."""
-        if not self._still:
+        if not (self._still and times.size):
             return self._level_at_db(times, rows)
         level = self._still_db[rows]
         new = np.isnan(level)

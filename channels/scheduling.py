@@ -89,7 +89,7 @@ def proportional_fair(
     served_bps: ArrayLike | None = None,
     enough_bps: ArrayLike | None = None,
 ) -> tuple[Ints, Floats]:
-    """Proportional fairness: each slot, or block of it, goes to the user whose rate is largest against what it got lately.
+    """Proportional fairness: a slot, or a block of it, goes to the user with the largest rate against what it got.
 
     In slot t, with rates R_k and averages T_k, the user is k* = argmax R_k(t) / T_k(t), and then::
 
@@ -97,8 +97,8 @@ def proportional_fair(
 
     A user with T_k = 0 and a rate above 0 comes first; of equals, the one of the lowest number. If rates are linear in
     the fading and its law is the same for all, each of N users gets 1/N of the slots, whatever their mean rates: a
-    user's rates times a constant change no choice. Where a slot has several blocks, each goes to the user of the largest
-    R_k / T_k in it, and R_k(t) is the sum over those that the user got.
+    user's rates times a constant change no choice. Where a slot has several blocks, each goes to the user of the
+    largest R_k / T_k in it, and R_k(t) is the sum over those that the user got.
 
     Viswanath, Tse and Laroia 2002, IEEE Trans. Inf. Theory 48(6) 1277-1294, doi:10.1109/TIT.2002.1003822.
 
@@ -128,7 +128,7 @@ def proportional_fair(
     [0, 1, 0, 1]
     """
     rates = _checked(rates_bps, blocks=True)
-    users, slots = rates.shape[:2]
+    users = rates.shape[0]
     if not 1.0 <= averaging_slots < np.inf:
         raise ValueError(f"averaging_slots must be finite and at least 1; got {averaging_slots}")
     served = np.zeros(users) if served_bps is None else non_negative("a served rate in bit/s", served_bps).copy()
@@ -147,7 +147,7 @@ def _single(rates: Floats, keep: float, gain: float, served: Floats, left: Float
     """The users of slots; `served` and `left` are carried on in place."""
     users, slots = rates.shape
     chosen = np.full(slots, IDLE, dtype=np.int64)
-    claim, able = np.empty(users), rates.any(axis=0).tolist()
+    claim, able = np.empty(users), np.asarray(rates.any(axis=0)).tolist()
     positive = bool((rates > 0.0).all())
     # A loop over the slots: an average depends on every choice before.
     for slot, rate in enumerate(np.ascontiguousarray(rates.T)):
@@ -191,10 +191,9 @@ def weighted_turns(weights: ArrayLike, slots: int, credit: ArrayLike | None = No
     """By turns, as often as a weight says: the users of a number of slots.
 
     In each slot every user's credit rises by its weight; the one with the most gets the slot and pays the sum of all
-    weights (of equals, the lowest number). In S slots user k gets S w_k / sum(w) of them, to within one.
+    weights (of equals, the lowest number). In S slots user k gets about S w_k / sum(w) of them.
 
-    Tijdeman 1980, Discrete Mathematics 32(3) 323-330, doi:10.1016/0012-365X(80)90269-1: such a sequence exists; the rule
-    of the largest credit is the usual smooth weighted round robin.
+    The rule of the largest credit is the usual smooth weighted round robin.
 
     Parameters
     ----------

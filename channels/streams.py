@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from channels.arrays import Bools, Floats
 
 _Words = NDArray[np.uint64]
+_Integers = NDArray[np.int64] | NDArray[np.uint64]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _ROUNDS = ((np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)), (np.uint64(27), np.uint64(0x94D049BB133111EB)))
@@ -38,12 +39,20 @@ def _mix(words: _Words, scratch: _Words) -> None:
     np.bitwise_xor(words, scratch, out=words)
 
 
-def _words(values: ArrayLike) -> _Words:
+def _mixed_word(number: int) -> int:
+    """The same of one number, cut to a word."""
+    word = number & _MASK
+    for shift, factor in _ROUNDS:
+        word = (word ^ word >> int(shift)) * int(factor) & _MASK
+    return word ^ word >> int(_LAST_SHIFT)
+
+
+def _integers(values: ArrayLike) -> _Integers:
     array = np.asarray(values)
     if array.dtype.kind not in "iu":
         raise TypeError(f"stream indices must be integers that fit 64 bits; got dtype {array.dtype}")
     # negative numbers wrap: still one word per number
-    return array.view(np.uint64) if array.dtype == np.int64 else array.astype(np.uint64)
+    return array if array.dtype == np.int64 else array.astype(np.uint64)
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,11 @@ class Stream:
         clients, indices : array_like of int
             Broadcast against each other; the result has the broadcast shape.
         """
-        words = self._keys(clients, indices)
+        whose, index = _integers(clients), _integers(indices)
+        if whose.size == index.size == 1:  # one draw: a tenth of the time
+            draw = ((self._word(whose.item(), index.item()) >> 12) + 0.5) * 2.0**-52
+            return np.full(np.broadcast(whose, index).shape, draw)
+        words = self._keys(whose, index)
         draws = np.empty(words.shape, dtype=np.float64)
         flat = draws.reshape(-1)
         for here, part in _mixed(words):
@@ -98,9 +111,12 @@ class Stream:
 
     def below(self, clients: ArrayLike, indices: ArrayLike, probability: float) -> Bools:
         """Whether each draw of `uniform` is below `probability`: the same answers, without making the numbers."""
-        words = self._keys(clients, indices)
+        whose, index, limit = _integers(clients), _integers(indices), _first_not_below(probability)
+        if whose.size == index.size == 1:
+            return np.full(np.broadcast(whose, index).shape, self._word(whose.item(), index.item()) < limit)
+        words = self._keys(whose, index)
         below = np.empty(words.shape, dtype=np.bool_)
-        flat, limit = below.reshape(-1), _first_not_below(probability)
+        flat = below.reshape(-1)
         if not 0 < limit <= _MASK:
             below.fill(limit > 0)
             return below
@@ -128,16 +144,22 @@ class Stream:
             words += [number & 0xFFFFFFFF, number >> 32]
         return np.random.Generator(np.random.Philox(np.random.SeedSequence(words)))
 
-    def _keys(self, clients: ArrayLike, indices: ArrayLike) -> _Words:
+    def _word(self, client: int, index: int) -> int:
+        """The word of one pair after mixing: what `_keys` and `_mixed` make of many."""
+        word = _mixed_word(client * int(_GOLDEN) + self.key) + index * int(_GOLDEN)
+        return _mixed_word(_mixed_word(word) + int(_GOLDEN))
+
+    def _keys(self, clients: _Integers, indices: _Integers) -> _Words:
         """One word for each pair, in the broadcast shape, before it is mixed."""
         # at least one dimension: numpy warns of the wrap, which is wanted here, for scalars only
-        client_words = np.atleast_1d(_words(clients)) * _GOLDEN + np.uint64(self.key)
+        client_words = np.atleast_1d(clients.view(np.uint64)) * _GOLDEN + np.uint64(self.key)
         _mix(client_words, np.empty_like(client_words))
-        client_words = client_words.reshape(np.shape(clients))
-        index_words = np.multiply(np.atleast_1d(_words(indices)), _GOLDEN, order="C").reshape(np.shape(indices))
+        client_words = client_words.reshape(clients.shape)
+        index_words = np.multiply(np.atleast_1d(indices.view(np.uint64)), _GOLDEN, order="C").reshape(indices.shape)
         shape = np.broadcast(client_words, index_words).shape
         words = index_words if index_words.shape == shape else np.empty(shape, dtype=np.uint64)
-        return np.add(client_words, index_words, out=words)
+        np.add(client_words, index_words, out=words)
+        return words
 
 
 def _mixed(words: _Words) -> Iterator[tuple[slice, _Words]]:

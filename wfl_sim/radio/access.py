@@ -90,26 +90,38 @@ NO_SUPPLY = Supply(math.inf, 0.0)
 
 def reports(jobs: Sequence[Job], flows: Flows, sizes: Sizes, supply: Supply, direction: Direction) -> list[Ended]:
     """What became of jobs whose flows have ended, in the order of time and then of clients."""
-    delivered = flows.delivered_bits(sizes)
+    delivered, through = flows.delivered_bits(sizes), flows.state == DELIVERED
+    asked_hz = np.array([job.bandwidth_hz for job in jobs])
     with np.errstate(divide="ignore", invalid="ignore"):
         snr_db, hz = flows.snr_db_s / flows.air_s, flows.hz_s / flows.air_s
-    repeats = flows.sent - flows.served - (flows.tries > 0)
-    columns = (
-        flows.client, flows.now_s, flows.payload_bits, delivered, np.rint(flows.sent_bits).astype(np.int64),
-        flows.sent, flows.lost, repeats, flows.air_s, snr_db, flows.snr_min_db, hz,
-        supply.energy_j(flows.tx_j, flows.air_s), flows.state,
-    )  # fmt: skip
-    ended: list[Ended] = []
-    for job, *values in zip(jobs, *(column.tolist() for column in columns), strict=True):
-        client, end_s, payload, arrived, sent_bits, sent, lost, again, air_s, mean_db, min_db, band_hz, energy, state = values
-        through = state == DELIVERED
-        transmission = Transmission(
-            client, direction, job.t_request_s, job.begin_s, end_s, payload, arrived, sent_bits, sent, lost, again, air_s,
-            mean_db, min_db, band_hz if air_s > 0 else job.bandwidth_hz,
-            "delivered" if through else "partial" if arrived else "dropped",
-            "" if through else job.why(state == GIVEN_UP, end_s),
-            energy, (client,) if through else (),
-        )  # fmt: skip
-        ended.append((job, transmission))
+    columns = {
+        "client": flows.client,
+        "t_end_s": flows.now_s,
+        "payload_bits": flows.payload_bits,
+        "delivered_bits": delivered,
+        "sent_bits": np.rint(flows.sent_bits).astype(np.int64),
+        "packets": flows.sent,
+        "lost": flows.lost,
+        "retransmissions": flows.sent - flows.served - (flows.tries > 0),
+        "air_s": flows.air_s,
+        "snr_mean_db": snr_db,
+        "snr_min_db": np.where(flows.air_s > 0, flows.snr_min_db, math.nan),
+        "bandwidth_hz": np.where(flows.air_s > 0, hz, asked_hz),
+        "outcome": np.where(through, "delivered", np.where(delivered > 0, "partial", "dropped")),
+        "energy_j": supply.energy_j(flows.tx_j, flows.air_s),
+        "reached": through,
+    }
+    values = {name: column.tolist() for name, column in columns.items()}
+    clients, given_up = values["client"], (flows.state == GIVEN_UP).tolist()
+    values["direction"] = [direction] * len(jobs)
+    values["t_request_s"] = [job.t_request_s for job in jobs]
+    values["t_start_s"] = [job.begin_s for job in jobs]
+    values["reason"] = [
+        "" if done else job.why(tried, end_s)
+        for job, done, tried, end_s in zip(jobs, values["reached"], given_up, values["t_end_s"], strict=True)
+    ]
+    values["reached"] = [(c,) if done else () for c, done in zip(clients, values["reached"], strict=True)]
+    rows = zip(*(values[name] for name in Transmission._fields), strict=True)
+    ended = list(zip(jobs, map(Transmission._make, rows), strict=True))
     ended.sort(key=lambda pair: (pair[1].t_end_s, pair[1].client))
     return ended

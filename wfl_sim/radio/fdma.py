@@ -66,11 +66,15 @@ class Fdma:
             rows = np.flatnonzero(going & (flows.now_s < last * self.slot_s))
             part = flows.take(rows)
             left_bits = part.left_bits(self.sizes)
-            course, snr = self.course(part, np.arange(first, last), bandwidth_hz[rows], power_w[rows], stop_s[rows], kept)
+            course, snr = self.course(
+                part, np.arange(first, last), bandwidth_hz[rows], power_w[rows], stop_s[rows], kept
+            )
             send(part, self.sizes, self.losses, course)
             account(part, course, snr, bandwidth_hz[rows], power_w[rows])
             stuck = (part.state == SENDING) & (part.now_s <= flows.now_s[rows])
-            part.now_s[stuck] = np.nextafter(part.now_s[stuck], math.inf)  # less than floats can tell was left of a slot
+            part.now_s[stuck] = np.nextafter(
+                part.now_s[stuck], math.inf
+            )  # less than floats can tell was left of a slot
             flows.put(rows, part)
             more = part.state == SENDING
             if more.any():

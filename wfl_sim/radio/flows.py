@@ -3,8 +3,8 @@
 Knows bits, packets and attempts. How many bits pass in a slot, it is told; it knows neither bandwidths nor a clock.
 
 A lost packet is sent again at once, before the next one; a transfer is dropped when a packet has used up its attempts.
-The fate of an attempt is keyed by its number at the client (and, where losses go by time, by when it ends), so a transfer
-fares the same however its course is cut into pieces.
+The fate of an attempt is keyed by its number at the client (and, where losses go by time, by when it ends), so a
+transfer fares the same however its course is cut into pieces.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,7 @@ class Flows:
     sent: Ints  # attempts in all
     lost: Ints
     into_bits: FloatArray  # of the attempt under way
+    spoilt: Bools  # whether a part of it was in a lost block
     sent_bits: FloatArray
     state: NDArray[np.int8]
     air_s: FloatArray
@@ -91,7 +92,8 @@ class Flows:
             last_bits=payload - (packets - 1) * room + sizes.header_bits,
             begin_s=begin, now_s=begin.copy(), give_up_s=np.array(give_up_s, np.float64),
             first_attempt=first_attempt,
-            served=none, tries=none.copy(), sent=none.copy(), lost=none.copy(), into_bits=zero, sent_bits=zero.copy(),
+            served=none, tries=none.copy(), sent=none.copy(), lost=none.copy(), into_bits=zero,
+            spoilt=np.zeros(count, np.bool_), sent_bits=zero.copy(),
             state=np.zeros(count, np.int8), air_s=zero.copy(), hz_s=zero.copy(), tx_j=zero.copy(),
             snr_db_s=zero.copy(), snr_min_db=np.full(count, math.inf),
         )  # fmt: skip
@@ -125,13 +127,15 @@ class Flows:
     def delivered_bits(self, sizes: Sizes) -> Ints:
         """Payload bits of the packets that are through."""
         whole = np.rint(self.served * (sizes.packet_bits - sizes.header_bits)).astype(np.int64)
-        return np.where(self.state == DELIVERED, self.payload_bits, np.minimum(whole, self.payload_bits))
+        return np.asarray(np.where(self.state == DELIVERED, self.payload_bits, np.minimum(whole, self.payload_bits)))
 
 
 class Course(NamedTuple):
     """What passes in a run of slots, arrays [flows, slots]: the part of each slot that a flow has, and its bits.
 
-    Bits flow evenly within that part, or, if `at_end`, all come through at its end.
+    Bits flow evenly within that part, or, if `at_end`, all come through at its end. `lost`, if given, says whose bits
+    of a slot were those of a lost block: a packet with a part in it is lost, and what is sent next begins behind the
+    block in which that packet ends.
     """
 
     starts_s: FloatArray
@@ -139,6 +143,7 @@ class Course(NamedTuple):
     bits: FloatArray
     passed_bits: FloatArray  # up to the end of each slot
     at_end: bool = False
+    lost: Bools | None = None
 
     def time_of(self, row: Ints, slot: Ints, bits: FloatArray) -> FloatArray:
         """When so many have passed, given the slots in which that happens."""
@@ -151,7 +156,8 @@ class Course(NamedTuple):
 
     def slot_of(self, rows: Ints, bits: FloatArray) -> Ints:
         """The slots [rows] in which each row's bits have passed."""
-        return np.minimum((self.passed_bits[rows] < bits[:, None]).sum(axis=1), self.bits.shape[1] - 1)
+        before = (self.passed_bits[rows] < bits[:, None]).sum(axis=1)
+        return np.asarray(np.minimum(before, self.bits.shape[1] - 1))
 
 
 def send(flows: Flows, sizes: Sizes, losses: Losses, course: Course) -> None:
@@ -171,9 +177,16 @@ def send(flows: Flows, sizes: Sizes, losses: Losses, course: Course) -> None:
         room = np.maximum(np.floor((total[rows] - at[rows]) / size + _EXACT), 0).astype(np.int64)
         most = max(1, _MOST_ATTEMPTS // rows.size)
         count = np.minimum(room, np.minimum(2 * need + sizes.attempts, most))
+        if course.lost is not None:
+            count = np.minimum(count, np.maximum(_before_lost(rows, size, at[rows], course), 1))
         lost = _fates(flows, rows, size, at[rows], count, losses, course)
+        behind = None
+        if course.lost is not None and lost.shape[1]:
+            behind = _spoil(flows, rows, size, at[rows], count, lost, course)
         used, won, tries, dropped = resolve(lost, count, flows.tries[rows], need, sizes.attempts)
         at[rows] += used * size
+        if behind is not None:
+            at[rows] = np.where(used > 0, np.maximum(at[rows], behind), at[rows])
         flows.sent[rows] += used
         flows.lost[rows] += used - won
         flows.sent_bits[rows] += used * size
@@ -187,6 +200,9 @@ def send(flows: Flows, sizes: Sizes, losses: Losses, course: Course) -> None:
             over = rows[ended]
             flows.now_s[over] = course.time_of(over, course.slot_of(over, at[over]), at[over])
         rows = rows[~ended & ((used < room) | (won == need))]  # a new size, or attempts not looked at yet
+    if course.lost is not None:
+        under_way = (flows.state == SENDING) & (total > at)
+        flows.spoilt = under_way & (flows.spoilt | _any_lost(course, at, total))
     flows.into_bits = np.where(flows.state == SENDING, np.maximum(total - at, 0.0), 0.0)
 
 
@@ -215,6 +231,43 @@ def _fates(
     return lost
 
 
+def _before_lost(rows: Ints, size: FloatArray, at: FloatArray, course: Course) -> Ints:
+    """How many attempts end before the next lost block that has bits behind `at`."""
+    assert course.lost is not None
+    begin = course.passed_bits[rows] - course.bits[rows]
+    ahead = course.lost[rows] & (course.passed_bits[rows] > at[:, None] + _EXACT * size[:, None])
+    safe = np.where(ahead.any(axis=1), begin[np.arange(rows.size), np.argmax(ahead, axis=1)], math.inf)
+    with np.errstate(invalid="ignore"):
+        return np.minimum(np.floor((safe - at) / size + _EXACT), _MOST_ATTEMPTS).astype(np.int64)
+
+
+def _spoil(
+    flows: Flows, rows: Ints, size: FloatArray, at: FloatArray, count: Ints, lost: Bools, course: Course
+) -> FloatArray:
+    """Mark in `lost` the first attempt of each row if a part of it is in a lost block; where what follows may begin.
+
+    Only the first can be: `_before_lost` lets no other come so far.
+    """
+    assert course.lost is not None
+    end = at + size
+    takes_place = count > 0
+    hit = takes_place & (flows.spoilt[rows] | _any_lost(course, at, end, rows))
+    lost[:, 0] |= hit
+    slot = course.slot_of(rows, end - _EXACT * size)
+    ends_in_lost = hit & course.lost[rows, slot]
+    flows.spoilt[rows[takes_place]] = False
+    return np.where(ends_in_lost, course.passed_bits[rows, slot], 0.0)
+
+
+def _any_lost(course: Course, begin: FloatArray, end: FloatArray, rows: Ints | None = None) -> Bools:
+    """Whether any bits between two marks [rows] are those of a lost block."""
+    assert course.lost is not None
+    which = slice(None) if rows is None else rows
+    passed = course.passed_bits[which]
+    inside = (passed > begin[:, None]) & (passed - course.bits[which] < end[:, None])
+    return np.asarray((course.lost[which] & inside & (course.bits[which] > 0)).any(axis=1))
+
+
 def resolve(lost: Bools, count: Ints, tries: Ints, need: Ints, attempts: int) -> tuple[Ints, Ints, Ints, Bools]:
     """Follow ARQ through attempts [rows, n] of which the first `count` of each row take place at most.
 
@@ -239,7 +292,7 @@ def resolve(lost: Bools, count: Ints, tries: Ints, need: Ints, attempts: int) ->
         return np.zeros(rows, np.int64), np.zeros(rows, np.int64), tries.copy(), dropped
     if (count < width).any():
         lost = lost | (np.arange(width) >= count[:, None])  # what does not take place gets nothing through
-    won_by = np.cumsum(~lost, axis=1, dtype=np.int16 if width < 1 << 15 else np.int32)
+    won_by = cast(Ints, np.cumsum(~lost, axis=1, dtype=np.int16 if width < 1 << 15 else np.int32))
     used = count.copy()
     enough = np.flatnonzero(won_by[:, -1] >= need)
     if enough.size:
@@ -280,4 +333,6 @@ def account(flows: Flows, course: Course, snr: FloatArray, bandwidth_hz: FloatAr
         flows.air_s += air_s
     snr_db = in_db(snr)
     flows.snr_db_s += (held_s * snr_db).sum(axis=1)
-    flows.snr_min_db = np.minimum(flows.snr_min_db, np.where(held_s > 0, snr_db, math.inf).min(axis=1, initial=math.inf))
+    flows.snr_min_db = np.minimum(
+        flows.snr_min_db, np.where(held_s > 0, snr_db, math.inf).min(axis=1, initial=math.inf)
+    )

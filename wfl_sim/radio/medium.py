@@ -2,23 +2,27 @@
 
 Knows SimPy and channels; payloads are sizes, and rounds, methods and tensors do not exist here.
 
-How a band is shared is the business of an `Access`, which carries transfers on without a clock; the medium wakes it when
-something ends, or is asked for. What is asked for at one instant is added together at the end of that instant. Gains and
-losses are functions of time and of attempts, so when the medium wakes changes no draw.
+How a band is shared is the business of an `Access`, which carries transfers on without a clock; the medium wakes it
+when something ends, or is asked for. What is asked for at one instant is added together at the end of that instant.
+Gains and losses are functions of time and of attempts, so when the medium wakes changes no draw.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import simpy
+from simpy.events import EventPriority
 
+from channels.cqi import Cqi
 from channels.erasure import Loss
 from channels.fading import NoFading
+from channels.harq import BlockLink
 from channels.links import Direction, LinkModel
-from channels.ratecurve import planning_curve
+from channels.ratecurve import Curve, planning_curve
 from channels.streams import Stream
 from wfl_sim.contracts import Air, FloatArray
 from wfl_sim.radio.access import NO_SUPPLY, Access, Job, Supply
@@ -30,13 +34,14 @@ from wfl_sim.radio.options import Downlink, Radio, Uplink
 from wfl_sim.radio.packetwise import PacketByPacket
 from wfl_sim.radio.schedulers import Kind, Scheduler
 from wfl_sim.radio.signal import Signal
-from wfl_sim.radio.slotted import Slotted
+from wfl_sim.radio.slotted import Blocks, Slotted
 from wfl_sim.radio.transmission import BROADCAST, Reason, Transmission
 from wfl_sim.radio.walk import Walker
 
 __all__ = ["BROADCAST", "Medium", "Transmission"]
 
-_LAST = 2  # priority of an event that comes behind all others of its instant
+_LAST = cast(EventPriority, 2)  # priority of an event that comes behind all others of its instant
+_EDGE = 1e-9  # of a slot
 _BAND = 1e-6  # relative: sums of many grants round
 
 
@@ -90,13 +95,7 @@ class Medium:
         }
         self._supply = Supply(amplifier_efficiency, circuit_power_w)
         self._stream = stream
-        self._curves = {
-            (direction, known): planning_curve(
-                NoFading() if known else links.fading_of(direction), radio.rate.plan(direction)
-            )
-            for direction in self._signals
-            for known in (True, False)
-        }
+        self._curves: dict[tuple[Direction, bool], Curve] = {}
         self._lines: dict[Direction, _Line] = {"up": _Line(self._up()), "down": _Line(self._down())}
         self._half = radio.duplex == "half"
 
@@ -142,7 +141,12 @@ class Medium:
         blocks = max(1, math.floor(band.bandwidth_hz / block_hz + _BAND))
         scheduler = Scheduler(kind, blocks, max(1.0, band.averaging_s / radio.slot_s))
         clients = self.links.clients.size
-        return Slotted(signal, radio.rate, sizes, losses, scheduler, block_hz, supply, clients, conserving)
+        code: Blocks | None = None
+        if isinstance(radio.rate, Cqi):
+            link = BlockLink.of(radio.rate, radio.retransmission.rounds, radio.retransmission.combining)
+            delay_slots = math.ceil(radio.rate.delay_s / radio.slot_s - _EDGE)
+            code = Blocks(link, delay_slots, self._stream.child(signal.direction).child("blocks"))
+        return Slotted(signal, radio.rate, sizes, losses, scheduler, block_hz, supply, clients, conserving, code)
 
     # -- what a protocol asks for -------------------------------------------------------------------
 
@@ -193,12 +197,20 @@ class Medium:
         radio, signal = self.radio, self._signals[direction]
         return Air(
             bandwidth_hz=signal.bandwidth_hz,
-            curve=self._curves[direction, known_gain],
+            curve=self._curve(direction, known_gain),
             overhead=signal.overhead,
             loss=self.loss.mean_loss,
             packet_bits=radio.packet_bits,
             header_bits=radio.header_bits,
         )
+
+    def _curve(self, direction: Direction, known_gain: bool) -> Curve:
+        """Made when first asked for: the mean over a fading takes longer than many a run."""
+        key = direction, known_gain
+        if key not in self._curves:
+            law = NoFading() if known_gain else self.links.fading_of(direction)
+            self._curves[key] = planning_curve(law, self.radio.rate.plan(direction))
+        return self._curves[key]
 
     def snr_hz(
         self, clients: Sequence[int], time_s: float, known_gain: bool, direction: Direction = "up"
@@ -252,7 +264,7 @@ class Medium:
         env, line = self.env, self._lines[direction]
         job = Job(clients, payload_bits, bandwidth_hz, begin_s, begin_s, until_s, reason, broadcast, env.event())
         if begin_s > env.now and not line.access.plans_ahead:
-            env.timeout(begin_s - env.now).callbacks.append(lambda _: self._take(line, job))  # type: ignore[union-attr]
+            env.timeout(begin_s - env.now).callbacks.append(lambda _: self._take(line, job))
         else:
             self._take(line, job)
         return job.done
@@ -262,7 +274,7 @@ class Medium:
         if not line.asked:
             flush = simpy.Event(self.env)
             flush._ok, flush._value = True, None
-            flush.callbacks.append(lambda _: self._flush(line))  # type: ignore[union-attr]
+            flush.callbacks.append(lambda _: self._flush(line))
             self.env.schedule(flush, priority=_LAST)
         line.asked.append(job)
         job.begin_s = max(job.begin_s, self.env.now)
@@ -297,7 +309,7 @@ class Medium:
             if next_s < math.inf:
                 number = line.wake
                 wake = self.env.timeout(max(0.0, next_s - self.env.now))
-                wake.callbacks.append(lambda _: self._woken(line, number))  # type: ignore[union-attr]
+                wake.callbacks.append(lambda _: self._woken(line, number))
 
     def _woken(self, line: _Line, number: int) -> None:
         if number == line.wake:  # else something else came in between, and another wake holds

@@ -1,7 +1,7 @@
 """FDMA packet by packet: one event each, the reference that the arithmetic over many packets is held against.
 
-Knows one packet at a time. Written for clearness: it shares no arithmetic of packets, losses and shares of the band with
-`flows` and `fdma`.
+Knows one packet at a time. Written for clearness: it shares no arithmetic of packets, losses and shares of the band
+with `flows` and `fdma`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class _Upload:
     sent_bits: float = 0.0
     state: int = SENDING
     ends_s: float = math.inf  # of the packet under way
+    known: tuple[int, float, float, float] = (-1, 0.0, 0.0, 0.0)  # slot, bandwidth, rate and SNR looked at last
     air_s: float = 0.0
     hz_s: float = 0.0
     tx_j: float = 0.0
@@ -131,10 +132,13 @@ class PacketByPacket:
         slot = math.floor(time_s / fdma.slot_s)
         if (slot + 1) * fdma.slot_s <= time_s:
             slot += 1
-        client, power_w = np.array([upload.client], np.int64), self._power_w(upload)
-        snr = fdma.signal.snr(client, np.array([slot]), upload.hz, power_w, kept=True)
-        efficiency = float(fdma.rate.efficiency(snr, "up").mean())
-        return upload.hz * efficiency * (1.0 - fdma.signal.overhead), float(snr.mean()), (slot + 1) * fdma.slot_s
+        if upload.known[:2] != (slot, upload.hz):
+            client, power_w = np.array([upload.client], np.int64), self._power_w(upload)
+            snr = fdma.signal.snr(client, np.array([slot]), upload.hz, power_w, kept=True)
+            efficiency = float(fdma.rate.efficiency(snr, "up").mean())
+            rate = upload.hz * efficiency * (1.0 - fdma.signal.overhead)
+            upload.known = slot, upload.hz, rate, float(snr.mean())
+        return upload.known[2], upload.known[3], (slot + 1) * fdma.slot_s
 
     def _power_w(self, upload: _Upload) -> float:
         return min(self._fdma.signal.tx_power_w, upload.density * upload.hz)
@@ -167,7 +171,7 @@ class PacketByPacket:
     def _packet_ends(self, upload: _Upload) -> None:
         """The packet under way has been sent: it is through, or lost, and another attempt begins."""
         model, stream = self._fdma.losses
-        lost = bool(np.ravel(model.lost(stream, [upload.client], [upload.attempt], [upload.now_s]))[0])
+        lost = bool(model.lost(stream, upload.client, upload.attempt, upload.now_s))
         upload.attempt += 1
         upload.sent += 1
         upload.sent_bits += upload.sizes_bits[upload.packet]

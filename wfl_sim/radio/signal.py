@@ -60,7 +60,7 @@ class Signal:
         """
         slots = np.maximum(slots, 0)
         if not kept:
-            return self._ask((slots + 0.5) * self.radio.slot_s, clients, offsets_hz)
+            return self._ask(np.asarray((slots + 0.5) * self.radio.slot_s, np.float64), clients, offsets_hz)
         first, last = int(slots[0]) // BLOCK_SLOTS, int(slots[-1]) // BLOCK_SLOTS
         parts = [self._block(clients, block) for block in range(first, last + 1)]
         whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
@@ -104,8 +104,8 @@ class Signal:
         held, gains = self._blocks.get(block, (np.empty(0, np.int64), np.empty((0, 0))))
         missing = np.setdiff1d(clients, held)
         if missing.size:
-            mids_s = (np.arange(block * BLOCK_SLOTS, (block + 1) * BLOCK_SLOTS) + 0.5) * self.radio.slot_s
-            asked = self._ask(mids_s, missing)
+            slots = np.arange(block * BLOCK_SLOTS, (block + 1) * BLOCK_SLOTS)
+            asked = self._ask(np.asarray((slots + 0.5) * self.radio.slot_s, np.float64), missing)
             held = np.concatenate([held, missing])
             gains = asked if not gains.size else np.concatenate([gains, asked])
             order = np.argsort(held)

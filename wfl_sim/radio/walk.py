@@ -140,9 +140,9 @@ class Walker:
         reason: Reason = "" if reached else job.why(queue.done, transfer.now_s)
         energy = supply.energy_j(np.array(transfer.tx_j), np.array(air_s))
         return job, Transmission(
-            job.client, self.direction, job.t_request_s, transfer.t_start_s, transfer.now_s, job.payload_bits, delivered,
-            round(queue.sent_bits), queue.sent, queue.lost, queue.repeats, air_s,
-            transfer.snr_db_s / air_s if air_s > 0 else math.nan, transfer.snr_min_db,
+            job.client, self.direction, job.t_request_s, transfer.t_start_s, transfer.now_s, job.payload_bits,
+            delivered, round(queue.sent_bits), queue.sent, queue.lost, queue.repeats, air_s,
+            transfer.snr_db_s / air_s if air_s > 0 else math.nan, transfer.snr_min_db if air_s > 0 else math.nan,
             transfer.hz_s / air_s if air_s > 0 else job.bandwidth_hz,
             "delivered" if reached else "partial" if delivered else "dropped", reason,
             float(energy) if self.direction == "up" else 0.0, reached,
@@ -161,7 +161,9 @@ class Walker:
         count = max(_FEWEST_SLOTS, min(_MOST_SLOTS, _MOST_VALUES // transfer.clients.size))
         if transfer.clients.size > 64:
             count = min(count, _FEWEST_SLOTS if transfer.air_s == 0 else 4 * _FEWEST_SLOTS)
-        return min((first // count + 1) * count, first + math.ceil((stop_s - first * self.radio.slot_s) / self.radio.slot_s))
+        return min(
+            (first // count + 1) * count, first + math.ceil((stop_s - first * self.radio.slot_s) / self.radio.slot_s)
+        )
 
     def _send(self, transfer: Transfer, stop_s: float) -> None:
         """Send to the end of a run of slots, to `stop_s`, or until the transfer is done."""
