@@ -5,8 +5,8 @@ Knows how long each goes on in a bandwidth from its walker; nothing of slots and
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections import deque
 from collections.abc import Sequence
 
 from wfl_sim.radio.access import NO_SUPPLY, Ended, Job, Supply
@@ -93,25 +93,28 @@ class Broadcasts:
 
     def __init__(self, walker: Walker) -> None:
         self._walker = walker
-        self._ends: deque[Ended] = deque()
+        self._ends: list[tuple[float, int, Ended]] = []
+        self._count = 0
         self._free_s = -math.inf
 
     def add(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
-            transfer = self._walker.begin(job, max(job.begin_s, self._free_s))
+            transfer = self._walker.begin(job, min(max(job.begin_s, self._free_s), job.until_s))
             self._walker.grant(transfer, self._walker.signal.bandwidth_hz, transfer.now_s)
             self._walker.walk(transfer, math.inf)
-            self._free_s = transfer.now_s
-            self._ends.append(self._walker.conclude(transfer, NO_SUPPLY))
+            self._free_s = max(self._free_s, transfer.now_s)
+            # one that waits in vain ends before those that it waits for
+            heapq.heappush(self._ends, (transfer.now_s, self._count, self._walker.conclude(transfer, NO_SUPPLY)))
+            self._count += 1
 
     def settle(self, now_s: float) -> list[Ended]:
         ended = []
-        while self._ends and self._ends[0][1].t_end_s <= now_s:
-            ended.append(self._ends.popleft())
+        while self._ends and self._ends[0][0] <= now_s:
+            ended.append(heapq.heappop(self._ends)[2])
         return ended
 
     def next_s(self) -> float:
-        return self._ends[0][1].t_end_s if self._ends else math.inf
+        return self._ends[0][0] if self._ends else math.inf
 
     def hold(self, held: bool, now_s: float) -> None:
         raise RuntimeError("the downlink is never held")
