@@ -1,4 +1,4 @@
-"""Each way to share the band where its course can be written down: slots, turns, half duplex, coverage, power control."""
+"""Ways to share the band, where the course can be written down: slots, turns, half duplex, coverage, power control."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_lone_upload_in_fdma_ends_by_arithmetic(make_medium, rate_bps, wire_bi
 
 
 def test_round_robin_over_blocks_by_hand(make_medium, rate_bps, wire_bits):
-    """Ten blocks of a slot for three clients: 4 3 3, 3 4 3, 3 3 4 and again; whoever sends spreads its power over them."""
+    """Ten blocks of a slot for three clients: 4 3 3, 3 4 3, 3 3 4 and again; each spreads its power over its own."""
     radio = Radio(uplink=band(access="ofdma", scheduler="round_robin"))
     payload_bits = 300_000
     asks = [(client, payload_bits, BAND_HZ) for client in range(3)]
@@ -197,7 +197,7 @@ def test_in_half_duplex_an_upload_waits_just_as_long_as_the_base_station_sends(
 
 @pytest.mark.parametrize("coverage", [0.4, 0.7, 0.75, 1.0])
 def test_a_broadcast_is_made_for_a_share_of_its_receivers(make_medium, rate_bps, wire_bits, coverage):
-    """Of ten clients at rising distance, the rate is that of the weakest whom it is made for; those beyond get nothing."""
+    """Of ten clients at rising distance, the rate is that of the weakest it is made for; those beyond get nothing."""
     radio = Radio(downlink=Downlink(coverage=coverage), retransmission=Arq(attempts=1))
     medium = make_medium(radio=radio, clients=10, from_m=300.0, to_m=1200.0)
     result = medium.env.run(medium.downlink(list(range(10)), 2_000_000)[0])

@@ -1,4 +1,4 @@
-"""One event for many packets, and one event a packet: the same transfers for the same draws, the same law for others."""
+"""One event for many packets, and one event a packet: the same transfers for the same draws, else the same law."""
 
 from __future__ import annotations
 

@@ -58,7 +58,9 @@ def rows_of_attempts(draw):
 @given(rows_of_attempts())
 def test_arq_over_arrays_is_that_of_a_plain_loop(case):
     lost, count, tries, need, attempts = case
-    expected = [walked(lost[row].tolist(), count[row], int(tries[row]), need[row], attempts) for row in range(len(count))]
+    expected = [
+        walked(lost[row].tolist(), count[row], int(tries[row]), need[row], attempts) for row in range(len(count))
+    ]
     given_lost = lost.copy()
     found = resolve(lost, count, tries, need, attempts)
     assert list(zip(*(column.tolist() for column in found), strict=True)) == expected
@@ -126,7 +128,9 @@ def streams_of_bits(draw):
     seed = draw(st.integers(0, 10**6))
     rng = np.random.default_rng(seed)
     # No slot of exactly whole packets: which slot a packet ends in is then no matter of last bits.
-    bits = rng.uniform(0.0, draw(st.sampled_from([30.0, 90.0, 700.0])), (flows, slots)) * (rng.random((flows, slots)) > 0.2)
+    bits = rng.uniform(0.0, draw(st.sampled_from([30.0, 90.0, 700.0])), (flows, slots)) * (
+        rng.random((flows, slots)) > 0.2
+    )
     payloads = draw(st.lists(st.integers(1, 1500), min_size=flows, max_size=flows))
     cuts = sorted(draw(st.sets(st.integers(1, slots), max_size=4)) | {slots})
     return bits, payloads, cuts

@@ -226,7 +226,11 @@ def test_a_transfer_is_dropped_after_the_timeout(make_medium, rate_bps, distance
     medium = make_medium(radio=radio, from_m=distance_m)
     medium.env.run(0.7)
     result = medium.env.run(medium.uplink(0, 10**8, BAND_HZ))
-    assert (result.outcome, result.reason, result.reached) == ("partial" if distance_m < 1e4 else "dropped", "timeout", ())
+    assert (result.outcome, result.reason, result.reached) == (
+        "partial" if distance_m < 1e4 else "dropped",
+        "timeout",
+        (),
+    )
     assert (result.t_start_s, result.t_end_s) == (0.7, pytest.approx(1.0, rel=EXACT))
     # only packets that were sent to their end count
     whole = math.floor(0.3 * rate_bps(radio, BAND_HZ, distance_m) / radio.packet_bits)

@@ -1,8 +1,9 @@
-"""Laws that hold in every world: books balance, time goes on, and nobody's result depends on who asked first or on waking."""
+"""Laws of every world: books balance, time goes on, no result depends on who asked first or on when it is woken."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -54,7 +55,9 @@ class World:
 @st.composite
 def worlds(draw):
     uplink = draw(st.sampled_from(UPLINKS))
-    uplink = dataclasses.replace(uplink, power_control=draw(st.sampled_from([None, PowerControl(p0_dbm=-95.0, alpha=0.9)])))
+    uplink = dataclasses.replace(
+        uplink, power_control=draw(st.sampled_from([None, PowerControl(p0_dbm=-95.0, alpha=0.9)]))
+    )
     blocks = uplink.access == "fdma" and draw(st.integers(0, 4)) == 0
     down = Downlink(
         access="broadcast" if blocks else draw(st.sampled_from(["broadcast", "unicast"])),
@@ -115,7 +118,7 @@ def play(make_medium, world, backwards=False):
         medium.ledger.check()
     for direction in ("up", "down"):
         ends_s = [end_s for way, end_s in order if way == direction]
-        assert all(later >= sooner * (1 - CLOCK) for sooner, later in zip(ends_s, ends_s[1:], strict=False))
+        assert all(later >= sooner * (1 - CLOCK) for sooner, later in itertools.pairwise(ends_s))
         books, here = medium.ledger.totals(), [r for r in found.values() if r.direction == direction]
         assert books[f"in_flight_{direction}_bits"] == 0
         assert books[f"delivered_{direction}_bits"] == sum(r.delivered_bits for r in here)
@@ -184,7 +187,17 @@ def drive(medium, asks, settled_s, direction="up"):
     """Let an access go by itself, as its contract says, and settle it at further times too."""
     access = medium._lines[direction].access  # what the medium itself does with it, without its clock
     jobs = [
-        Job((client,), bits, share * BAND_HZ / CLIENTS, at_s, at_s, at_s + until_s, "deadline", False, medium.env.event())
+        Job(
+            (client,),
+            bits,
+            share * BAND_HZ / CLIENTS,
+            at_s,
+            at_s,
+            at_s + until_s,
+            "deadline",
+            False,
+            medium.env.event(),
+        )
         for client, (at_s, bits, share, until_s) in enumerate(asks)
     ]
     pending = sorted(jobs, key=lambda job: (job.begin_s, job.clients))
@@ -221,11 +234,13 @@ def test_when_and_how_often_it_is_woken_changes_nothing(make_medium, uplink, how
     options = {"retransmission": Arq(attempts=attempts)}
     if uplink.access == "fdma" and how == "blocks":
         options = {"rate": Cqi(bler=Outage()), "retransmission": Harq(rounds=2, attempts=attempts)}
-    radio = Radio(uplink=uplink, fidelity="packet" if how == "packet" and uplink.access == "fdma" else "chunk", **options)
+    radio = Radio(
+        uplink=uplink, fidelity="packet" if how == "packet" and uplink.access == "fdma" else "chunk", **options
+    )
+    fading = Rayleigh(doppler_hz=40.0)
     calm, woken = (
         drive(
-            make_medium(radio=radio, clients=CLIENTS, from_m=100.0, to_m=400.0, fading=Rayleigh(doppler_hz=40.0), loss=loss),
-            asks, times_s,
+            make_medium(radio=radio, clients=CLIENTS, from_m=100.0, to_m=400.0, fading=fading, loss=loss), asks, times_s
         )
         for times_s in ([], settled_s)
     )  # fmt: skip
