@@ -83,7 +83,7 @@ def many_uploads(draw):
     st.sampled_from(["full", "half"]),
     st.integers(1, 4),
     st.sampled_from([0.05, 600.0]),
-    st.sampled_from([None, PowerControl(p0_dbm=-100.0, alpha=0.8)]),
+    st.sampled_from([None, PowerControl(p0_dbm=-85.0, alpha=0.8)]),
 )
 def test_chunk_and_packet_are_the_same_transfers(
     make_medium, loss, uploads, work_conserving, duplex, attempts, timeout_s, power_control
