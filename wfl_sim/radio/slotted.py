@@ -94,8 +94,6 @@ class Slotted:
         Where the rate is not always met.
     """
 
-    plans_ahead = False
-
     def __init__(
         self,
         signal: Signal,
@@ -179,7 +177,7 @@ class Slotted:
     def hold(self, held: bool, now_s: float) -> None:
         self._paused, self._plan = held, None
 
-    def held_hz(self) -> float:
+    def held_hz(self, now_s: float) -> float:
         return float(self._state.weights.sum())
 
     def _next_slot(self, time_s: float) -> int:
