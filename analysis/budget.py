@@ -36,7 +36,8 @@ def link_budget_figure(report: Any, curves: Any) -> Figure:
         Not shown and not saved.
     """
     figure = Figure(figsize=(13.0, 7.2), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(1.05, 1.0))
+    halves: Any = figure.subfigures(1, 2, width_ratios=(1.05, 1.0))
+    left, right = halves
     waterfall(left.subplots(), report.budgets["uplink"])
     against_distance(right.subplots(3, 1, sharex=True), report, curves)
     figure.suptitle(f"Link budget of {report.name}, arm {report.arm}", x=0.01, ha="left")
@@ -103,8 +104,8 @@ def waterfall(axes: Axes, budget: LinkBudget, title: str = "Uplink") -> None:
     axes.set_xlim(min(levels) - 0.06 * span, max(levels) + 0.2 * span)
     axes.set_ylim(len(chain) - 0.4, -0.6)
     axes.set_yticks(range(len(chain)), [name for name, _, _ in chain])
-    for label, (_, _, change) in zip(axes.get_yticklabels(), chain, strict=True):
-        label.set_fontweight("bold" if change is None else "normal")
+    for name, (_, _, change) in zip(axes.get_yticklabels(), chain, strict=True):
+        name.set_fontweight("bold" if change is None else "normal")
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("level, dBm")
     axes.set_title(f"{title}: where the power goes")

@@ -1,6 +1,6 @@
 """The look of every picture: one style file, the colour and marker of an arm, the red of limits and losses.
 
-Does not know what is drawn. Together with ``plots`` and ``timeline`` the only place that imports matplotlib.
+Does not know what is drawn. Together with the modules of pictures the only place that imports matplotlib.
 """
 
 from __future__ import annotations
@@ -24,6 +24,15 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", ":")
 LIMIT_COLOUR = "#C00000"
+# Light for what waits, dark for what fills the air; apart in lightness too, for eyes and printers without colour.
+ACTIVITY_COLOURS = {
+    "downlink": "#56B4E9",
+    "computing": "#B8B8B8",
+    "waiting": "#F3E3B0",
+    "sending": "#0072B2",
+    "repeating": "#E69F00",
+}
+DEFERRED: dict[str, Any] = {"facecolor": "0.97", "edgecolor": "0.75", "hatch": "///", "linewidth": 0.5}
 
 P = ParamSpec("P")
 R = TypeVar("R")

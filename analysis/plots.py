@@ -1,4 +1,4 @@
-"""Pictures of traces: accuracy against its cost, the air over time, and what a schedule decided.
+"""Pictures of traces: accuracy against its cost, what a schedule decided; and all pictures of a study at once.
 
 Takes `Traces` and returns figures; does not know files except in `save_all`, and keeps no pyplot state.
 
@@ -8,38 +8,37 @@ In a notebook, ``%matplotlib inline`` in the first cell makes a returned figure 
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from analysis import tradeoff as costs
+from analysis.activityplot import activity_timeline
+from analysis.airplots import bandwidth_shares, upload_times
 from analysis.house import LIMIT_COLOUR, WIDTH_IN, arm_colour, arm_line, in_house_style
-from analysis.timeline import MAX_CLIENTS, link_timeline
+from analysis.timeline import LINK_ROUNDS, link_timeline
 from analysis.traces import TraceError, Traces
 
 __all__ = [
     "accuracy_against",
+    "activity_timeline",
     "bandwidth_shares",
     "link_timeline",
     "save_all",
     "schedule_timeline",
     "tradeoff",
+    "upload_times",
 ]
 
 LOG_FROM_RATIO = 8.0
 """Arms whose total costs differ by more than this are drawn over a logarithmic axis."""
 LETTERS_PER_IN, KEY_LETTERS = 11, 8
 """How many letters of a legend fit an inch, and how many the line before a name takes up."""
-NUMBERED_ROUNDS = 24
-"""Up to this many rounds a bar is wide enough to hold the number of its client."""
+NO_ACCURACY = "no accuracy: a run without learning"
 
 
 @in_house_style
@@ -84,11 +83,16 @@ _COST_TITLES = {
 def _draw_accuracy(axes: Axes, traces: Traces, x: str) -> None:
     curves = costs.curves(traces, x)
     if curves.empty:
-        raise TraceError("no round has been finished yet; there is nothing to draw")
+        missing = NO_ACCURACY if len(traces.rounds) else "no round has been finished yet"
+        raise TraceError(f"{missing}; there is nothing to draw")
     totals = curves.groupby("arm")[x].max()
     scale, label = _cost_unit(x, float(totals.max()))
     for arm in traces.arms:
         curve = curves[curves["arm"] == arm]
+        if curve.empty:
+            evaluated = len(traces.rounds) and (traces.rounds["arm"] == arm).any()
+            axes.plot([], [], " ", label=f"{arm}: no accuracy, {'without learning' if evaluated else 'no round yet'}")
+            continue
         position = (curve[x] / scale).to_numpy()
         colour = arm_colour(traces, arm)
         axes.fill_between(position, 100 * curve["low"], 100 * curve["high"], color=colour, alpha=0.15, lw=0)
@@ -187,54 +191,18 @@ def schedule_timeline(traces: Traces, arm: str, seed: int | None = None) -> Figu
 
 
 @in_house_style
-def bandwidth_shares(traces: Traces, arm: str, seed: int | None = None) -> Figure:
-    """Who was granted how much of the uplink band: one stacked bar a round, one layer a client."""
-    cell = traces.select(arm, seed)
-    granted = cell.decisions.pivot_table(
-        index="round", columns="client", values="bandwidth_hz", aggfunc="sum", fill_value=0.0
-    )
-    if granted.empty:
-        raise TraceError(f"arm {arm!r} has no decision yet; there is nothing to draw")
-    clients = [int(client) for client in granted.columns]
-    few = len(clients) <= MAX_CLIENTS
-    stride = next(s for s in (3, 5, 7, 1) if math.gcd(s, len(clients)) == 1) if few else 1
-    shades = matplotlib.colormaps["viridis"](np.linspace(0.1, 0.95, len(clients)))
-    figure = Figure(figsize=(WIDTH_IN, 4.6), layout="constrained")
-    axes = figure.subplots()
-    base = np.zeros(len(granted))
-    whole = float(granted.sum(axis=1).max()) / 1e6
-    for position, client in enumerate(clients):
-        share = granted[client].to_numpy(dtype=float) / 1e6
-        # Few clients: a stride keeps the shades of neighbours apart, and the number in the bar says who it is
-        # without colour. Many: an even ramp, which a colour bar can explain.
-        shade = shades[position * stride % len(clients)]
-        bars = axes.bar(granted.index, share, 0.85, bottom=base, color=shade, edgecolor="white", linewidth=0.6)
-        if few and len(granted) <= NUMBERED_ROUNDS:
-            ink = "white" if float(np.dot(shade[:3], (0.299, 0.587, 0.114))) < 0.5 else "black"
-            texts = [f"{client}" if part > 0.04 * whole else "" for part in share]
-            axes.bar_label(bars, texts, label_type="center", color=ink, fontsize=9)
-        bars.set_label(f"client {client}")
-        base += share
-    axes.set_xlim(granted.index.min() - 0.6, granted.index.max() + 0.6)
-    axes.set_ylim(0, 1.03 * whole or 1.0)
-    axes.set_xlabel("round, number")
-    axes.set_ylabel("bandwidth granted, MHz")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(False, axis="x")
-    if few:
-        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True)
-    else:
-        ramp = ScalarMappable(Normalize(clients[0], clients[-1]), ListedColormap(shades))
-        figure.colorbar(ramp, ax=axes, label="client, number", pad=0.01)
-    figure.suptitle(f"Who was granted how much of the uplink: {arm}, seed {cell.cells['seed'].iloc[0]}")
-    return figure
-
-
-@in_house_style
-def save_all(traces: Traces, directory: str | Path, arms: Collection[str] | None = None) -> list[Path]:
+def save_all(
+    traces: Traces,
+    directory: str | Path,
+    arms: Collection[str] | None = None,
+    rounds: tuple[int, int] | None = None,
+) -> list[Path]:
     """Write every picture as PNG (150 dpi) and SVG; of each arm, the first seed that has a finished round.
 
-    `arms` limits the pictures of single arms to those named; the pictures that compare arms show all of them.
+    Pictures that the traces have nothing for are left out: those of accuracy, where nothing was learnt.
+
+    `arms` limits the pictures of single arms to those named; the pictures that compare arms show all of them. `rounds`
+    are the first and last round of the timelines.
 
     The same traces give the same files. `directory` is made if needed; files of the same name are
     overwritten.
@@ -246,11 +214,15 @@ def save_all(traces: Traces, directory: str | Path, arms: Collection[str] | None
     """
     target = Path(directory)
     target.mkdir(parents=True, exist_ok=True)
-    draw: dict[str, Callable[[], Figure]] = {
-        "tradeoff": lambda: tradeoff(traces),
-        "accuracy-bits": lambda: accuracy_against(traces, "uplink_bits"),
-        "accuracy-time": lambda: accuracy_against(traces, "t_end_s"),
-    }
+    draw: dict[str, Callable[[], Figure]] = {}
+    if traces.learns or traces.rounds.empty:  # without a round, the first of them says so
+        draw |= {
+            "tradeoff": lambda: tradeoff(traces),
+            "accuracy-bits": lambda: accuracy_against(traces, "uplink_bits"),
+            "accuracy-time": lambda: accuracy_against(traces, "t_end_s"),
+        }
+    if (traces.transmissions["direction"] == "up").any():
+        draw["upload-times"] = lambda: upload_times(traces)
     for arm, cells in traces.cells[traces.cells["rounds"] > 0].groupby("arm", sort=False):
         if arms is not None and arm not in arms:
             continue
@@ -258,7 +230,8 @@ def save_all(traces: Traces, directory: str | Path, arms: Collection[str] | None
         name = f"{arm}-seed{seed}".replace("/", "-")
         draw[f"schedule-{name}"] = functools.partial(schedule_timeline, traces, str(arm), seed)
         if len(traces.select(str(arm), seed).decisions):
-            draw[f"link-{name}"] = functools.partial(link_timeline, traces, str(arm), seed)
+            draw[f"timeline-{name}"] = functools.partial(activity_timeline, traces, str(arm), seed, rounds)
+            draw[f"link-{name}"] = functools.partial(link_timeline, traces, str(arm), seed, rounds or LINK_ROUNDS)
             draw[f"bandwidth-{name}"] = functools.partial(bandwidth_shares, traces, str(arm), seed)
     paths = []
     for name, make in draw.items():

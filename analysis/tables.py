@@ -1,4 +1,4 @@
-"""The table of arms that a run prints: means over seeds, with their spread.
+"""The tables of arms that a run prints: what was learnt and what the air did; means over seeds, with their spread.
 
 Knows traces and rich; nothing of how they came about.
 """
@@ -11,7 +11,8 @@ import pandas as pd
 from rich.table import Table
 
 from analysis.traces import Traces
-from analysis.tradeoff import summary_by_arm, targets_of
+from analysis.tradeoff import mean_by_arm, summary_by_arm, targets_of
+from analysis.uploads import REASONS, air_summary
 
 
 def arms_table(traces: Traces) -> Table:
@@ -20,15 +21,8 @@ def arms_table(traces: Traces) -> Table:
     With several seeds a cell reads mean ± standard deviation; a dash means that some seed never reached the target.
     """
     frame = summary_by_arm(traces)
-    seeds = len(traces.cells["seed"].unique())
-    table = Table(
-        title="Arms" + (f", mean ± standard deviation over {seeds} seeds" if seeds > 1 else ""),
-        caption="accuracy: median of the last 3 rounds; to a target: first round whose median of 3 reaches it",
-        box=None,
-        pad_edge=False,
-        title_justify="left",
-        caption_justify="left",
-    )
+    caption = "accuracy: median of the last 3 rounds; to a target: first round whose median of 3 reaches it"
+    table = _table("Arms", traces, caption)
     columns = [
         ("accuracy", "accuracy", 3),
         ("uplink_mbit", "uplink\nMbit", 1),
@@ -46,12 +40,59 @@ def arms_table(traces: Traces) -> Table:
         ("deferred", "deferred", 0),
         ("dropped", "dropped", 0),
     ]
+    _fill(table, frame, columns)
+    return table
+
+
+def air_table(traces: Traces) -> Table:
+    """One row an arm: what the air carried, to whom, how fast and what it cost; see `uploads.air_summary`.
+
+    Reasons that dropped no upload of any arm have no column.
+    """
+    frame = mean_by_arm(air_summary(traces), traces.arms)
+    without = "" if traces.learns else " (no accuracy: a run without learning)"
+    table = _table(
+        "The air" + without,
+        traces,
+        "participation: delivered updates a client and round; fairness: Jain's index of updates by client;\n"
+        "goodput: payload that arrived over the whole time; upload: delivered ones, from ready to the end",
+    )
+    columns = [("rounds", "rounds", 0), ("delivered", "delivered", 0), ("partial", "partial", 0)]
+    for reason in REASONS:
+        if (frame[(f"dropped_{reason}", "mean")] > 0).any():
+            columns.append((f"dropped_{reason}", f"dropped:\n{reason}", 0))
+    columns += [
+        ("deferred", "deferred", 0),
+        ("participation", "partici-\npation", 3),
+        ("fairness", "fair-\nness", 3),
+        ("uplink_mbit", "uplink\nMbit", 1),
+        ("goodput_mbps", "goodput\nMbit/s", 3),
+        ("upload_mean_s", "upload\nmean, s", 3),
+        ("upload_p95_s", "95 %\ns", 3),
+        ("energy_j", "energy\nJ", 0),
+    ]
+    _fill(table, frame, columns)
+    return table
+
+
+def _table(title: str, traces: Traces, caption: str) -> Table:
+    seeds = len(traces.cells["seed"].unique())
+    return Table(
+        title=title + (f", mean ± standard deviation over {seeds} seeds" if seeds > 1 else ""),
+        caption=caption,
+        box=None,
+        pad_edge=False,
+        title_justify="left",
+        caption_justify="left",
+    )
+
+
+def _fill(table: Table, frame: pd.DataFrame, columns: list[tuple[str, str, int]]) -> None:
     table.add_column("arm", no_wrap=True)
     for _, title, _ in columns:
         table.add_column(title, justify="right", no_wrap=True)
-    for arm in traces.arms:
-        table.add_row(arm, *(_cell(frame.loc[arm], column, digits) for column, _, digits in columns))
-    return table
+    for arm in frame.index:
+        table.add_row(str(arm), *(_cell(frame.loc[arm], column, digits) for column, _, digits in columns))
 
 
 def _cell(row: pd.Series, column: str, digits: int) -> str:

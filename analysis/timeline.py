@@ -18,23 +18,22 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from analysis.house import LIMIT_COLOUR, WIDTH_IN, in_house_style
+from analysis.activity import activity
+from analysis.house import ACTIVITY_COLOURS, DEFERRED, LIMIT_COLOUR, WIDTH_IN, in_house_style
 from analysis.traces import TraceError, Traces
 
 MAX_CLIENTS = 12
 """Rows of a link timeline; more could not be read."""
+LINK_ROUNDS = (1, 8)
 FADE_DEPTH_DB = 8.0
 """How far below the lowest mean the scale reaches; deep fades, a slot long, would flatten all the rest."""
 
-COMPUTE_COLOUR = "0.85"
-DOWNLINK_COLOUR = "#56B4E9"
-DEFERRED: dict[str, Any] = {"facecolor": "0.97", "edgecolor": "0.75", "hatch": "///", "linewidth": 0.5}
 LANE_BOTTOM, LANE_HEIGHT = 0.03, 0.12
 """Where in a row downlink and computing are drawn, as shares of its height."""
 
 
 @in_house_style
-def link_timeline(traces: Traces, arm: str, seed: int | None = None, rounds: tuple[int, int] = (1, 8)) -> Figure:
+def link_timeline(traces: Traces, arm: str, seed: int | None = None, rounds: tuple[int, int] = LINK_ROUNDS) -> Figure:
     """What each client sent, when, over which link: one row a client, the simulated time to the right.
 
     A horizontal bar is an upload: its height the mean SNR in the granted band, its colour the kept fraction,
@@ -57,17 +56,19 @@ def link_timeline(traces: Traces, arm: str, seed: int | None = None, rounds: tup
         For an arm or seed that is not there, or when none of the rounds has been finished.
     """
     cell = traces.select(arm, seed)
-    first, last = rounds
-    shown = cell.rounds[cell.rounds["round"].between(first, last)]
-    if shown.empty:
-        raise TraceError(f"arm {arm!r} has no finished round from {first} to {last}; it has {len(cell.rounds)} rounds")
-    sent = cell.transmissions[cell.transmissions["round"].isin(shown["round"])]
-    decided = cell.decisions[cell.decisions["round"].isin(shown["round"])]
+    shown = window_of(cell, arm, rounds)
+    start_s, end_s = float(shown["t_start_s"].iloc[0]), float(shown["t_end_s"].iloc[-1])
     everyone = sorted((set(cell.decisions["client"]) | set(cell.transmissions["client"])) - {-1})
     if not everyone:
         raise TraceError(f"arm {arm!r} has no decision and no transmission; there is nothing to draw")
     clients = everyone[:MAX_CLIENTS]
-    uploads = sent[(sent["direction"] == "up") & sent["client"].isin(clients)]
+    uploads = cell.transmissions[
+        (cell.transmissions["direction"] == "up")
+        & cell.transmissions["client"].isin(clients)
+        & (cell.transmissions["t_end_s"] > start_s)  # one may go on past the end of its round
+        & (cell.transmissions["t_start_s"] < end_s)
+    ]
+    drawn = activity(cell, clients, start_s, end_s)
     colour_map, norm = _kept_colours(uploads)
     low, high = _snr_range(uploads)
 
@@ -77,16 +78,17 @@ def link_timeline(traces: Traces, arm: str, seed: int | None = None, rounds: tup
         axes.set_ylabel(f"client {client}", rotation=0, ha="right", va="center")
         axes.grid(False, axis="x")
         axes.vlines(shown["t_start_s"], 0, 1, transform=axes.get_xaxis_transform(), color="0.75", lw=0.8, zorder=0)
-        own = sent[sent["client"].isin([client, -1])]
-        _draw_device(axes, shown, own, decided[decided["client"] == client])
-        _draw_uploads(axes, uploads[uploads["client"] == client], colour_map, norm, (low, high))
+        _draw_device(axes, drawn.spans[drawn.spans["client"] == client])
+        lost = drawn.ends[(drawn.ends["client"] == client) & (drawn.ends["direction"] == "down")]
+        for at_s in lost["t_s"]:
+            _cross(axes, at_s, LANE_BOTTOM + LANE_HEIGHT / 2, transform=axes.get_xaxis_transform())
+        _draw_uploads(axes, uploads[uploads["client"] == client], colour_map, norm, (low, high), end_s)
     # Room below for downlink and computing, above for the number of lost packets.
     grid[0].set_ylim(low - 0.32 * (high - low), high + 0.45 * (high - low))
     ticks = MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(low, high)
     grid[0].set_yticks([tick for tick in ticks if low <= tick <= high])
-    start_s, end_s = float(shown["t_start_s"].iloc[0]), float(shown["t_end_s"].iloc[-1])
     grid[0].set_xlim(start_s, end_s)
-    _number_rounds(grid[0], shown, end_s - start_s)
+    number_rounds(grid[0], shown, end_s - start_s)
     grid[-1].set_xlabel("simulated time, s")
     figure.supylabel("SNR of the uplink in the granted band, dB", fontsize=11)
     figure.colorbar(
@@ -116,38 +118,26 @@ def _snr_range(uploads: pd.DataFrame) -> tuple[float, float]:
     return float(low), float(max(high, low + 10))
 
 
-def _draw_device(axes: Axes, rounds: pd.DataFrame, sent: pd.DataFrame, decided: pd.DataFrame) -> None:
-    """Downlink, computing and deferred rounds of one client; `sent` holds broadcasts too."""
-    times = rounds.set_index("round")
-    down, computing, deferred = [], [], []
-    for decision in decided.to_dict("records"):
-        number, ready_s = decision["round"], decision["t_s"]
-        if decision["action"] != "send":
-            start_s, end_s = times.loc[number, ["t_start_s", "t_end_s"]]
-            deferred.append((start_s, end_s - start_s))
-            continue
-        own = sent[sent["round"] == number]
-        for row in own[own["direction"] == "down"].to_dict("records"):
-            down.append((row["t_start_s"], row["t_end_s"] - row["t_start_s"]))
-            ready_s = row["t_end_s"]
-            if row["outcome"] == "dropped":
-                middle = LANE_BOTTOM + LANE_HEIGHT / 2
-                _cross(axes, ready_s, middle, transform=axes.get_xaxis_transform())
-        # Computing ends when the upload is ready to send; where there was none, it began after the downlink.
-        up = own.loc[own["direction"] == "up", "t_request_s"]
-        start_s = float(up.iloc[0]) - decision["compute_s"] if len(up) else ready_s
-        computing.append((start_s, decision["compute_s"]))
+def _draw_device(axes: Axes, spans: pd.DataFrame) -> None:
+    """Downlink, computing and deferred rounds of one client."""
+
+    def ranges(kind: str) -> list[tuple[float, float]]:
+        own = spans[spans["kind"] == kind]
+        return list(zip(own["start_s"], own["end_s"] - own["start_s"], strict=True))
+
     to_row = axes.get_xaxis_transform()
     lane = (LANE_BOTTOM, LANE_HEIGHT)
-    axes.broken_barh(deferred, (0, 1), transform=to_row, **DEFERRED)
-    axes.broken_barh(computing, lane, transform=to_row, facecolor=COMPUTE_COLOUR)
+    axes.broken_barh(ranges("deferred"), (0, 1), transform=to_row, **DEFERRED)
+    axes.broken_barh(ranges("computing"), lane, transform=to_row, facecolor=ACTIVITY_COLOURS["computing"])
     # An edge, because a broadcast may be shorter than a pixel.
-    axes.broken_barh(down, lane, transform=to_row, facecolor=DOWNLINK_COLOUR, edgecolor=DOWNLINK_COLOUR, linewidth=0.8)
+    colour = ACTIVITY_COLOURS["downlink"]
+    axes.broken_barh(ranges("downlink"), lane, transform=to_row, facecolor=colour, edgecolor=colour, linewidth=0.8)
 
 
 def _draw_uploads(
-    axes: Axes, uploads: pd.DataFrame, colour_map: Colormap, norm: Normalize, range_db: tuple[float, float]
-) -> None:
+    axes: Axes, uploads: pd.DataFrame, colour_map: Colormap, norm: Normalize, range_db: tuple[float, float],
+    until_s: float,
+) -> None:  # fmt: skip
     low, high = range_db
     middle_s, mean_db = (uploads["t_start_s"] + uploads["t_end_s"]) / 2, uploads["snr_mean_db"]
     lowest_db = uploads["snr_min_db"].clip(lower=low)
@@ -157,12 +147,15 @@ def _draw_uploads(
     axes.plot(middle_s[cut], lowest_db[cut], color="0.35", marker="v", linestyle="", markersize=4)
     colours = colour_map(norm(uploads["kept_fraction"].to_numpy()))
     axes.hlines(mean_db, uploads["t_start_s"], uploads["t_end_s"], colors=colours, linewidth=5, zorder=3)
-    for upload in uploads[uploads["outcome"] == "dropped"].to_dict("records"):
+    given_up = (uploads["outcome"] != "delivered") & (uploads["t_end_s"] <= until_s)
+    for upload in uploads[given_up].to_dict("records"):
         _cross(axes, upload["t_end_s"], upload["snr_mean_db"])
     for at_s, lost in zip(middle_s, uploads["lost"], strict=True):
         if lost:
             top_db = high + 0.42 * (high - low)
-            text = axes.text(at_s, top_db, str(lost), color=LIMIT_COLOUR, fontsize=8, ha="center", va="top")
+            text = axes.text(
+                at_s, top_db, str(lost), color=LIMIT_COLOUR, fontsize=8, ha="center", va="top", clip_on=True
+            )
             text.set_in_layout(False)  # it lies inside; measuring hundreds of them is what takes the time
 
 
@@ -171,13 +164,23 @@ def _cross(axes: Axes, x: float, y: float, **kwargs: Any) -> None:
     axes.plot(x, y, "x", color=LIMIT_COLOUR, ms=8, mew=2.2, zorder=4, clip_on=False, **kwargs)
 
 
-def _number_rounds(axes: Axes, rounds: pd.DataFrame, span_s: float) -> None:
+def window_of(cell: Traces, arm: str, rounds: tuple[int, int]) -> pd.DataFrame:
+    """The finished rounds from the first to the last of `rounds`; `TraceError` if there is none."""
+    first, last = rounds
+    shown = cell.rounds[cell.rounds["round"].between(first, last)]
+    if shown.empty:
+        raise TraceError(f"arm {arm!r} has no finished round from {first} to {last}; it has {len(cell.rounds)} rounds")
+    return shown
+
+
+def number_rounds(axes: Axes, rounds: pd.DataFrame, span_s: float, above: float = 1.04) -> None:
+    """Write the numbers of the rounds above their middles, where they fit."""
     for row in rounds.to_dict("records"):
-        share = (row["t_end_s"] - row["t_start_s"]) / span_s
+        share = (row["t_end_s"] - row["t_start_s"]) / span_s if span_s > 0 else 1.0
         if share > 0.02:  # else the number is wider than its round
             middle_s = (row["t_start_s"] + row["t_end_s"]) / 2
             axes.text(
-                middle_s, 1.04, f"round {row['round']}" if share > 0.07 else str(row["round"]),
+                middle_s, above, f"round {row['round']}" if share > 0.07 else str(row["round"]),
                 transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=9, color="0.3",
             )  # fmt: skip
 
@@ -194,8 +197,8 @@ def _handles(colour_map: Colormap) -> list[Line2D | Patch]:
         mark("$\\perp$", "0.35", 9, "down to its lowest slot"),
         mark("v", "0.35", 5, "… which is off the scale"),
         Patch(**DEFERRED, label="deferred, does not train"),
-        Patch(color=DOWNLINK_COLOUR, label="downlink"),
-        Patch(color=COMPUTE_COLOUR, label="computing"),
+        Patch(color=ACTIVITY_COLOURS["downlink"], label="downlink"),
+        Patch(color=ACTIVITY_COLOURS["computing"], label="computing"),
         mark("$7$", LIMIT_COLOUR, 6, "packets lost"),
-        mark("x", LIMIT_COLOUR, 8, "dropped: given up"),
+        mark("x", LIMIT_COLOUR, 8, "given up"),
     ]

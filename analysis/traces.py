@@ -28,6 +28,9 @@ MANIFEST_FILE = "manifest.json"
 BUSY_TIMEOUT_S = 10.0
 """How long to wait for a run that is committing a round just now."""
 
+ROWS_AT_ONCE = 20_000
+"""Rows turned into a frame at once: as Python objects they take many times the memory."""
+
 _Dtype = Literal["int64", "float64", "str"]
 _DTYPES: dict[str, _Dtype] = {"INTEGER": "int64", "REAL": "float64", "TEXT": "str"}
 _UNREADABLE_WITHOUT_WRITING = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
@@ -53,9 +56,10 @@ class Traces:
     rounds, transmissions, decisions
         The tables of the traces; ``wfl_sim.trace.TABLES`` says what each column means.
     cells
-        One row a cell: ``arm, seed, status, rounds, targets, latency_budget_s, study, directory``. ``rounds``
-        counts the finished ones, ``targets`` is a tuple of accuracies, ``latency_budget_s`` is NaN where
-        there is none, ``directory`` is the name of the run directory.
+        One row a cell: ``arm, seed, status, rounds, targets, latency_budget_s, deadline_s, clients, study,
+        directory``. ``rounds`` counts the finished ones, ``targets`` is a tuple of accuracies,
+        ``latency_budget_s`` and ``deadline_s`` (of a round) are NaN where there is none, ``clients`` counts those of
+        the scenario (NaN where a manifest does not say), ``directory`` is the name of the run directory.
     units
         Unit of a column: ``units["rounds", "t_end_s"] == "s"``; "" where it has none.
     """
@@ -70,6 +74,11 @@ class Traces:
     def arms(self) -> list[str]:
         """The arms, in the order of the study."""
         return [str(arm) for arm in self.cells["arm"].unique()]
+
+    @property
+    def learns(self) -> bool:
+        """Whether any round was evaluated; a run of the network alone (``method: {kind: none}``) has no accuracy."""
+        return bool(self.rounds["accuracy"].notna().any())
 
     def seeds(self, arm: str) -> list[int]:
         """The seeds of an arm, ascending; raises `TraceError` for an arm that is not there."""
@@ -134,6 +143,8 @@ class _Cell:
     status: str
     targets: tuple[float, ...]
     latency_budget_s: float
+    deadline_s: float
+    clients: float
     tables: dict[str, pd.DataFrame]
     units: Units
 
@@ -145,7 +156,7 @@ class _Cell:
             manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
             if not isinstance(manifest, dict):
                 raise TypeError(f"got a {type(manifest).__name__}, not keys and values")
-            index, budget = manifest.get("arm_index"), manifest.get("latency_budget_s")
+            index = manifest.get("arm_index")
             return cls(
                 directory=directory,
                 study=str(manifest["name"]),
@@ -154,7 +165,9 @@ class _Cell:
                 seed=int(manifest["seed"]),
                 status=str(manifest["status"]),
                 targets=tuple(float(target) for target in manifest.get("targets") or ()),
-                latency_budget_s=float("nan") if budget is None else float(budget),
+                latency_budget_s=_number(manifest, "latency_budget_s"),
+                deadline_s=_number(manifest, "deadline_s"),
+                clients=_number(manifest, "clients"),
                 tables=tables,
                 units=units,
             )
@@ -174,6 +187,8 @@ class _Cell:
             "rounds": len(self.tables["rounds"]),
             "targets": self.targets,
             "latency_budget_s": self.latency_budget_s,
+            "deadline_s": self.deadline_s,
+            "clients": self.clients,
             "study": self.study,
             "directory": self.directory.name,
         }
@@ -181,6 +196,11 @@ class _Cell:
     def labelled(self, table: pd.DataFrame) -> pd.DataFrame:
         labels = pd.DataFrame({"arm": self.arm, "seed": self.seed}, index=table.index)
         return pd.concat([labels.astype({"arm": "str", "seed": "int64"}), table], axis=1)
+
+
+def _number(manifest: dict[str, Any], key: str) -> float:
+    value = manifest.get(key)
+    return float("nan") if value is None else float(value)
 
 
 def _run_directories(path: Path) -> list[Path]:
@@ -261,10 +281,17 @@ def _query(file: Path, mode: str) -> tuple[dict[str, pd.DataFrame], Units]:
 
 
 def _frame(db: sqlite3.Connection, table: str, present: set[str]) -> pd.DataFrame:
-    names, rows = [column.name for column in TABLES[table]], []
-    if table in present:  # else the run has only just begun
-        cursor = db.execute(f"SELECT * FROM {table} ORDER BY rowid")
-        names, rows = [name for name, *_ in cursor.description], cursor.fetchall()
+    if table not in present:  # the run has only just begun
+        return _typed([], [column.name for column in TABLES[table]], table)
+    cursor = db.execute(f"SELECT * FROM {table} ORDER BY rowid")
+    names = [name for name, *_ in cursor.description]
+    parts = [_typed(cursor.fetchmany(ROWS_AT_ONCE), names, table)]
+    while rows := cursor.fetchmany(ROWS_AT_ONCE):
+        parts.append(_typed(rows, names, table))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _typed(rows: list[tuple[Any, ...]], names: list[str], table: str) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=names)
     for column in TABLES[table]:
         if column.name in frame:

@@ -6,6 +6,7 @@ Pure functions of `Traces`; does not know files, nor how a table is printed or d
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -103,10 +104,14 @@ def summary_by_arm(traces: Traces) -> pd.DataFrame:
         "n" counts the seeds with a value. If a seed has none (it never reached the target, say), the mean is
         NaN: a mean over the seeds that did well would flatter the arm. ``std`` is NaN for one seed.
     """
-    table = summary(traces)
+    return mean_by_arm(summary(traces), traces.arms)
+
+
+def mean_by_arm(table: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
+    """`summary_by_arm` of any table with a row an arm and seed, and with numbers beside ``arm, seed, status``."""
     columns = [name for name in table.columns if name not in ("arm", "seed", "status")]
     result = {}
-    for arm in traces.arms:
+    for arm in arms:
         values = table.loc[table["arm"] == arm, columns].astype("float64")
         parts = {"mean": values.mean(skipna=False), "std": values.std(skipna=False), "n": values.count()}
         result[arm] = {(name, part): parts[part][name] for name in columns for part in parts}

@@ -66,6 +66,16 @@ def clients_array(clients: ArrayLike) -> Ints:
     return array.astype(np.int64).reshape(-1)
 
 
+def whole_numbers(name: str, values: ArrayLike) -> Ints:
+    """`values` as int64, any shape; ValueError where they are no integers."""
+    array: NDArray[Any] = np.asarray(values)
+    if array.size == 0:
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"the number of {name} must be an integer; got {array.dtype}")
+    return array.astype(np.int64, copy=False)
+
+
 def ways_array(clients: ArrayLike, travelled_m: ArrayLike) -> tuple[Ints, Floats]:
     """Client numbers [K] and the ways that they have travelled [K, T] in m; ValueError for other shapes and below 0."""
     rows = clients_array(clients)

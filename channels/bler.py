@@ -6,6 +6,7 @@ Knows modulation and code rate of a block and its length; knows no time, no clie
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -208,7 +209,7 @@ class FiniteBlocklength(Options):
 _GAPS_DB = {1: 0.7, 2: 0.7, 4: 1.1, 6: 1.9, 8: 1.9, 10: 1.9}
 
 
-class _OneSnr(Options):
+class _OneSnr(Options, ABC):
     """A model to which parts of a code word count as one block at the SNR of the same mutual information."""
 
     def joint_error(self, scheme: Scheme, snr: ArrayLike, symbols: Length) -> Floats:
@@ -216,8 +217,9 @@ class _OneSnr(Options):
         together = np.expm1(np.log1p(non_negative("a linear SNR", snr)).sum(-1))
         return self.error(scheme, together, symbols)
 
+    @abstractmethod
     def error(self, scheme: Scheme, snr: ArrayLike, symbols: Length) -> Floats:
-        raise NotImplementedError
+        """Probability that a transport block is lost at one SNR."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Packet loss that comes from elsewhere than this radio: a function of time, not of who asks.
+"""Packet loss that comes from elsewhere than this radio: a function of the packet and its time, not of who asks.
 
 Knows no SNR and no rate. Where the rate already accounts for fading, this is only for interference, backhaul
 or a recorded loss figure; the scenario must say which, so that a loss is not counted twice.
@@ -6,35 +6,34 @@ or a recorded loss figure; the scenario must say which, so that a loss is not co
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from channels.arrays import Bools, Ints, blocks_of, times_array
+from channels.arrays import Bools, Floats, Ints, blocks_of, non_negative, whole_numbers
 from channels.options import OptionError, Options
 from channels.streams import Stream
 from channels.units import Probability, Quantity, Seconds, render
 
-_TICKS_PER_SECOND = 1e9
-_LAST_TICK_S = 2.0**62 / _TICKS_PER_SECOND
 _RAREST = 1e-15  # of a step between states: keeps the blocks of the chain within 64-bit ticks
-_FRESH_A_BLOCK = 8
-_DRAWS_A_BLOCK = 64  # a block holds 16 fresh ticks in the mean at most: 64 or more come once in 1e17 blocks
+_LOG_DRAWS = 6  # a block holds 2 fresh ticks in the mean at most: more than 64 come once in 1e70 blocks
 
 
 class Loss(Protocol):
     """What a loss model must do.
 
     1. It is a frozen dataclass derived from `Options`; its first field is ``kind``.
-    2. ``lost(stream, client, times_s)`` says for each time whether a packet of that client that ends then is
-       lost.
-    3. It is a process in time: the same (stream, client, time) always gives the same answer, whatever else
-       was asked.
+    2. ``lost(stream, clients, attempts, times_s)`` says of packets whether they are lost: `clients` tells whose each
+       is, `attempts` which attempt of that client it is to send a packet in that direction, counted on from one to the
+       next, and `times_s` when it ends. The three broadcast against each other, and the answer has their shape.
+    3. It is a process: the same (stream, client, attempt, time) always gives the same answer, whatever else was asked.
     4. ``mean_loss`` is the long-run share of packets lost, in [0, 1).
     5. A time that is NaN, infinite or negative raises ValueError. 6. It stands in `LOSS` under its kind.
+    7. ``in_time`` is False where the times change no answer: who asks may then give 0 for all of them.
     """
 
     @property
@@ -47,8 +46,13 @@ class Loss(Protocol):
         """Long-run share of packets lost."""
         ...
 
-    def lost(self, stream: Stream, client: int, times_s: ArrayLike) -> Bools:
-        """Whether a packet that ends at each of the times is lost."""
+    @property
+    def in_time(self) -> bool:
+        """Whether an answer depends on the time."""
+        ...
+
+    def lost(self, stream: Stream, clients: ArrayLike, attempts: ArrayLike, times_s: ArrayLike) -> Bools:
+        """Whether each of the packets is lost."""
         ...
 
 
@@ -71,15 +75,16 @@ class NoLoss(Options):
     """
 
     kind: Literal["none"] = "none"
+    in_time: ClassVar[bool] = False
 
     @property
     def mean_loss(self) -> float:
         """0."""
         return 0.0
 
-    def lost(self, stream: Stream, client: int, times_s: ArrayLike) -> Bools:
-        """False for each of the times [n]."""
-        return np.zeros(times_array(times_s).shape, dtype=np.bool_)
+    def lost(self, stream: Stream, clients: ArrayLike, attempts: ArrayLike, times_s: ArrayLike) -> Bools:
+        """False for each of the packets (shapes that broadcast)."""
+        return np.zeros(_checked(clients, attempts, times_s)[0], dtype=np.bool_)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,12 +95,11 @@ class IndependentLoss(Options):
 
     Formula
     -------
-    P(lost) = p for every packet, drawn anew for each client and each nanosecond in which a packet ends.
+    P(lost) = p for every packet, drawn anew for each attempt of a client; when it ends does not matter.
 
     Validity
     --------
-    Where losses come without bursts. Two packets of one client that end within one nanosecond share their fate; the
-    clock ends at 2^62 ns (146 years), later times are an error.
+    Where losses come without bursts.
 
     Source
     ------
@@ -109,6 +113,7 @@ class IndependentLoss(Options):
     """
 
     kind: Literal["independent"] = "independent"
+    in_time: ClassVar[bool] = False
     probability: Annotated[float, Quantity("1", ge=0, lt=1)]
     origin: Literal["interference", "backhaul", "recorded"]
 
@@ -117,9 +122,11 @@ class IndependentLoss(Options):
         """The probability itself."""
         return self.probability
 
-    def lost(self, stream: Stream, client: int, times_s: ArrayLike) -> Bools:
-        """Whether a packet of `client` that ends at each of the times [n] in s is lost."""
-        return np.asarray(stream.uniform(client, _nanoseconds(times_s)) < self.probability)
+    def lost(self, stream: Stream, clients: ArrayLike, attempts: ArrayLike, times_s: ArrayLike) -> Bools:
+        """Whether each of the packets is lost (shapes that broadcast)."""
+        shape, whose, number, _ = _checked(clients, attempts, times_s)
+        lost = stream.below(whose, number, self.probability)
+        return lost if lost.shape == shape else np.broadcast_to(lost, shape).copy()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +134,8 @@ class GilbertElliott(Options):
     """Losses in bursts: a link is good or bad, by a Markov chain in time, and loses more while bad.
 
     The state is that of the tick in which a packet ends, so a burst goes on between transmissions; all packets of a
-    client that end in one tick meet the same state. A time within 1e-9 of a tick below an edge counts as the edge.
+    client that end in one tick meet the same state, and with 0 < e < 1 each of them has a fate of its own there. A time
+    within 1e-9 of a tick below an edge counts as the edge.
 
     Formula
     -------
@@ -140,9 +148,8 @@ class GilbertElliott(Options):
     Validity
     --------
     Where losses bunch in time for other reasons than the fading of this radio. With one packet a tick and e_good = 0,
-    bursts of lost packets have the mean 1 / (1 - (1 - r) e_bad); with many packets a tick they hold as many more. Two
-    packets of one client that end within one nanosecond share their fate; the clock ends at 2^62 ns (146 years) and
-    at 2^53 ticks, later times are an error.
+    bursts of lost packets have the mean 1 / (1 - (1 - r) e_bad); with many packets a tick they hold as many more. The
+    clock ends at 2^53 ticks, later times are an error.
 
     Source
     ------
@@ -160,6 +167,7 @@ class GilbertElliott(Options):
     """
 
     kind: Literal["gilbert_elliott"] = "gilbert_elliott"
+    in_time: ClassVar[bool] = True
     p: Annotated[float, Quantity("1", ge=_RAREST, le=1, example="0.05")]
     r: Annotated[float, Quantity("1", ge=_RAREST, le=1, example="0.3")]
     e_good: Annotated[float, Quantity("1", ge=0, lt=1)] = 0.0
@@ -177,28 +185,37 @@ class GilbertElliott(Options):
         """(r e_good + p e_bad) / (p + r)."""
         return (self.r * self.e_good + self.p * self.e_bad) / (self.p + self.r)
 
-    def bad(self, stream: Stream, client: int, times_s: ArrayLike) -> Bools:
-        """Whether the link of `client` is in its bad state at each of the times [n] in s.
+    def bad(self, stream: Stream, clients: ArrayLike, times_s: ArrayLike) -> Bools:
+        """Whether the links of clients are in their bad state at times in s (shapes that broadcast).
 
         With probability 1 - |1 - p - r| a tick draws its state afresh, from the law that makes the chain right;
         else it keeps the state of the tick before (or turns it over, if p + r is above 1). So the state at a tick
         follows from the last fresh draw before it. Fresh draws go back without end, so every tick has the law of a
         chain that has run for ever.
         """
-        ticks = blocks_of(times_array(times_s), self.step_s)
+        shape, whose, _, times = _checked(clients, 0, times_s)
+        # A copy of each, as the pairs are gone through one by one.
+        whose, ticks = (part.ravel() for part in np.broadcast_arrays(whose, blocks_of(times, self.step_s)))
         keeps = 1.0 - self.p - self.r >= 0.0
         fresh = self.p + self.r if keeps else 2.0 - self.p - self.r  # P(a tick draws afresh)
         # P(bad) of a fresh draw. Keeping: fresh x share = p. Turning over: fresh x share + (1 - fresh) = p.
         share = self.p / fresh if keeps else (1.0 - self.r) / fresh
-        drawn, key = _fresh_ticks(stream.child("fresh"), client, ticks, fresh)
-        last = np.searchsorted(drawn, ticks, side="right") - 1
-        state = stream.child("state").uniform(client, key[last]) < share
-        return np.asarray(state if keeps else state ^ ((ticks - drawn[last]) % 2 == 1))
+        drawn = _last_fresh(stream.child("fresh"), whose, ticks, fresh)
+        state = stream.child("state").below(whose, drawn, share)
+        return (state if keeps else state ^ ((ticks - drawn) % 2 == 1)).reshape(shape)
 
-    def lost(self, stream: Stream, client: int, times_s: ArrayLike) -> Bools:
-        """Whether a packet of `client` that ends at each of the times [n] in s is lost."""
-        draw = stream.uniform(client, _nanoseconds(times_s))
-        return np.asarray(draw < np.where(self.bad(stream, client, times_s), self.e_bad, self.e_good))
+    def lost(self, stream: Stream, clients: ArrayLike, attempts: ArrayLike, times_s: ArrayLike) -> Bools:
+        """Whether each of the packets is lost (shapes that broadcast)."""
+        shape, whose, number, times = _checked(clients, attempts, times_s)
+        bad = self.bad(stream, whose, times)
+        lost = np.broadcast_to(bad, shape).copy()
+        for state, share in ((lost.copy(), self.e_bad), (~lost, self.e_good)):
+            if 0.0 < share < 1.0:
+                them, numbers = (np.broadcast_to(part, shape)[state] for part in (whose, number))
+                lost[state] = stream.below(them, numbers, share)
+            else:
+                lost[state] = share == 1.0
+        return lost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,6 +246,7 @@ class BurstLoss(Options):
     """
 
     kind: Literal["bursts"] = "bursts"
+    in_time: ClassVar[bool] = True
     loss: Annotated[float, Quantity("1", ge=1e-6, lt=1, example="5 %")]
     burst_s: Annotated[float, Quantity("s", gt=0, le=1e9, example="20 ms")]
     step_s: Seconds = 1e-3
@@ -245,7 +263,7 @@ class BurstLoss(Options):
             message = f"must be {'at most' if steps > 1 else 'below'} {most:.6g} in bursts of {steps:.6g} steps"
             raise OptionError("BurstLoss", "loss", f"{message}; got {self.loss}")
 
-    @property
+    @functools.cached_property
     def chain(self) -> GilbertElliott:
         """The chain that has this share and this length of bursts."""
         r = min(1.0, self.step_s / self.burst_s)
@@ -257,40 +275,41 @@ class BurstLoss(Options):
         """The wanted share itself."""
         return self.loss
 
-    def lost(self, stream: Stream, client: int, times_s: ArrayLike) -> Bools:
-        """Whether a packet of `client` that ends at each of the times [n] in s is lost."""
-        return self.chain.lost(stream, client, times_s)
+    def lost(self, stream: Stream, clients: ArrayLike, attempts: ArrayLike, times_s: ArrayLike) -> Bools:
+        """Whether each of the packets is lost (shapes that broadcast)."""
+        return self.chain.lost(stream, clients, attempts, times_s)
 
 
-def _nanoseconds(times_s: ArrayLike) -> Ints:
-    times = times_array(times_s)
-    if times.size and times.max() >= _LAST_TICK_S:
-        raise ValueError(f"a time of {times.max()} s is beyond the clock of the loss process")
-    return np.rint(times * _TICKS_PER_SECOND).astype(np.int64)
+def _checked(clients: ArrayLike, attempts: ArrayLike, times_s: ArrayLike) -> tuple[tuple[int, ...], Ints, Ints, Floats]:
+    """The shape that all broadcast to, clients, attempts, and times in s; ValueError where one cannot be."""
+    whose, number = (whole_numbers(name, part) for name, part in (("a client", clients), ("an attempt", attempts)))
+    times = non_negative("a time in s", times_s)
+    return np.broadcast(whose, number, times).shape, whose, number, times
 
 
-def _fresh_ticks(stream: Stream, client: int, ticks: Ints, share: float) -> tuple[Ints, Ints]:
-    """Ticks that draw afresh, in order, and a key for each: enough to find the last one up to each of `ticks`.
+def _last_fresh(stream: Stream, clients: Ints, ticks: Ints, share: float) -> Ints:
+    """The last tick up to each of `ticks` [n] that draws afresh, of the client [n] of each.
 
-    Time is cut into blocks that hold 8 to 16 of them in the mean. Those of a block are drawn from its own key, as
-    gaps with a geometric law; as that has no memory, blocks need not know of each other.
+    Time is cut into blocks that hold 1 to 2 of them in the mean. Those of a block are found from its end backwards, by
+    gaps with a geometric law drawn from the block's own key; as that has no memory, blocks need not know of each other.
+    So some 2.5 gaps are drawn for a tick, however rare fresh draws are.
     """
-    block = 1 << math.ceil(math.log2(_FRESH_A_BLOCK / share))
+    log_block = math.ceil(-math.log2(share))
     rate = -math.log1p(-share) if share < 1.0 else math.inf
-    home = np.unique(ticks // block)
-    wanted = np.union1d(home, home - 1)
-    drawn, keys = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    while wanted.size:
-        key = wanted[:, None] * _DRAWS_A_BLOCK + np.arange(_DRAWS_A_BLOCK)
-        gaps = 1 + np.minimum(stream.exponential(client, key) / rate, block).astype(np.int64)
-        place = np.cumsum(gaps, axis=1) - 1
-        inside = place < block
-        drawn.append((wanted[:, None] * block + place)[inside])
-        keys.append(key[inside])
-        empty = wanted[~inside[:, 0]] - 1
-        wanted = np.setdiff1d(empty, np.concatenate([home, home - 1]))
-    joined, first = np.unique(np.concatenate(drawn), return_index=True)
-    return joined, np.concatenate(keys)[first]
+    found = np.empty_like(ticks)
+    open_, block = np.arange(ticks.size), ticks >> log_block
+    place, number = (block + 1) << log_block, np.zeros_like(ticks)  # one tick after where the search stands
+    while open_.size:
+        gap = stream.exponential(clients[open_], (block << _LOG_DRAWS) + number) / rate
+        place -= 1 + np.minimum(gap, 2.0**log_block).astype(np.int64)
+        begin = block << log_block
+        empty = place < begin
+        done = ~empty & (place <= ticks[open_])
+        found[open_[done]] = place[done]
+        number += 1
+        block, place, number = (np.where(empty, *both) for both in ((block - 1, block), (begin, place), (0, number)))
+        open_, block, place, number = (part[~done] for part in (open_, block, place, number))
+    return found
 
 
 LOSS: dict[str, type[NoLoss] | type[IndependentLoss] | type[GilbertElliott] | type[BurstLoss]] = {

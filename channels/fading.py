@@ -136,7 +136,10 @@ class BlockRayleigh(Options):
     def power_gain(self, stream: Stream, clients: ArrayLike, times_s: ArrayLike, doppler_hz: ArrayLike) -> Floats:
         """Linear power gains [K, T]; `doppler_hz` is checked and has no effect."""
         rows, times, _ = checked(clients, times_s, doppler_hz)
-        distinct, position = np.unique(blocks_of(times, self.block_s), return_inverse=True)
+        blocks = blocks_of(times, self.block_s)
+        if blocks.size == 1:
+            return stream.exponential(rows[:, None], blocks)
+        distinct, position = np.unique(blocks, return_inverse=True)
         return stream.exponential(rows[:, None], distinct[None, :])[:, position]
 
     def quadrature(self) -> tuple[Floats, Floats]:

@@ -5,23 +5,94 @@ Knows no power, bandwidth or noise: SNR is the radio's, since it depends on what
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from channels.arrays import SPEED_OF_LIGHT_MPS, Bools, Floats, Ints, clients_array, offsets_array, positive, times_array
 from channels.fading import Fading, Selective
-from channels.mobility import Mobility, Placement
+from channels.mobility import Mobility, Placement, Trajectory
 from channels.pathloss import PathLoss, RangeWatch, Shadowed, Sighted
 from channels.penetration import NoPenetration, Penetration
+from channels.ratecurve import Law
 from channels.shadowing import PlacedShadowing, Places, Shadowing
 from channels.sight import line_of_sight
 from channels.streams import Stream
 
 Direction = Literal["up", "down"]
 LOWEST_GAIN_DB = -300.0
+_LOWEST_GAIN = 10.0 ** (LOWEST_GAIN_DB / 10.0)
 _NO_WALLS = NoPenetration()
+
+
+class LinkModel(Protocol):
+    """What the links of a cell answer, modelled or recorded: gains of K clients at T times, each way.
+
+    1. ``clients`` are the numbers of all clients. Who asks names those wanted by their positions there; default all.
+    2. ``gain`` is a ratio of powers, [K, T], or [K, T, F] at frequencies from the carrier, at least 1e-30; ``gain_db``
+       is the same in dB, ``large_scale_db`` the gain without its fading.
+    3. A value depends only on the seed, the client, the time, the direction and the frequency, whatever else was asked.
+    4. ``offsets_hz`` gives the frequencies that stand for a band: 0 alone where the gain is the same all over it.
+    5. ``fading_of`` is the law of the gain around its mean. Where ``reciprocal`` is true, the direction makes no
+       difference to any answer.
+    """
+
+    @property
+    def clients(self) -> Ints:
+        """The numbers of all clients."""
+        ...
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """Where clients are."""
+        ...
+
+    @property
+    def reciprocal(self) -> bool:
+        """Whether both directions have the same gains."""
+        ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What whoever reads the results should know of the gains asked for so far."""
+        ...
+
+    def gain(
+        self,
+        times_s: ArrayLike,
+        clients: ArrayLike | None = None,
+        *,
+        direction: Direction = "up",
+        offsets_hz: ArrayLike | None = None,
+    ) -> Floats:
+        """The whole gain as a ratio of powers, [K, T] or [K, T, F]."""
+        ...
+
+    def gain_db(
+        self,
+        times_s: ArrayLike,
+        clients: ArrayLike | None = None,
+        *,
+        direction: Direction = "up",
+        offsets_hz: ArrayLike | None = None,
+    ) -> Floats:
+        """The same in dB."""
+        ...
+
+    def large_scale_db(
+        self, times_s: ArrayLike, clients: ArrayLike | None = None, *, direction: Direction = "up"
+    ) -> Floats:
+        """The gain without fading in dB, [K, T]."""
+        ...
+
+    def offsets_hz(self, bandwidth_hz: float) -> Floats:
+        """Frequencies [F] in Hz from the carrier whose gains stand for a band."""
+        ...
+
+    def fading_of(self, direction: Direction) -> Law:
+        """The law of a direction's gains around their means."""
+        ...
 
 
 class Links:
@@ -90,12 +161,20 @@ class Links:
         self._walls_db = penetration.loss_db(walls, self.clients, self.carrier_hz)[:, None]
         self._inside_m = penetration.depth_m(walls, self.clients)[:, None]
         self._watch = RangeWatch(path_loss, self.carrier_hz, self.clients.size)
+        speed_mps = np.broadcast_to(self.trajectory.speed_mps, self.clients.shape)
+        self._doppler_hz = np.asarray(speed_mps * self.carrier_hz / SPEED_OF_LIGHT_MPS)
+        # What does not change is worked out once for each client, when it is first asked for.
+        self._still = mobility.is_still
+        self._still_db = np.full(self.clients.size if self._still else 0, np.nan)
 
     @property
     def doppler_hz(self) -> Floats:
         """Largest Doppler shift in Hz from the movement of each client, [K]: speed * carrier / (299 792 458 m/s)."""
-        speed = np.broadcast_to(self.trajectory.speed_mps, self.clients.shape)
-        return np.asarray(speed * self.carrier_hz / SPEED_OF_LIGHT_MPS)
+        return self._doppler_hz
+
+    def fading_of(self, direction: Direction) -> Fading:
+        """The fading model, the same for both directions."""
+        return self.fading
 
     @property
     def indoor(self) -> Bools:
@@ -112,7 +191,9 @@ class Links:
         """Where the path loss was asked for outside the range that it is stated for, and for how many clients."""
         return self._watch.texts
 
-    def large_scale_db(self, times_s: ArrayLike, clients: ArrayLike | None = None) -> Floats:
+    def large_scale_db(
+        self, times_s: ArrayLike, clients: ArrayLike | None = None, *, direction: Direction = "up"
+    ) -> Floats:
         """Antenna gains less path loss and penetration, plus shadowing; without fading.
 
         Parameters
@@ -121,14 +202,30 @@ class Links:
             Times [T] in s, at least 0.
         clients : array_like of int, optional
             Positions in `self.clients` of those wanted, [K]; default all.
+        direction : {"up", "down"}
+            Makes no difference here: the channel is reciprocal.
 
         Returns
         -------
         ndarray
             Gains [K, T] in dB.
         """
-        rows = self._rows(clients)
-        places = self._places(times_array(times_s), rows)
+        times, rows = times_array(times_s), self._rows(clients)
+        level = self._level_db(times, rows)
+        return level if level.shape[1] == times.size else np.repeat(level, times.size, axis=1)
+
+    def _level_db(self, times: Floats, rows: Ints) -> Floats:
+        """The large-scale gain [K, T] in dB, or [K, 1] where clients never move."""
+        if not (self._still and times.size):
+            return self._level_at_db(times, rows)
+        level = self._still_db[rows]
+        new = np.isnan(level)
+        if new.any():
+            self._still_db[rows[new]] = level[new] = self._level_at_db(np.zeros(1), rows[new])[:, 0]
+        return level[:, None]
+
+    def _level_at_db(self, times: Floats, rows: Ints) -> Floats:
+        places = self._places(times, rows)
         distance, model = places.distance_m, self.path_loss
         self._watch.see(rows, distance)
         if isinstance(model, Sighted) and model.line_of_sight == "probability":
@@ -168,25 +265,16 @@ class Links:
         self, times_s: ArrayLike, clients: ArrayLike | None = None, offsets_hz: ArrayLike | None = None
     ) -> Floats:
         """The fading alone: linear power gains of mean 1, [K, T] or [K, T, F] (parameters as in `gain`)."""
-        rows = self._rows(clients)
-        asked = self._fading_stream, self.clients[rows], times_array(times_s), self.doppler_hz[rows]
+        return self._fading(times_array(times_s), self._rows(clients), offsets_hz)
+
+    def _fading(self, times: Floats, rows: Ints, offsets_hz: ArrayLike | None) -> Floats:
+        asked = self._fading_stream, self.clients[rows], times, self._doppler_hz[rows]
         if offsets_hz is None:
             return self.fading.power_gain(*asked)
         offsets = offsets_array(offsets_hz)
         if isinstance(self.fading, Selective):
             return self.fading.frequency_gain(*asked, offsets)
         return np.repeat(self.fading.power_gain(*asked)[..., None], offsets.size, axis=-1)
-
-    def gain_db(
-        self, times_s: ArrayLike, clients: ArrayLike | None = None, offsets_hz: ArrayLike | None = None
-    ) -> Floats:
-        """The whole gain in dB with fading, not below -300 dB, [K, T] or [K, T, F] (parameters as in `gain`)."""
-        large_scale = self.large_scale_db(times_s, clients)
-        if offsets_hz is not None:
-            large_scale = large_scale[..., None]
-        with np.errstate(divide="ignore"):  # a gain of exactly 0 becomes the floor
-            fading_db = 10.0 * np.log10(self.fading_gain(times_s, clients, offsets_hz))
-        return np.maximum(large_scale + fading_db, LOWEST_GAIN_DB)
 
     def gain(
         self,
@@ -196,14 +284,12 @@ class Links:
         direction: Direction = "up",
         offsets_hz: ArrayLike | None = None,
     ) -> Floats:
-        """The whole gain as a ratio of powers.
+        """The whole gain as a ratio of powers, not below 1e-30.
 
         Parameters
         ----------
-        times_s, clients
+        times_s, clients, direction
             As in `large_scale_db`.
-        direction : {"up", "down"}
-            Makes no difference here: the channel is reciprocal.
         offsets_hz : array_like of float, optional
             Frequencies [F] in Hz from the carrier, as `offsets_hz` gives them for a band; default the carrier alone.
 
@@ -212,7 +298,25 @@ class Links:
         ndarray
             [K, T], or [K, T, F] where `offsets_hz` is given.
         """
-        return np.asarray(10.0 ** (self.gain_db(times_s, clients, offsets_hz) / 10.0))
+        times, rows = times_array(times_s), self._rows(clients)
+        mean = 10.0 ** (self._level_db(times, rows) / 10.0)
+        gain = self._fading(times, rows, offsets_hz) * (mean if offsets_hz is None else mean[..., None])
+        return np.asarray(np.maximum(gain, _LOWEST_GAIN, out=gain))
+
+    def gain_db(
+        self,
+        times_s: ArrayLike,
+        clients: ArrayLike | None = None,
+        *,
+        direction: Direction = "up",
+        offsets_hz: ArrayLike | None = None,
+    ) -> Floats:
+        """The same in dB, not below -300 dB."""
+        times, rows = times_array(times_s), self._rows(clients)
+        level_db = self._level_db(times, rows)
+        with np.errstate(divide="ignore"):  # a gain of exactly 0 becomes the floor
+            fading_db = 10.0 * np.log10(self._fading(times, rows, offsets_hz))
+        return np.maximum((level_db if offsets_hz is None else level_db[..., None]) + fading_db, LOWEST_GAIN_DB)
 
     def offsets_hz(self, bandwidth_hz: float) -> Floats:
         """Frequencies [F] in Hz from the carrier whose gains stand for a band: 0 alone where fading is flat."""

@@ -199,7 +199,7 @@ def _mean(steps: Steps) -> float:
 
 
 class RecordedLinks:
-    """Gains between a base station and its clients that follow recordings; asked like `channels.links.Links`.
+    """Gains between a base station and its clients that follow recordings: a `channels.links.LinkModel`.
 
     Uplink and downlink are not reciprocal: each direction has the gain at which its own band and power give what was
     recorded.
@@ -291,9 +291,16 @@ class RecordedLinks:
             gain[mine] = self._gains[direction][file].at(times + self.offset_s[rows[mine], None])
         return gain if offsets_hz is None else np.repeat(gain[..., None], np.size(offsets_hz), axis=-1)
 
-    def gain_db(self, times_s: ArrayLike, clients: ArrayLike | None = None, *, direction: Direction = "up") -> Floats:
+    def gain_db(
+        self,
+        times_s: ArrayLike,
+        clients: ArrayLike | None = None,
+        *,
+        direction: Direction = "up",
+        offsets_hz: ArrayLike | None = None,
+    ) -> Floats:
         """The same in dB, at least -300 dB."""
-        return np.asarray(10.0 * np.log10(self.gain(times_s, clients, direction=direction)))
+        return np.asarray(10.0 * np.log10(self.gain(times_s, clients, direction=direction, offsets_hz=offsets_hz)))
 
     def large_scale_db(
         self, times_s: ArrayLike, clients: ArrayLike | None = None, *, direction: Direction = "up"

@@ -18,6 +18,7 @@ EXAMPLE_FILES = {
     "paths.csv": "time_s,client,x_m,y_m\n0,0,100,0\n60,0,100,300\n0,1,-50,20\n90,1,40,20\n",
     "bler.csv": "cqi,snr_db,bler\n1,-6,0.5\n1,-5,0.01\n",
     "up.trace": "5\n10\n",
+    "visits.csv": "client,from_s,until_s\n0,0,3600\n0,7200,9000\n",
 }
 
 

@@ -5,13 +5,15 @@ Knows scenarios by overrides of the quickstart; nothing is run.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from wfl_sim.advice import advice
 from wfl_sim.estimate import estimate
-from wfl_sim.scenario import load
+from wfl_sim.protocols.sync import Sync
+from wfl_sim.scenario import Study, load
 
 QUICKSTART = Path(__file__).resolve().parents[1] / "scenarios" / "quickstart.yaml"
 
@@ -32,6 +34,27 @@ def test_the_quickstart_needs_none() -> None:
         (("arms.topk-tsfa.codec={kind: dense}",), "codec dense has one size only", "(topk-tsfa)"),
         (("clients.mobility={kind: static}",), "clients stand still, so rayleigh fading never changes", ""),
         (("radio.antenna_gain.base_station=25 dB",), "a mean SNR above 35 dB", ""),
+        (("clients.availability={kind: on_off, on: 1 h, off: 3 h}",), "be there; 0.25 of them are in the mean", ""),
+        (("clients.churn={stay: 1 h}",), "from the beginning to the end, without clients.churn", ""),
+        (
+            ("arms.head-only.method={kind: none, payload: 1 Mbit}",),
+            "method none learns nothing, so nothing reads learning (head-only)",
+            "",
+        ),
+        (
+            ("arms.topk-tsfa.method={kind: none, payload: 1 Mbit}",),
+            "updates have one size only, so the schedule can adapt nothing but bandwidths",
+            "(topk-tsfa)",
+        ),
+        (("radio.uplink.averaging=1 s",), "no scheduler under fdma, so nothing reads radio.uplink.averaging", ""),
+        (("radio.uplink={access: ofdma, work_conserving: false}",), "nothing reads radio.uplink.work_conserving", ""),
+        (("radio.downlink.scheduler=max_ci",), "a broadcast has no scheduler, so nothing reads radio.downlink", ""),
+        (("radio.downlink={access: unicast, coverage: 90 %}",), "so nothing reads radio.downlink.coverage", ""),
+        (
+            ("radio={uplink: {access: ofdma}, downlink: {access: unicast}}",),
+            "radio.uplink.access ofdma and radio.downlink.access unicast: planned with an equal share",
+            "",
+        ),
     ],
 )
 def test_what_is_seldom_meant_is_noted_with_its_arms(overrides: tuple[str, ...], says: str, arms: str) -> None:
@@ -58,3 +81,31 @@ def test_a_path_loss_outside_its_range_is_noted() -> None:
 )
 def test_still_clients_on_a_channel_that_moves_are_fine(overrides: tuple[str, ...]) -> None:
     assert not [note for note in notes(*overrides) if "stand still" in note]
+
+
+def test_ten_thousand_clients_without_learning_need_no_note() -> None:
+    study = load(QUICKSTART.with_name("capacity_10k.yaml"))
+    assert advice(study, estimate(study)) == []
+
+
+class Paced(Sync):
+    """Rounds with options that the protocols which have them keep elsewhere."""
+
+    deadline_s, buffer = None, None
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("deadline_s", 1.0, "of the uploads are planned to end after the deadline of 1 s"),
+        ("buffer", 4, "4 arrivals count as one: planned as a steady state of 8 clients"),
+    ],
+)
+def test_what_a_protocol_makes_of_the_plan_is_noted(
+    monkeypatch: pytest.MonkeyPatch, option: str, value: float, says: str
+) -> None:
+    monkeypatch.setattr(Paced, option, value)
+    study = load(QUICKSTART)
+    cells = [replace(cell, scenario=replace(cell.scenario, protocol=Paced())) for cell in study.cells[:2]]
+    changed = Study(study.name, tuple(cells))
+    assert len([note for note in advice(changed, estimate(changed)) if says in note]) == 1

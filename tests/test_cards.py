@@ -60,7 +60,11 @@ def test_a_card_has_everything_that_the_class_says(noun: str, kind: str) -> None
 
 
 # What else must be chosen for a kind to be allowed.
-NEEDS = {"radio.rate.bler": "radio.rate.kind=cqi", "radio.retransmission": "radio.rate.kind=cqi"}
+NEEDS = {
+    "radio.rate.bler": "radio.rate.kind=cqi",
+    "radio.retransmission": "radio.rate.kind=cqi",
+    "protocol.staleness": "protocol={kind: buffered, buffer: 1}",
+}
 
 
 @pytest.mark.usefixtures("example_files")

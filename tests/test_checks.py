@@ -34,7 +34,11 @@ from wfl_sim.methods.base import add_weighted
 from wfl_sim.methods.fedavg import FedAvg
 from wfl_sim.methods.soft import Soft
 from wfl_sim.nouns import NOUNS
+from wfl_sim.schedules.channel_threshold import ChannelThreshold
+from wfl_sim.schedules.deadline_aware import DeadlineAware
 from wfl_sim.schedules.equal import Equal
+from wfl_sim.schedules.max_rate import MaxRate
+from wfl_sim.schedules.round_robin import RoundRobin
 from wfl_sim.schedules.tsfa import TSFA
 
 OTHER_NOUNS = {
@@ -42,6 +46,7 @@ OTHER_NOUNS = {
     "radio.rate.bler",
     "learning.data.partition",
     "protocol",
+    "protocol.staleness",
 }  # they have no contract of this kind
 
 
@@ -73,6 +78,8 @@ def test_every_noun_with_a_contract_has_a_check() -> None:
 OPTIONS = [
     *[TSFA(latency_budget_s=budget, queue_start=queue) for budget in (0.01, 1.0, 100.0) for queue in (0.0, 3.0)],
     *[TSFA(latency_budget_s=1.0, surrogate="variance"), TSFA(latency_budget_s=1.0, csi="block", patience=1.0)],
+    *[DeadlineAware(deadline_s=s, surrogate=x) for s in (0.05, 2.3, 100.0) for x in ("contraction", "variance")],
+    *[MaxRate(senders=3, shares="sum_rate"), RoundRobin(share=0.5), ChannelThreshold(threshold_db=-40.0)],
     *[codec(bits=bits) for codec in (Dense, TopK) for bits in (16, 32)],
     *[FedAvg(rank=1), Soft(orthogonality=0.0), RandomWaypoint(speed_mps=0.0), Line(from_m=5.0, to_m=5.0)],
 ]
@@ -133,6 +140,15 @@ def drifting() -> Callable[[Any], Any]:
 def endless_at_0(self: Any, distance_m: Any, carrier_hz: float) -> Any:
     distance = np.asarray(distance_m, dtype=float)
     return np.where(distance == 0.0, -np.inf, LogDistance(exponent=3.0).path_loss_db(distance, carrier_hz))
+
+
+def spared(shape: tuple[int, ...]) -> Any:
+    """Every other one of an array, wherever it stands in it."""
+    return np.arange(np.prod(shape, dtype=int)).reshape(shape) % 2 == 0
+
+
+def worse_later(self: Any, stream: Any, clients: Any, attempts: Any, times_s: Any) -> Any:
+    return IndependentLoss.lost(self, stream, clients, attempts, times_s) | (np.asarray(times_s) > 500.0)
 
 
 def backwards(self: Any, distance_m: Any, carrier_hz: float, los: Any = None) -> Any:
@@ -241,11 +257,14 @@ CHANNEL = [
         (variant(BySight, needs_sight="often"), 7, "needs_sight is 'often', not a bool"),
     ]),
     ("loss", {"probability": 0.1, "origin": "backhaul"}, [
-        (changed(IndependentLoss, "lost", lambda lost: lost.astype(float)), 2, "not 60 answers true or false"),
-        (changed(IndependentLoss, "lost", lambda lost: lost & (np.arange(lost.size) % 2 == 0)), 3, "differs from"),
+        (changed(IndependentLoss, "lost", lambda lost: lost.astype(float)), 2, "not as many answers true or false"),
+        (changed(IndependentLoss, "lost", lambda lost: lost & spared(lost.shape)), 3, "differs from"),
         (variant(IndependentLoss, mean_loss=0.2), 4, "the mean of the loss is 0."),
         (variant(IndependentLoss, mean_loss=1.0), 4, "not in [0, 1)"),
-        (given(IndependentLoss, "lost", 2, tidied), 5, "a time of nan s is taken"),
+        (given(IndependentLoss, "lost", 3, tidied), 5, "a time of nan s is taken"),
+        (changed(IndependentLoss, "lost", np.ravel), 2, "lost() of packets (4, 60) is"),
+        (variant(IndependentLoss, lost=worse_later), 7, "changes with its time"),
+        (variant(IndependentLoss, in_time="never"), 7, "in_time is 'never', neither True nor False"),
     ]),
     ("rate", {}, [
         (changed(Shannon, "efficiency", lambda rate: rate + 1), 2, "efficiency(0) is 1, not 0"),
@@ -463,19 +482,33 @@ def decided(change: Callable[[Any, Any], Any]) -> type[Any]:
     return variant(Equal, decide=lambda self, *args: change(*Equal.decide(self, *args)))
 
 
-def counted(self: Any, now_s: float, air: Any, requests: Any, state: Any) -> Any:
+def counted(self: Any, now_s: float, air: Any, requests: Any, in_flight: Any, state: Any) -> Any:
     state["rounds"] = state.get("rounds", 0) + 1
-    return Equal.decide(self, now_s, air, requests, state)
+    return Equal.decide(self, now_s, air, requests, in_flight, state)
+
+
+def alone(self: Any, now_s: float, air: Any, requests: Any, in_flight: Any, state: Any) -> Any:
+    return Equal.decide(self, now_s, air, requests, (), state)
+
+
+def late(self: Any, now_s: float, air: Any, requests: Any, in_flight: Any, state: Any) -> Any:
+    """Waits for an empty band, but takes all of it under an asynchronous protocol."""
+    whole = replace(air, places=0)
+    if not in_flight or air.places:
+        return Equal.decide(self, now_s, whole, requests, (), state)
+    return [Decision(r.client, "defer", 0.0, r.menu.points[0]) for r in requests], state
 
 
 CALLS = itertools.count(1)
 SCHEDULES = [
     (decided(lambda told, state: (told[::-1], state)), 1, "but requests of clients"),
     (decided(lambda told, state: (told[1:], state)), 1, "but requests of clients"),
-    (decided(lambda told, state: ([replace(d, bandwidth_hz=2e6) for d in told], state)), 1, "Hz are granted of a band"),
+    (decided(lambda told, state: ([replace(d, bandwidth_hz=2e6) for d in told], state)), 1, "Hz are granted beside"),
     (decided(lambda told, state: ([replace(d, bandwidth_hz=0.0) for d in told], state)), 1, "is to send in 0.0 Hz"),
     (decided(lambda told, state: ([replace(d, action="wait") for d in told], state)), 1, "is told to 'wait'"),
     (decided(lambda told, state: ([replace(d, point=Point(1, 1, 0)) for d in told], state)), 1, "not of its menu"),
+    (variant(Equal, decide=alone), 1, "beside 1500000 Hz in flight, of a band of 2000000 Hz"),
+    (variant(Equal, decide=late), 1, "beside 333333.33 Hz in flight"),
     (variant(Equal, decide=counted), 2, "decide() changes the state"),
     (decided(lambda told, state: (told, {"queue": np.zeros(2)})), 2, "no plain data"),
     (decided(lambda told, state: (told, {"queue": (1, 2)})), 2, "no plain dict"),
@@ -494,7 +527,7 @@ def test_a_schedule_that_breaks_a_clause(cls: type[Any], clause: int, says: str)
 
 
 def test_a_schedule_may_defer_everyone() -> None:
-    def decide(self: Any, now_s: float, air: Any, requests: Any, state: Any) -> Any:
+    def decide(self: Any, now_s: float, air: Any, requests: Any, in_flight: Any, state: Any) -> Any:
         return [Decision(r.client, "defer", 0.0, r.menu.points[0]) for r in requests], state
 
     check_schedule(variant(Equal, decide=decide)())

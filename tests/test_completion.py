@@ -18,6 +18,7 @@ import pytest
 from wfl_sim import completion, keys, shelf
 from wfl_sim.resolve import SHARED
 from wfl_sim.scenario import load
+from wfl_sim.schedules import SCHEDULES
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = Path(sys.executable).with_name("wfl-sim")
@@ -86,7 +87,8 @@ def test_options_are_those_of_the_kind_that_was_chosen() -> None:
 
 
 def test_kinds_and_words_are_offered_as_values() -> None:
-    assert offered("schedule.kind=") == ["schedule.kind=equal", "schedule.kind=min_max", "schedule.kind=tsfa"]
+    assert offered("schedule.kind=") == [f"schedule.kind={kind}" for kind in SCHEDULES]
+    assert offered("schedule.kind=m") == ["schedule.kind=min_max", "schedule.kind=max_rate"]
     assert offered("schedule.kind=t") == ["schedule.kind=tsfa"]
     assert offered("schedule.csi=bl") == ["schedule.csi=block"]
     assert offered("radio.uplink.work_conserving=") == [
@@ -95,7 +97,7 @@ def test_kinds_and_words_are_offered_as_values() -> None:
 
 
 def test_bash_takes_the_equals_sign_for_a_word() -> None:
-    assert offered("", "schedule.kind") == ["equal", "min_max", "tsfa"]
+    assert offered("", "schedule.kind") == list(SCHEDULES)
     assert offered("ts", "schedule.kind", "=") == ["tsfa"]
 
 
@@ -203,7 +205,7 @@ def test_arms_are_not_offered_what_all_arms_share() -> None:
 def test_arms_come_from_the_scenario() -> None:
     assert "arms.soft-tsfa." in offered("arms.")
     assert "arms.soft-tsfa.method." in offered("arms.soft-tsfa.")
-    assert offered("arms.soft-tsfa.schedule.kind=m") == ["arms.soft-tsfa.schedule.kind=min_max"]
+    assert offered("arms.soft-tsfa.schedule.kind=mi") == ["arms.soft-tsfa.schedule.kind=min_max"]
     assert offered("arms.", scenario="no such file") == []
 
 

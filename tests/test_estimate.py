@@ -18,14 +18,17 @@ import pytest
 import simpy
 
 from channels.streams import Stream
-from wfl_sim import machine, planning, present
+from wfl_sim import airtime, machine, planning, present
 from wfl_sim.codecs import CODECS
-from wfl_sim.contracts import Air, FloatArray, Payload, PayloadMenu, Point
-from wfl_sim.engine import simulate
+from wfl_sim.contracts import Air, FloatArray, Payload, PayloadMenu, Point, Work
+from wfl_sim.engine import build_work, simulate
 from wfl_sim.estimate import ArmEstimate, Estimate, estimate, layout_of
 from wfl_sim.learning import data
 from wfl_sim.learning.options import Data, Local
 from wfl_sim.learning.sources import model_info
+from wfl_sim.methods.none import NoLearning
+from wfl_sim.networkonly import NetworkOnly
+from wfl_sim.protocols.sync import Sync
 from wfl_sim.radio.medium import Medium
 from wfl_sim.scenario import Scenario, Study, load
 from wfl_sim.schedules.tsfa import TSFA
@@ -94,7 +97,7 @@ class StandIn:
 
     def lost(self, client: int) -> None: ...
 
-    def aggregate(self, arrivals: dict[int, Payload]) -> None:
+    def aggregate(self, arrivals: dict[int, Payload], factors: Any = None) -> None:
         self._aggregated += bool(arrivals)
 
     def evaluate(self) -> dict[str, float]:
@@ -122,7 +125,9 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Callable[[Scenario], SimpleNamesp
             out.packets += sum(t["packets"] for t in transmissions)
 
         monkeypatch.setattr(simpy.Environment, "step", counted)
-        simulate(scenario, StandIn(scenario), commit)
+        learns = not isinstance(scenario.method, NoLearning)
+        work = cast(Work, StandIn(scenario)) if learns else build_work(scenario, None)[0]
+        simulate(scenario, work, commit)
         monkeypatch.setattr(simpy.Environment, "step", step)
         return out
 
@@ -235,9 +240,9 @@ def test_shared_bandwidth_ends_earlier_and_carries_the_same_bits() -> None:
 
     air, ones = Air(100.0, Flat()), np.ones(4)  # type: ignore[arg-type]
     bits, granted = np.array([25.0, 25.0, 50.0, 300.0]), 25.0 * ones
-    assert planning.upload_s(air, bits, granted, ones, False).tolist() == [1.0, 1.0, 2.0, 12.0]
+    assert airtime.upload_s(air, bits, granted, ones, False).tolist() == [1.0, 1.0, 2.0, 12.0]
     # 25 bit each in 1 s; then 50 bit/s each: 25 more by 1.5 s; the last has 250 bit left and the whole band.
-    assert planning.upload_s(air, bits, granted, ones, True).tolist() == pytest.approx([1.0, 1.0, 1.5, 4.0])
+    assert airtime.upload_s(air, bits, granted, ones, True).tolist() == pytest.approx([1.0, 1.0, 1.5, 4.0])
 
 
 def test_a_queue_that_starts_empty_is_planned_until_it_is_at_rest() -> None:
@@ -378,3 +383,112 @@ def test_texts_are_no_longer_than_the_data_has_them() -> None:
     assert machine.tokens_of(long) == machine.tokens_of(longer)
     other = dataclasses.replace(long, data=dataclasses.replace(long.data, name="csv:other"))
     assert (machine.tokens_of(other), machine.longest_tokens(other)) == ((200.0, 200.0), 200)
+
+
+NETWORK = ("method={kind: none, payload: 1 Mbit}", NO_FADING, STATIC, "rounds=10")
+
+
+class Paced(Sync):
+    """Rounds with options that the protocols which have them keep elsewhere."""
+
+    cohort, deadline_s, buffer, concurrency = None, None, None, None
+
+
+def paced(monkeypatch: pytest.MonkeyPatch, *overrides: str, **options: Any) -> ArmEstimate:
+    """The row of the arm without learning, under a protocol with such options."""
+    for name, value in options.items():
+        monkeypatch.setattr(Paced, name, value)
+    plan = study(*NETWORK, *overrides)
+    (cell,) = (cell for cell in plan.cells if cell.arm == "dense-equal")
+    changed = dataclasses.replace(cell, scenario=dataclasses.replace(cell.scenario, protocol=Paced()))
+    (row,) = estimate(Study(plan.name, (changed,))).arms
+    return row
+
+
+def test_without_learning_nothing_is_trained_and_little_is_loaded() -> None:
+    found = estimate(study("method={kind: none, payload: 1 Mbit}"))
+    for row in found.arms:
+        assert (row.training_steps, row.examples_evaluated, row.trains) == (0, 0, False)
+        assert row.dense_bits == 1_000_000
+    assert found.memory_mib < machine.PROCESS_MIB
+    assert found.wall_s < estimated().wall_s
+
+
+def test_without_learning_counts_and_seconds_are_near_those_of_a_real_run_too(played: Any) -> None:
+    plan = study("method={kind: none, payload: 0.4 Mbit, downlink: 1 Mbit}", NO_FADING, STATIC, "rounds=3")
+    cell = next(cell for cell in plan.cells if cell.arm == "dense-equal")
+    (row,) = estimate(Study(plan.name, (cell,))).arms
+    real = played(cell.scenario)
+    assert row.simulated_s == pytest.approx(real.seconds, rel=SECONDS)
+    assert row.transfers == real.transfers
+    assert row.packets == pytest.approx(real.packets, rel=COUNTS)
+    assert row.events == pytest.approx(real.events, rel=COUNTS)
+
+
+def test_of_very_many_clients_a_hundred_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    real = NetworkOnly.menu
+    monkeypatch.setattr(NetworkOnly, "menu", lambda self, client: asked.append(client) or real(self, client))
+    row = paced(monkeypatch, "clients.count=50000", "radio.uplink.bandwidth=400 MHz")
+    assert len(set(asked)) <= planning.PLANNED_CLIENTS
+    assert len(asked) <= planning.PLANNED_CLIENTS * planning.PLANNED_ROUNDS
+    assert row.transfers == 10 * 50_001
+
+
+def test_the_cost_of_a_cohort_is_that_of_so_many_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = paced(monkeypatch, "clients.count=400", "radio.uplink.bandwidth=4 MHz", cohort=20)
+    assert (row.sending, row.transfers) == (20.0, 10 * 21)
+    all_of_them = paced(monkeypatch, "clients.count=400", "radio.uplink.bandwidth=4 MHz", cohort=None)
+    assert all_of_them.sending == 400
+    assert row.round_s < all_of_them.round_s
+
+
+def test_a_deadline_ends_rounds_and_says_who_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = paced(monkeypatch)
+    early = paced(monkeypatch, deadline_s=free.round_s / 2)
+    assert early.round_s == free.round_s / 2
+    assert 0.0 < early.late <= 1.0
+    assert paced(monkeypatch, deadline_s=free.round_s * 2).round_s == free.round_s
+    assert free.late == 0.0
+
+
+def test_arrivals_come_as_often_as_the_clients_under_way_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    # With a wide band computing alone takes time: C clients under way give C / T updates a second (Little's law).
+    wide = (
+        "radio.uplink.bandwidth=500 MHz",
+        "radio.downlink.bandwidth=500 MHz",
+        "clients.compute.time=10 s",
+        "schedule.latency_budget=60 s",
+    )
+    for buffer, under_way in ((1, 5), (4, 5), (4, 8)):
+        row = paced(monkeypatch, *wide, buffer=buffer, concurrency=under_way)
+        assert row.round_s == pytest.approx(buffer * 10.0 / under_way, rel=COUNTS)
+        assert row.transfers == 10 * 2 * buffer
+    # Where the downlink is what is full, it is the downlink that updates wait for.
+    slow = paced(
+        monkeypatch, "radio.downlink.bandwidth=20 kHz", "radio.uplink.bandwidth=20 MHz", buffer=1, concurrency=10
+    )
+    assert slow.median is not None and slow.round_s >= 0.5 * slow.median.broadcast_s
+
+
+@pytest.mark.parametrize(
+    ("changes", "slower"),
+    [
+        (("radio.uplink.access=ofdma",), False),
+        (("radio.uplink.access=tdma",), True),  # a part of the time at full power, for a part of the power all the time
+        (("radio.downlink.access=unicast",), True),
+        (("radio.uplink.power_control={p0: -120 dBm}",), True),
+    ],
+)
+def test_other_ways_to_share_are_planned_too(
+    monkeypatch: pytest.MonkeyPatch, changes: tuple[str, ...], slower: bool
+) -> None:
+    before, after = (paced(monkeypatch, *more) for more in ((), changes))
+    assert after.round_s >= before.round_s * (1 - SECONDS)
+    assert (after.round_s > before.round_s) or not slower
+    assert after.transfers == before.transfers + (90 if changes[0].endswith("unicast") else 0)
+
+
+def test_a_broadcast_that_covers_some_calls_for_fewer_uploads(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = paced(monkeypatch, "radio.downlink.coverage=70 %")
+    assert (row.sending, row.transfers) == (7.0, 10 * 8)

@@ -246,3 +246,12 @@ def test_a_link_that_carries_nothing_is_no_trace():
     with pytest.raises(RunFailed, match="carries nothing at all"):
         dead.table("rate_bps")
     assert isinstance(LinkCourse(1e-3, np.ones(5), np.ones(5)).link, Rates)
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_an_interference_margin_lowers_the_snr_that_is_exported_by_itself(scenario, direction):
+    margin = load(QUICKSTART, [f"radio.{direction}link.interference_margin=6 dB"]).cells[0].scenario
+    before, after = (course(one, 3, direction, 0.5, seed=1) for one in (scenario, margin))
+    np.testing.assert_allclose(after.snr, before.snr * 10**-0.6, rtol=ROUNDING)
+    other = course(margin, 3, "down" if direction == "up" else "up", 0.5, seed=1)
+    assert (other.snr == course(scenario, 3, "down" if direction == "up" else "up", 0.5, seed=1).snr).all()

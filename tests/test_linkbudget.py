@@ -284,3 +284,36 @@ def test_the_picture_shows_every_client_and_the_range(tmp_path: Path) -> None:
     np.testing.assert_array_equal(snr.get_xdata(), found.updates.distance_m)
     code, _, _ = command(QUICKSTART, "--plot", str(tmp_path / "budget.svg"), "--show", "updates")
     assert code == 0 and (tmp_path / "budget.svg").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("direction", ["uplink", "downlink"])
+def test_a_margin_of_the_radio_and_one_of_the_budget_add_up_in_one_row(direction: str) -> None:
+    def rows(*overrides: str) -> dict[str, float]:
+        budget = ask(*overrides, f"link_budget.{direction}.required_snr=5 dB").budgets[direction]  # type: ignore[index]
+        return {row.name: row.value for row in budget.rows()}
+
+    clear, both = (
+        rows(),
+        rows(f"radio.{direction}.interference_margin=2 dB", f"link_budget.{direction}.interference_margin=1 dB"),
+    )
+    alone = rows(f"link_budget.{direction}.interference_margin=3 dB")
+    assert both == pytest.approx(alone)
+    assert both["noise and interference density"] == pytest.approx(clear["noise and interference density"] + 3.0)
+    assert both["available path loss (MAPL)"] == pytest.approx(clear["available path loss (MAPL)"] - 3.0)
+
+
+def test_without_learning_the_budget_is_that_of_the_payload() -> None:
+    found = ask(
+        "method={kind: none, payload: 0.3 Mbit, downlink: 0.6 Mbit, kept_fractions: [0.5, 1]}", arm="dense-equal"
+    )
+    assert found.dense_bits == 300_000 and found.updates.rank is None
+    assert set(found.updates.kept_fraction) <= {0.0, 0.5, 1.0}
+    (twice,) = (ask("method={kind: none, payload: 0.6 Mbit}", arm="dense-equal"),)
+    np.testing.assert_allclose(twice.updates.download_s, found.updates.download_s)
+    assert (twice.updates.upload_s > 1.9 * found.updates.upload_s).all()
+
+
+def test_power_control_and_shared_slots_are_said_to_be_left_out() -> None:
+    assert not ask().notes
+    assert "every link is at full power" in ask("radio.uplink.power_control={p0: -80 dBm}").notes[0]
+    assert "a share of the slots counts as the same share of the band" in ask("radio.uplink.access=tdma").notes[0]

@@ -33,7 +33,11 @@ RATES = [
     "{kind: cqi, target: 20 %}",
 ]
 HARQ = "{kind: harq, combining: chase, rounds: 3}"
-SCHEDULES = ["{kind: equal}", "{kind: min_max, csi: block}", "{kind: tsfa, latency_budget: 900 ms, queue_start: 1}"]
+SCHEDULES = [
+    "{kind: equal}",
+    "{kind: min_max, csi: instantaneous}",
+    "{kind: tsfa, latency_budget: 900 ms, queue_start: 1}",
+]
 
 
 def text(rate="{kind: shannon}", retransmission="{kind: arq}", schedule="{kind: equal}", far="400 m"):

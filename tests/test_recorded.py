@@ -154,6 +154,12 @@ WRONG = [
         "study/s.yaml:6:38: channel.recorded.window: must be above 0 s; got 0 s",
     ),
     (
+        "{file: link.csv}",
+        "{file: link.csv}\nschedule: {kind: min_max, csi: block}",
+        "study/s.yaml:7:32: schedule.csi: block is a gain that holds for a while, which needs fading block or none: "
+        "with recorded links take instantaneous (the gain at one moment) or large_scale (the mean over the fading)",
+    ),
+    (
         "bandwidth: 1 MHz",
         "bandwidth: 20 kHz",
         "study/s.yaml:6:20: channel.recorded.file: study/link.csv: 2 Mbit/s is more than 20 kHz carries, at most "

@@ -243,8 +243,8 @@ def test_overrides_are_yaml_and_the_last_one_counts(read: Read) -> None:
 
 
 def test_an_override_reaches_every_arm_whose_kind_has_the_key(read: Read) -> None:
-    plain, adaptive = read(BASE, "schedule.csi=block", "seeds=[0]").cells
-    assert (plain.scenario.schedule.csi, adaptive.scenario.schedule.csi) == ("block", "block")
+    plain, adaptive = read(BASE, "schedule.csi=instantaneous", "seeds=[0]").cells
+    assert (plain.scenario.schedule.csi, adaptive.scenario.schedule.csi) == ("instantaneous",) * 2
     plain, adaptive = read(BASE, "schedule.v=3", "seeds=[0]").cells
     assert adaptive.scenario.schedule.v == 3, "the other arm's kind has no such option"  # type: ignore[attr-defined]
     assert plain.scenario == read(BASE, "seeds=[0]").cells[0].scenario
@@ -843,8 +843,8 @@ WRONG: list[tuple[str, ...]] = [
     ),
     (
         "bandwidth: 1 MHz",
-        "access: tdma",
-        "s.yaml:8:20: radio.uplink.access: must be fdma; got 'tdma'; did you mean 'fdma'?",
+        "access: cdma",
+        "s.yaml:8:20: radio.uplink.access: must be fdma, ofdma or tdma; got 'cdma'; did you mean 'tdma'?",
     ),
     (
         "{bandwidth: 1 MHz}",
@@ -1146,6 +1146,19 @@ WRONG: list[tuple[str, ...]] = [
         "take before a bit is sent (clients.compute, 2 x radio.latency); got 300 ms",
     ),
     (
+        "{kind: tsfa, latency_budget: 1 s}",
+        "{kind: tsfa, latency_budget: 1 s, csi: block}",
+        "s.yaml:26:54: arms.adaptive.schedule.csi: block is a gain that holds for a while, which needs fading block or "
+        "none: with fading rayleigh take instantaneous (the gain at one moment) or large_scale (the mean over the "
+        "fading)",
+    ),
+    (
+        "{kind: tsfa, latency_budget: 1 s}",
+        "{kind: deadline_aware, deadline: 500 ms, margin: 20 %}",
+        "s.yaml:26:48: arms.adaptive.schedule.deadline: must be above 500 ms: schedule.margin taken off, computing and "
+        "latency are over before a bit is sent (clients.compute, 2 x radio.latency); got 500 ms",
+    ),
+    (
         "carrier: 3.5 GHz",
         "carrier: 3.5 GHz\n  slot: 1 h",
         "s.yaml:7:9: radio.timeout: must be above radio.slot, 3600 s; got 600 s by default",
@@ -1154,6 +1167,53 @@ WRONG: list[tuple[str, ...]] = [
         "kind: disc, from: 35 m, to: 500 m",
         "kind: line, from: 500 m, to: 500 m",
         "s.yaml:16:3: clients.mobility: needs a placement with room to walk in; this one is a single point",
+    ),
+    (
+        "compute: {time: 400 ms}",
+        "compute: {time: 400 ms, classes: [{speed: 1, share: 50 %}]}",
+        "s.yaml:17:27: clients.compute.classes: shares must sum to 1; got 0.5; leave one out, and its class takes the "
+        "rest",
+    ),
+    (
+        "compute: {time: 400 ms}",
+        "compute: {time: 400 ms, classes: [{speed: 1}, {speed: 0}]}",
+        "s.yaml:17:57: clients.compute.classes.1.speed: must be above 0; got 0",
+    ),
+    (
+        "compute: {time: 400 ms}",
+        "compute: {time: 400 ms, classes: [{sped: 1}]}",
+        "s.yaml:17:38: clients.compute.classes.0.sped: unknown key; did you mean 'speed'?",
+    ),
+    (
+        "compute: {time: 400 ms}",
+        "compute: {time: 400 ms, classes: {slow: 0.5}}",
+        "s.yaml:17:27: clients.compute.classes: must be a list; got {'slow': 0.5}",
+    ),
+    (
+        "compute: {time: 400 ms}",
+        "compute: {time: 400 ms, classes: [{speed: 0.25}]}",
+        "s.yaml:26:44: arms.adaptive.schedule.latency_budget: must be above 1.6 s, what computing and latency take "
+        "before a bit is sent (clients.compute, 2 x radio.latency); got 1 s",
+    ),
+    (
+        "compute: {time: 400 ms}",
+        "compute: {time: 400 ms}\n  availability: {kind: onoff, on: 1 h, off: 1 h}",
+        "s.yaml:18:24: clients.availability.kind: unknown kind 'onoff'; did you mean 'on_off'?",
+    ),
+    (
+        "compute: {time: 400 ms}",
+        "compute: {time: 400 ms}\n  availability: {kind: on_off, on: 1 h}",
+        "s.yaml:18:3: clients.availability.off: is missing",
+    ),
+    (
+        "compute: {time: 400 ms}",
+        "compute: {time: 400 ms}\n  availability: {kind: diurnal, spread: 30 h}",
+        "s.yaml:18:41: clients.availability.spread: must be at most the period, 86400 s; got 108000 s",
+    ),
+    (
+        "compute: {time: 400 ms}",
+        "compute: {time: 400 ms}\n  churn: {stay: 0 s}",
+        "s.yaml:18:17: clients.churn.stay: must be above 0 s; got 0 s",
     ),
     (
         "count: 4",
@@ -1532,6 +1592,58 @@ WRONG_OVERRIDES: list[tuple[str, ...]] = [
         "command line: clients.count=4001: clients.count: must be at most the 4000 training examples; got 4001",
     ),
     (
+        "radio.uplink={access: ofdma, bandwidth: 100 kHz}",
+        "command line: radio.uplink={access: ofdma, bandwidth: 100 kHz}: radio.uplink.bandwidth: must be at least "
+        "radio.uplink.resource_block, 180 kHz: ofdma gives away whole blocks; got 100 kHz",
+    ),
+    (
+        "radio.downlink={access: unicast, bandwidth: 100 kHz}",
+        "command line: radio.downlink={access: unicast, bandwidth: 100 kHz}: radio.downlink.bandwidth: must be at "
+        "least radio.downlink.resource_block, 180 kHz: unicast gives away whole blocks; got 100 kHz",
+    ),
+    (
+        "radio.uplink={access: ofdma, averaging: 0.5 ms}",
+        "command line: radio.uplink={access: ofdma, averaging: 0.5 ms}: radio.uplink.averaging: must be at least "
+        "radio.slot, 1 ms: the scheduler decides once a slot; got 500 us",
+    ),
+    (
+        "radio.downlink={access: unicast, scheduler: proportional_fair, averaging: 0.5 ms}",
+        "command line: radio.downlink={access: unicast, scheduler: proportional_fair, averaging: 0.5 ms}: "
+        "radio.downlink.averaging: must be at least radio.slot, 1 ms: the scheduler decides once a slot; got 500 us",
+    ),
+    (
+        "radio={fidelity: packet, uplink: {access: tdma}}",
+        "command line: radio={fidelity: packet, uplink: {access: tdma}}: radio.uplink.access: must be fdma with "
+        "fidelity packet, which knows no scheduler; got tdma",
+    ),
+    (
+        "radio={fidelity: packet, downlink: {access: unicast}}",
+        "command line: radio={fidelity: packet, downlink: {access: unicast}}: radio.downlink.access: must be broadcast "
+        "with fidelity packet, which knows no scheduler; got unicast",
+    ),
+    (
+        "radio={fidelity: packet, rate: {kind: cqi}}",
+        "command line: radio={fidelity: packet, rate: {kind: cqi}}: radio.rate: must be a rate that is always met with "
+        "fidelity packet: cqi loses blocks of packets",
+    ),
+    (
+        "method={kind: none, payload: 0 bit}",
+        "command line: method={kind: none, payload: 0 bit}: method.payload: must be above 0 bit; got 0 bit",
+    ),
+    (
+        "method={kind: none}",
+        "command line: method={kind: none}: method.payload: is missing",
+    ),
+    (
+        "method={kind: none, payload: 1 Mbit, kept_fractions: [1, 0.5]}",
+        "command line: method={kind: none, payload: 1 Mbit, kept_fractions: [1, 0.5]}: method.kept_fractions: needs "
+        "shares above 0 in rising order, of which the last is 1; got [1.0, 0.5]",
+    ),
+    (
+        "clients.count=0",
+        "command line: clients.count=0: clients.count: must be at least 1; got 0",
+    ),
+    (
         "learning.model.name='pkg:not_there_at_all/model'",
         "command line: learning.model.name='pkg:not_there_at_all/model': learning.model.name: model "
         "'pkg:not_there_at_all/model': the package 'not_there_at_all' is not installed; install it with `make "
@@ -1693,6 +1805,22 @@ def test_the_largest_that_fits_is_accepted(read: Read) -> None:
     overrides = ("method.rank=384", "learning.model.layers=6", "clients.count=4000", "radio.uplink.bandwidth=15 MHz",
                  "learning.data.partition={kind: iid}")  # fmt: skip
     read(changed("method: {kind: soft, rank: 4}", "method: {rank: 4}"), *overrides, resources=True)
+
+
+def test_without_learning_neither_model_nor_examples_are_asked_for(read: Read) -> None:
+    many = ("clients.count=5000", "radio.uplink.bandwidth=20 MHz", "learning.model.name='pkg:not_there_at_all/model'")
+    study = read(NO_ARMS, "method={kind: none, payload: 1 Mbit}", *many, resources=True)
+    study.check()
+    assert read(to_yaml(study.cells[0].scenario)).cells[0].scenario == study.cells[0].scenario
+
+
+@pytest.mark.parametrize(
+    "uplink",
+    ["{access: ofdma, bandwidth: 180 kHz, averaging: 1 ms}", "{access: tdma, bandwidth: 10 kHz}",
+     "{access: ofdma, scheduler: round_robin, averaging: 0.5 ms}", "{access: fdma, averaging: 0.5 ms}"],
+)  # fmt: skip
+def test_a_rule_of_a_scheduler_binds_only_where_it_schedules(read: Read, uplink: str) -> None:
+    read(NO_ARMS, f"radio.uplink={uplink}")
 
 
 def test_a_missing_model_names_the_command_that_installs_it(problems: Callable[..., list[str]]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wfl_sim.trace import TABLES, TraceWriter, dump, read_rows, write_csv
+from wfl_sim.trace import TABLES, TraceWriter, dump, named, read_rows, write_csv
 
 # What the end of a column's name says of its unit.
 UNIT_OF_SUFFIX = {"_s": "s", "_hz": "Hz", "_db": "dB", "_bits": "bit", "_j": "J"}
@@ -98,6 +98,21 @@ def test_an_interrupt_while_rows_are_made_leaves_whole_rounds(tmp_path):
         writer.commit_round(row("rounds", 2), interrupted(), [])
     writer.close()
     assert dump(path) == dump(write(tmp_path / "other.sqlite", rounds=1))
+
+
+def test_rows_may_come_by_name_or_in_the_order_of_the_columns(tmp_path):
+    writer = TraceWriter(tmp_path / "trace.sqlite")
+    for number in (1, 2):
+        in_order = {table: [tuple(row(table, 10 * number + i).values()) for i in (0, 1)] for table in TABLES}
+        writer.commit_round(row("rounds", number), in_order["transmissions"], in_order["decisions"])
+        assert [named("decisions", one) for one in in_order["decisions"]] == [
+            row("decisions", 10 * number + i) for i in (0, 1)
+        ]
+    assert named("rounds", row("rounds", 1)) == row("rounds", 1)
+    with pytest.raises(sqlite3.Error):
+        writer.commit_round(row("rounds", 3), [(1, 2)], [])
+    writer.close()
+    assert dump(tmp_path / "trace.sqlite") == dump(write(tmp_path / "other.sqlite"))
 
 
 def test_a_reader_sees_what_was_committed_while_the_writer_is_open(tmp_path):

@@ -10,7 +10,10 @@ from dataclasses import fields
 
 from channels.cqi import Cqi
 from channels.linkadaptation import Shannon, TruncatedShannon
+from channels.options import Options, option_name
 from wfl_sim.estimate import ArmEstimate, Estimate
+from wfl_sim.methods.none import NoLearning
+from wfl_sim.pace import pace_of
 from wfl_sim.scenario import Scenario, Study
 
 # Above this a plan counts as over its budget: TSFA keeps the long-run mean, not every round.
@@ -33,10 +36,30 @@ def advice(study: Study, estimate: Estimate) -> list[str]:
 
 
 def _unread(scenario: Scenario) -> list[str]:
-    """What is said of modelled links where they are recorded."""
-    channel = scenario.channel
-    modelled = [item for item in fields(channel) if item.name in ("penetration", "shadowing", "fading")]
-    return [f"channel.{item.name}" for item in modelled if getattr(channel, item.name) != item.default]
+    """What is stated and nothing reads, each with its reason."""
+    channel, air, notes = scenario.channel, scenario.radio, list[str]()
+    if channel.recorded is not None and (unread := _changed(channel, "channel", "penetration", "shadowing", "fading")):
+        notes.append(f"links are recorded, so nothing reads {', '.join(unread)}")
+    if isinstance(scenario.method, NoLearning) and (unread := _changed(scenario, "", "learning", "codec")):
+        notes.append(f"method none learns nothing, so nothing reads {', '.join(unread)}")
+    if air.uplink.access != "ofdma" and (unread := _changed(air.uplink, "radio.uplink", "scheduler", "averaging_s")):
+        notes.append(f"the uplink has no scheduler under {air.uplink.access}, so nothing reads {', '.join(unread)}")
+    if air.uplink.access == "ofdma" and (unread := _changed(air.uplink, "radio.uplink", "work_conserving")):
+        notes.append(f"nothing stays idle under ofdma, so nothing reads {', '.join(unread)}")
+    if air.downlink.access == "broadcast":
+        names = ("scheduler", "averaging_s", "resource_block_hz")
+        if unread := _changed(air.downlink, "radio.downlink", *names):
+            notes.append(f"a broadcast has no scheduler, so nothing reads {', '.join(unread)}")
+    elif unread := _changed(air.downlink, "radio.downlink", "coverage"):
+        notes.append(f"unicast sends to each client at its own rate, so nothing reads {', '.join(unread)}")
+    return notes
+
+
+def _changed(options: Options, key: str, *names: str) -> list[str]:
+    """Those of the named options that are not at their default, by their keys."""
+    prefix = f"{key}." if key else ""
+    found = [item for item in fields(options) if item.name in names and getattr(options, item.name) != item.default]
+    return [f"{prefix}{option_name(item.name)}" for item in found]
 
 
 def _notes(scenario: Scenario, row: ArmEstimate) -> list[str]:
@@ -47,12 +70,17 @@ def _notes(scenario: Scenario, row: ArmEstimate) -> list[str]:
             f"the mean round is planned longer than the latency budget of {budget_s:g} s: lower schedule.v or raise "
             "schedule.queue_start (both make updates sparser from the start), or ask for less"
         )
-    if budget_s is not None and scenario.codec.kind == "dense":
+    if budget_s is not None and isinstance(scenario.method, NoLearning):
+        if len(scenario.method.kept_fractions) == 1:
+            notes.append(
+                "updates have one size only, so the schedule can adapt nothing but bandwidths; state "
+                "method.kept_fractions"
+            )
+    elif budget_s is not None and scenario.codec.kind == "dense":
         notes.append("codec dense has one size only, so the schedule can adapt nothing but bandwidths; try topk")
     fading, mobility = scenario.channel.fading, scenario.clients.mobility
     recorded = scenario.channel.recorded is not None
-    if recorded and (unread := _unread(scenario)):
-        notes.append(f"links are recorded, so nothing reads {', '.join(unread)}")
+    notes += _unread(scenario)
     still = not recorded and mobility.is_still and getattr(fading, "doppler_hz", 0.0) is None
     if still:
         notes.append(
@@ -64,7 +92,20 @@ def _notes(scenario: Scenario, row: ArmEstimate) -> list[str]:
             f"the median client has a mean SNR above {OPTIMISTIC_SNR_DB:g} dB, where Shannon's rate is more than any "
             "modem reaches; check powers, gains and path loss"
         )
-    return notes + _about_blocks(scenario, row)
+    return notes + _about_presence(scenario) + _about_blocks(scenario, row) + _about_the_plan(scenario, row)
+
+
+def _about_presence(scenario: Scenario) -> list[str]:
+    """What a plan leaves out, as it takes everyone to be there."""
+    share, churn = scenario.clients.availability.mean_share, scenario.clients.churn
+    notes = []
+    if share < 1.0:
+        notes.append(
+            f"the plan takes all clients to be there; {share:.2g} of them are in the mean (clients.availability)"
+        )
+    if churn is not None and (churn.join_s > 0.0 or churn.stay_s is not None):
+        notes.append("the plan takes all clients to be there from the beginning to the end, without clients.churn")
+    return notes
 
 
 def _about_blocks(scenario: Scenario, row: ArmEstimate) -> list[str]:
@@ -93,4 +134,30 @@ def _about_blocks(scenario: Scenario, row: ArmEstimate) -> list[str]:
                 f"a packet of the worst client takes {parts:.0f} blocks; {rate.target:.0%} of these are lost, "
                 f"and a packet with any of its blocks ({packets_lost:.0%}); harq as radio.retransmission repairs blocks"
             )
+    return notes
+
+
+def _about_the_plan(scenario: Scenario, row: ArmEstimate) -> list[str]:
+    """Where the estimate is rougher than elsewhere, and what it found of a deadline."""
+    air, pace, notes = scenario.radio, pace_of(scenario), list[str]()
+    shared = [
+        f"radio.{name}.access {direction.access}"
+        for name, direction, access in (("uplink", air.uplink, "ofdma"), ("downlink", air.downlink, "unicast"))
+        if direction.access == access
+    ]
+    if shared:
+        notes.append(
+            f"{' and '.join(shared)}: planned with an equal share for each; what a scheduler wins by the fading is "
+            "not in the estimate"
+        )
+    if pace.arrivals is not None:
+        notes.append(
+            f"without rounds, {pace.arrivals} arrivals count as one: planned as a steady state of {pace.asked} clients "
+            "under way"
+        )
+    if row.late:
+        notes.append(
+            f"{row.late:.0%} of the uploads are planned to end after the deadline of {pace.deadline_s:g} s: ask for "
+            "less, or widen radio.uplink.bandwidth"
+        )
     return notes

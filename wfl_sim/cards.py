@@ -98,6 +98,8 @@ def _key_card(path: tuple[str, ...], key: keys.Key, heading: Style) -> str:
         lines += ["", heading("Takes"), *wrap(_takes(key), WIDTH, initial_indent="  ", subsequent_indent="  ")]
         for kind, cls in (key.kinds or {}).items():
             lines.append(_entry(kind, keys.Key("", group=cls).text))
+        if key.items is not None and key.items.group is not None:
+            lines += ["", heading("Options of each"), *_options(key.items.below().values())]
     override = f"{'.'.join(path)}={key.example_value()}"
     lines += ["", heading("Example"), f"  {key.example()}"]
     lines += [f"  on the command line: {shlex.quote(override)}"] if key.example_value() else []

@@ -116,7 +116,7 @@ def run(
         pictures = str(folder) if plots else None
         print_json({"traces": str(output / study.name), "pictures": pictures, "runs": runs})
     elif not quiet:
-        _print_table(traces)
+        _print_table(traces, air=not traces.learns)
         typer.echo(f"\ntraces    {output / study.name}")
         typer.echo(f"pictures  {folder}" if plots else "pictures  wfl-sim plot draws them")
 
@@ -199,33 +199,49 @@ def schema() -> None:
 def plot(
     directory: RunDirectory,
     output: Annotated[Path | None, typer.Option(help="Folder for the pictures; default: plots/ in the study.")] = None,
+    rounds: Annotated[
+        str | None, typer.Option(metavar="FIRST:LAST", help="Rounds of the timelines; default: the first few.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Draw the pictures of a run or study.
 
-    As PNG and SVG; its table is printed too.
+    As PNG and SVG; its tables are printed too.
 
     Example: wfl-sim plot runs/quickstart
     """
     from analysis.plots import save_all
     from analysis.traces import load
 
+    window = _window(rounds)
     traces = load(directory)
     folder = output or (directory if directory.is_dir() else Path(".")) / "plots"
-    for path in save_all(traces, folder):
+    for path in save_all(traces, folder, rounds=window):
         if path.suffix == ".png" and not quiet:
             typer.echo(path)
     if not quiet:
-        _print_table(traces)
+        _print_table(traces, air=True)
 
 
-def _print_table(traces: Traces) -> None:
+def _window(rounds: str | None) -> tuple[int, int] | None:
+    if rounds is None:
+        return None
+    first, _, last = rounds.partition(":")
+    if not (first.isdecimal() and (last or first).isdecimal() and 1 <= int(first) <= int(last or first)):
+        raise typer.BadParameter(f"got {rounds!r}; write two numbers from 1 in rising order, as 3:6, or one")
+    return int(first), int(last or first)
+
+
+def _print_table(traces: Traces, *, air: bool) -> None:
     from rich.console import Console
 
-    from analysis.tables import arms_table
+    from analysis.tables import air_table, arms_table
 
     console = Console() if sys.stdout.isatty() else Console(width=200, no_color=True)
-    console.print(arms_table(traces))
+    if traces.learns or not air:
+        console.print(arms_table(traces))
+    if air:
+        console.print(air_table(traces))
 
 
 @contextmanager
@@ -266,7 +282,10 @@ def _progress(study: Study, *, quiet: bool, lines: bool) -> Iterator[Callable[[C
 
 
 def _detail(row: Row) -> str:
-    return f"{row['t_end_s']:7.2f} s  {row['uplink_bits'] / 1e6:7.2f} Mbit up  accuracy {row['accuracy']:.3f}"
+    spent = f"{row['t_end_s']:7.2f} s  {row['uplink_bits'] / 1e6:7.2f} Mbit up"
+    if row["accuracy"] is None:  # nothing was learnt
+        return f"{spent}  {row['delivered']} delivered, {row['dropped']} dropped"
+    return f"{spent}  accuracy {row['accuracy']:.3f}"
 
 
 def _line(cell: Cell, row: Row) -> str:

@@ -117,7 +117,8 @@ class Request:
 
     `snr_hz` is P h / (N0 F): the SNR in a band b is snr_hz / b. The upload can start `ready_s` after the
     broadcast has ended, which takes the longest `downlink_s` of the clients that are called: a client that is
-    deferred keeps nobody waiting.
+    deferred keeps nobody waiting. Where each gets a copy of its own (unicast), that is part of `ready_s`, and
+    `downlink_s` is 0.
     """
 
     client: int
@@ -194,10 +195,12 @@ class Work(Protocol):
     """The learning side as a protocol sees it: clients, sizes and opaque payloads, never a tensor.
 
     1. `weight(client)` is the client's share of the data, `menu(client)` what it could send.
-    2. `downlink(clients)` is the payload that brings all of them to the current model.
-    3. `train(round, clients)` trains them from that model; `encode` then gives one client's payload.
-    4. `lost` puts what did not arrive back to the client; `aggregate` merges what did. Where it is given `factors`, the
-       change of a client counts times its factor: what an old change is worth, and the server's step.
+    2. `downlink(clients)` is the payload that brings all of them to the current model; `received` says that what it
+       gave for them last has arrived. Meanwhile the model may have moved on.
+    3. `train(round, clients)` trains them from the model that they received; `encode` then gives one client's payload.
+    4. `lost` puts what was trained and did not arrive back to the client, encoded or not; `aggregate` merges what did.
+       Between training and one of the two, a client is not trained again. Where it is given `factors`, the change of
+       a client counts times its factor: what an old change is worth, and the server's step.
     5. `evaluate` gives the metrics of the current model; `diagnostics` the rest of a trace row.
     """
 

@@ -9,10 +9,32 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from channels.arrays import Floats, Ints
 from channels.options import OptionError, Options
 from channels.streams import Stream
-from channels.units import Flop, FlopRate, Quantity, Seconds, Watts
+from channels.units import Flop, FlopRate, Fraction, Quantity, Seconds, Watts
+
+# Steps of this part of a turn from client to client: any run of them lies nearly evenly, whatever its length.
+_STEP = (5.0**0.5 - 1.0) / 2.0
+_WHOLE = 1e-9  # shares that miss 1 by less are taken to sum to it: one third, thrice, does not quite
+
+Speedup = Annotated[float, Quantity("1", ge=1e-4, le=1e4)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceClass(Options):
+    """Devices of one speed.
+
+    Options
+    -------
+    speed : How many times as fast as `time`, or `work` and `speed`, state. Larger: less time.
+    share : Share of the clients that have such a device; left out, what the other classes leave, in equal parts.
+    """
+
+    speed: Speedup
+    share: Fraction | None = None
 
 
 @dataclass(frozen=True)
@@ -23,11 +45,13 @@ class Compute(Options):
 
     Formula
     -------
-    With Z standard normal, drawn for each client and round::
+    With Z standard normal, drawn for each client and round, and s the speed of the client's class (1 without classes)::
 
-        T = T0 exp(jitter Z),    T0 = time or work / speed,    E = power T
+        T = T0 / s exp(jitter Z),    T0 = time or work / speed,    E = power T
 
-    T0 is the median time: schedules plan with it, as they do not know the jitter.
+    T0 / s is the median time of a client: schedules plan with it, as they do not know the jitter. With U uniform, drawn
+    once, client k is of the class in whose part of [0, 1), as long as its share, U + k (sqrt(5) - 1) / 2 lies, whole
+    turns left out: so of the first n clients, whatever n, each class has its share to within a few.
 
     Options
     -------
@@ -36,7 +60,8 @@ class Compute(Options):
     speed_flops : Floating-point operations that the device does in a second.
     jitter : Standard deviation of ln T: 0 always takes the median time; with 0.3 two rounds in three lie between 0.74
         and 1.35 of it.
-    power_w : Power that the device draws while it computes.
+    power_w : Power that the device draws while it computes, whatever its class.
+    classes : Classes of devices that differ in speed; left out, all are alike.
     """
 
     time_s: Seconds | None = None
@@ -44,6 +69,7 @@ class Compute(Options):
     speed_flops: FlopRate | None = None
     jitter: Annotated[float, Quantity("1", ge=0, le=5)] = 0.0
     power_w: Watts = 2.0
+    classes: tuple[DeviceClass, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,22 +78,75 @@ class Compute(Options):
         if stated == derived:
             message = "state either the time (time: 400 ms), or work and speed (work: 20 GFLOP, speed: 50 GFLOP/s)"
             raise OptionError("Compute", "time_s", message)
+        total, is_open = self._stated_share, any(one.share is None for one in self.classes)
+        if total > 1.0 + _WHOLE or (is_open and total > 1.0 - _WHOLE):
+            left = ", and leave something for the class without a share" if is_open else ""
+            raise OptionError("Compute", "classes", f"shares must sum to 1{left}; got {total:.6g}")
+        if self.classes and not is_open and total < 1.0 - _WHOLE:
+            message = f"shares must sum to 1; got {total:.6g}; leave one out, and its class takes the rest"
+            raise OptionError("Compute", "classes", message)
 
     @property
     def median_s(self) -> float:
-        """The time of a round's local training without jitter."""
+        """The time of a round's local training without jitter: of the classes' times, that of the median client."""
+        order = np.argsort(self._times_s)
+        reached = np.cumsum(self._shares[order]) >= 0.5 - _WHOLE
+        return float(self._times_s[order][np.argmax(reached)])
+
+    @property
+    def fastest_s(self) -> float:
+        """The same of the fastest class."""
+        return float(self._times_s.min())
+
+    @property
+    def slowest_s(self) -> float:
+        """The same of the slowest class."""
+        return float(self._times_s.max())
+
+    def classes_of(self, stream: Stream, clients: ArrayLike) -> Ints:
+        """The number of the class of each client, in the shape of `clients`."""
+        turn = stream.child("class").uniform(0, 0) + np.asarray(clients) * _STEP
+        edges = np.cumsum(self._shares)[:-1]
+        return np.asarray(np.searchsorted(edges, turn - np.floor(turn), side="right"))
+
+    def medians_s(self, stream: Stream, clients: ArrayLike) -> Floats:
+        """The time that each client takes without jitter, in the shape of `clients`."""
+        return np.asarray(self._times_s[self.classes_of(stream, clients)])
+
+    def seconds(self, stream: Stream, clients: ArrayLike, round_: ArrayLike) -> Floats:
+        """The time that each client takes in a round; keyed, so the same whatever else happens.
+
+        Clients and rounds are broadcast against each other; for one of each the answer is a number.
+        """
+        shape = np.broadcast_shapes(np.shape(clients), np.shape(round_))
+        seconds = np.broadcast_to(self.medians_s(stream, clients), shape)
+        if self.jitter > 0:
+            seconds = seconds * np.exp(self.jitter * stream.normal(clients, round_))
+        answer: Floats = np.array(seconds)[()]
+        return answer
+
+    def energy_j(self, seconds: ArrayLike) -> Floats:
+        """Energy of computing for `seconds`; for one time, a number."""
+        answer: Floats = (self.power_w * np.asarray(seconds, dtype=np.float64))[()]
+        return answer
+
+    @property
+    def _times_s(self) -> Floats:
+        """Without jitter, of each class."""
         if self.time_s is not None:
-            return self.time_s
-        assert self.work_flop is not None and self.speed_flops is not None  # checked above
-        return self.work_flop / self.speed_flops
+            stated_s = self.time_s
+        else:
+            assert self.work_flop is not None and self.speed_flops is not None  # checked above
+            stated_s = self.work_flop / self.speed_flops
+        return np.array([stated_s / one.speed for one in self.classes] or [stated_s])
 
-    def seconds(self, stream: Stream, client: int, round_: int) -> float:
-        """The time that `client` takes in round `round_`; keyed, so the same whatever else happens."""
-        if self.jitter == 0:
-            return self.median_s
-        draw = stream.normal(np.array([client]), np.array([round_]))
-        return float(self.median_s * np.exp(self.jitter * draw[0]))
+    @property
+    def _stated_share(self) -> float:
+        return sum(one.share for one in self.classes if one.share is not None)
 
-    def energy_j(self, seconds: float) -> float:
-        """Energy of computing for `seconds`."""
-        return self.power_w * seconds
+    @property
+    def _shares(self) -> Floats:
+        """Of all clients, of each class."""
+        left = 1.0 - self._stated_share
+        without = sum(one.share is None for one in self.classes)
+        return np.array([left / without if one.share is None else one.share for one in self.classes] or [1.0])

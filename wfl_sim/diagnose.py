@@ -16,7 +16,7 @@ from channels.options import OptionError, option_name
 from channels.units import Quantity, QuantityError, shown
 from wfl_sim import keys
 from wfl_sim.errors import Problem
-from wfl_sim.rules import Finding
+from wfl_sim.findings import Finding
 from wfl_sim.yamlfile import Document, Origins, origin
 from wfl_sim.yamlreader import MOST_PROBLEMS, KeyPath
 

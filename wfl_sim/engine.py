@@ -22,11 +22,14 @@ from channels.links import Links
 from channels.recorded import RecordedLinks
 from channels.streams import Stream
 from wfl_sim.contracts import Work
-from wfl_sim.protocols.base import ProtocolState, World
+from wfl_sim.methods.none import NoLearning
+from wfl_sim.networkonly import NetworkOnly
+from wfl_sim.presence import Presence
+from wfl_sim.protocols.base import Commit, ProtocolState, World
 from wfl_sim.radio.bands import bands
 from wfl_sim.radio.medium import Medium
 from wfl_sim.scenario import Cell, Scenario, to_yaml
-from wfl_sim.trace import Row, TraceWriter, read_rows, write_csv
+from wfl_sim.trace import AnyRow, Row, TraceWriter, read_rows, write_csv
 
 Report = Callable[[Row], None]
 REPORTED_PACKAGES = ("wfl-sim", "torch", "transformers", "peft", "numpy", "scipy", "simpy")
@@ -76,25 +79,41 @@ def build_medium(env: simpy.Environment, scenario: Scenario, root: Stream) -> Me
     )
 
 
-def simulate(scenario: Scenario, work: Work, commit: Callable[[Row, Sequence[Row], Sequence[Row]], None]) -> Medium:
-    """Run one scenario (its first seed) to the end; `commit` gets every round. Returns the medium for its ledger."""
+def simulate(scenario: Scenario, work: Work, commit: Commit, stop: Callable[[str], None] = lambda why: None) -> Medium:
+    """Run one scenario (its first seed) to the end; `commit` gets every round, `stop` why it ended before the last.
+
+    Returns the medium for its ledger.
+    """
     env = simpy.Environment()
     root = Stream.root(scenario.seeds[0])
-    medium = build_medium(env, scenario, root)
+    medium, clients = build_medium(env, scenario, root), scenario.clients
     world = World(
         env=env,
         medium=medium,
         work=work,
         schedule=scenario.schedule,
-        compute=scenario.clients.compute,
+        compute=clients.compute,
         stream=root.child("protocol"),
-        clients=scenario.clients.count,
+        clients=clients.count,
         rounds=scenario.rounds,
         commit=commit,
+        presence=Presence(root.child("presence"), clients.availability, clients.churn),
+        stop=stop,
     )
     env.run(env.process(scenario.protocol.run(world, ProtocolState())))
     medium.ledger.check()
     return medium
+
+
+def build_work(scenario: Scenario, memo_folder: Path | None) -> tuple[Work, dict[str, Any]]:
+    """The work of a scenario, and what its manifest records of it: model and data, or nothing without learning."""
+    method = scenario.method
+    if isinstance(method, NoLearning):
+        return NetworkOnly(method.menu(), method.download_bits(), scenario.clients.count), {}
+    from wfl_sim.learning import federated  # loads the tensor library
+
+    work, data = federated.build_work(scenario, memo_folder)
+    return work, {"data": data}
 
 
 def run_cell(
@@ -120,7 +139,7 @@ def run_cell(
         "seed": cell.seed,
         "status": "running",
         "rounds": cell.scenario.rounds,
-        "targets": list(cell.scenario.learning.targets),
+        "targets": [] if isinstance(cell.scenario.method, NoLearning) else list(cell.scenario.learning.targets),
         "latency_budget_s": cell.scenario.schedule.latency_budget,
         "scenario_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "versions": {name: _version(name) for name in REPORTED_PACKAGES} | {"python": platform.python_version()},
@@ -131,16 +150,17 @@ def run_cell(
     _write_json(directory / "manifest.json", manifest)
     trace = TraceWriter(directory / "trace.sqlite")
 
-    def commit(round_row: Row, transmissions: Sequence[Row], decisions: Sequence[Row]) -> None:
+    def commit(round_row: Row, transmissions: Sequence[AnyRow], decisions: Sequence[AnyRow]) -> None:
         trace.commit_round(round_row, transmissions, decisions)
         report(round_row)
 
     try:
-        from wfl_sim.learning.federated import build_work  # loads the tensor library
-
-        work, manifest["data"] = build_work(cell.scenario, memo_folder)
-        medium = simulate(cell.scenario, work, commit)
-        manifest |= {"status": "finished", "ledger": medium.ledger.totals(), "warnings": [*medium.links.warnings]}
+        work, recorded = build_work(cell.scenario, memo_folder)
+        manifest |= recorded
+        stopped: list[str] = []
+        medium = simulate(cell.scenario, work, commit, lambda why: stopped.append(f"the run ended early: {why}"))
+        warnings = [*medium.links.warnings, *stopped]
+        manifest |= {"status": "finished", "ledger": medium.ledger.totals(), "warnings": warnings}
     except KeyboardInterrupt:
         manifest["status"] = "interrupted"
         raise

@@ -5,10 +5,9 @@ Knows no tensor, no fading draw and no loss of a packet; how rounds are planned,
 
 Each arm is planned with its first seed, over the real medium, by its own schedule, from the real sizes of its codec.
 Transfers and training steps are counts. Sizes are those that the codec promises not to exceed. Seconds and packets are
-means over fading and loss, as if every broadcast reached all. Of more than `planning.PLANNED_CLIENTS` clients as many
-are planned for, and stand for all. That clients hold unlike shares of the data does not
-count. SimPy events are those of synchronous rounds. Two runs are taken to train alike, which costs the second nothing,
-if they share seed and learning and the same updates are planned.
+means over fading and loss, as if every download arrived. Of more than `planning.PLANNED_CLIENTS` clients as many are
+planned for, and stand for all. That clients hold unlike shares of the data does not count. Two runs are taken to train
+alike, which costs the second nothing, if they share seed and learning and the same updates are planned.
 """
 
 from __future__ import annotations
@@ -23,12 +22,16 @@ import numpy as np
 import simpy
 
 from channels.streams import Stream
-from wfl_sim import machine, planning
+from wfl_sim import airtime, machine, planning
 from wfl_sim import study as studies
 from wfl_sim.codecs.base import Layout
+from wfl_sim.contracts import PayloadMenu
 from wfl_sim.engine import build_medium
 from wfl_sim.learning.data import data_set
 from wfl_sim.learning.sources import ModelInfo, model_info
+from wfl_sim.methods.none import NoLearning
+from wfl_sim.networkonly import NetworkOnly
+from wfl_sim.pace import pace_of
 from wfl_sim.planning import PlannedRound
 from wfl_sim.radio.medium import Medium
 from wfl_sim.scenario import Cell, Scenario, Study
@@ -61,7 +64,8 @@ class ArmEstimate:
 
     `sending` is the mean number of clients that are called in a round, and `training_steps` those of all clients.
     `dense_bits` is the size of a whole update, `planned_bits` the mean of what is planned to be sent. `wall_s` leaves
-    out the start of the process; `trains` is false where an earlier run trains alike and leaves its results.
+    out the start of the process; `trains` is false where an earlier run trains alike and leaves its results, and where
+    nothing is learnt. `late` is the share of the last round's uploads that are planned to end after its deadline.
     `warnings` say where the plan asked a path loss for distances outside the range that it is stated for.
     `median` and `worst` go by planned time, then by the weaker link; None if all clients are deferred, or if their
     links carry no rate that a float can hold.
@@ -84,6 +88,7 @@ class ArmEstimate:
     trains: bool
     median: ClientEstimate | None
     worst: ClientEstimate | None
+    late: float = 0.0
     warnings: tuple[str, ...] = ()
 
 
@@ -139,59 +144,86 @@ def layout_of(scenario: Scenario, info: ModelInfo) -> Layout:
     return Layout(tuple(pairs), ("head.weight", "head.bias"), shapes)
 
 
+def sizes(scenario: Scenario) -> tuple[PayloadMenu, int, int]:
+    """What a client could send, and the bits of its first download and of a later one.
+
+    The first is the model at 32 bits a value, and later ones the whole change: nearly everything changes if more than a
+    few clients send. Without learning they are as the method has them.
+    """
+    method = scenario.method
+    if isinstance(method, NoLearning):
+        return method.menu(), method.download_bits(), method.download_bits()
+    layout = layout_of(scenario, model_info(scenario.learning.model.name))
+    menu: PayloadMenu = scenario.codec.menu(layout)
+    return menu, 32 * layout.size([*layout.plain, *layout.factors]), menu.points[-1].bits
+
+
 class _Plan:
     """The planned rounds of one arm, and what follows from them. `media` are shared by arms with the same physics."""
 
     def __init__(self, scenario: Scenario, media: dict[str, Medium]) -> None:
-        self.scenario = scenario
-        self.info = model_info(scenario.learning.model.name)
-        self.layout = layout_of(scenario, self.info)
-        self.menu = scenario.codec.menu(self.layout)
+        self.scenario, method = scenario, scenario.method
+        self.learns = not isinstance(method, NoLearning)
+        self.menu, self.first_bits, self.download_bits = sizes(scenario)
         key = repr((scenario.radio, scenario.channel, scenario.clients, scenario.seeds[0]))
         if key not in media:
             media[key] = build_medium(simpy.Environment(), scenario, Stream.root(scenario.seeds[0]))
         self.medium = media[key]
+        work = NetworkOnly(self.menu, self.download_bits, scenario.clients.count)
         with np.errstate(all="ignore"):  # what is not finite is not planned with
-            self.rounds = planning.plan(scenario, self.medium, self.menu)
+            self.rounds = planning.plan(scenario, self.medium, work)
         self.uploads = round(sum(r.held * r.called for r in self.rounds))
+        self.broadcasts = pace_of(scenario).in_rounds and scenario.radio.downlink.access == "broadcast"
+        # One for all, or one each; nobody is called in a round that is not planned.
+        downloads = [r.held * (1 if self.broadcasts else r.called) for r in self.rounds if r.decisions]
+        self.downloads = round(sum(downloads))
 
     def row(self, arm: str, wall_s: float, trains: bool) -> ArmEstimate:
         """What is reported of the arm."""
-        scenario, learning, dense_bits = self.scenario, self.scenario.learning, self.menu.points[-1].bits
-        values = self.layout.size([*self.layout.plain, *self.layout.factors])
+        scenario, learning = self.scenario, self.scenario.learning
         simulated_s = sum(r.held * r.seconds for r in self.rounds)
         sent_bits = sum(r.held * r.share * sum(d.point.bits for d in r.decisions) for r in self.rounds)
         busy = [r for r in self.rounds if r.decisions]
         packets = sum(r.held * r.share * self._packets([d.point.bits for d in r.decisions], 1) for r in busy)
-        packets += sum(r.held * self._packets([dense_bits], r.called) for r in busy)
-        if busy:  # the first broadcast is not a change but the model, at 32 bits a value
-            receivers = busy[0].called
-            packets += self._packets([32 * values], receivers) - self._packets([dense_bits], receivers)
-        # SimPy events. A round: its broadcast's plan (3), end and latency, and the wait for all (1 each). A client: its
-        # process (2), computing, the end of its upload, its latency (1 each), and what the medium plans when the upload
-        # begins and when it ends (3 each), but nothing is left to plan at the last end.
-        events = round(sum(r.held * (3 + 11 * r.called if r.decisions else 1) for r in self.rounds)) + 2
+        packets += sum(r.held * self._downloaded(self.download_bits, r.called) for r in busy)
+        if busy:  # the first is not a change but the model
+            packets += self._downloaded(self.first_bits, busy[0].called)
+            packets -= self._downloaded(self.download_bits, busy[0].called)
+        events = machine.events(sum(r.held for r in busy), self.uploads, 0 if self.broadcasts else self.downloads)
         median, worst = self._clients(busy)
         return ArmEstimate(
             arm=arm,
             rounds=scenario.rounds,
             sending=self.uploads / scenario.rounds,
-            transfers=self.uploads + sum(r.held for r in busy),
+            transfers=self.uploads + self.downloads,
             packets=round(packets),
-            events=events,
-            training_steps=self.uploads * learning.local.steps,
-            examples_evaluated=scenario.rounds * learning.data.test,
-            dense_bits=dense_bits,
+            events=round(events + sum(r.held for r in self.rounds if not r.decisions)) + 2,
+            training_steps=self.uploads * learning.local.steps if self.learns else 0,
+            examples_evaluated=scenario.rounds * learning.data.test if self.learns else 0,
+            dense_bits=self.menu.points[-1].bits,
             planned_bits=sent_bits / self.uploads if self.uploads else 0.0,
             round_s=simulated_s / scenario.rounds,
             simulated_s=simulated_s,
             wall_s=wall_s,
-            memory_mib=machine.memory_mib(learning, self.info, scenario.clients.count, values, bool(self.layout.pairs)),
+            memory_mib=self._memory_mib(),
             trains=trains,
             median=median,
             worst=worst,
+            late=busy[-1].late if busy else 0.0,
             warnings=tuple(self.medium.links.warnings),
         )
+
+    def _memory_mib(self) -> float:
+        scenario, clients = self.scenario, self.scenario.clients.count
+        if not self.learns:
+            return machine.network_mib(clients)
+        info = model_info(scenario.learning.model.name)
+        adapters = scenario.method.adapter() is not None
+        return machine.memory_mib(scenario.learning, info, clients, self.first_bits // 32, adapters)
+
+    def _downloaded(self, bits: int, receivers: float) -> float:
+        """Packets of the downloads of a round: of one to all, or of one to each."""
+        return self._packets([bits], receivers) if self.broadcasts else receivers * self._packets([bits], 1)
 
     def _packets(self, payloads_bits: Sequence[int], receivers: float) -> float:
         """Mean number of packets sent: attempt j + 1 takes place if any receiver lacks the packet after j."""
@@ -209,34 +241,38 @@ class _Plan:
         """The median (of two, the slower) and the worst of the last round in which any is called."""
         if not busy:
             return None, None
-        last, latency_s = busy[-1], self.scenario.radio.latency_s
+        last = busy[-1]
         ids = np.array([d.client for d in last.decisions])
         granted_hz = np.array([d.bandwidth_hz for d in last.decisions])
         snr_db = 10 * np.log10(self.medium.snr_hz(ids.tolist(), 0.0, known_gain=False) / granted_hz)
         distance_m = self.medium.links.trajectory.distance_m(np.zeros(1), ids)[:, 0]
-        compute_s = np.array([r.ready_s for r in last.requests]) - latency_s
-        ticks = np.rint((compute_s + last.air_s) / (planning.TIED * last.seconds))
+        compute_s = last.compute_s
+        ticks = np.rint((compute_s + last.air_s) / (airtime.TIED * last.seconds))
         order = np.lexsort((-np.array([r.snr_hz for r in last.requests]), ticks))
 
         def client(i: int) -> ClientEstimate:
             decision = last.decisions[i]
             return ClientEstimate(
                 decision.client, float(distance_m[i]), float(snr_db[i]), decision.bandwidth_hz, decision.point.bits,
-                last.broadcast_s, float(compute_s[i]), float(last.air_s[i]),
+                float(last.download_s[i]), float(compute_s[i]), float(last.air_s[i]),
             )  # fmt: skip
 
         return client(order[len(order) // 2]), client(order[-1])
 
     def wall_s(self, trains: bool) -> float:
         """Seconds of a run on this machine; one that does not train reads from the memo what an earlier one trained."""
-        learning, slot_s = self.scenario.learning, self.scenario.radio.slot_s
-        blocks_lost = not self.scenario.radio.rate.always_met
-        seconds = machine.load_s(learning)
+        scenario, learning = self.scenario, self.scenario.learning
+        client_slots = 0.0
         for r in self.rounds:
-            seconds += r.held * machine.radio_s(r.called, float(r.air_s.max(initial=0.0)), slot_s, blocks_lost)
+            down_s = float(r.download_s.max(initial=0.0) if self.broadcasts else r.download_s.sum())
+            client_slots += r.held * r.share * (float(r.air_s.sum()) + down_s) / scenario.radio.slot_s
+        seconds = machine.radio_s(self.uploads + self.downloads, client_slots, not scenario.radio.rate.always_met)
+        if not self.learns:
+            return seconds
+        seconds += machine.load_s(learning) + machine.UPDATE_S * self.uploads
         if trains:
-            adapters, rounds = bool(self.layout.pairs), self.scenario.rounds
-            seconds += machine.learning_s(learning, self.info, rounds, self.uploads, adapters)
+            info, adapters = model_info(learning.model.name), scenario.method.adapter() is not None
+            seconds += machine.learning_s(learning, info, scenario.rounds, self.uploads, adapters)
         return seconds
 
     def alike(self, cell: Cell) -> str:
@@ -247,13 +283,14 @@ class _Plan:
 
 def _wall(cells: Sequence[Cell], plans: dict[str, _Plan], jobs: int) -> tuple[float, dict[str, tuple[float, bool]]]:
     """Seconds until the last run has ended, and of each arm's first run its own, and whether it trains."""
+    importing_s = machine.START_S if any(plan.learns for plan in plans.values()) else machine.START_NETWORK_S
     busy_until_s, trained_at_s, ran = [0.0] * jobs, dict[str, float](), dict[str, tuple[float, bool]]()
     for cell in cells if jobs == 1 else [cells[i] for i in studies.spread(cells)]:
         worker = int(np.argmin(busy_until_s))
-        start_s = busy_until_s[worker] or machine.START_S
+        start_s = busy_until_s[worker] or importing_s
         plan = plans[cell.arm]
         key = plan.alike(cell)
-        trains = start_s < trained_at_s.get(key, np.inf)  # side by side they train both
+        trains = plan.learns and start_s < trained_at_s.get(key, np.inf)  # side by side they train both
         seconds = plan.wall_s(trains)
         busy_until_s[worker] = start_s + seconds
         trained_at_s[key] = min(busy_until_s[worker], trained_at_s.get(key, np.inf))

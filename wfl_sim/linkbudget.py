@@ -17,6 +17,7 @@ import numpy as np
 import simpy
 
 from channels.linkbudget import LinkBudget
+from channels.links import Links
 from channels.pathloss import Sighted
 from channels.reliability import area_margin_db
 from channels.streams import Stream
@@ -25,10 +26,11 @@ from wfl_sim.contracts import Air, FloatArray
 from wfl_sim.diagnose import Locator
 from wfl_sim.engine import build_medium
 from wfl_sim.errors import ScenarioError
-from wfl_sim.estimate import layout_of
+from wfl_sim.estimate import layout_of, sizes
+from wfl_sim.findings import Finding
 from wfl_sim.learning.sources import model_info
+from wfl_sim.pace import pace_of
 from wfl_sim.radio.margins import Terms
-from wfl_sim.rules import Finding
 from wfl_sim.scenario import Cell, Scenario, Study
 
 Direction = Literal["uplink", "downlink"]
@@ -43,7 +45,7 @@ _HALVINGS = 60
 # Terms of a direction that the budget takes as they are.
 _SAME = (
     "tx_antennas", "tx_array_gain_db", "control_boost_db", "pilot_loss_db", "tx_loss_db", "rx_antennas",
-    "rx_array_gain_db", "rx_loss_db", "interference_margin_db", "implementation_margin_db", "harq_gain_db",
+    "rx_array_gain_db", "rx_loss_db", "implementation_margin_db", "harq_gain_db",
 )  # fmt: skip
 
 
@@ -162,14 +164,14 @@ class _Planner:
             inside: Terrain(channel.path_loss, channel.shadowing, carrier_hz, indoor=inside) for inside in (False, True)
         }
         self.medium = build_medium(simpy.Environment(), scenario, Stream.root(cell.seed))
-        self.menu = scenario.codec.menu(layout_of(scenario, model_info(scenario.learning.model.name)))
+        self.menu, _, self.download_bits = sizes(scenario)
         self.dense_bits = self.menu.points[-1].bits
         self.compute_s, self.latency_s = scenario.clients.compute.median_s, 2.0 * scenario.radio.latency_s
         spent_s, budget_s = self.compute_s + self.latency_s, scenario.schedule.latency_budget
         self.deadline_s = settings.deadline_s or budget_s or spent_s + DEADLINE_S
         self.left_s = self.deadline_s - spent_s
         self.air: dict[str, Air] = {"uplink": self.medium.air(False, "up"), "downlink": self.medium.air(False, "down")}
-        share_hz = scenario.radio.uplink.bandwidth_hz / scenario.clients.count
+        share_hz = scenario.radio.uplink.bandwidth_hz / pace_of(scenario).asked
         self.band_hz = {
             "uplink": settings.uplink.bandwidth_hz or share_hz,
             "downlink": settings.downlink.bandwidth_hz or scenario.radio.downlink.bandwidth_hz,
@@ -183,6 +185,10 @@ class _Planner:
             self.notes.append(
                 f"rate {radio.rate.kind} loses blocks, and without harq packets with them; rates here leave that out"
             )
+        if radio.uplink.power_control is not None:
+            self.notes.append("every link is at full power: what power control takes off near clients is left out")
+        if radio.uplink.access != "fdma" or radio.downlink.access != "broadcast":
+            self.notes.append("a share of the slots counts as the same share of the band; a scheduler wins nothing")
         for direction in DIRECTIONS:
             budgets[direction], reaches[direction] = self._budget(direction)
         return Report(
@@ -228,7 +234,8 @@ class _Planner:
 
     def _whole_update_bps(self, direction: Direction) -> float:
         """The rate at which a whole update takes its share of the time that is left."""
-        return self.air[direction].wire_bits(self.dense_bits) / (SHARE[direction] * self.left_s)
+        bits = self.dense_bits if direction == "uplink" else self.download_bits
+        return self.air[direction].wire_bits(bits) / (SHARE[direction] * self.left_s)
 
     def _note_validity(self, distance_m: float, what: str) -> None:
         validity = getattr(self.path.model, "validity", None)
@@ -256,6 +263,8 @@ class _Planner:
             macro_diversity_db=settings.macro_diversity_db,
             penetration_db=self.penetration_db,
             other_gain_db=settings.other_gain_db,
+            interference_margin_db=terms.interference_margin_db
+            + (radio.uplink if up else radio.downlink).interference_margin_db,
             **{name: getattr(terms, name) for name in _SAME},
         )
 
@@ -279,6 +288,7 @@ class _Planner:
 
     def _updates(self, budgets: dict[Direction, LinkBudget], distances_m: Sequence[float] | None) -> Updates:
         settings, air, links = self.scenario.link_budget, self.air["uplink"], self.medium.links
+        assert isinstance(links, Links)  # a budget is that of modelled links
         if distances_m is None:  # what was drawn for a client is known: its place, its wall, its line of sight
             distance_m = links.trajectory.distance_m(np.zeros(1))[:, 0]
             los = links.line_of_sight([0.0])[:, 0] if isinstance(self.path.model, Sighted) else None
@@ -299,7 +309,7 @@ class _Planner:
 
         rate, download_rate = (self._rate_bps(direction, snr_db(budgets[direction])) for direction in DIRECTIONS)
         with np.errstate(divide="ignore"):
-            download_s = self.air["downlink"].wire_bits(self.dense_bits) / download_rate
+            download_s = self.air["downlink"].wire_bits(self.download_bits) / download_rate
             upload_s = air.wire_bits(self.dense_bits) / rate
         air_s = np.maximum(self.left_s - download_s, 0.0)
         capacity = rate * air_s

@@ -9,8 +9,6 @@ process), with MiniLM and an encoder of BERT-base's size, 1 to 12 layers, 12 to 
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from wfl_sim.learning.options import Learning
@@ -20,15 +18,19 @@ FLOPS = 62e9  # of matrix products; single measurements: 37 to 115
 TRAINING_PASSES = 2.0  # in forward passes: the weights are frozen, so only activations need a gradient
 STEP_S, STEP_LAYER_S = 2e-3, 3e-3  # of a training step besides its products: optimiser and calls; and those a layer
 START_S = 7.0  # of a process: importing torch, transformers and peft
+START_NETWORK_S = 1.5  # of a process in which nothing is learnt
 LOAD_S, LOAD_TEXT_S = 1.0, 1e-4  # of a run: model, dictionary, fingerprints; and of each text to be tokenised
 UPDATE_S = 0.015  # of a client's round: encoding, decoding, diagnostics and memo
-SEND_S = 2e-4  # of working out one block of slots of one transfer
-SLOT_S = 1e-5  # of a slot that carries a transport block, on top
-GAIN_S = 3e-3  # of one client's gains in one block of slots, under fading
-BLOCK_SLOTS = 256  # of the medium
-FIRST_SENDS, BLOCK_SENDS = 1.7, 0.3  # see `radio_s`
+# Of the medium and what surrounds it: what a transfer costs, its decision and its rows in the trace included; and what
+# a slot costs that it passes through, more where each carries a transport block that can be lost.
+TRANSFER_S = 2e-4
+CLIENT_SLOT_S, BLOCK_SLOT_S = 2e-6, 1e-5
+# SimPy events: of a round (its downlink's plan, end and latency, and the wait for all); of each download by itself; of
+# a client in a round (its process, computing, the end of its upload, its latency, and what the medium plans around it).
+ROUND_EVENTS, DOWNLOAD_EVENTS, CLIENT_EVENTS = 3, 3, 11
 PICTURES_S = 12.0  # importing pandas and matplotlib, reading the traces and drawing them
 PROCESS_MIB = 510.0  # interpreter, imports and texts
+NETWORK_MIB, CLIENT_KIB = 150.0, 20.0  # of a process in which nothing is learnt; and of each of its clients
 EVALUATION_BATCH = 128  # of the trainer
 # Token counts, by MiniLM's tokenizer, of the noun glosses of WordNet: quantiles at these shares. Texts of other data
 # are not read for an estimate: all of them are taken to be as long as learning.data.max_tokens allows.
@@ -65,7 +67,7 @@ def forward_flop(info: ModelInfo, layers: int, tokens: float) -> float:
 
 
 def learning_s(learning: Learning, info: ModelInfo, rounds: int, trained: int, adapters: bool) -> float:
-    """Training and evaluating in seconds; the head alone reads features that are worked out once.
+    """Training, coding and evaluating in seconds; the head alone reads features that are worked out once.
 
     Parameters
     ----------
@@ -91,17 +93,29 @@ def load_s(learning: Learning) -> float:
     return LOAD_S + LOAD_TEXT_S * (learning.data.train + learning.data.test)
 
 
-def radio_s(uploads: float, air_s: float, slot_s: float, blocks_lost: bool = False) -> float:
-    """A round of the medium and of what surrounds it, in seconds.
+def radio_s(transfers: float, client_slots: float, blocks_lost: bool = False) -> float:
+    """Seconds of the medium, the protocol and the trace.
 
-    Each beginning and each end works out anew all transfers under way, up to the next end: about n^2 (1.7 + 0.3 b)
-    blocks of slots where n uploads last b blocks (counted on 10 to 100 uploads of 1 to 60 blocks). Slots cost more
-    where each carries a transport block that can be lost.
+    Parameters
+    ----------
+    transfers : float
+        Both ways together.
+    client_slots : float
+        Slots in which a client sends or waits for its turn, summed over all of them.
+    blocks_lost : bool
+        Whether each slot carries a transport block that can be lost.
     """
-    blocks = math.ceil(air_s / (BLOCK_SLOTS * slot_s))
-    sends = uploads**2 * (FIRST_SENDS + BLOCK_SENDS * blocks)
-    send_s = SEND_S + BLOCK_SLOTS * SLOT_S if blocks_lost else SEND_S
-    return send_s * sends + uploads * (GAIN_S * (blocks + 1) + UPDATE_S)
+    return TRANSFER_S * transfers + (CLIENT_SLOT_S + (BLOCK_SLOT_S if blocks_lost else 0.0)) * client_slots
+
+
+def events(rounds: float, called: float, downloads: float) -> float:
+    """SimPy events of rounds in which anyone is called, of their client-rounds, and of downloads to one client."""
+    return ROUND_EVENTS * rounds + CLIENT_EVENTS * called + DOWNLOAD_EVENTS * downloads
+
+
+def network_mib(clients: int) -> float:
+    """Peak of a process in which nothing is learnt, in MiB."""
+    return NETWORK_MIB + CLIENT_KIB * clients / 1024
 
 
 def memory_mib(learning: Learning, info: ModelInfo, clients: int, update: int, adapters: bool) -> float:

@@ -16,12 +16,14 @@ from channels.mobility import MOBILITY, PLACEMENT
 from channels.pathloss import PATH_LOSS
 from channels.penetration import PENETRATION
 from channels.shadowing import SHADOWING
+from wfl_sim.availability import AVAILABILITY
 from wfl_sim.codecs import CODECS
 from wfl_sim.learning.data import DATA_SETS
 from wfl_sim.learning.options import Dirichlet, Iid
 from wfl_sim.methods import METHODS
 from wfl_sim.plugins import registry
 from wfl_sim.protocols import PROTOCOLS
+from wfl_sim.protocols.staleness import STALENESS
 from wfl_sim.radio.options import Arq, Harq
 from wfl_sim.schedules import SCHEDULES
 
@@ -39,10 +41,12 @@ NOUNS: Mapping[str, Mapping[str, type[Any]]] = {
     "radio.retransmission": {"arq": Arq, "harq": Harq},
     "clients.placement": registry("wfl_sim.placement", *PLACEMENT.values()),
     "clients.mobility": registry("wfl_sim.mobility", *MOBILITY.values()),
+    "clients.availability": registry("wfl_sim.availability", *AVAILABILITY.values()),
     "learning.data.name": DATA_SETS,
     "learning.data.partition": {"iid": Iid, "dirichlet": Dirichlet},
     "method": registry("wfl_sim.method", *METHODS.values()),
     "codec": registry("wfl_sim.codec", *CODECS.values()),
     "schedule": registry("wfl_sim.schedule", *SCHEDULES.values()),
     "protocol": registry("wfl_sim.protocol", *PROTOCOLS.values()),
+    "protocol.staleness": STALENESS,
 }

@@ -1,22 +1,29 @@
 """Rounds as the schedule of an arm plans them, one after the other, until they are at rest.
 
 Knows no tensor, no fading draw and no loss of a packet: times are those that the schedule plans with, over the real
-medium. How clients move once a plan is at rest does not count, nor the jitter of their computing. The time that this
-takes hardly grows with rounds or clients: a plan is held, and of many clients some stand for all.
+medium. How clients move once a plan is at rest does not count, nor the jitter of their computing, nor that some are not
+there. The time that this takes hardly grows with rounds or clients: a plan is held, and of many clients some stand for
+all.
+
+A protocol without rounds (buffered) is planned in its steady state: with C clients under way and a mean time from one
+download to the next of T, an update arrives every T / C. Under a scheduler (ofdma, unicast) all have equal shares.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import simpy
 
 from channels.streams import Stream
-from wfl_sim.contracts import Air, Decision, FloatArray, PayloadMenu, Request, Work
+from wfl_sim import airtime
+from wfl_sim.contracts import Air, Decision, FloatArray, Request, Work
+from wfl_sim.pace import Pace, pace_of
 from wfl_sim.protocols.base import World
+from wfl_sim.radio.bands import bands
 from wfl_sim.radio.medium import Medium
 from wfl_sim.scenario import Scenario
 
@@ -27,37 +34,6 @@ FARTHEST = 100  # widths of their region that clients move in the plan
 CLOCK_S = 1e9  # at which the plan's clock stops: fading has no later times
 AT_REST = 0.1  # relative: with a round this near the latency budget a virtual queue hardly moves
 REPEATED = 0.15  # relative: times this near each other count as a plan that goes on; clients' movement makes 0.1
-TIED = 1e-6  # of the longest time: far above the 1e-13 to which schedules let uploads end together
-
-
-@dataclass(frozen=True)
-class Size:
-    """A payload of which nothing matters but its size."""
-
-    bits: int
-
-
-class Sizes:
-    """The learning side as planning needs it: equal weights, the codec's menu, a broadcast of the dense change.
-
-    What changed is what any client sent: nearly everything, with more than a few of them.
-    """
-
-    def __init__(self, menu: PayloadMenu, clients: int) -> None:
-        self._menu, self._weight = menu, 1.0 / clients
-        self._change = Size(menu.points[-1].bits)
-
-    def weight(self, client: int) -> float:
-        """The same for all."""
-        return self._weight
-
-    def menu(self, client: int) -> PayloadMenu:
-        """What the client could send."""
-        return self._menu
-
-    def downlink(self, clients: Sequence[int]) -> Size:
-        """The whole change, whoever asks."""
-        return self._change
 
 
 @dataclass(frozen=True)
@@ -65,7 +41,8 @@ class PlannedRound:
     """A round that is planned once and lasts for `held` rounds; arrays and tuples [clients that are called].
 
     Each of these clients stands for `share` of them, itself included. None is called in a round that cannot be planned,
-    because a link carries no rate that a float can hold.
+    because a link carries no rate that a float can hold. `download_s` runs from when the sending to all begins, and
+    has the latency in it.
     """
 
     held: int
@@ -73,8 +50,11 @@ class PlannedRound:
     seconds: float
     requests: tuple[Request, ...]
     decisions: tuple[Decision, ...]
-    broadcast_s: float
+    download_s: FloatArray
+    compute_s: FloatArray
     air_s: FloatArray
+    late: float = 0.0
+    """Share of the uploads that a deadline cuts off."""
 
     @property
     def called(self) -> float:
@@ -87,7 +67,7 @@ class PlannedRound:
         return tuple((d.client, d.point.bits) for d in self.decisions)
 
 
-def plan(scenario: Scenario, medium: Medium, menu: PayloadMenu) -> list[PlannedRound]:
+def plan(scenario: Scenario, medium: Medium, work: Work) -> list[PlannedRound]:
     """Plan all rounds of a scenario's first seed, as few as will do.
 
     A round is at rest when it leaves the schedule's state as it was, or takes the latency budget to within `AT_REST`;
@@ -100,20 +80,28 @@ def plan(scenario: Scenario, medium: Medium, menu: PayloadMenu) -> list[PlannedR
     scenario : Scenario
     medium : Medium
         That of the scenario; its clock is not used.
-    menu : PayloadMenu
-        What every client could send.
+    work : Work
+        What clients could send, and what they download.
 
     Returns
     -------
     list of PlannedRound
         Their `held` sum to the scenario's rounds.
     """
-    schedule, stream = scenario.schedule, Stream.root(scenario.seeds[0]).child("protocol")
-    work = cast(Work, Sizes(menu, scenario.clients.count))
-    world = World(simpy.Environment(), medium, work, schedule, scenario.clients.compute, stream, scenario.clients.count,
-                  scenario.rounds, lambda *rows: None)  # fmt: skip
-    clients, last_s = _chosen(medium, scenario.clients.count), _last_s(scenario, medium)
-    share = scenario.clients.count / len(clients)
+    schedule, root, pace = scenario.schedule, Stream.root(scenario.seeds[0]), pace_of(scenario)
+    world = World(
+        env=simpy.Environment(),
+        medium=medium,
+        work=work,
+        schedule=schedule,
+        compute=scenario.clients.compute,
+        stream=root.child("protocol"),
+        clients=scenario.clients.count,
+        rounds=scenario.rounds,
+        commit=lambda *rows: None,
+    )
+    clients, last_s = _chosen(medium, scenario.clients.count, pace.asked), _last_s(scenario, medium)
+    share = pace.asked / len(clients)
     air = medium.air(known_gain=schedule.csi != "large_scale")
     air = replace(air, bandwidth_hz=air.bandwidth_hz / share)
     state, budget_s = schedule.start(), schedule.latency_budget
@@ -122,12 +110,12 @@ def plan(scenario: Scenario, medium: Medium, menu: PayloadMenu) -> list[PlannedR
     while left:
         world = replace(world, env=simpy.Environment(min(now_s, last_s)))
         requests = world.requests(scenario.rounds - left + 1, clients)
-        decisions, before = list[Decision](), state
+        decisions, asked, before = list[Decision](), state, state
         if _carries(air, requests):
             decisions, before = schedule.decide(world.env.now, air, requests, (), state)
-        planned = replace(_round(scenario, air, requests, decisions), share=share)
+        planned = _round(scenario, pace, share, world, air, requests, decisions)
         state = schedule.observe(planned.seconds, before)
-        at_rest = state == before or (budget_s and abs(planned.seconds / budget_s - 1) <= AT_REST)
+        at_rest = state == asked or (budget_s and abs(planned.seconds / budget_s - 1) <= AT_REST)
         again = bool(rounds) and (
             planned.choice == rounds[-1].choice
             or abs(planned.seconds - rounds[-1].seconds) <= REPEATED * rounds[-1].seconds
@@ -142,12 +130,14 @@ def plan(scenario: Scenario, medium: Medium, menu: PayloadMenu) -> list[PlannedR
     return rounds
 
 
-def _chosen(medium: Medium, count: int) -> list[int]:
+def _chosen(medium: Medium, count: int, asked: int) -> list[int]:
     """The clients that are planned for: all, or some that are evenly spread over the order of their links."""
-    if count <= PLANNED_CLIENTS:
+    wanted = min(asked, PLANNED_CLIENTS)
+    if count == wanted:
         return list(range(count))
     order = np.argsort(medium.snr_hz(range(count), 0.0, known_gain=False), kind="stable")
-    return sorted(order[np.linspace(0, count - 1, PLANNED_CLIENTS).round().astype(int)].tolist())
+    ranks = np.linspace(0, count - 1, wanted) if wanted > 1 else np.array([count // 2])
+    return sorted(order[ranks.round().astype(int)].tolist())
 
 
 def _last_s(scenario: Scenario, medium: Medium) -> float:
@@ -164,54 +154,72 @@ def _carries(air: Air, requests: Sequence[Request]) -> bool:
     if not np.isfinite(snr_hz).all():
         return False
     rate = air.rate_bps(np.full_like(snr_hz, air.bandwidth_hz), snr_hz)
-    broadcast_s = np.array([r.downlink_s for r in requests])
-    return bool(np.isfinite(rate).all() and (rate > 0).all() and np.isfinite(broadcast_s).all())
+    before_s = np.array([r.downlink_s + r.ready_s for r in requests])
+    return bool(np.isfinite(rate).all() and (rate > 0).all() and np.isfinite(before_s).all())
 
 
-def _round(scenario: Scenario, air: Air, requests: Sequence[Request], decisions: Sequence[Decision]) -> PlannedRound:
-    idle = PlannedRound(1, 1.0, getattr(scenario.protocol, "retry_s", 1.0), (), (), 0.0, np.zeros(0))
+def _round(
+    scenario: Scenario,
+    pace: Pace,
+    share: float,
+    world: World,
+    air: Air,
+    requests: Sequence[Request],
+    decisions: Sequence[Decision],
+) -> PlannedRound:
+    radio, nobody = scenario.radio, np.zeros(0)
+    idle = PlannedRound(1, share, getattr(scenario.protocol, "retry_s", 1.0), (), (), nobody, nobody, nobody)
     called = [(r, d) for r, d in zip(requests, decisions, strict=bool(decisions)) if d.action == "send"]
     if not called:
         return idle
-    timeout_s = scenario.radio.timeout_s  # then the medium drops a transfer
-    broadcast_s = min(max(r.downlink_s for r, _ in called), timeout_s + scenario.radio.latency_s)
-    snr_hz = np.array([r.snr_hz for r, _ in called])
-    wire_bits = np.array([air.wire_bits(d.point.bits) for _, d in called])
+    timeout_s = radio.timeout_s  # then the medium drops a transfer
+    alone_s = _alone_s(world, [r.client for r, _ in called])
+    begun_s = airtime.download_s(radio.downlink, alone_s, share) if pace.in_rounds else alone_s
+    reached = np.isfinite(begun_s)
+    called = [both for both, has in zip(called, reached, strict=True) if has]
+    begun_s = np.minimum(begun_s[reached], timeout_s + radio.latency_s)
     granted_hz = np.array([d.bandwidth_hz for _, d in called])
     if not ((granted_hz > 0) & np.isfinite(granted_hz)).all():
         return idle
-    air_s = upload_s(air, wire_bits, granted_hz, snr_hz, scenario.radio.uplink.work_conserving)
+    snr_hz = np.array([r.snr_hz for r, _ in called])
+    wire_bits = np.array([air.wire_bits(d.point.bits) for _, d in called])
+    shares_hz, conserving, least_hz = airtime.sharing(radio.uplink, granted_hz)
+    clients = [r.client for r, _ in called]
+    ceiling, compute_s = _ceiling(scenario, world.medium, clients), _compute_s(world, clients)
+    air_s = airtime.upload_s(air, wire_bits, shares_hz, snr_hz, conserving, least_hz, ceiling)
     if not np.isfinite(air_s).all():
         return idle
     air_s = np.minimum(air_s, timeout_s)
-    seconds = broadcast_s + max(r.ready_s for r, _ in called) + float(air_s.max())
+    ends_s = begun_s + compute_s + air_s + radio.latency_s
     requests, decisions = zip(*called, strict=True)
-    return PlannedRound(1, 1.0, seconds, requests, decisions, broadcast_s, air_s)
+    planned = PlannedRound(1, share, float(ends_s.max()), requests, decisions, begun_s, compute_s, air_s)
+    if pace.arrivals is not None:  # so many under way, one after the other at each place
+        apart_s = max(float(ends_s.mean()) / pace.asked, float(alone_s.mean()))  # the downlink may be what is full
+        return replace(planned, share=pace.arrivals / len(decisions), seconds=pace.arrivals * apart_s)
+    late = float(np.mean(ends_s > pace.deadline_s))
+    return replace(planned, seconds=min(planned.seconds, pace.deadline_s), late=late)
 
 
-def upload_s(
-    air: Air, wire_bits: FloatArray, granted_hz: FloatArray, snr_hz: FloatArray, work_conserving: bool
-) -> FloatArray:
-    """How long uploads [clients] that begin together are planned to take.
+def _alone_s(world: World, clients: Sequence[int]) -> FloatArray:
+    """How long each one's download is planned to take by itself, latency included."""
+    schedule, medium = world.schedule, world.medium
+    known, bits = schedule.csi != "large_scale", [world.work.downlink([client]).bits for client in clients]
+    snr_hz = medium.snr_hz(clients, world.env.now - schedule.csi_delay_s, known, "down")
+    return medium.downlink_estimate_s(snr_hz, bits, known)
 
-    At the planning rate of what was granted; with a work-conserving uplink those that still send share the whole band
-    in proportion to their grants. Infinite for uploads that have no rate.
-    """
-    if not work_conserving:
-        return np.asarray(wire_bits / air.rate_bps(granted_hz, snr_hz))
-    left, ends_s, now_s = wire_bits.copy(), np.zeros(wire_bits.size), 0.0
-    sending = np.arange(wire_bits.size)
-    while sending.size:
-        share_hz = granted_hz[sending] * (air.bandwidth_hz / granted_hz[sending].sum())
-        rate = air.rate_bps(share_hz, snr_hz[sending])
-        need_s = left[sending] / rate
-        step_s = float(need_s.min())
-        if not np.isfinite(step_s):
-            ends_s[sending] = np.inf
-            break
-        done = need_s <= step_s * (1 + TIED)
-        left[sending] -= rate * step_s
-        now_s += step_s
-        ends_s[sending[done]] = now_s
-        sending = sending[~done]
-    return ends_s
+
+def _compute_s(world: World, clients: Sequence[int]) -> FloatArray:
+    """How long each computes, without jitter."""
+    medians_s = getattr(world.compute, "medians_s", None)
+    if medians_s is None:
+        return np.full(len(clients), world.compute.median_s)
+    return np.asarray(medians_s(world.stream.child("compute"), np.asarray(clients, dtype=np.int64)))
+
+
+def _ceiling(scenario: Scenario, medium: Medium, clients: Sequence[int]) -> FloatArray | float:
+    """The SNR that power control holds each client to."""
+    uplink, up = scenario.radio.uplink, bands(scenario.radio, scenario.clients.tx_power_dbm)["up"]
+    if uplink.power_control is None:
+        return np.inf
+    full_hz = medium.snr_hz(clients, 0.0, known_gain=False)
+    return airtime.power_ceiling(uplink.power_control, uplink.resource_block_hz, up.power_w, up.noise_w_per_hz, full_hz)

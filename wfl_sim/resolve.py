@@ -17,7 +17,7 @@ from channels.units import shown
 from wfl_sim import keys, yamlfile
 from wfl_sim.diagnose import Locator, nearest
 from wfl_sim.errors import Problem, ScenarioError, in_order
-from wfl_sim.rules import Finding
+from wfl_sim.findings import Finding
 from wfl_sim.yamlfile import Document, Override
 from wfl_sim.yamlreader import MOST_PROBLEMS, KeyPath
 

@@ -5,17 +5,23 @@ Knows options and what can be learnt of models and data without loading them; ru
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from channels.bler import Table
 from channels.cqi import Cqi
 from channels.files import FileError
 from channels.pathloss import Shadowed, Sighted
 from channels.units import render
+from wfl_sim import radiorules
 from wfl_sim.errors import MissingResource
 from wfl_sim.files import unreadable
+from wfl_sim.findings import Finding
+from wfl_sim.findings import finding as _finding
+from wfl_sim.methods.none import NoLearning
 from wfl_sim.nouns import NOUNS
+from wfl_sim.pace import pace_of
 from wfl_sim.radio.bands import bands
+from wfl_sim.visits import Visits
 
 if TYPE_CHECKING:
     from wfl_sim.scenario import Scenario
@@ -26,25 +32,8 @@ NARROWEST_SHARE_HZ = 3.75e3
 # no longer stands for the band.
 WIDEST_SHARE_OF_CARRIER = 0.2
 
-
-class Finding(NamedTuple):
-    """What a rule found: the key to change, what must hold, what was got, and the other keys that were read.
-
-    `example` is ``key: value`` that would do, `near` the name that was probably meant.
-    """
-
-    path: tuple[str, ...]
-    message: str
-    got: str = ""
-    read: tuple[tuple[str, ...], ...] = ()
-    example: str = ""
-    near: str = ""
-
-
-def _finding(key: str, message: str, got: object = "", *read: str, fits: object = "", near: str = "") -> Finding:
-    path = tuple(key.split("."))
-    example = f"{path[-1]}: {fits}" if fits != "" else ""
-    return Finding(path, message, str(got), tuple(tuple(other.split(".")) for other in read), example, near)
+# Fading whose gain holds for a while, so that one look at it is what papers call block CSI.
+HELD_FADING = ("block", "none")
 
 
 def physics(scenario: Scenario) -> list[Finding]:
@@ -55,9 +44,13 @@ def physics(scenario: Scenario) -> list[Finding]:
         *_channel(scenario),
         *_bands(scenario),
         *_blocks(scenario),
+        *_csi(scenario),
         *_times(scenario),
+        *_protocol(scenario),
         *_paths(scenario),
+        *_presence(scenario),
         *_examples(scenario),
+        *radiorules.problems(scenario),
     ]
 
 
@@ -100,15 +93,13 @@ def _recorded(scenario: Scenario) -> list[Finding]:
 
 
 def _bands(scenario: Scenario) -> list[Finding]:
-    radio, clients = scenario.radio, scenario.clients.count
-    found = []
-    least = render(clients * NARROWEST_SHARE_HZ, "Hz")
-    if radio.uplink.bandwidth_hz < clients * NARROWEST_SHARE_HZ:
-        message = (
-            f"must be at least {least}, a subcarrier of 3.75 kHz (NB-IoT, the narrowest) for each of {clients} clients"
-        )
+    radio, pace, found = scenario.radio, pace_of(scenario), list[Finding]()
+    least = render(pace.asked * NARROWEST_SHARE_HZ, "Hz")
+    if radio.uplink.access == "fdma" and radio.uplink.bandwidth_hz < pace.asked * NARROWEST_SHARE_HZ:
+        who = f"{pace.asked} clients" if pace.key == "clients.count" else f"{pace.asked} clients ({pace.key})"
+        message = f"must be at least {least}, a subcarrier of 3.75 kHz (NB-IoT, the narrowest) for each of {who}"
         got = render(radio.uplink.bandwidth_hz, "Hz")
-        found.append(_finding("radio.uplink.bandwidth", message, got, "clients.count", fits=least))
+        found.append(_finding("radio.uplink.bandwidth", message, got, pace.key, fits=least))
     widest = render(WIDEST_SHARE_OF_CARRIER * radio.carrier_hz, "Hz")
     for direction in ("uplink", "downlink"):
         bandwidth_hz = getattr(radio, direction).bandwidth_hz
@@ -152,17 +143,41 @@ def _reachable(scenario: Scenario) -> list[Finding]:
     return [_finding("radio.rate.bler.file", message, "", "radio.rate.target")]
 
 
+def _csi(scenario: Scenario) -> list[Finding]:
+    """CSI of a block needs blocks; and a deadline of the schedule leaves some time to send."""
+    schedule, fading, found = scenario.schedule, scenario.channel.fading, []
+    moves = "recorded links" if scenario.channel.recorded is not None else f"fading {fading.kind}"
+    if schedule.csi == "block" and (scenario.channel.recorded is not None or fading.kind not in HELD_FADING):
+        message = (
+            f"block is a gain that holds for a while, which needs fading {' or '.join(HELD_FADING)}: with {moves} take "
+            "instantaneous (the gain at one moment) or large_scale (the mean over the fading)"
+        )
+        found.append(_finding("schedule.csi", message, "", "channel", fits="instantaneous"))
+    deadline_s, margin = getattr(schedule, "deadline_s", None), getattr(schedule, "margin", 0.0)
+    least_s = scenario.clients.compute.median_s + 2 * scenario.radio.latency_s
+    if deadline_s is not None and deadline_s * (1 - margin) <= least_s:
+        least = render(float(f"{least_s / (1 - margin):.6g}"), "s")
+        message = (
+            f"must be above {least}: schedule.margin taken off, computing and latency are over before a bit is sent "
+            "(clients.compute, 2 x radio.latency)"
+        )
+        read = [f"clients.compute.{key}" for key in ("time", "work", "speed")]
+        fits = render(float(f"{2 * least_s / (1 - margin):.3g}"), "s")
+        found.append(_finding("schedule.deadline", message, render(deadline_s, "s"), *read, "radio.latency", fits=fits))
+    return found
+
+
 def _times(scenario: Scenario) -> list[Finding]:
     radio, budget_s = scenario.radio, scenario.schedule.latency_budget
     found = []
-    least_s = scenario.clients.compute.median_s + 2 * radio.latency_s
+    least_s = scenario.clients.compute.fastest_s + 2 * radio.latency_s
     least = render(float(f"{least_s:.6g}"), "s")
     if budget_s is not None and budget_s <= least_s:
         message = (
             f"must be above {least}, what computing and latency take before a bit is sent "
             "(clients.compute, 2 x radio.latency)"
         )
-        read = [f"clients.compute.{key}" for key in ("time", "work", "speed")]
+        read = [f"clients.compute.{key}" for key in ("time", "work", "speed", "classes")]
         fits = render(float(f"{2 * least_s:.3g}"), "s")
         found.append(
             _finding("schedule.latency_budget", message, render(budget_s, "s"), *read, "radio.latency", fits=fits)
@@ -183,6 +198,29 @@ def _times(scenario: Scenario) -> list[Finding]:
     return found
 
 
+def _protocol(scenario: Scenario) -> list[Finding]:
+    """Clients enough for what the protocol asks for, and time enough for one of them."""
+    protocol, count = scenario.protocol, scenario.clients.count
+    found = []
+    for key in ("cohort", "buffer"):
+        number = getattr(protocol, key, None)
+        if number is not None and number > count:
+            why = ": each waits in the buffer once" if key == "buffer" else ""
+            message = f"must be at most the {count} clients{why}"
+            found.append(_finding(f"protocol.{key}", message, number, "clients.count", fits=count))
+    deadline_s = getattr(protocol, "deadline_s", None)
+    least_s = scenario.clients.compute.fastest_s + 2 * scenario.radio.latency_s
+    if deadline_s is not None and deadline_s <= least_s:
+        least, fits = render(float(f"{least_s:.6g}"), "s"), render(float(f"{2 * least_s:.3g}"), "s")
+        message = (
+            f"must be above {least}, what computing and latency take before a bit is sent "
+            "(clients.compute, 2 x radio.latency)"
+        )
+        read = [f"clients.compute.{key}" for key in ("time", "work", "speed")]
+        found.append(_finding("protocol.deadline", message, render(deadline_s, "s"), *read, "radio.latency", fits=fits))
+    return found
+
+
 def _paths(scenario: Scenario) -> list[Finding]:
     mobility, count = scenario.clients.mobility, scenario.clients.count
     if not hasattr(mobility, "most_clients"):
@@ -197,8 +235,25 @@ def _paths(scenario: Scenario) -> list[Finding]:
     return [_finding("clients.count", message, count, "clients.mobility.file", fits=most)]
 
 
+def _presence(scenario: Scenario) -> list[Finding]:
+    """A file of visits names clients that there are."""
+    availability, count = scenario.clients.availability, scenario.clients.count
+    if not isinstance(availability, Visits) or any(unreadable(availability)):
+        return []
+    table = availability.load()
+    if table.clients <= count:
+        return []
+    message = (
+        f"{availability.file}:{table.highest_line}: client must be below clients.count, {count}: clients are "
+        f"numbered from 0; got {table.clients - 1}"
+    )
+    return [_finding("clients.availability.file", message, "", "clients.count")]
+
+
 def _examples(scenario: Scenario) -> list[Finding]:
     data, clients = scenario.learning.data, scenario.clients.count
+    if isinstance(scenario.method, NoLearning):
+        return []
     if clients > data.train:
         message = f"must be at most the {data.train} training examples"
         return [_finding("clients.count", message, clients, "learning.data.train", fits=data.train)]
@@ -212,7 +267,7 @@ def _examples(scenario: Scenario) -> list[Finding]:
 
 def resources(scenario: Scenario) -> list[Finding]:
     """What is not on this computer, or what model and data cannot serve; nothing is loaded."""
-    return [*_model(scenario), *_data(scenario)]
+    return [] if isinstance(scenario.method, NoLearning) else [*_model(scenario), *_data(scenario)]
 
 
 def _model(scenario: Scenario) -> list[Finding]:

@@ -27,15 +27,18 @@ from channels.recorded import Recorded
 from channels.shadowing import LogNormal, PlacedShadowing, Shadowing
 from channels.units import DecibelMilliwatts, Fraction, Watts, render, shown
 from wfl_sim import files, rules, yamlfile
+from wfl_sim.availability import Always, Availability
 from wfl_sim.codecs.base import Codec
 from wfl_sim.codecs.dense import Dense
 from wfl_sim.contracts import Schedule
 from wfl_sim.devices import Compute
 from wfl_sim.diagnose import MISSING, Locator
 from wfl_sim.errors import Problem, ScenarioError, in_order
+from wfl_sim.findings import Finding
 from wfl_sim.learning.options import Learning
 from wfl_sim.methods.base import Method
 from wfl_sim.nouns import NOUNS
+from wfl_sim.presence import Churn
 from wfl_sim.protocols.base import Protocol
 from wfl_sim.protocols.sync import Sync
 from wfl_sim.radio.margins import Budget
@@ -58,6 +61,7 @@ if TYPE_CHECKING:
     AnyLoss: TypeAlias = Loss
     AnyPlacement: TypeAlias = Placement
     AnyMobility: TypeAlias = Mobility
+    AnyAvailability: TypeAlias = Availability
     AnyMethod: TypeAlias = Method
     AnyCodec: TypeAlias = Codec
     AnySchedule: TypeAlias = Schedule
@@ -66,6 +70,7 @@ else:
     AnyPathLoss, AnyPenetration = _one_of("channel.path_loss"), _one_of("channel.penetration")
     AnyShadowing, AnyFading, AnyLoss = _one_of("channel.shadowing"), _one_of("channel.fading"), _one_of("channel.loss")
     AnyPlacement, AnyMobility = _one_of("clients.placement"), _one_of("clients.mobility")
+    AnyAvailability = _one_of("clients.availability")
     AnyMethod, AnyCodec = _one_of("method"), _one_of("codec")
     AnySchedule, AnyProtocol = _one_of("schedule"), _one_of("protocol")
 
@@ -106,7 +111,7 @@ class Channel(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class Clients(Options):
-    """Who takes part: how many, where, how they move, what they transmit and compute with.
+    """Who takes part: how many, where and when, how they move, what they transmit and compute with.
 
     Formula
     -------
@@ -117,6 +122,8 @@ class Clients(Options):
     count : Number of clients.
     placement : Where clients are at the start.
     mobility : How clients move from there.
+    availability : When a client can be reached.
+    churn : Clients that join during the run, or leave for good; left out, nobody does.
     tx_power_dbm : Transmit power of a client, spread over the band that it holds; 23 dBm is usual for a phone.
     amplifier_efficiency : Share of the amplifier's power that reaches the antenna. Smaller: more energy an upload.
     circuit_power_w : Power of the rest of the transmitter while it sends.
@@ -126,6 +133,8 @@ class Clients(Options):
     count: Count
     placement: AnyPlacement
     mobility: AnyMobility = Static()
+    availability: AnyAvailability = Always()
+    churn: Churn | None = None
     tx_power_dbm: DecibelMilliwatts = 23.0
     amplifier_efficiency: Fraction = 0.35
     circuit_power_w: Watts = 0.1
@@ -244,7 +253,7 @@ def _study(document: yamlfile.Document, overrides: Sequence[str], resources: boo
     def read(text: str) -> Scenario:
         return files.placed(_adapter().validate_json(text), folder)
 
-    def check(scenario: Scenario) -> list[rules.Finding]:
+    def check(scenario: Scenario) -> list[Finding]:
         return rules.physics(scenario) + (rules.resources(scenario) if resources else [])
 
     arms = resolve(document, overrides, Reading(read, check, not_a_folder))
@@ -283,7 +292,7 @@ def to_plain(options: Options) -> dict[str, Any]:
         if isinstance(value, Options):
             value = to_plain(value)
         elif isinstance(value, tuple):
-            value = list(value)
+            value = [to_plain(item) if isinstance(item, Options) else item for item in value]
         elif item.name in units:
             value = render(value, units[item.name].unit)
         plain[option_name(item.name)] = value

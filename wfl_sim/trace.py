@@ -24,6 +24,8 @@ class Column(NamedTuple):
 
 
 Row = Mapping[str, Any]
+AnyRow = Row | tuple[Any, ...]
+"""By name, or in the order of the columns, which is much cheaper where rows are many."""
 
 TABLES: dict[str, tuple[Column, ...]] = {
     "rounds": (
@@ -106,7 +108,7 @@ class TraceWriter:
         )
         self._db.execute("COMMIT")
 
-    def commit_round(self, round_row: Row, transmissions: Iterable[Row], decisions: Iterable[Row]) -> None:
+    def commit_round(self, round_row: Row, transmissions: Iterable[AnyRow], decisions: Iterable[AnyRow]) -> None:
         """Add one round and all that belongs to it, or nothing."""
         self._db.execute("BEGIN")
         try:
@@ -118,14 +120,22 @@ class TraceWriter:
             raise
         self._db.execute("COMMIT")
 
-    def _insert(self, table: str, rows: Iterable[Row]) -> None:
+    def _insert(self, table: str, rows: Iterable[AnyRow]) -> None:
         names = [column.name for column in TABLES[table]]
         marks = ", ".join("?" * len(names))
-        self._db.executemany(f"INSERT INTO {table} VALUES ({marks})", [[row[n] for n in names] for row in rows])
+        cells = (row if isinstance(row, tuple) else tuple([row[n] for n in names]) for row in rows)
+        self._db.executemany(f"INSERT INTO {table} VALUES ({marks})", cells)
 
     def close(self) -> None:
         """Close the file; what was committed stays."""
         self._db.close()
+
+
+def named(table: str, row: AnyRow) -> dict[str, Any]:
+    """A row of `table` by the names of its columns."""
+    if isinstance(row, tuple):
+        return {column.name: cell for column, cell in zip(TABLES[table], row, strict=True)}
+    return dict(row)
 
 
 def read_rows(path: Path, table: str) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ Knows no model and no radio. A path is a function of time that can be asked in a
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 import numpy as np
@@ -66,12 +67,12 @@ class Mobility(Protocol):
         ...
 
 
-class Placed:
+class Placed(ABC):
     """Base of paths: the distance from the base station follows from the position."""
 
+    @abstractmethod
     def position_m(self, times_s: ArrayLike, rows: ArrayLike | None = None) -> Floats:
         """Positions [K, T, 2] in m."""
-        raise NotImplementedError
 
     def distance_m(self, times_s: ArrayLike, rows: ArrayLike | None = None) -> Floats:
         """Horizontal distances from the base station [K, T] in m."""

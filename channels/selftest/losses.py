@@ -18,6 +18,7 @@ from channels.vectors import ATTEMPTS, GILBERT_ELLIOTT
 
 _STREAM = Stream.root(41).child("loss")
 _PACKETS = 1_000_000
+_NUMBERS: Ints = np.arange(_PACKETS)
 _STEP_S = 1e-3
 _LOSS = Tolerance(0.01, relative=True)  # acceptance limits at 1e6 packets, these three
 _BURST = Tolerance(0.02, relative=True)
@@ -29,14 +30,14 @@ def _independent(probability: float) -> IndependentLoss:
 
 
 def _share_lost(probability: float) -> float:
-    return float(np.mean(_independent(probability).lost(_STREAM, 3, np.arange(_PACKETS) * _STEP_S)))
+    return float(np.mean(_independent(probability).lost(_STREAM, 3, _NUMBERS, 0.0)))
 
 
 @functools.cache
 def _chain(p: float, r: float, e_bad: float) -> Bools:
     """Whether each of 1e6 packets, one a tick, is lost; with e_bad = 1 that is whether the link is bad."""
     model = GilbertElliott(p=p, r=r, e_bad=e_bad, origin="recorded")
-    return model.lost(_STREAM, 0, np.arange(_PACKETS) * _STEP_S)
+    return model.lost(_STREAM, 0, _NUMBERS, _NUMBERS * _STEP_S)
 
 
 def _mean_run(flags: Bools) -> float:
@@ -63,8 +64,8 @@ def _memory_deviation(p: float, r: float) -> float:
 @functools.cache
 def _attempts(probability: float, limit: int) -> tuple[Ints, Bools]:
     """Up to which of `limit` packets in a row all are lost but the last, for 1e6 rows, and whether that one is too."""
-    times = np.arange(_PACKETS * limit) * _STEP_S
-    lost = _independent(probability).lost(_STREAM, 5, times).reshape(_PACKETS, limit)
+    numbers = np.arange(_PACKETS * limit).reshape(_PACKETS, limit)
+    lost = _independent(probability).lost(_STREAM, 5, numbers, 0.0)
     all_lost = np.asarray(lost.all(axis=1))
     return np.where(all_lost, limit, 1 + np.argmin(lost, axis=1)), all_lost
 
@@ -92,11 +93,11 @@ def _wait(load: float) -> float:
 
 @functools.cache
 def _bursts() -> Bools:
-    return BurstLoss(loss=0.2, burst_s=0.01, origin="recorded").lost(_STREAM, 9, np.arange(_PACKETS) * _STEP_S)
+    return BurstLoss(loss=0.2, burst_s=0.01, origin="recorded").lost(_STREAM, 9, _NUMBERS, _NUMBERS * _STEP_S)
 
 
 def _lost_without() -> float:
-    return float(np.count_nonzero(NoLoss().lost(_STREAM, 0, np.arange(1000) * _STEP_S)))
+    return float(np.count_nonzero(NoLoss().lost(_STREAM, 0, np.arange(1000), 0.0)))
 
 
 CHECKS: tuple[Check, ...] = (

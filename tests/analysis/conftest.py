@@ -102,7 +102,7 @@ def plausible_rounds(arm: str, seed: int, count: int, clients: int) -> Iterator[
         for client in range(clients):
             if defer[client]:
                 decisions.append(blank("decisions", round=number, client=client, t_s=now, action="defer",
-                                       csi_snr_db=snr_db[client]))  # fmt: skip
+                                       compute_start_s=None, csi_snr_db=snr_db[client]))  # fmt: skip
                 continue
             kept = float(np.clip(option["kept"] * (0.4 + snr_db[client] / 15), 0.1, 1)) if adaptive else 1.0
             compute_s = COMPUTE_S * float(rng.lognormal(0, 0.1))
@@ -118,7 +118,9 @@ def plausible_rounds(arm: str, seed: int, count: int, clients: int) -> Iterator[
             transmissions.append(
                 blank("transmissions", round=number, client=client, direction="up", t_request_s=start_s,
                       t_start_s=start_s, t_end_s=upload_end_s, payload_bits=bits, sent_bits=sent,
-                      packets=packets + lost, lost=lost, snr_mean_db=snr_db[client],
+                      packets=packets + lost, lost=lost, retransmissions=lost, air_s=upload_end_s - start_s,
+                      delivered_bits=0 if drop else bits, reason="attempts" if drop else "",
+                      snr_mean_db=snr_db[client],
                       snr_min_db=snr_db[client] - rng.exponential(6), bandwidth_hz=bandwidth_hz,
                       kept_fraction=kept, outcome="dropped" if drop else "delivered",
                       energy_j=0.2 * (upload_end_s - start_s))
@@ -127,7 +129,8 @@ def plausible_rounds(arm: str, seed: int, count: int, clients: int) -> Iterator[
                 blank("decisions", round=number, client=client, t_s=now, action="send",
                       bandwidth_hz=bandwidth_hz, kept_fraction=kept, menu_bits=bits,
                       csi_snr_db=snr_db[client],
-                      ready_s=down_s + COMPUTE_S, compute_s=compute_s, compute_energy_j=2 * compute_s)
+                      ready_s=down_s + COMPUTE_S, compute_start_s=now + down_s, compute_s=compute_s,
+                      compute_energy_j=2 * compute_s)
             )  # fmt: skip
             end_s = max(end_s, upload_end_s)
             up += sent
@@ -167,10 +170,123 @@ def write_study(root: Path, seeds: int = 3, rounds: int = 12, clients: int = 10)
     return root
 
 
+def _upload(rng: np.random.Generator, ready_s: float, until_s: float) -> dict[str, Any]:
+    """An upload over shared air: it waits for its first slot, has some of the slots, repeats, and may be given up."""
+    packets = int(rng.integers(15, 60))
+    repeats = int(rng.binomial(packets, rng.choice([0.02, 0.08, 0.3])))
+    start_s = ready_s + float(rng.exponential(0.08))
+    wanted_s = (packets + repeats) * 0.009 / float(rng.choice([0.35, 0.7, 1.0]))
+    reason = str(rng.choice(["", "attempts", "left"], p=[0.92, 0.05, 0.03]))
+    length_s = wanted_s * (1.0 if not reason else float(rng.uniform(0.2, 0.9)))
+    if start_s + length_s > until_s:
+        reason, length_s = "deadline", max(0.0, until_s - start_s)
+    start_s = min(start_s, until_s)
+    part = length_s / wanted_s
+    sent = round(part * (packets + repeats))
+    again = min(round(part * repeats), max(0, sent - 1))
+    arrived = packets if not reason else max(0, sent - again)
+    outcome = "delivered" if not reason else "partial" if arrived and rng.random() < 0.5 else "dropped"
+    return blank(
+        "transmissions", direction="up", t_request_s=ready_s, t_start_s=start_s, t_end_s=start_s + length_s,
+        payload_bits=packets * PACKET_BITS, delivered_bits=0 if outcome == "dropped" else arrived * PACKET_BITS,
+        sent_bits=sent * PACKET_BITS, packets=sent, lost=again, retransmissions=again,
+        air_s=min(sent * 0.009, length_s),
+        snr_mean_db=float(rng.normal(15, 5)), snr_min_db=float(rng.normal(3, 3)), bandwidth_hz=3.6e5 / 10,
+        kept_fraction=1.0, outcome=outcome, reason=reason, energy_j=0.2 * sent * 0.009,
+    )  # fmt: skip
+
+
+def fleet_rounds(clients: int, count: int, deadline_s: float | None = None, seed: int = 1) -> Iterator[Any]:
+    """Rounds of the network alone: some clients are away or deferred, repeat, miss the deadline or leave."""
+    rng = np.random.default_rng(seed)
+    now = energy = 0.0
+    up = 0
+    for number in range(1, count + 1):
+        until_s = np.inf if deadline_s is None else now + deadline_s
+        transmissions = [
+            blank("transmissions", round=number, client=-1, direction="down", t_request_s=now, t_start_s=now,
+                  t_end_s=now + 0.06, payload_bits=400_000, delivered_bits=400_000, sent_bits=410_000, packets=35,
+                  air_s=0.06, snr_mean_db=30.0, snr_min_db=20.0, bandwidth_hz=1e7, kept_fraction=1.0,
+                  outcome="delivered", reason="")
+        ]  # fmt: skip
+        decisions = []
+        fate = rng.choice(["away", "defer", "send"], size=clients, p=[0.08, 0.1, 0.82])
+        for client in np.flatnonzero(fate != "away").tolist():
+            call = {"round": number, "client": client, "t_s": now, "action": fate[client], "compute_start_s": None}
+            if fate[client] == "send":
+                compute_s = float(0.4 * (1 + client % 3 / 2) * rng.lognormal(0, 0.15))
+                call |= {"bandwidth_hz": 3.6e5 / clients, "kept_fraction": 1.0, "compute_start_s": now + 0.06,
+                         "compute_s": compute_s, "compute_energy_j": compute_s}  # fmt: skip
+                energy += compute_s
+                if now + 0.06 + compute_s < until_s:
+                    row = _upload(rng, now + 0.06 + compute_s, until_s) | {"round": number, "client": client}
+                    transmissions.append(row)
+                    energy += row["energy_j"]
+                    up += row["sent_bits"]
+            decisions.append(blank("decisions", **call))
+        sent = transmissions[1:]
+        delivered = sum(row["outcome"] == "delivered" for row in sent)
+        end_s = min(until_s, max([row["t_end_s"] for row in sent], default=now + 1.0))
+        yield (
+            blank("rounds", round=number, t_start_s=now, t_end_s=end_s, accuracy=None, loss=None, uplink_bits=up,
+                  downlink_bits=410_000 * number, delivered=delivered, dropped=len(sent) - delivered,
+                  deferred=int((fate == "defer").sum()), away=int((fate == "away").sum()),
+                  staleness_mean=0.0 if delivered else None, energy_j=energy, kept_fraction_mean=1.0,
+                  coherence_a=None, coherence_b=None),
+            transmissions,
+            decisions,
+        )  # fmt: skip
+        now = end_s
+
+
+def asynchronous_rounds(clients: int, updates: int, arrivals: int, seed: int = 1) -> Iterator[Any]:
+    """Server updates of `arrivals` uploads each; a client is called again at once, so twice in some of them."""
+    rng = np.random.default_rng(seed)
+    cycles = []
+    for client in range(clients):
+        now = 0.0
+        for _ in range(3 * updates * arrivals // clients + 3):
+            compute_s = float(0.5 * (1 + client % 4) * rng.lognormal(0, 0.1))
+            down = blank("transmissions", client=client, direction="down", t_request_s=now, t_start_s=now + 0.02,
+                         t_end_s=now + 0.12, payload_bits=400_000, delivered_bits=400_000, packets=35, air_s=0.1,
+                         outcome="delivered", reason="", kept_fraction=1.0)  # fmt: skip
+            call = blank("decisions", client=client, t_s=now, action="send", bandwidth_hz=3.6e4, kept_fraction=1.0,
+                         compute_start_s=now + 0.12, compute_s=compute_s)  # fmt: skip
+            row = _upload(rng, now + 0.12 + compute_s, np.inf) | {"client": client}
+            cycles.append((row["t_end_s"], row["outcome"] == "delivered", [down, row], call))
+            now = row["t_end_s"] + 0.01
+    start_s, number, up, waiting, arrived = 0.0, 1, 0, [], 0
+    for end_s, delivered, sent, call in sorted(cycles, key=lambda cycle: cycle[0]):
+        waiting.append((sent, call))
+        arrived += delivered
+        up += sent[1]["sent_bits"]
+        if arrived == arrivals:
+            yield (
+                blank("rounds", round=number, t_start_s=start_s, t_end_s=end_s, accuracy=None, loss=None,
+                      uplink_bits=up, delivered=arrived, staleness_mean=1.5, kept_fraction_mean=1.0),
+                [row | {"round": number} for pair, _ in waiting for row in pair],
+                [call | {"round": number} for _, call in waiting],
+            )  # fmt: skip
+            start_s, waiting, arrived, number = end_s, [], 0, number + 1
+            if number > updates:
+                return
+
+
+def write_fleet(
+    root: Path, arm: str = "fleet", clients: int = 10, rounds: int = 4, deadline_s: float | None = None, **more: Any
+) -> Path:
+    """A run of the network alone, as an arm of the study `root`."""
+    manifest = {"name": root.name, "arm": arm, "seed": 1, "deadline_s": deadline_s, "clients": clients} | more
+    return write_run(root / f"{arm}-seed1", manifest, fleet_rounds(clients, rounds, deadline_s))
+
+
 @pytest.fixture(scope="session")
 def synthetic() -> SimpleNamespace:
     """What this file has for tests that build studies of their own; test modules cannot import it."""
-    return SimpleNamespace(ARMS=ARMS, TARGETS=TARGETS, blank=blank, write_run=write_run, write_study=write_study)
+    return SimpleNamespace(
+        ARMS=ARMS, TARGETS=TARGETS, blank=blank, write_run=write_run, write_study=write_study,
+        fleet_rounds=fleet_rounds, asynchronous_rounds=asynchronous_rounds, write_fleet=write_fleet,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")

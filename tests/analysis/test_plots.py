@@ -16,15 +16,18 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from typer.testing import CliRunner
 
 from analysis import plots, tradeoff
+from analysis.airplots import FEW_CLIENTS, LARGEST_SHOWN, MOST_STEPS, hz_unit
 from analysis.house import COLOURS, LIMIT_COLOUR
 from analysis.timeline import MAX_CLIENTS
 from analysis.traces import TraceError, Traces, load
+from wfl_sim.cli import app
 
 RunOf = Callable[..., Path]
 
-UNIT = re.compile(r", (%|bit|[kMG]bit|s|h|k?J|dB|MHz|number|budgets)( \(logarithmic\))?$")
+UNIT = re.compile(r", (%|bit|[kMG]bit|s|h|k?J|dB|[kM]Hz|number|budgets)( \(logarithmic\))?$")
 
 
 def curves_of(axes: Axes) -> dict[str, list[str]]:
@@ -139,7 +142,7 @@ def test_link_timeline_when_nobody_sends(tmp_path: Path, synthetic: SimpleNamesp
                 "rounds", round=n, t_start_s=float(n), t_end_s=n + 1.0, kept_fraction_mean=None, deferred=1
             ),
             [],
-            [synthetic.blank("decisions", round=n, client=4, action="defer")],
+            [synthetic.blank("decisions", round=n, client=4, t_s=float(n), action="defer", compute_start_s=None)],
         )
         for n in (1, 2)
     ]
@@ -150,7 +153,7 @@ def test_link_timeline_when_nobody_sends(tmp_path: Path, synthetic: SimpleNamesp
     assert [tuple(bar.get_y() for bar in c) for c in plots.bandwidth_shares(traces, "a").axes[0].containers]
 
 
-def test_a_lost_downlink_is_crossed_and_computing_follows_the_downlink(
+def test_a_lost_downlink_is_crossed_and_computing_stands_where_the_trace_has_it(
     tmp_path: Path, synthetic: SimpleNamespace
 ) -> None:
     rounds = [
@@ -161,8 +164,8 @@ def test_a_lost_downlink_is_crossed_and_computing_follows_the_downlink(
                 synthetic.blank("transmissions", round=1, client=1, direction="down", t_end_s=2.0, outcome="delivered"),
             ],
             [
-                synthetic.blank("decisions", round=1, client=0, action="send"),
-                synthetic.blank("decisions", round=1, client=1, action="send", compute_s=0.5),
+                synthetic.blank("decisions", round=1, client=0, action="send", compute_start_s=None),
+                synthetic.blank("decisions", round=1, client=1, action="send", compute_start_s=2.0, compute_s=0.5),
             ],
         )
     ]
@@ -212,14 +215,38 @@ def test_bandwidth_shares_stack_to_what_was_granted(study: Traces) -> None:
     assert len(shades) == len(axes.containers)
 
 
-@pytest.mark.parametrize("clients", [1, 2, 3, 6, 9, 12, 13])
-def test_no_two_clients_share_a_shade(tmp_path: Path, clients: int, synthetic: SimpleNamespace) -> None:
+@pytest.mark.parametrize("clients", [1, 2, 3, 6, 9, FEW_CLIENTS, FEW_CLIENTS + 1, 30])
+def test_no_two_layers_share_a_shade(tmp_path: Path, clients: int, synthetic: SimpleNamespace) -> None:
     traces = load(synthetic.write_study(tmp_path / "s", seeds=1, rounds=1, clients=clients))
-    axes, *colour_bar = plots.bandwidth_shares(traces, "dense-equal").axes
-    assert len(colour_bar) == (clients > MAX_CLIENTS)
-    assert (axes.get_legend() is None) == (clients > MAX_CLIENTS)
+    figure = plots.bandwidth_shares(traces, "dense-equal")
+    (axes,) = figure.axes
+    many = clients > FEW_CLIENTS
+    assert len(axes.containers) == (LARGEST_SHOWN + 1 if many else clients)
     shades = {to_hex(container.patches[0].get_facecolor()) for container in axes.containers}
-    assert len(shades) == clients
+    assert len(shades) == len(axes.containers)
+    assert (f"the {LARGEST_SHOWN} largest of {clients} clients" in figure.get_suptitle()) == many
+
+
+def test_of_many_clients_the_largest_shares_have_layers_and_nothing_is_left_out(
+    tmp_path: Path, synthetic: SimpleNamespace
+) -> None:
+    hz = {client: 1e3 * (client + 1) for client in range(20)}
+    calls = [synthetic.blank("decisions", round=1, client=c, action="send", bandwidth_hz=f) for c, f in hz.items()]
+    round_ = synthetic.blank("rounds", round=1, t_end_s=1.0)
+    run = synthetic.write_run(tmp_path / "r", {"name": "n", "arm": "a", "seed": 1}, iter([(round_, [], calls)]))
+    (axes,) = plots.bandwidth_shares(load(run), "a").axes
+    labels = [str(container.get_label()) for container in axes.containers]
+    assert labels == [*(f"client {client}" for client in range(14, 20)), "14 others,\n1 to 14 kHz each"]
+    assert axes.get_ylabel() == "bandwidth granted, kHz"
+    heights = [container.patches[0].get_height() for container in axes.containers]
+    assert heights == pytest.approx([15, 16, 17, 18, 19, 20, sum(range(1, 15))])
+
+
+@pytest.mark.parametrize(("hz", "unit"), [(999.0, "Hz"), (1e3, "kHz"), (3.6e5, "kHz"), (2e6, "MHz"), (1.2e9, "GHz")])
+def test_a_band_is_given_in_the_unit_that_fits(hz: float, unit: str) -> None:
+    scale, name = hz_unit(hz)
+    assert name == unit
+    assert 1.0 <= hz / scale < 1000.0
 
 
 @pytest.mark.parametrize("draw", [plots.tradeoff, lambda t: plots.link_timeline(t, "a"),
@@ -234,6 +261,8 @@ def test_every_axis_has_a_unit(study: Traces) -> None:
         plots.tradeoff(study),
         plots.schedule_timeline(study, "soft-tsfa"),
         plots.bandwidth_shares(study, "soft-tsfa"),
+        plots.upload_times(study),
+        plots.activity_timeline(study, "soft-tsfa"),
     ]
     labels = [label for f in figures for axes in f.axes for label in (axes.get_xlabel(), axes.get_ylabel())]
     labels = [label for label in labels if label]
@@ -246,8 +275,8 @@ def test_save_all_writes_every_picture_twice_and_the_same_again(tmp_path: Path, 
     traces = load(tmp_path / "s" / "soft-tsfa*")
     assert traces.seeds("soft-tsfa") == [1, 2]
     files = plots.save_all(traces, tmp_path / "deep" / "pictures")
-    names = ["tradeoff", "accuracy-bits", "accuracy-time"]
-    names += [f"{kind}-soft-tsfa-seed1" for kind in ("schedule", "link", "bandwidth")]
+    names = ["tradeoff", "accuracy-bits", "accuracy-time", "upload-times"]
+    names += [f"{kind}-soft-tsfa-seed1" for kind in ("schedule", "timeline", "link", "bandwidth")]
     assert [file.name for file in files] == [name + end for name in names for end in (".png", ".svg")]
     for file in files:
         start = file.read_bytes()[:64]
@@ -256,19 +285,119 @@ def test_save_all_writes_every_picture_twice_and_the_same_again(tmp_path: Path, 
     assert [file.read_bytes() for file in again] == [file.read_bytes() for file in files]
 
 
-def test_save_all_passes_over_what_is_not_there(run_of: RunOf, tmp_path: Path, synthetic: SimpleNamespace) -> None:
+def test_save_all_passes_over_what_is_not_there(
+    run_of: RunOf, tmp_path: Path, synthetic: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Figure, "savefig", lambda *_, **__: None)  # other tests look at what is drawn
     run_of("empty", 1, [], status="running")
     run_of("undecided", 1, [0.5])
     synthetic.write_study(tmp_path / "other", seeds=1, rounds=2, clients=2)
     (tmp_path / "other" / "dense-equal-seed1").rename(tmp_path / "simple" / "full-seed1")
     files = plots.save_all(load(tmp_path / "simple"), tmp_path / "pictures")
     # The arms come from two studies, so that their names lead the arms'.
-    assert [file.stem for file in files[6::2]] == [
+    assert [file.stem for file in files[8::2]] == [
         "schedule-other-dense-equal-seed1",
+        "timeline-other-dense-equal-seed1",
         "link-other-dense-equal-seed1",
         "bandwidth-other-dense-equal-seed1",
         "schedule-simple-undecided-seed1",
     ]
+
+
+def test_a_run_without_learning_has_all_pictures_but_those_of_accuracy(
+    tmp_path: Path, synthetic: SimpleNamespace
+) -> None:
+    run = synthetic.write_fleet(tmp_path / "s", clients=3, rounds=2, deadline_s=2.0)
+    traces = load(run)
+    assert not traces.learns
+    with pytest.raises(TraceError, match="no accuracy: a run without learning"):
+        plots.tradeoff(traces)
+    done = CliRunner().invoke(app, ["plot", str(run)])
+    assert done.exit_code == 0, done.output
+    assert "The air (no accuracy: a run without learning)" in done.output
+    kinds = ["upload-times", *(f"{k}-fleet-seed1" for k in ("schedule", "timeline", "link", "bandwidth"))]
+    assert [Path(line).stem for line in done.output.splitlines() if line.endswith(".png")] == kinds
+    assert {file.stem for file in (run / "plots").iterdir()} == set(kinds)
+
+
+@pytest.mark.parametrize(("rounds", "first", "last"), [("2:3", 2, 3), ("3", 3, 3)])
+def test_the_command_draws_the_rounds_asked_for(
+    tmp_path: Path, synthetic: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, rounds: str, first: int, last: int
+) -> None:
+    run = synthetic.write_fleet(tmp_path / "s", clients=2, rounds=4)
+    windows: dict[str, tuple[float, float]] = {}
+    monkeypatch.setattr(
+        Figure, "savefig", lambda figure, path, **_: windows.setdefault(Path(path).stem, figure.axes[0].get_xlim())
+    )
+    done = CliRunner().invoke(app, ["plot", str(run), "--rounds", rounds])
+    assert done.exit_code == 0, done.output
+    times = load(run).rounds.set_index("round")
+    expected = (times.loc[first, "t_start_s"], times.loc[last, "t_end_s"])
+    assert windows["timeline-fleet-seed1"] == windows["link-fleet-seed1"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("rounds", ["0:2", "3:2", "a", "1:b", ":", "-1"])
+def test_rounds_that_are_none_are_refused(tmp_path: Path, rounds: str) -> None:
+    done = CliRunner().invoke(app, ["plot", str(tmp_path), f"--rounds={rounds}"])
+    assert done.exit_code == 2
+    assert "two numbers from 1 in rising order" in " ".join(done.output.split())
+
+
+def test_a_run_in_which_nobody_sent_has_pictures(
+    tmp_path: Path, synthetic: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figure.draw_without_rendering())
+    rounds = [
+        (synthetic.blank("rounds", round=n, t_start_s=n - 1.0, t_end_s=float(n), accuracy=None,
+                         kept_fraction_mean=None),
+         [],
+         [synthetic.blank("decisions", round=n, client=c, t_s=n - 1.0, action="skip", compute_start_s=None)
+          for c in range(2)])
+        for n in (1, 2)
+    ]  # fmt: skip
+    run = synthetic.write_run(tmp_path / "r", {"name": "n", "arm": "a", "seed": 1}, iter(rounds))
+    files = plots.save_all(load(run), tmp_path / "pictures")
+    assert [file.stem for file in files[::2]] == [f"{k}-a-seed1" for k in ("schedule", "timeline", "link", "bandwidth")]
+    with pytest.raises(TraceError, match="no upload has ended yet"):
+        plots.upload_times(load(run))
+
+
+def test_an_arm_without_learning_is_named_where_others_have_accuracy(
+    tmp_path: Path, synthetic: SimpleNamespace, run_of: RunOf
+) -> None:
+    run_of("learns", 1, [0.5, 0.6, 0.7])
+    synthetic.write_fleet(tmp_path / "simple", arm="network", clients=2, rounds=1)
+    figure = plots.accuracy_against(load(tmp_path / "simple"), "t_end_s")
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["learns", "network: no accuracy, without learning"]
+    (axes,) = figure.axes
+    assert [len(line.get_xdata()) for line in axes.get_lines() if line.get_label() == "learns"] == [3]
+
+
+def test_upload_times_end_at_the_share_that_was_delivered(tmp_path: Path, synthetic: SimpleNamespace) -> None:
+    traces = load(synthetic.write_fleet(tmp_path / "s", clients=12, rounds=3, deadline_s=2.0))
+    up = traces.transmissions.query("direction == 'up'")
+    took_s = (up["t_end_s"] - up["t_request_s"])[up["outcome"] == "delivered"]
+    left, right = plots.upload_times(traces).axes
+    (line,) = left.get_lines()
+    for x, y in zip(line.get_xdata()[1:-1], line.get_ydata()[1:-1], strict=True):
+        assert y == pytest.approx(100 * (took_s <= x).mean())
+    called = (traces.decisions["action"] == "send").sum()
+    curve, deadline = right.get_lines()
+    assert curve.get_ydata()[-1] == pytest.approx(100 * len(took_s) / called)
+    assert deadline.get_xdata()[0] == 2.0
+
+
+def test_upload_times_of_very_many_uploads_keep_their_shape(tmp_path: Path, synthetic: SimpleNamespace) -> None:
+    traces = load(synthetic.write_fleet(tmp_path / "s", clients=900, rounds=2))
+    up = traces.transmissions.query("direction == 'up' and outcome == 'delivered'")
+    took_s = (up["t_end_s"] - up["t_request_s"]).to_numpy()
+    assert len(took_s) > MOST_STEPS
+    (line,) = plots.upload_times(traces).axes[0].get_lines()
+    assert len(line.get_xdata()) <= MOST_STEPS + 2
+    for x, y in list(zip(line.get_xdata(), line.get_ydata(), strict=True))[1:-1:50]:
+        assert y == pytest.approx(100 * (took_s <= x).mean())
+    assert line.get_ydata()[-1] == 100.0
 
 
 def test_drawing_leaves_the_settings_of_the_caller_alone(study: Traces) -> None:

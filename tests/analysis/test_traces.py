@@ -35,6 +35,12 @@ def test_a_study_holds_every_cell_in_the_order_of_the_study(study: Traces, synth
     assert budgets.loc[("soft-tsfa", 1)] == 1.5
     assert np.isnan(budgets.loc[("dense-equal", 1)])
     assert study.cells["directory"].iloc[0] == "head-only-seed1"
+    assert study.cells["deadline_s"].isna().all()
+
+
+def test_a_manifest_may_state_a_deadline_and_the_clients(tmp_path: Path, synthetic: SimpleNamespace) -> None:
+    (cell,) = load(synthetic.write_fleet(tmp_path / "s", clients=3, rounds=1, deadline_s=2.5)).cells.to_dict("records")
+    assert (cell["deadline_s"], cell["clients"]) == (2.5, 3)
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -44,6 +50,15 @@ def test_frames_hold_what_the_trace_holds(study: Traces, study_directory: Path, 
     rows = read_rows(study_directory / "soft-tsfa-seed2" / "trace.sqlite", table)
     expected = pd.DataFrame(rows).astype(frame.dtypes.drop(["arm", "seed"]))
     pd.testing.assert_frame_equal(frame.drop(columns=["arm", "seed"]), expected)
+
+
+def test_a_trace_read_in_many_pieces_is_the_same(
+    study: Traces, study_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analysis.traces.ROWS_AT_ONCE", 7)
+    pieces, whole = load(study_directory / "soft-tsfa-seed2"), study.select("soft-tsfa", 2)
+    for table in TABLES:
+        pd.testing.assert_frame_equal(getattr(pieces, table), getattr(whole, table))
 
 
 def test_columns_have_their_types_and_units(study: Traces) -> None:

@@ -12,7 +12,8 @@ from channels.fading import BlockRayleigh, NoFading, Rayleigh
 from channels.links import LOWEST_GAIN_DB, Links
 from channels.mobility import ConstantVelocity, Disc, Line, RandomWaypoint, Static
 from channels.pathloss import LogDistance, UMa
-from channels.shadowing import LogNormal, NoShadowing
+from channels.penetration import OutdoorToIndoor
+from channels.shadowing import BySight, LogNormal, Map, NoShadowing
 from channels.streams import Stream
 from channels.tdl import TDL
 
@@ -72,6 +73,46 @@ def test_random_access_gives_the_same_bits_among_any_number_of_clients(mobility,
     np.testing.assert_array_equal(part, whole[np.ix_(rows, columns)])
     named = links([rows[0]], mobility=mobility)
     assert named.gain_db(times[columns[0]])[0, 0] == whole[rows[0], columns[0]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Restless(Static):
+    """Clients that stand, and do not say so: all of a link is worked out for each time."""
+
+    is_still = False
+
+
+@pytest.mark.parametrize("shadowing", [LogNormal(), BySight(), Map(), NoShadowing()], ids=lambda model: model.kind)
+def test_what_stands_still_is_worked_out_once_and_is_the_same(shadowing):
+    models = {
+        "shadowing": shadowing,
+        "path_loss": UMa(line_of_sight="probability"),
+        "penetration": OutdoorToIndoor(indoor_share=0.5),
+        "placement": Disc(from_m=1.0, to_m=9e3),
+        "fading": BlockRayleigh(block_s=3.0),
+    }
+    still, restless = (links(mobility=mobility, **models) for mobility in (Static(), Restless()))
+    for rows, times in (([4], [2.0]), ([4, 1, 4], [3.0, 1.0]), ([], [1.0]), ([0], []), (range(6), TIMES_S)):
+        for ask in ("large_scale_db", "gain_db", "gain"):
+            np.testing.assert_array_equal(getattr(still, ask)(times, rows), getattr(restless, ask)(times, rows))
+        assert still.warnings == restless.warnings
+    assert still.warnings and "clients were" in still.warnings[0]
+
+
+@pytest.mark.parametrize("clients", [0, 3])
+def test_an_answer_may_be_changed_by_who_asked(clients):
+    link = links(4, mobility=Static())
+    first = link.large_scale_db([0.0, 1.0], [clients])
+    kept = first.copy()
+    first += 1.0
+    np.testing.assert_array_equal(link.large_scale_db([0.0, 1.0], [clients]), kept)
+
+
+def test_both_directions_are_one_where_links_are_reciprocal():
+    link = links()
+    assert link.reciprocal and link.fading_of("up") is link.fading_of("down") is link.fading
+    for ask in (link.gain, link.gain_db, link.large_scale_db):
+        np.testing.assert_array_equal(ask(TIMES_S, [1], direction="up"), ask(TIMES_S, [1], direction="down"))
 
 
 def test_changing_one_model_leaves_the_others_as_they_are():

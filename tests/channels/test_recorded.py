@@ -151,6 +151,7 @@ def test_it_answers_where_links_do(replayed):
     assert links.reciprocal is False and links.warnings == ()
     np.testing.assert_array_equal(links.offsets_hz(1e6), [0.0])
     assert links.gain([0.0, 1.0], offsets_hz=[-1.0, 0.0, 1.0]).shape == (3, 2, 3)
+    assert links.gain_db([0.0, 1.0], offsets_hz=[-1.0, 0.0, 1.0]).shape == (3, 2, 3)
     assert links.gain([]).shape == (3, 0)
     assert links.trajectory.distance_m([0.0]).shape == (3, 1)
     with pytest.raises(ValueError, match="client 3 is not one of 3"):

@@ -42,6 +42,40 @@ def test_draws_are_uniform_along_every_direction(clients, indices):
     assert stats.chisquare(np.bincount(low_bits.ravel(), minlength=256)).pvalue > SIGNIFICANCE
 
 
+@pytest.mark.parametrize("probability", [0.0, 1e-300, 0.5 * 2.0**-52, 2.0**-53, 0.1, 0.5, 1 / 3, 1.0 - 2.0**-53, 1.0])
+def test_below_is_uniform_below_bit_for_bit(probability):
+    stream, clients, indices = Stream.root(9), np.arange(400)[:, None], np.arange(-250, 250) * 2**40
+    np.testing.assert_array_equal(
+        stream.below(clients, indices, probability), stream.uniform(clients, indices) < probability
+    )
+    assert stream.below(3, 5, probability) == (stream.uniform(3, 5) < probability)
+    turned = np.arange(12).reshape(3, 4).T  # not in the order of memory
+    np.testing.assert_array_equal(stream.below(3, turned, probability), stream.uniform(3, turned) < probability)
+    assert stream.below(clients[:0], indices, probability).shape == (0, 500)
+
+
+@given(WORDS, WORDS)
+def test_below_turns_at_the_draw_itself(client, index):
+    stream = Stream.root(9)
+    draw = float(stream.uniform(client, index))
+    assert not stream.below(client, index, draw) and not stream.below(client, index, np.nextafter(draw, 0.0))
+    assert stream.below(client, index, np.nextafter(draw, 1.0))
+
+
+@given(st.integers(0, 2**70), WORDS, WORDS)
+def test_one_draw_alone_is_that_of_many(seed, client, index):
+    stream = Stream.root(seed)
+    alone, many = stream.uniform(client, index), stream.uniform([client, 0], index)
+    assert alone.shape == () and alone == many[0] and stream.uniform([[client]], [index]).shape == (1, 1)
+    assert stream.below(client, index, 0.3) == stream.below([client, 0], index, 0.3)[0]
+
+
+def test_below_needs_a_probability():
+    for bad in (-0.1, 1.1, np.nan):
+        with pytest.raises(ValueError, match="probability must be at least 0 and at most 1"):
+            Stream.root(9).below(0, 0, bad)
+
+
 def test_neighbours_are_uncorrelated():
     draws = Stream.root(2).uniform(np.arange(1000)[:, None], np.arange(1000)) - 0.5
     bound = 4.0 / np.sqrt(draws.size) / 12.0  # four standard errors of a mean of products, each of variance 1/144

@@ -109,7 +109,7 @@ def test_the_examples_are_in_our_style(plugin: Installed) -> None:
 
 SHOW = """
 import json, runpy
-import wfl_extra.trimmed_mean, wfl_extra.round_robin  # before anything of ours that looks for plug-ins
+import wfl_extra.trimmed_mean, wfl_extra.proportional_fair  # before anything of ours that looks for plug-ins
 runpy.run_path("check_extra.py")
 from channels.describe import describe, options_of
 from wfl_sim.nouns import NOUNS

@@ -19,7 +19,10 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("README.md", "docs/scenarios.md", "docs/quickstart.md", "docs/radio.md", "docs/architecture.md")
+PAGES = (
+    "README.md",
+    *(f"docs/{name}.md" for name in ("scenarios", "quickstart", "timelines", "radio", "architecture")),
+)
 ALL_PAGES = (*PAGES, "CONTRIBUTING.md")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#]+)\)")
 COMMAND = re.compile(r"`(wfl-sim [^`]+)`")

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import simpy
 
@@ -13,13 +15,16 @@ from channels.mobility import Line, Static
 from channels.pathloss import LogDistance
 from channels.shadowing import NoShadowing
 from channels.streams import Stream
-from wfl_sim.contracts import Payload, PayloadMenu, Point
+from wfl_sim.contracts import Air, Decision, Payload, PayloadMenu, Point
 from wfl_sim.devices import Compute
+from wfl_sim.presence import Presence
 from wfl_sim.protocols.base import ProtocolState, World
 from wfl_sim.protocols.sync import Sync
 from wfl_sim.radio.medium import Medium
-from wfl_sim.radio.options import Radio, Uplink
+from wfl_sim.radio.options import Downlink, Radio, Uplink
+from wfl_sim.radio.transmission import Transmission
 from wfl_sim.schedules.equal import Equal
+from wfl_sim.trace import named
 
 TX_POWER_W, EXPONENT, REFERENCE_LOSS_DB, ANTENNA_DB = 0.2, 3.5, 40.0, 8.0
 
@@ -33,6 +38,7 @@ class StubWork:
     points: int = 20
     calls: list = field(default_factory=list)
     aggregated: list = field(default_factory=list)
+    factors: list = field(default_factory=list)
 
     def weight(self, client):
         return 1.0 + client
@@ -61,12 +67,127 @@ class StubWork:
 
     def aggregate(self, arrivals, factors=None):
         self.aggregated.append(dict(arrivals))
+        self.factors.append(factors)
 
     def evaluate(self):
         return {"accuracy": 0.5, "loss": 1.0}
 
     def diagnostics(self):
         return {"rank": 0, "coherence_a": None, "coherence_b": None, "e_cov": 0.0, "e_sp": 0.0}
+
+
+class FixedAir:
+    """A medium of 1 bit/s/Hz without headers, in which some clients cannot be reached or heard.
+
+    A transfer takes its bits over its bandwidth. Copies of a unicast go out one after the other.
+    """
+
+    def __init__(self, env, radio, deaf=(), mute=()):
+        self.env, self.radio, self.deaf, self.mute = env, radio, set(deaf), set(mute)
+        self.granted = []  # (begin, end, bandwidth) of each upload
+
+    def _event(self, client, direction, begin_s, seconds, bits, hz, until_s, reason, reached):
+        assert begin_s < until_s, "a transfer that would begin too late must not be asked for"
+        end_s, done = min(begin_s + seconds, until_s), begin_s + seconds <= until_s
+        reached = tuple(reached) if done else ()
+        outcome = "delivered" if reached else "dropped"
+        why = "" if reached else "attempts" if done else reason
+        sent = round(bits * (end_s - begin_s) / seconds)
+        value = Transmission(client, direction, begin_s, begin_s, end_s, bits, bits if reached else 0, sent, 1, 0, 0,
+                             end_s - begin_s, 10.0, 10.0, hz, outcome, why, 0.0, reached)  # fmt: skip
+        return self.env.timeout(end_s - self.env.now, value)
+
+    def uplink(self, client, payload_bits, bandwidth_hz, *, begin_s=None, until_s=math.inf, reason="deadline"):
+        begin_s, seconds = begin_s or self.env.now, payload_bits / bandwidth_hz
+        self.granted.append((begin_s, min(begin_s + seconds, until_s), bandwidth_hz))
+        reached = () if client in self.mute else (client,)
+        return self._event(client, "up", begin_s, seconds, payload_bits, bandwidth_hz, until_s, reason, reached)
+
+    def downlink(self, clients, payload_bits, *, until_s=math.inf, reason="deadline"):
+        hz, now_s = self.radio.downlink.bandwidth_hz, self.env.now
+        hears = [client for client in clients if client not in self.deaf]
+        if self.radio.downlink.access == "broadcast":
+            return [self._event(-1, "down", now_s, payload_bits / hz, payload_bits, hz, until_s, reason, hears)]
+        ends = np.cumsum(payload_bits) / hz
+        return [
+            self._event(c, "down", now_s, float(end), bits, hz, until_s, reason, {c} & set(hears))
+            for c, bits, end in zip(clients, payload_bits, ends, strict=True)
+        ]
+
+    def air(self, known_gain, direction="up"):
+        return Air(self.radio.uplink.bandwidth_hz, None)
+
+    def snr_hz(self, clients, time_s, known_gain, direction="up"):
+        return np.full(len(clients), 1e7)
+
+    def downlink_estimate_s(self, snr_hz, payload_bits, known_gain):
+        return np.array(payload_bits) / self.radio.downlink.bandwidth_hz + self.radio.latency_s
+
+
+class Shifts:
+    """Clients that are there in some spans of time: `Shifts({client: [(from_s, to_s), ...]})`; others always are."""
+
+    def __init__(self, spans):
+        self.spans = spans
+
+    def present(self, clients, time_s):
+        return np.array([self._one(int(c), time_s)[0] for c in clients], dtype=bool)
+
+    def change_s(self, clients, time_s):
+        return np.array([self._one(int(c), time_s)[1] for c in clients], dtype=float)
+
+    def _one(self, client, time_s):
+        edges = [edge for span in self.spans.get(client, [(-math.inf, math.inf)]) for edge in span]
+        passed = sum(edge <= time_s for edge in edges)
+        return passed % 2 == 1, edges[passed] if passed < len(edges) else math.inf
+
+
+class Shares(Equal):
+    """Equal parts of the band: of the places where there are some, else of those who ask, which is all that is left."""
+
+    def decide(self, now_s, air, requests, in_flight, state):
+        held_hz = sum(flight.bandwidth_hz for flight in in_flight)
+        each_hz = air.bandwidth_hz / air.places if air.places else (air.bandwidth_hz - held_hz) / len(requests)
+        if each_hz <= 1e-6 * air.bandwidth_hz:
+            return [Decision(r.client, "defer", 0.0, r.menu.points[0]) for r in requests], state
+        return [Decision(r.client, "send", each_hz, r.menu.points[-1]) for r in requests], state
+
+
+@pytest.fixture(scope="session")
+def shifts():
+    return Shifts
+
+
+@pytest.fixture(scope="session")
+def shares():
+    return Shares
+
+
+@pytest.fixture(scope="session")
+def act():
+    """Run a protocol over a `FixedAir`: rows, work, medium, state, and what was said on an early end."""
+
+    def run(protocol, *, clients=3, rounds=1, compute=None, work=None, radio=None, schedule=None, presence=None,
+            deaf=(), mute=(), seed=1):  # fmt: skip
+        env = simpy.Environment()
+        radio = radio or Radio(uplink=Uplink(bandwidth_hz=1e6), downlink=Downlink(bandwidth_hz=1e6), latency_s=0.01)
+        medium = FixedAir(env, radio, deaf, mute)
+        out = SimpleNamespace(rounds=[], transmissions=[], decisions=[], medium=medium, stopped=[])
+        out.work = work or StubWork(dense_bytes=12_500, downlink_bytes=12_500)  # 0.1 s in the whole band
+
+        def commit(round_row, transmissions, decisions):
+            out.rounds.append(dict(round_row))
+            out.transmissions += [named("transmissions", row) for row in transmissions]
+            out.decisions += [named("decisions", row) for row in decisions]
+
+        out.world = World(env, medium, out.work, schedule or Shares(), compute or Compute(time_s=0.4),
+                          Stream.root(seed).child("protocol"), clients, rounds, commit,
+                          presence or Presence(), out.stopped.append)  # fmt: skip
+        out.state = ProtocolState()
+        env.run(env.process(protocol.run(out.world, out.state)))
+        return out
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -114,8 +235,8 @@ def play():
 
         def commit(round_row, transmissions, decisions):
             out.rounds.append(dict(round_row))
-            out.transmissions += map(dict, transmissions)
-            out.decisions += map(dict, decisions)
+            out.transmissions += [named("transmissions", row) for row in transmissions]
+            out.decisions += [named("decisions", row) for row in decisions]
 
         out.world = World(
             env=env,

@@ -26,14 +26,14 @@ SUM = 1e-12  # relative: sums of tens of floats
 class Loses:
     """A loss model that loses every packet of some clients in one direction, told by the stream it is given."""
 
-    kind, mean_loss = "some", 0.5
+    kind, mean_loss, in_time = "some", 0.5, False
 
     def __init__(self, direction, *clients):
         self.direction, self.clients = direction, clients
 
-    def lost(self, stream, client, times_s):
+    def lost(self, stream, clients, attempts, times_s):
         here = stream == Stream.root(1).child("channel").child("loss").child(self.direction)
-        return np.full(np.shape(times_s), here and client in self.clients)
+        return here & np.isin(clients, self.clients) & np.ones(np.broadcast(attempts, times_s).shape, dtype=bool)
 
 
 @dataclass

@@ -25,13 +25,13 @@ SHARED = Radio(uplink=Uplink(bandwidth_hz=BAND_HZ, work_conserving=True))
 class LosesAll:
     """A loss model that loses every packet to some clients."""
 
-    kind, mean_loss = "all", 0.5
+    kind, mean_loss, in_time = "all", 0.5, False
 
     def __init__(self, *clients):
         self.clients = clients
 
-    def lost(self, stream, client, times_s):
-        return np.full(np.shape(times_s), client in self.clients)
+    def lost(self, stream, clients, attempts, times_s):
+        return np.isin(clients, self.clients) & np.ones(np.broadcast(attempts, times_s).shape, dtype=bool)
 
 
 @pytest.mark.parametrize("bandwidth_hz", [BAND_HZ / 7, BAND_HZ])

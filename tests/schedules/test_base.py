@@ -9,11 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from channels.options import OptionError
-from wfl_sim.contracts import Point, Request
+from wfl_sim.contracts import Flight, Point, Request
 from wfl_sim.schedules import SCHEDULES
-from wfl_sim.schedules.base import falling_root, finish_together, ready_to_send
+from wfl_sim.schedules.base import falling_root, finish_together, ready_to_send, room
+from wfl_sim.schedules.channel_threshold import ChannelThreshold
+from wfl_sim.schedules.deadline_aware import DeadlineAware
 from wfl_sim.schedules.equal import Equal
+from wfl_sim.schedules.max_rate import MaxRate
 from wfl_sim.schedules.min_max import MinMax
+from wfl_sim.schedules.round_robin import RoundRobin
 from wfl_sim.schedules.tsfa import TSFA
 
 PLANNED = 1e-9  # relative: what the project promises for planned times
@@ -32,7 +36,20 @@ CLIENTS = st.lists(
 
 
 def schedules(csi="block"):
-    return [Equal(csi=csi), MinMax(csi=csi), TSFA(csi=csi, latency_budget_s=1.2, queue_start=0.5)]
+    return [
+        Equal(csi=csi),
+        MinMax(csi=csi),
+        TSFA(csi=csi, latency_budget_s=1.2, queue_start=0.5),
+        MaxRate(csi=csi, senders=3, shares="sum_rate"),
+        ChannelThreshold(csi=csi, threshold_db=-20.0),
+        RoundRobin(csi=csi, share=0.5),
+        DeadlineAware(csi=csi, deadline_s=2.5),
+    ]
+
+
+def held(air, shares):
+    """Uploads in flight that hold such shares of the band."""
+    return [Flight(100 + k, share * air.bandwidth_hz, 10**6) for k, share in enumerate(shares)]
 
 
 @pytest.mark.parametrize("csi", ["known", "ergodic"])
@@ -102,7 +119,7 @@ def test_uploads_wait_for_the_longest_downlink(make_requests):
 @pytest.mark.parametrize("number", [1, 3, 7])
 def test_equal_shares(make_air, make_requests, mean_snr_hz, number):
     air, requests = make_air(), make_requests(mean_snr_hz(np.linspace(0.05, 0.5, number)))
-    decisions, _ = Equal(kept_fraction=0.5).decide(0.0, air, requests, {})
+    decisions, _ = Equal(kept_fraction=0.5).decide(0.0, air, requests, (), {})
     assert [d.bandwidth_hz for d in decisions] == pytest.approx([10e6 / number] * number, rel=BAND)
     assert {d.point for d in decisions} == {Point(0.5, 9_450_000, 0.5)}
 
@@ -112,7 +129,7 @@ def test_min_max_finishes_together(make_air, make_requests, mean_snr_hz, make_me
     air = make_air(packet_bits=12_000, header_bits=320)
     menus = [make_menu(number=10, dense_bits=n * 10**6) for n in (1, 5, 20)]
     requests = make_requests(mean_snr_hz(np.array([0.1, 0.3, 0.5])), ready_s=[0.3, 0.0, 0.1], menus=menus)
-    decisions, _ = MinMax(kept_fraction=kept_fraction).decide(0.0, air, requests, {})
+    decisions, _ = MinMax(kept_fraction=kept_fraction).decide(0.0, air, requests, (), {})
     ends = ends_s(air, requests, decisions)
     np.testing.assert_allclose(ends, ends[0], rtol=PLANNED)
     assert sum(d.bandwidth_hz for d in decisions) == pytest.approx(air.bandwidth_hz, rel=BAND)
@@ -137,18 +154,25 @@ def test_the_contract_of_decide(make_air, make_menu, schedule, data):
         Request(number, snr, make_menu(dense_bits=4_000_000, number=points), ready, weight)
         for number, (snr, ready, weight, points) in zip(numbers, rows, strict=True)
     ]
-    air, state = make_air(loss=0.05, packet_bits=12_000, header_bits=320), schedule.start()
+    parts = data.draw(st.lists(st.floats(1e-3, 1.0), max_size=4))
+    flying = data.draw(st.floats(0.0, 1.0)) if parts else 0.0
+    places = data.draw(st.sampled_from([0, 0, 1, 3, 12]))
+    air, state = make_air(loss=0.05, packet_bits=12_000, header_bits=320, places=places), schedule.start()
+    in_flight = held(air, [flying * part / sum(parts) for part in parts])
     before = dict(state)
-    decisions, after = schedule.decide(0.0, air, requests, state)
+    decisions, after = schedule.decide(0.0, air, requests, in_flight, state)
     assert [d.client for d in decisions] == numbers
     assert state == before
     assert all(isinstance(value, (int, float, str)) for value in after.values())
-    assert {d.action for d in decisions} <= {"send", "defer"}
+    others = "skip" if schedule.kind in ("max_rate", "round_robin") else "defer"
+    assert {d.action for d in decisions} <= {"send", others}
     assert all(d.bandwidth_hz > 0 for d in decisions if d.action == "send")
     sent_hz = sum(d.bandwidth_hz for d in decisions if d.action == "send")
-    assert sent_hz <= air.bandwidth_hz * (1 + BAND)
+    assert sent_hz <= (1 - flying) * air.bandwidth_hz + BAND * air.bandwidth_hz
+    if places:
+        assert sum(d.action == "send" for d in decisions) <= max(places - len(in_flight), 0)
     assert all(d.point in r.menu.points for d, r in zip(decisions, requests, strict=True))
-    again, _ = schedule.decide(0.0, air, requests, before)
+    again, _ = schedule.decide(0.0, air, requests, in_flight, before)
     assert again == decisions  # nothing is remembered but the state
 
 
@@ -157,18 +181,67 @@ def test_the_order_of_requests_does_not_matter(make_air, make_requests, mean_snr
     rng = np.random.default_rng(2)
     air = make_air("ergodic")
     requests = make_requests(mean_snr_hz(rng.uniform(0.05, 0.5, 6)), rng.uniform(0, 0.2, 6), weights=rng.random(6))
-    decisions, _ = schedule.decide(0.0, air, requests, schedule.start())
+    decisions, _ = schedule.decide(0.0, air, requests, (), schedule.start())
     order = rng.permutation(6)
-    shuffled, _ = schedule.decide(0.0, air, [requests[i] for i in order], schedule.start())
+    shuffled, _ = schedule.decide(0.0, air, [requests[i] for i in order], (), schedule.start())
     for place, i in enumerate(order):
         assert shuffled[place].client == decisions[i].client
         assert shuffled[place].point == decisions[i].point
         assert shuffled[place].bandwidth_hz == pytest.approx(decisions[i].bandwidth_hz, rel=PLANNED)
 
 
+@pytest.mark.parametrize("schedule", schedules(), ids=lambda s: s.kind)
+def test_places_that_are_left_share_what_is_free(make_air, make_requests, make_menu, schedule):
+    """Ten places and links that are all as good: each gets the same, whether clients ask one by one or together."""
+    air = make_air(places=10)
+    places = {"max_rate": 3, "round_robin": 5}.get(schedule.kind, 10)
+    adapts = schedule.kind in ("min_max", "tsfa", "max_rate", "deadline_aware")
+    for shares, free in (((), 1.0), ((0.25, 0.35), 0.4)):
+        left = places - len(shares)
+        for asking in (1, left):
+            requests = make_requests([1e9] * asking, menus=[make_menu(500_000, 5)] * asking)
+            # those that adapt plan with the free band of their places; the others give even shares while it lasts
+            share_hz = air.bandwidth_hz * (free / left if adapts else min(1 / places, free / asking))
+            decisions, _ = schedule.decide(0.0, air, requests, held(air, shares), schedule.start())
+            assert [d.action for d in decisions] == ["send"] * asking
+            assert [d.bandwidth_hz for d in decisions] == pytest.approx([share_hz] * asking, rel=PLANNED)
+
+
+@pytest.mark.parametrize("schedule", schedules(), ids=lambda s: s.kind)
+def test_without_room_nobody_sends(make_air, make_requests, schedule):
+    requests = make_requests([1e8] * 3)
+    for places, shares in ((0, (0.5, 0.5)), (0, (0.999,)), (2, (0.1, 0.1)), (9, (0.3, 0.699))):
+        air = make_air(places=places)
+        decisions, state = schedule.decide(0.0, air, requests, held(air, shares), schedule.start())
+        assert all(d.action != "send" and d.bandwidth_hz == 0 for d in decisions)
+        assert state == schedule.start()
+    assert schedule.decide(0.0, make_air(), [], (), schedule.start()) == ([], schedule.start())
+
+
+@given(st.integers(1, 40), st.integers(0, 40), st.lists(st.floats(0.0, 1.0), max_size=6))
+def test_room(make_air, asking, places, parts):
+    air = make_air(places=places)
+    in_flight = held(air, [part / max(sum(parts), 1.0) for part in parts])
+    free = air.bandwidth_hz - sum(flight.bandwidth_hz for flight in in_flight)
+    served, band_hz, each_hz = room(air, in_flight, asking)
+    left = max(places - len(parts), 0) if places else asking
+    even_hz = air.bandwidth_hz / (places or asking)
+    assert 0 <= served <= min(asking, left)
+    assert max(band_hz, each_hz * served) <= free + BAND * air.bandwidth_hz
+    assert each_hz <= even_hz
+    if not parts:
+        assert served == min(asking, left)
+        assert each_hz == pytest.approx(even_hz, rel=BAND)
+        assert band_hz == pytest.approx(air.bandwidth_hz * served / left, rel=BAND)
+    if served:  # the card: nobody gets less than a twentieth of an even share
+        assert min(each_hz, band_hz / served) >= even_hz / 20 * (1 - PLANNED)
+    if served < min(asking, left):  # one more would get less than that
+        assert free / (served + 1) < even_hz / 20 * (1 + PLANNED)
+
+
 def test_a_schedule_without_a_budget_has_no_state():
     assert set(SCHEDULES) >= {"equal", "min_max", "tsfa"}
-    for schedule in (Equal(), MinMax()):
+    for schedule in (Equal(), MinMax(), MaxRate(), ChannelThreshold(), DeadlineAware(deadline_s=2.0)):
         assert (schedule.latency_budget, schedule.start()) == (None, {})
         assert schedule.observe(3.0, {}) == {}
         assert schedule.csi == "large_scale"

@@ -12,9 +12,10 @@ from scipy.special import lambertw
 from channels.options import OptionError
 from channels.ratecurve import RateCurve
 from wfl_sim.contracts import PayloadMenu, Point
+from wfl_sim.schedules.allocation import Problem, surrogate_error
 from wfl_sim.schedules.base import finish_together
 from wfl_sim.schedules.min_max import MinMax
-from wfl_sim.schedules.tsfa import TSFA, Problem, solve, surrogate_error
+from wfl_sim.schedules.tsfa import TSFA, solve
 
 OPTIMAL = 1e-9  # relative: what the project promises against SLSQP
 FEASIBLE = 1e-9  # relative: what the project promises for the band and for the planned time
@@ -209,8 +210,8 @@ def test_an_empty_queue_gives_the_dense_min_max_plan(make_air, make_requests, me
     air = make_air(loss=0.1, packet_bits=12_000, header_bits=320)
     requests = make_requests(mean_snr_hz(np.array([0.1, 0.2, 0.3, 0.45])), ready_s=[0.2, 0.0, 0.1, 0.3])
     schedule = TSFA(latency_budget_s=BUDGET_S, surrogate=surrogate)
-    ours, _ = schedule.decide(0.0, air, requests, {"queue": 0.0})
-    dense, _ = MinMax().decide(0.0, air, requests, {})
+    ours, _ = schedule.decide(0.0, air, requests, (), {"queue": 0.0})
+    dense, _ = MinMax().decide(0.0, air, requests, (), {})
     assert [d.point for d in ours] == [d.point for d in dense] == [requests[0].menu.points[-1]] * 4
     assert [d.bandwidth_hz for d in ours] == pytest.approx([d.bandwidth_hz for d in dense], rel=FEASIBLE)
 
@@ -241,7 +242,7 @@ def test_flooring_to_the_menu_keeps_the_planned_time(
     shrunk = 0
     for queue in (0.3, 1.0, 3.0, 10.0):
         requests = make_requests(mean_snr_hz(rng.uniform(0.05, 0.5, 5)), rng.uniform(0, 0.4, 5), menus)
-        decisions, _ = schedule.decide(0.0, air, requests, {"queue": queue})
+        decisions, _ = schedule.decide(0.0, air, requests, (), {"queue": queue})
         plan = solve(schedule._problem(air, requests), v=10.0, queue=queue, budget_s=BUDGET_S)
         assert ends_s(air, requests, decisions).max() <= plan.tau_s * (1 + FEASIBLE)
         kept = np.array([d.point.kept_fraction for d in decisions])
@@ -255,7 +256,7 @@ def test_the_smallest_point_that_may_be_sent_is_planned_for(make_air, make_reque
     # no point at rho_min: the least that can be sent is .10, and a plan that lets a client send .07 cannot be kept
     air, schedule = make_air(), TSFA(latency_budget_s=BUDGET_S, kept_fraction_min=0.07)
     requests = make_requests(mean_snr_hz(np.array([0.1, 0.2, 0.4])), menus=[make_menu(number=20)] * 3)
-    decisions, _ = schedule.decide(0.0, air, requests, {"queue": 1e4})
+    decisions, _ = schedule.decide(0.0, air, requests, (), {"queue": 1e4})
     plan = solve(schedule._problem(air, requests), v=10.0, queue=1e4, budget_s=BUDGET_S)
     assert [d.point.kept_fraction for d in decisions] == [0.1] * 3
     assert ends_s(air, requests, decisions).max() <= plan.tau_s * (1 + FEASIBLE)
@@ -264,12 +265,12 @@ def test_the_smallest_point_that_may_be_sent_is_planned_for(make_air, make_reque
 def test_a_hopeless_client_is_deferred_and_the_others_go_on(make_air, make_requests, mean_snr_hz):
     air, schedule = make_air(), TSFA(latency_budget_s=BUDGET_S, queue_start=1.0, patience=4.0)
     near = mean_snr_hz(np.array([0.1, 0.2, 0.3]))
-    decisions, state = schedule.decide(0.0, air, make_requests(np.insert(near, 1, 1.0)), schedule.start())
+    decisions, state = schedule.decide(0.0, air, make_requests(np.insert(near, 1, 1.0)), (), schedule.start())
     assert [d.action for d in decisions] == ["send", "defer", "send", "send"]
     assert decisions[1].bandwidth_hz == 0.0
-    alone, _ = schedule.decide(0.0, air, make_requests(near), schedule.start())
+    alone, _ = schedule.decide(0.0, air, make_requests(near), (), schedule.start())
     assert [d.point for d in decisions if d.action == "send"] == [d.point for d in alone]
-    everyone, _ = schedule.decide(0.0, air, make_requests(np.ones(4)), schedule.start())
+    everyone, _ = schedule.decide(0.0, air, make_requests(np.ones(4)), (), schedule.start())
     assert [d.action for d in everyone] == ["defer"] * 4
     assert state == schedule.start()
 
@@ -279,11 +280,11 @@ def test_a_hopeless_downlink_keeps_nobody_waiting(make_air, make_requests, mean_
     requests = make_requests(mean_snr_hz(np.array([0.1, 0.2, 0.3])), ready_s=np.full(3, 0.1))
     times_s = (0.2, 60.0, 0.3)
     requests = [replace(r, downlink_s=t) for r, t in zip(requests, times_s, strict=True)]
-    decisions, _ = schedule.decide(0.0, air, requests, schedule.start())
+    decisions, _ = schedule.decide(0.0, air, requests, (), schedule.start())
     assert [d.action for d in decisions] == ["send", "defer", "send"]
     # the broadcast to the two others takes the longer of theirs, 0.3 s, and their uploads start 0.1 s later
     others = [replace(r, downlink_s=0.0, ready_s=0.4) for r in (requests[0], requests[2])]
-    alone, _ = schedule.decide(0.0, air, others, schedule.start())
+    alone, _ = schedule.decide(0.0, air, others, (), schedule.start())
     assert [d.point for d in decisions if d.action == "send"] == [d.point for d in alone]
     assert [d.bandwidth_hz for d in decisions if d.action == "send"] == [d.bandwidth_hz for d in alone]
 
@@ -294,7 +295,7 @@ def test_patience_is_the_time_of_the_smallest_upload_alone(make_air, make_reques
     alone_s = 0.25 + menu.points[1].bits / float(air.rate_bps(np.array([10e6]), np.array([snr_hz]))[0])  # rho >= 0.15
     for patience, action in ((alone_s / BUDGET_S * 1.001, "send"), (alone_s / BUDGET_S * 0.999, "defer")):
         schedule = TSFA(latency_budget_s=BUDGET_S, kept_fraction_min=0.15, patience=patience)
-        decisions, _ = schedule.decide(0.0, air, make_requests([snr_hz], [0.25], [menu]), {"queue": 5.0})
+        decisions, _ = schedule.decide(0.0, air, make_requests([snr_hz], [0.25], [menu]), (), {"queue": 5.0})
         assert decisions[0].action == action
         assert decisions[0].point == menu.points[1]  # the queue is long: the smallest that it may send
 
@@ -302,8 +303,8 @@ def test_patience_is_the_time_of_the_smallest_upload_alone(make_air, make_reques
 def test_menus_of_one_point(make_air, make_requests, mean_snr_hz, ends_s):
     air, dense = make_air(), PayloadMenu((Point(1.0, 10**6, 0.0),))
     requests = make_requests(mean_snr_hz(np.array([0.1, 0.4])), menus=[dense] * 2)
-    decisions, _ = TSFA(latency_budget_s=BUDGET_S).decide(0.0, air, requests, {"queue": 50.0})
-    expected, _ = MinMax().decide(0.0, air, requests, {})
+    decisions, _ = TSFA(latency_budget_s=BUDGET_S).decide(0.0, air, requests, (), {"queue": 50.0})
+    expected, _ = MinMax().decide(0.0, air, requests, (), {})
     assert [d.point for d in decisions] == [dense.points[0]] * 2
     assert [d.bandwidth_hz for d in decisions] == pytest.approx([d.bandwidth_hz for d in expected], rel=FEASIBLE)
 
@@ -330,7 +331,7 @@ def stationary_loop(make_air, make_menu, make_requests, mean_snr_hz, ends_s):
         menus, state, taus_s, kept = [make_menu(DENSE_BITS, 100)] * 10, schedule.start(), [], []
         for gains in fading:
             requests = make_requests(mean * gains, menus=menus)
-            decisions, state = schedule.decide(0.0, air, requests, state)
+            decisions, state = schedule.decide(0.0, air, requests, (), state)
             taus_s.append(ends_s(air, requests, decisions).max(initial=0.0))
             kept += [d.point.kept_fraction for d in decisions if d.action == "send"]
             state = schedule.observe(taus_s[-1], state)

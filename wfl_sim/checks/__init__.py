@@ -28,6 +28,7 @@ from wfl_sim.checks.codec import check_codec
 from wfl_sim.checks.contract import ContractError
 from wfl_sim.checks.data_set import check_data_set
 from wfl_sim.checks.method import check_method
+from wfl_sim.checks.presence import check_availability
 from wfl_sim.checks.schedule import check_schedule
 
 CHECKS: Mapping[str, Callable[[Any], None]] = {
@@ -39,6 +40,7 @@ CHECKS: Mapping[str, Callable[[Any], None]] = {
     "radio.rate": check_link_adaptation,
     "clients.placement": check_placement,
     "clients.mobility": check_mobility,
+    "clients.availability": check_availability,
     "learning.data.name": check_data_set,
     "method": check_method,
     "codec": check_codec,
@@ -49,6 +51,7 @@ CHECKS: Mapping[str, Callable[[Any], None]] = {
 __all__ = [
     "CHECKS",
     "ContractError",
+    "check_availability",
     "check_codec",
     "check_data_set",
     "check_fading",

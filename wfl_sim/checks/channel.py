@@ -199,22 +199,35 @@ def check_loss(model: Loss) -> None:
     contract = Contract(model, "channels.erasure.Loss")
     contract.options(1)
     stream, times = Stream.root(1).child("check"), np.sort(Stream.root(2).uniform(0, np.arange(60))) * 3.0
-    lost = contract.ask(2, "lost()", lambda: model.lost(stream, 3, times))
-    right = isinstance(lost, np.ndarray) and lost.dtype == np.bool_ and lost.shape == times.shape
-    contract.holds(2, right, f"lost() of 60 times is {lost!r:.60}, not 60 answers true or false")
-    clients = np.array([0, 7, 3, 40])
+    clients, attempts = np.array([0, 7, 3, 40]), np.arange(60) * 3
+    everyone = clients[:, None]
+    for asked in ((3, attempts, times), (everyone, attempts, times), (everyone, 5, 0.0), (3, 5, times), (3, 5, 0.0),
+                  (clients[:0], 5, 0.0)):  # fmt: skip
+        shape = np.broadcast(*asked).shape
+        lost: Any = contract.ask(2, "lost()", partial(model.lost, stream, *asked))
+        lost = np.asarray(lost) if isinstance(lost, np.generic) else lost  # a scalar of numpy has no dimension
+        right = isinstance(lost, np.ndarray) and lost.dtype == np.bool_ and lost.shape == shape
+        contract.holds(2, right, f"lost() of packets {shape} is {lost!r:.60}, not as many answers true or false")
 
     def table(rows: Ints, columns: Ints) -> NDArray[Any]:
-        return np.stack([model.lost(stream, int(client), times[columns]) for client in clients[rows]])
+        return model.lost(stream, everyone[rows], attempts[columns], times[columns])
 
-    contract.any_order(3, "the loss", table, 4, 60)
+    whole = contract.any_order(3, "the loss", table, 4, 60)
+    listed = [part.ravel() for part in np.broadcast_arrays(everyone, attempts, times)]
+    same = np.array_equal(model.lost(stream, *listed), whole.ravel())
+    contract.holds(3, same, "the loss of packets in one list differs from that of the same packets in a table")
+    in_time = contract.ask(7, "in_time", lambda: model.in_time)
+    contract.holds(7, isinstance(in_time, bool), f"in_time is {in_time!r:.60}, neither True nor False")
+    many = np.arange(128)[:, None], np.arange(512), np.linspace(0.0, 1000.0, 512)
+    fates = model.lost(stream, *many)
+    fixed = in_time or np.array_equal(model.lost(stream, *many[:2], 0.0), fates)
+    contract.holds(7, fixed, "in_time is False, but the loss of a packet changes with its time")
     mean = contract.ask(4, "mean_loss", lambda: float(model.mean_loss))
     contract.holds(4, 0.0 <= mean < 1.0, f"mean_loss is {mean}, not in [0, 1)")
     # Bursts make the packets of a client alike, so the scatter between clients says how well the mean is known.
-    shares = np.array([model.lost(stream, client, np.linspace(0.0, 1000.0, 512)).mean() for client in range(128)])
-    contract.mean(4, "the loss", shares, mean)
+    contract.mean(4, "the loss", fates.mean(axis=1), mean)
     for bad in NOT_A_PLACE_OR_TIME:
-        contract.refuses(5, f"a time of {bad} s", partial(model.lost, stream, 0, [1.0, bad]))
+        contract.refuses(5, f"a time of {bad} s", partial(model.lost, stream, 0, [1, 2], [1.0, bad]))
     contract.card(1)
 
 

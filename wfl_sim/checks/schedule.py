@@ -18,11 +18,20 @@ from channels.fading import NoFading, Rayleigh
 from channels.linkadaptation import Shannon
 from channels.ratecurve import RateCurve
 from wfl_sim.checks.contract import Contract
-from wfl_sim.contracts import Air, Decision, PayloadMenu, Point, Request, Schedule
+from wfl_sim.contracts import Air, Decision, Flight, PayloadMenu, Point, Request, Schedule
+
+# Places (0: a protocol that lets all send who ask), and the shares of the band that uploads in flight hold by then.
+IN_FLIGHT: tuple[tuple[int, tuple[float, ...]], ...] = (
+    (0, ()),
+    (0, (0.25, 0.5)),
+    (12, (1 / 12, 1 / 12)),
+    (4, (0.001, 0.6, 0.1)),
+    (3, (0.5, 0.5)),
+)
 
 
 def check_schedule(schedule: Schedule) -> None:
-    """Hold a schedule against `wfl_sim.contracts.Schedule`, over rounds with one, two and nine clients."""
+    """Hold a schedule against `wfl_sim.contracts.Schedule`: one, two and nine clients, beside uploads and without."""
     contract = Contract(schedule, "wfl_sim.contracts.Schedule")
     contract.options(5)
     words = ("large_scale", "block", "instantaneous")
@@ -35,10 +44,12 @@ def check_schedule(schedule: Schedule) -> None:
     air = Air(2e6, RateCurve.of(fading, Shannon()), overhead=0.08, loss=0.01, packet_bits=12_000.0, header_bits=320.0)
     for clients in (1, 2, 9):
         state = contract.ask(2, "start()", schedule.start)
-        for round_ in range(4):
+        for round_ in range(2 * len(IN_FLIGHT)):
             _plain(contract, state, "start()" if round_ == 0 else "observe()")
             requests = _requests(clients, round_)
-            state = _check_round(contract, schedule, 10.0 * round_, air, requests, state)
+            places, flights = IN_FLIGHT[round_ % len(IN_FLIGHT)]
+            beside = replace(air, places=places)
+            state = _check_round(contract, schedule, 10.0 * round_, beside, requests, _flights(air, flights), state)
     contract.card(5)
 
 
@@ -58,6 +69,11 @@ def _requests(clients: int, round_: int) -> list[Request]:
     ]
 
 
+def _flights(air: Air, shares: Sequence[float]) -> tuple[Flight, ...]:
+    """Uploads of clients that are not among those who ask."""
+    return tuple(Flight(1000 + k, share * air.bandwidth_hz, 100_000) for k, share in enumerate(shares))
+
+
 def _plain(contract: Contract, state: Any, what: str) -> None:
     try:
         back = json.loads(json.dumps(state))
@@ -69,10 +85,18 @@ def _plain(contract: Contract, state: Any, what: str) -> None:
 
 
 def _check_round(
-    contract: Contract, schedule: Schedule, now_s: float, air: Air, requests: Sequence[Request], state: Any
+    contract: Contract,
+    schedule: Schedule,
+    now_s: float,
+    air: Air,
+    requests: Sequence[Request],
+    in_flight: Sequence[Flight],
+    state: Any,
 ) -> Any:
     before = copy.deepcopy(state)
-    decisions, after = contract.ask(1, "decide()", lambda: schedule.decide(now_s, air, tuple(requests), (), state))
+    decisions, after = contract.ask(
+        1, "decide()", lambda: schedule.decide(now_s, air, tuple(requests), in_flight, state)
+    )
     contract.holds(2, state == before, "decide() changes the state that it is given in place")
     _plain(contract, after, "decide()")
     asked, told = [r.client for r in requests], [d.client for d in decisions]
@@ -81,11 +105,13 @@ def _check_round(
     for request, decision in zip(requests, decisions, strict=True):
         _check_decision(contract, request, decision)
         band += decision.bandwidth_hz if decision.action == "send" else 0.0
-    most = air.bandwidth_hz * (1 + 1e-9)
-    contract.holds(1, band <= most, f"{band:.8g} Hz are granted of a band of {air.bandwidth_hz:.8g} Hz")
+    held = sum(flight.bandwidth_hz for flight in in_flight)
+    beside = f" beside {held:.8g} Hz in flight," if in_flight else ""
+    fits = band + held <= air.bandwidth_hz * (1 + 1e-9) or not band
+    contract.holds(1, fits, f"{band:.8g} Hz are granted{beside} of a band of {air.bandwidth_hz:.8g} Hz")
     stranger = replace(schedule)  # type: ignore[type-var]  # a schedule is a dataclass; the protocol cannot say so
     for who, other in (("", schedule), ("an equal schedule, ", stranger)):
-        again = other.decide(now_s, air, tuple(requests), (), copy.deepcopy(before))
+        again = other.decide(now_s, air, tuple(requests), in_flight, copy.deepcopy(before))
         same = again == (decisions, after)
         contract.holds(4, same, f"asked again with the same state, {who}decide() decides otherwise")
     kept = copy.deepcopy(after)

@@ -7,6 +7,7 @@ from typing import Any
 
 from wfl_sim.methods.fedavg import FedAvg
 from wfl_sim.methods.head_only import HeadOnly
+from wfl_sim.methods.none import NoLearning
 from wfl_sim.methods.soft import Soft
 
-METHODS: dict[str, type[Any]] = {"head_only": HeadOnly, "fedavg": FedAvg, "soft": Soft}
+METHODS: dict[str, type[Any]] = {"head_only": HeadOnly, "fedavg": FedAvg, "soft": Soft, "none": NoLearning}

@@ -42,7 +42,12 @@ class Adapter:
 
 @dataclass(frozen=True)
 class Arrival:
-    """One client's decoded change of the parameters, with its share of the data among those who arrived."""
+    """One client's decoded change of the parameters, and its share in the aggregation.
+
+    The share is that of the data among those who arrived, times what the protocol lets an update of this age count.
+    `staleness` is that age: how many versions the model has moved on since the client fetched it. `change` is one of
+    the model that was fetched, and is to be merged with the model as it is now.
+    """
 
     client: int
     change: Params

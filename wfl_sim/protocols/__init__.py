@@ -6,6 +6,8 @@ and one line here.
 
 from typing import Any
 
+from wfl_sim.protocols.buffered import Buffered
+from wfl_sim.protocols.deadline import Deadline
 from wfl_sim.protocols.sync import Sync
 
-PROTOCOLS: dict[str, type[Any]] = {"sync": Sync}
+PROTOCOLS: dict[str, type[Any]] = {"sync": Sync, "deadline": Deadline, "buffered": Buffered}

@@ -34,8 +34,8 @@ class Terms(Options):
 
     Options
     -------
-    bandwidth_hz : Bandwidth that a link occupies; left out, an equal share of the uplink band for each client, and
-        the whole downlink band.
+    bandwidth_hz : Bandwidth that a link occupies; left out, an equal share of the uplink band for each client that a
+        round asks, and the whole downlink band.
     rate_bps : Bit rate that the link must carry, headers included; left out, that of a whole update in the time that
         computing and latency leave before the deadline, nine tenths of it for the upload and one for the broadcast.
     required_snr_db : SNR that the link must reach; left out, the one at which it carries the rate.
@@ -47,7 +47,7 @@ class Terms(Options):
     rx_antennas : Number of receive antennas; for the record.
     rx_array_gain_db : What several receive antennas add.
     rx_loss_db : Loss in cables and connectors of the receiver, and in the body beside it.
-    interference_margin_db : How far interference lifts the noise.
+    interference_margin_db : How far interference lifts the noise, on top of the margin that `radio` states.
     implementation_margin_db : What the receiver loses against the SNR required.
     harq_gain_db : What retransmissions win, where the SNR required leaves them out.
     """

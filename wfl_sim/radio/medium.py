@@ -2,81 +2,62 @@
 
 Knows SimPy and channels; payloads are sizes, and rounds, methods and tensors do not exist here.
 
-A transfer's rate is constant within a slot (radio.slot, counted from time 0), so its course is worked out
-for a whole run of slots at once and one SimPy event covers all packets up to the next thing that can change
-an allocation: a transfer that begins or ends. `Medium` then settles all transfers up to that instant and
-works out the rest anew. Gains and losses are functions of time, so this changes no draw.
-
-With a rate that is always met, bits flow evenly within a slot. Where blocks can be lost (``cqi``), each slot, or the
-part of one that a transfer has, carries one transport block, and its bits pass at its end, or when its last round ends:
-see `channels.harq`. A packet with a part in a lost block is lost; one that ends in it is sent again from its end on. A
-transfer then ends with a slot, and a grant that changes gives up the block under way, which begins anew in what is left
-of the slot.
+How a band is used is the business of a `Planned` or a `Shared` access, which carries transfers on without a clock; the
+medium wakes it when something ends, or is asked for. What is asked for at one instant is added together at the end of
+that instant. Gains and losses are functions of time and of attempts, so when the medium wakes changes no draw.
 """
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import numpy as np
 import simpy
-from numpy.typing import NDArray
+from simpy.events import EventPriority
 
 from channels.cqi import Cqi
 from channels.erasure import Loss
 from channels.fading import NoFading
-from channels.harq import BlockLink, LinkState
-from channels.linkbudget import THERMAL_NOISE_W_PER_HZ
-from channels.links import Links
-from channels.ratecurve import planning_curve
-from channels.recorded import RecordedLinks
+from channels.harq import BlockLink
+from channels.links import Direction, LinkModel
+from channels.ratecurve import Curve, planning_curve
 from channels.streams import Stream
 from wfl_sim.contracts import Air, FloatArray
-from wfl_sim.radio.blocks import past_lost, spoilt, up_to_lost
-from wfl_sim.radio.ledger import Direction, Ledger
-from wfl_sim.radio.options import Radio
-from wfl_sim.radio.packets import PacketQueue
+from wfl_sim.radio.access import NO_SUPPLY, Ended, Job, Planned, Shared, Supply
+from wfl_sim.radio.fdma import Fdma, FixedShares, SharedBand
+from wfl_sim.radio.flows import Losses, Sizes
+from wfl_sim.radio.ledger import Ledger
+from wfl_sim.radio.onebyone import Broadcasts, OneByOne
+from wfl_sim.radio.options import Downlink, Radio, Uplink
+from wfl_sim.radio.packetwise import PacketByPacket
+from wfl_sim.radio.schedulers import Kind, Scheduler
+from wfl_sim.radio.signal import Signal
+from wfl_sim.radio.slotted import Blocks, Slotted
 from wfl_sim.radio.transmission import BROADCAST, Reason, Transmission
+from wfl_sim.radio.walk import Walker
 
-_BLOCK_SLOTS = 256
-_BLOCKS_KEPT = 4096
-_DIRECTIONS: tuple[Direction, ...] = ("up", "down")
-_EDGE = 1e-9  # of a slot: an instant this near the end of a slot is that end
+__all__ = ["BROADCAST", "Medium", "Transmission"]
+
+_NORMAL = simpy.events.NORMAL
+_LAST = cast(EventPriority, 2)  # priority of an event that comes behind all others of its instant
+_EDGE = 1e-9  # of a slot
+_BAND = 1e-6  # relative: sums of many grants round
 
 
-@dataclass
-class _Transfer:
-    """A transfer under way: settled up to `now_s`."""
+class _Line:
+    """One direction: how its band is used, what was asked for at this instant, and when to wake."""
 
-    direction: Direction
-    clients: NDArray[np.int64]
-    payload_bits: int
-    queue: PacketQueue
-    bandwidth_hz: float
-    t_request_s: float
-    now_s: float
-    done: simpy.Event
-    into_packet_bits: float = 0.0
-    snr_db_s: float = 0.0
-    snr_min_db: float = math.inf
-    hz_s: float = 0.0
-    granted_hz: float = 0.0  # where blocks can be lost: the bandwidth of the block under way,
-    link: LinkState = LinkState()  # the state of the link,
-    spoilt: NDArray[np.bool_] | None = None  # and the receivers that lost a part of the packet under way
-    until_s: float = math.inf
-    reason: Reason = "deadline"
-    t_start_s: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.t_start_s = self.now_s
-
-    @property
-    def client(self) -> int:
-        return int(self.clients[0]) if self.direction == "up" else BROADCAST
+    def __init__(self, direction: Direction, access: Planned | Shared) -> None:
+        self.direction: Direction = direction
+        self.planned = access if isinstance(access, (FixedShares, Broadcasts)) else None
+        self.shared = None if self.planned is not None else cast(Shared, access)
+        self.access = access
+        self.asked: list[Job] = []
+        self.busy = 0  # transfers that were asked for and have not ended
+        self.waking_s = math.inf
+        self.wake = 0
 
 
 class Medium:
@@ -89,20 +70,20 @@ class Medium:
     links : Links
         Power gains of all clients as functions of time; uplink and downlink share them if they are reciprocal (TDD).
         If not, they tell the mean gain and the law of the fading of each direction, as recorded links do.
-        Where they depend on the frequency, a grant counts as spread over the whole band of its direction.
+        Where they depend on the frequency, a grant in FDMA counts as spread over the whole band of its direction.
     loss : Loss
         Packet loss from elsewhere than this radio.
     stream : Stream
         Random stream of the packet losses, and of the block errors.
     tx_power_w, amplifier_efficiency, circuit_power_w : float
-        Of a client. An upload takes (tx_power / efficiency + circuit_power) x air time in joules.
+        Of a client. An upload takes (power / efficiency + circuit_power) x air time in joules.
     """
 
     def __init__(
         self,
         env: simpy.Environment,
         radio: Radio,
-        links: Links,
+        links: LinkModel,
         loss: Loss,
         stream: Stream,
         *,
@@ -112,30 +93,68 @@ class Medium:
     ) -> None:
         self.env, self.radio, self.links, self.loss = env, radio, links, loss
         self.ledger = Ledger()
-        self._loss_stream = {"up": stream.child("up"), "down": stream.child("down")}
-        self._power_w = {"up": tx_power_w, "down": 10 ** (radio.downlink.tx_power_dbm / 10 - 3)}
-        noise_db = {"up": radio.noise_figure.base_station_db, "down": radio.noise_figure.client_db}
-        self._noise = {d: THERMAL_NOISE_W_PER_HZ * 10 ** (f / 10) for d, f in noise_db.items()}
-        self._draw_w = tx_power_w / amplifier_efficiency + circuit_power_w
-        self._active: list[_Transfer] = []
-        self._gains: dict[tuple[str, int, int], FloatArray] = {}
-        self._offsets_hz = {
-            "up": links.offsets_hz(radio.uplink.bandwidth_hz), "down": links.offsets_hz(radio.downlink.bandwidth_hz)
-        }  # fmt: skip
-        self._each_way = None if links.reciprocal else cast(RecordedLinks, links)
-        fading = {d: links.fading if self._each_way is None else self._each_way.fading_of(d) for d in _DIRECTIONS}
-        self._curves = {
-            (direction, known): planning_curve(NoFading() if known else fading[direction], radio.rate.plan(direction))
-            for direction in _DIRECTIONS
-            for known in (True, False)
+        base_power_w = 10 ** (radio.downlink.tx_power_dbm / 10 - 3)
+        self._signals: dict[Direction, Signal] = {
+            "up": Signal(radio, links, "up", tx_power_w),
+            "down": Signal(radio, links, "down", base_power_w),
         }
-        self._block_stream = {d: stream.child(d).child("blocks") for d in _DIRECTIONS}
-        self._outer_loop_db: dict[tuple[int, Direction], float] = {}
-        self._blocks: BlockLink | None = None
+        self._supply = Supply(amplifier_efficiency, circuit_power_w)
+        self._stream = stream
+        self._curves: dict[tuple[Direction, bool], Curve] = {}
+        self._lines: dict[Direction, _Line] = {
+            "up": _Line("up", self._up()),
+            "down": _Line("down", self._down()),
+        }
+        self._half = radio.duplex == "half"
+
+    def _up(self) -> Planned | Shared:
+        radio, signal, clients = self.radio, self._signals["up"], self.links.clients.size
+        uplink, steady = radio.uplink, not radio.uplink.work_conserving and radio.duplex == "full"
+        losses = Losses(self.loss, self._stream.child("up"))
+        sizes = Sizes(radio.packet_bits, radio.header_bits, radio.retransmission.attempts)
+        if uplink.access == "ofdma":
+            return self._slots(signal, sizes, losses, uplink, uplink.scheduler, self._supply, True)
+        if uplink.access == "tdma":
+            return self._slots(signal, sizes, losses, uplink, "tdma", self._supply, uplink.work_conserving)
+        if not radio.rate.always_met:
+            walker = Walker(signal, radio, losses, self._stream.child("up").child("blocks"))
+            return OneByOne(walker, self._supply, uplink.work_conserving)
+        fdma = Fdma(signal, radio.rate, sizes, losses, radio.slot_s, radio.timeout_s)
+        if radio.fidelity == "packet":
+            return PacketByPacket(fdma, self._supply, clients, uplink.work_conserving)
+        if steady:
+            return FixedShares(fdma, self._supply, clients)
+        return SharedBand(fdma, self._supply, clients, uplink.work_conserving)
+
+    def _down(self) -> Planned | Shared:
+        radio, signal, losses = self.radio, self._signals["down"], Losses(self.loss, self._stream.child("down"))
+        if radio.downlink.access == "unicast":
+            sizes = Sizes(radio.packet_bits, radio.header_bits, radio.retransmission.attempts)
+            return self._slots(signal, sizes, losses, radio.downlink, radio.downlink.scheduler, NO_SUPPLY, True)
+        return Broadcasts(Walker(signal, radio, losses, self._stream.child("down").child("blocks")))
+
+    def _slots(
+        self,
+        signal: Signal,
+        sizes: Sizes,
+        losses: Losses,
+        band: Uplink | Downlink,
+        kind: Kind,
+        supply: Supply,
+        conserving: bool,
+    ) -> Planned | Shared:
+        radio = self.radio
+        whole = kind == "tdma"  # which gives the whole band away, not blocks of it
+        block_hz = band.bandwidth_hz if whole else band.resource_block_hz
+        blocks = max(1, math.floor(band.bandwidth_hz / block_hz + _BAND))
+        scheduler = Scheduler(kind, blocks, max(1.0, band.averaging_s / radio.slot_s))
+        clients = self.links.clients.size
+        code: Blocks | None = None
         if isinstance(radio.rate, Cqi):
-            self._blocks = BlockLink.of(radio.rate, radio.retransmission.rounds, radio.retransmission.combining)
-            self._delay_slots = math.ceil(radio.rate.delay_s / radio.slot_s - _EDGE)
-        self._epoch = 0
+            link = BlockLink.of(radio.rate, radio.retransmission.rounds, radio.retransmission.combining)
+            delay_slots = math.ceil(radio.rate.delay_s / radio.slot_s - _EDGE)
+            code = Blocks(link, delay_slots, self._stream.child(signal.direction).child("blocks"))
+        return Slotted(signal, radio.rate, sizes, losses, scheduler, block_hz, supply, clients, conserving, code)
 
     # -- what a protocol asks for -------------------------------------------------------------------
 
@@ -151,29 +170,13 @@ class Medium:
     ) -> simpy.Event:
         """Start an upload in a granted bandwidth, now or at `begin_s`; the event's value is its `Transmission`.
 
-        What is not through by `until_s` is dropped then, for the `reason` given. It fires when the upload ends, of
-        which the base station learns one `radio.latency_s` later.
+        What is not through by `until_s` is dropped then, for the `reason` given. The event fires when the upload ends,
+        of which the base station learns one `radio.latency_s` later. Under ``ofdma`` the bandwidth is not used.
         """
-        if not 0 < bandwidth_hz <= self.radio.uplink.bandwidth_hz * (1 + 1e-9):
+        if not 0 < bandwidth_hz <= self.radio.uplink.bandwidth_hz * (1 + _BAND):
             raise ValueError(f"client {client}: a bandwidth of {bandwidth_hz} Hz cannot be granted")
-        done = self.env.event()
-
-        def wait() -> Generator[simpy.Event, None, None]:
-            if begin_s is not None and begin_s > self.env.now:
-                yield self.env.timeout(begin_s - self.env.now)
-            self._check_band(client, bandwidth_hz)
-            self._begin("up", [client], payload_bits, bandwidth_hz, until_s, reason, done)
-
-        if begin_s is None or begin_s <= self.env.now:
-            self._check_band(client, bandwidth_hz)
-            return self._begin("up", [client], payload_bits, bandwidth_hz, until_s, reason, done)
-        self.env.process(wait())
-        return done
-
-    def _check_band(self, client: int, bandwidth_hz: float) -> None:
-        held = sum(t.bandwidth_hz for t in self._active if t.direction == "up")
-        if not self.radio.uplink.work_conserving and held + bandwidth_hz > self.radio.uplink.bandwidth_hz * (1 + 1e-6):
-            raise ValueError(f"client {client}: {bandwidth_hz} Hz on top of {held} Hz exceed the uplink band")
+        begin = self.env.now if begin_s is None else max(begin_s, self.env.now)
+        return self._ask("up", (client,), payload_bits, bandwidth_hz, begin, until_s, reason, False)
 
     def downlink(
         self,
@@ -188,299 +191,176 @@ class Medium:
         One event for all under broadcast, which takes one number of bits (of several, the largest); one event a client
         under unicast, in their order, where `payload_bits` may be one number for all or one each.
         """
-        bits = payload_bits if isinstance(payload_bits, int) else max(payload_bits)
-        return [self._begin("down", clients, bits, self.radio.downlink.bandwidth_hz, until_s, reason)]
+        bits = [payload_bits] * len(clients) if isinstance(payload_bits, int) else list(payload_bits)
+        band_hz, now_s = self.radio.downlink.bandwidth_hz, self.env.now
+        if self.radio.downlink.access == "broadcast":
+            return [self._ask("down", tuple(clients), max(bits), band_hz, now_s, until_s, reason, True)]
+        return [
+            self._ask("down", (client,), size, band_hz, now_s, until_s, reason, False)
+            for client, size in zip(clients, bits, strict=True)
+        ]
 
     def air(self, known_gain: bool, direction: Direction = "up") -> Air:
         """What may be planned with in a direction: a known gain, or the ergodic mean over the fading."""
-        radio = self.radio
+        radio, signal = self.radio, self._signals[direction]
         return Air(
-            bandwidth_hz=(radio.uplink if direction == "up" else radio.downlink).bandwidth_hz,
-            curve=self._curves[direction, known_gain],
-            overhead=self._overhead(direction),
+            bandwidth_hz=signal.bandwidth_hz,
+            curve=self._curve(direction, known_gain),
+            overhead=signal.overhead,
             loss=self.loss.mean_loss,
             packet_bits=radio.packet_bits,
             header_bits=radio.header_bits,
         )
 
+    def _curve(self, direction: Direction, known_gain: bool) -> Curve:
+        """Made when first asked for: the mean over a fading takes longer than many a run."""
+        key = direction, known_gain
+        if key not in self._curves:
+            law = NoFading() if known_gain else self.links.fading_of(direction)
+            self._curves[key] = planning_curve(law, self.radio.rate.plan(direction))
+        return self._curves[key]
+
     def snr_hz(
         self, clients: Sequence[int], time_s: float, known_gain: bool, direction: Direction = "up"
     ) -> FloatArray:
-        """P h / (N0 F) in Hz [clients], as it was at a time: with the fading, or its mean."""
-        ids, times = np.asarray(clients, dtype=np.int64), np.array([max(time_s, 0.0)])
+        """P h / (N0 F) in Hz [clients], as it was at a time: with the fading, or its mean.
+
+        Under power control, with the power that each may use in an equal share of the band.
+        """
+        signal = self._signals[direction]
+        ids, time = np.asarray(clients, dtype=np.int64), max(time_s, 0.0)
         if known_gain:
-            gain = self._ask(times, ids, direction)[:, 0]
-            gain = gain if gain.ndim == 1 else gain.mean(axis=-1)
-        elif self._each_way is None:
-            gain = 10 ** (self.links.large_scale_db(times, clients=ids)[:, 0] / 10)
+            gain = self.links.gain(np.array([time]), clients=ids, direction=direction, offsets_hz=signal.offsets_hz)
+            gain = gain[:, 0].mean(axis=-1)
         else:
-            gain = 10 ** (self._each_way.large_scale_db(times, clients=ids, direction=direction)[:, 0] / 10)
-        return np.asarray(self._power_w[direction] * gain / self._noise[direction])
+            gain = 10 ** (self.links.large_scale_db(np.array([time]), clients=ids, direction=direction)[:, 0] / 10)
+        density = signal.density_w_per_hz(ids, np.full(ids.size, time))
+        power_w = signal.power_w(density, signal.bandwidth_hz / max(1, ids.size))
+        return np.asarray(power_w * gain / signal.noise_w_per_hz)
 
     def downlink_estimate_s(self, snr_hz: FloatArray, payload_bits: Sequence[int], known_gain: bool) -> FloatArray:
         """How long a broadcast is expected to take with each client as its weakest receiver, latency included.
 
-        `snr_hz` [clients] is CSI of the downlink as `snr_hz()` gives it, and `payload_bits` what each would need.
+        `snr_hz` [clients] is CSI of the downlink as `snr_hz()` gives it, and `payload_bits` what each would need. Under
+        unicast, how long each would take if it had the band to itself.
         """
         air = self.air(known_gain, "down")
         rate = air.rate_bps(np.full_like(snr_hz, air.bandwidth_hz), snr_hz)
-        wire_bits = np.array([air.wire_bits(bits) for bits in payload_bits])
+        sizes = {bits: air.wire_bits(bits) for bits in set(payload_bits)}
+        wire_bits = np.array([sizes[bits] for bits in payload_bits])
         return np.asarray(wire_bits / rate + self.radio.latency_s)
 
-    # -- the course of a transfer -------------------------------------------------------------------
+    # -- the clock ----------------------------------------------------------------------------------
 
-    def _begin(
+    def _ask(
         self,
         direction: Direction,
-        clients: Sequence[int],
+        clients: tuple[int, ...],
         payload_bits: int,
         bandwidth_hz: float,
-        until_s: float = math.inf,
-        reason: Reason = "deadline",
-        done: simpy.Event | None = None,
+        begin_s: float,
+        until_s: float,
+        reason: Reason,
+        broadcast: bool,
     ) -> simpy.Event:
         if payload_bits <= 0:
             raise ValueError(f"a transfer needs a payload, got {payload_bits} bit")
-        radio = self.radio
-        queue = PacketQueue(payload_bits, radio.packet_bits, radio.header_bits,
-                            radio.retransmission.attempts, len(clients))  # fmt: skip
-        transfer = _Transfer(direction, np.asarray(clients, dtype=np.int64), payload_bits, queue,
-                             bandwidth_hz, self.env.now, self.env.now,
-                             self.env.event() if done is None else done)  # fmt: skip
-        transfer.until_s, transfer.reason = until_s, reason
-        transfer.link = LinkState(self._outer_loop_db.get((transfer.client, direction), 0.0))
-        self.ledger.offer(transfer.client, direction, payload_bits)
-        self._settle_all()
-        self._active.append(transfer)
-        self._replan()
-        return transfer.done
+        if not begin_s < until_s:
+            raise ValueError(f"a transfer cannot begin at {begin_s} s and end by {until_s} s")
+        env, line = self.env, self._lines[direction]
+        job = Job(clients, payload_bits, bandwidth_hz, begin_s, begin_s, until_s, reason, broadcast, env.event())
+        if begin_s > env.now and line.planned is None:
+            _at(env, begin_s, lambda: self._take(line, job))
+        else:
+            self._take(line, job)
+        return job.done
 
-    def _settle_all(self) -> None:
-        for transfer in self._active:
-            self._walk(transfer, self._granted_hz(transfer), self.env.now)
+    def _take(self, line: _Line, job: Job) -> None:
+        """Note a job; what else is asked for at this instant comes with it."""
+        if not line.asked:
+            _at(self.env, self.env.now, lambda: self._flush(line), _LAST)
+        line.asked.append(job)
+        job.begin_s = max(job.begin_s, self.env.now)
+        self.ledger.offer(job.client, line.direction, job.payload_bits)
 
-    def _replan(self) -> None:
-        """Find the next transfer to end if no allocation changes, and come back then."""
-        self._epoch += 1
-        first, first_plan, first_end_s = None, None, math.inf
-        for transfer in self._active if self._blocks is not None else ():
-            granted_hz = self._granted_hz(transfer)
-            if granted_hz != transfer.granted_hz and not transfer.queue.done:
-                self._wait(transfer, self.env.now)
-                transfer.granted_hz, transfer.link = granted_hz, transfer.link._replace(block=None)
-        for transfer in self._active:
-            plan = copy.copy(transfer)
-            plan.queue = copy.deepcopy(transfer.queue)
-            if self._walk(plan, self._granted_hz(plan), first_end_s) and plan.now_s < first_end_s:
-                first, first_plan, first_end_s = transfer, plan, plan.now_s
-        if first is not None and first_plan is not None:
-            self.env.process(self._finish(first, first_plan, self._epoch))
+    def _flush(self, line: _Line) -> None:
+        jobs, line.asked = line.asked, []
+        if line.shared is not None:
+            self._settle(line)
+        self._check_band(line, jobs)
+        line.busy += len(jobs)
+        jobs.sort(key=lambda job: (job.begin_s, job.clients))  # whoever asked first at an instant does not count
+        if line.planned is not None:
+            for ended in line.planned.plan(jobs):
+                self._end_at(line, ended)
+        else:
+            assert line.shared is not None
+            line.shared.add(jobs)
+            self._schedule(line)
+        self._yield_band(line)
 
-    def _finish(self, transfer: _Transfer, plan: _Transfer, epoch: int) -> Generator[simpy.Event, None, None]:
-        yield self.env.timeout(max(0.0, plan.now_s - self.env.now))
-        if epoch != self._epoch:
-            return  # an allocation changed meanwhile, and another plan holds
-        self._settle_all()
-        self._active.remove(transfer)
-        self._conclude(transfer, plan)
-        self._replan()
-
-    def _granted_hz(self, transfer: _Transfer) -> float:
-        """The bandwidth that a transfer has now: its grant, and its share of what is free."""
-        if transfer.direction == "down" or not self.radio.uplink.work_conserving:
-            return transfer.bandwidth_hz
-        held = sum(t.bandwidth_hz for t in self._active if t.direction == "up")
-        return transfer.bandwidth_hz * self.radio.uplink.bandwidth_hz / held
-
-    def _walk(self, transfer: _Transfer, bandwidth_hz: float, until_s: float) -> bool:
-        """Carry a transfer on to `until_s`, or to its end if that comes first; says whether it ended."""
-        give_up_s = min(transfer.t_start_s + self.radio.timeout_s, transfer.until_s)
-        stop_s = min(until_s, give_up_s)
-        while not transfer.queue.done and transfer.now_s < stop_s:
-            if self._blocks is None:
-                self._send(transfer, bandwidth_hz, stop_s)
-            elif not self._send_blocks(transfer, self._blocks, stop_s):
-                if stop_s < give_up_s:
-                    break  # in the midst of a block
-                self._wait(transfer, give_up_s)
-        return transfer.queue.done or transfer.now_s >= give_up_s
-
-    def _ask(self, times_s: FloatArray, clients: NDArray[np.int64], direction: Direction) -> FloatArray:
-        """Gains [clients, times], or [clients, times, frequencies] where the band is not flat."""
-        offsets_hz = self._offsets_hz[direction]
-        if offsets_hz.size == 1:
-            return self.links.gain(times_s, clients=clients, direction=direction)
-        return self.links.gain(times_s, clients=clients, direction=direction, offsets_hz=offsets_hz)
-
-    def _gain(self, clients: NDArray[np.int64], block: int, direction: Direction) -> FloatArray:
-        """Gains in one block of slots, kept for the transfers that pass through it again; shapes as in `_ask`."""
-        if self.links.reciprocal and self._offsets_hz["up"].size == self._offsets_hz["down"].size == 1:
-            direction = "up"
-        missing = {int(c) for c in clients if (direction, int(c), block) not in self._gains}
-        if missing:
-            now = math.floor(self.env.now / (self.radio.slot_s * _BLOCK_SLOTS))
-            if len(self._gains) >= _BLOCKS_KEPT:
-                self._gains = {key: gain for key, gain in self._gains.items() if key[2] >= now}
-            # Whoever sends now will ask soon: one question for all is much cheaper than one each.
-            active = {int(c) for transfer in self._active for c in transfer.clients}
-            wanted = sorted(missing | {c for c in active if (direction, c, block) not in self._gains})
-            mids = np.asarray((np.arange(block * _BLOCK_SLOTS, (block + 1) * _BLOCK_SLOTS) + 0.5) * self.radio.slot_s)
-            gains = self._ask(mids, np.array(wanted), direction)
-            self._gains |= {(direction, client, block): gain for client, gain in zip(wanted, gains, strict=True)}
-        return np.array([self._gains[direction, int(c), block] for c in clients])
-
-    def _snr(self, transfer: _Transfer, slots: NDArray[np.int64], bandwidth_hz: float) -> FloatArray:
-        """SNRs [clients, slots, frequencies] of a transfer in slots in rising order; before time 0, those of slot 0."""
-        slots = np.maximum(slots, 0)
-        blocks = slots // _BLOCK_SLOTS
-        gain = np.concatenate(
-            [
-                self._gain(transfer.clients, int(block), transfer.direction)[:, slots[blocks == block] % _BLOCK_SLOTS]
-                for block in np.unique(blocks)
-            ],
-            axis=1,
-        )
-        gain = gain[..., None] if gain.ndim == 2 else gain
-        return np.asarray(self._power_w[transfer.direction] * gain / (self._noise[transfer.direction] * bandwidth_hz))
-
-    def _overhead(self, direction: Direction) -> float:
-        return self.radio.uplink.overhead if direction == "up" else self.radio.downlink.overhead
-
-    def _send(self, transfer: _Transfer, bandwidth_hz: float, stop_s: float) -> None:
-        """Send to the end of this block of slots, to `stop_s`, or until the transfer is done."""
-        direction, slot_s = transfer.direction, self.radio.slot_s
-        first = math.floor(transfer.now_s / slot_s)
-        block = first // _BLOCK_SLOTS
-        slots = np.arange(first, (block + 1) * _BLOCK_SLOTS)
-        ends_s = np.minimum((slots + 1) * slot_s, stop_s)
-        keep = ends_s > np.concatenate(([transfer.now_s], ends_s[:-1]))
-        edges = np.concatenate(([transfer.now_s], ends_s[keep]))
-        if not keep.any():  # what is left of the block is below the resolution of floats
-            transfer.now_s = float(np.nextafter(transfer.now_s, math.inf))
+    def _check_band(self, line: _Line, jobs: Sequence[Job]) -> None:
+        uplink = self.radio.uplink
+        if line.direction == "down" or uplink.work_conserving or uplink.access == "ofdma":
             return
-        gain = self._gain(transfer.clients, block, direction)[:, slots - block * _BLOCK_SLOTS][:, keep]
-        gain = gain.min(axis=0) if gain.ndim == 2 else gain  # a broadcast: the weakest
-        snr = self._power_w[direction] * gain / (self._noise[direction] * bandwidth_hz)
-        efficiency = _weakest(self.radio.rate.efficiency(snr, direction))
-        rate = bandwidth_hz * efficiency * (1.0 - self._overhead(direction))
-        ends_bits = np.concatenate(([0.0], np.cumsum(rate * np.diff(edges))))
-        end = self._packets(transfer, ends_bits, edges, None)
-        self._account(transfer, _weakest(snr), edges, float(edges[-1]) if end is None else end[0], bandwidth_hz)
+        held_hz, wanted_hz = line.access.held_hz(self.env.now), sum(job.bandwidth_hz for job in jobs)
+        if held_hz + wanted_hz > uplink.bandwidth_hz * (1 + _BAND):
+            who = ", ".join(str(job.client) for job in jobs[:5]) + (", ..." if len(jobs) > 5 else "")
+            raise ValueError(
+                f"client {who}: {wanted_hz} Hz on top of {held_hz} Hz exceed the uplink band, {uplink.bandwidth_hz} Hz"
+            )
 
-    def _send_blocks(self, transfer: _Transfer, blocks: BlockLink, stop_s: float) -> bool:
-        """The same with a transport block a slot; says whether any slot ended by `stop_s`."""
-        direction, slot_s, hz = transfer.direction, self.radio.slot_s, transfer.granted_hz
-        first = math.floor(transfer.now_s / slot_s + _EDGE)
-        after = min((first // _BLOCK_SLOTS + 1) * _BLOCK_SLOTS, math.floor(stop_s / slot_s + _EDGE))
-        if after <= first:
-            return False
-        slots = np.arange(first, after)
-        edges = np.concatenate(([transfer.now_s], (slots + 1) * slot_s))
-        snr = self._snr(transfer, slots, hz)
-        passage = blocks.carry(
-            transfer.link,
-            self._snr(transfer, slots - self._delay_slots, hz),
-            snr,
-            hz * (1.0 - self._overhead(direction)) * np.diff(edges),
-            self._block_stream[direction].uniform(transfer.clients[:, None], slots),
-            transfer.queue.left_bits - transfer.into_packet_bits,
-        )
-        edges = edges[: passage.bits.size + 1]
-        ends_bits = np.concatenate(([0.0], np.cumsum(passage.bits)))
-        end = self._packets(transfer, ends_bits, edges, passage.lost)
-        last = passage.bits.size if end is None else int(np.searchsorted(ends_bits[:-1], end[1]))
-        transfer.link = passage.state
-        if end is not None:
-            transfer.link = LinkState(float(passage.offset_db[last - 1]))
-        self._account(transfer, _weakest(snr)[: passage.bits.size], edges, float(edges[last]), hz)
-        return True
+    def _end_at(self, line: _Line, ended: Ended) -> None:
+        """Tell whoever waits when the end that is known already has come."""
+        job, transmission = ended
+        done = job.done
+        done.callbacks.insert(0, lambda _: self._book(line, job, transmission))
+        done._ok, done._value = True, transmission
+        self.env.schedule(done, delay=max(0.0, transmission.t_end_s - self.env.now))
 
-    def _packets(
-        self, transfer: _Transfer, ends_bits: FloatArray, edges: FloatArray, lost_slots: NDArray[np.bool_] | None
-    ) -> tuple[float, float] | None:
-        """Walk through the packets of a run of slots: those whose end is in it are received or lost.
+    def _settle(self, line: _Line) -> None:
+        assert line.shared is not None
+        for job, transmission in line.shared.settle(self.env.now):
+            self._book(line, job, transmission)
+            job.done.succeed(transmission)
 
-        `ends_bits` [n + 1] are the bits that have passed at the `edges` of n slots, and `lost_slots` [receivers, n]
-        tells which of them are lost. Returns where the transfer was done, in time and in bits, or None.
-        """
-        queue, at_bits = transfer.queue, 0.0  # how far into the slots' bits we are
-        while True:
-            size = queue.size_bits
-            first_end = at_bits + size - transfer.into_packet_bits
-            number = min(int((ends_bits[-1] - first_end) / size) + 1, 4 * queue.same_size)
-            if first_end > ends_bits[-1]:
-                transfer.into_packet_bits += ends_bits[-1] - at_bits
-                if lost_slots is not None:
-                    transfer.spoilt = spoilt(transfer.spoilt, ends_bits, lost_slots, at_bits, ends_bits[-1:])[:, 0]
-                return None
-            packet_ends_bits = np.asarray(first_end + size * np.arange(max(number, 1)))
-            if lost_slots is not None:
-                packet_ends_bits = up_to_lost(ends_bits, lost_slots, packet_ends_bits)
-            packet_ends_s = np.interp(packet_ends_bits, ends_bits, edges)
-            stream = self._loss_stream[transfer.direction]
-            lost = np.array([self.loss.lost(stream, int(c), packet_ends_s) for c in transfer.clients])
-            if lost_slots is not None:
-                lost |= spoilt(transfer.spoilt, ends_bits, lost_slots, at_bits, packet_ends_bits)
-            used = queue.attempt(lost)
-            at_bits, transfer.into_packet_bits = float(packet_ends_bits[used - 1]), 0.0
-            if queue.done:
-                return float(packet_ends_s[used - 1]), at_bits
-            if lost_slots is not None:
-                transfer.spoilt = None
-                at_bits = past_lost(ends_bits, lost_slots, at_bits)
+    def _schedule(self, line: _Line) -> None:
+        """Come back when something may have ended."""
+        assert line.shared is not None
+        next_s = line.shared.next_s()
+        if next_s != line.waking_s or next_s <= self.env.now:
+            line.wake += 1
+            line.waking_s = next_s
+            if next_s < math.inf:
+                number = line.wake
+                _at(self.env, next_s, lambda: self._woken(line, number))
 
-    def _account(
-        self, transfer: _Transfer, snr: FloatArray, edges: FloatArray, end_s: float, bandwidth_hz: float
-    ) -> None:
-        """Carry a transfer on to `end_s`: its SNRs [slots] are those between the `edges`."""
-        snr_db = 10 * np.log10(np.maximum(snr, 1e-30))
-        held_s = np.clip(np.minimum(edges[1:], end_s) - edges[:-1], 0.0, None)
-        sent = held_s > 0
-        transfer.snr_db_s += float(held_s @ snr_db)
-        transfer.snr_min_db = min(transfer.snr_min_db, float(snr_db[sent].min(initial=math.inf)))
-        transfer.hz_s += bandwidth_hz * float(held_s.sum())
-        transfer.now_s = end_s
+    def _woken(self, line: _Line, number: int) -> None:
+        if number == line.wake:  # else something else came in between, and another wake holds
+            line.waking_s = math.inf
+            self._settle(line)
+            self._schedule(line)
 
-    def _wait(self, transfer: _Transfer, until_s: float) -> None:
-        """Let the rest of a slot pass, of which no block came to its end."""
-        if until_s > transfer.now_s:
-            slot = math.floor(transfer.now_s / self.radio.slot_s + _EDGE)
-            snr = _weakest(self._snr(transfer, np.array([slot]), transfer.granted_hz))
-            self._account(transfer, snr, np.array([transfer.now_s, until_s]), until_s, transfer.granted_hz)
+    def _yield_band(self, line: _Line) -> None:
+        """In half duplex, let uploads wait while the base station sends."""
+        up = self._lines["up"]
+        if self._half and up.shared is not None:
+            self._settle(up)
+            up.shared.hold(self._lines["down"].busy > 0, self.env.now)
+            self._schedule(up)
 
-    def _conclude(self, transfer: _Transfer, plan: _Transfer) -> None:
-        """Book the outcome and tell whoever waits."""
-        reached = tuple(int(c) for c in transfer.clients[plan.queue.reached])
-        self._outer_loop_db[transfer.client, transfer.direction] = plan.link.offset_db
-        air_s = plan.now_s - plan.t_start_s
-        delivered = transfer.payload_bits if reached else plan.queue.served_bits
-        why: Reason = "attempts" if plan.queue.done else "timeout" if plan.now_s < plan.until_s else plan.reason
-        result = Transmission(
-            client=transfer.client,
-            direction=transfer.direction,
-            t_request_s=transfer.t_request_s,
-            t_start_s=plan.t_start_s,
-            t_end_s=plan.now_s,
-            payload_bits=transfer.payload_bits,
-            delivered_bits=delivered,
-            sent_bits=round(plan.queue.sent_bits),
-            packets=plan.queue.sent,
-            lost=plan.queue.lost,
-            retransmissions=plan.queue.repeats,
-            air_s=air_s,
-            snr_mean_db=plan.snr_db_s / air_s if air_s > 0 else math.nan,
-            snr_min_db=plan.snr_min_db,
-            bandwidth_hz=plan.hz_s / air_s if air_s > 0 else transfer.bandwidth_hz,
-            outcome="delivered" if reached else "partial" if delivered else "dropped",
-            reason="" if reached else why,
-            energy_j=self._draw_w * air_s if transfer.direction == "up" else 0.0,
-            reached=reached,
-        )
-        self.ledger.settle(transfer.client, transfer.direction, delivered, True)
-        self.ledger.settle(transfer.client, transfer.direction, transfer.payload_bits - delivered, False)
-        transfer.done.succeed(result)
+    def _book(self, line: _Line, job: Job, transmission: Transmission) -> None:
+        """Enter the outcome into the ledger."""
+        arrived = transmission.delivered_bits
+        line.busy -= 1
+        self.ledger.settle(job.client, line.direction, arrived, job.payload_bits - arrived)
+        if self._half and line.direction == "down" and not line.busy:
+            _at(self.env, self.env.now, lambda: self._yield_band(line), _LAST)
 
 
-def _weakest(values: FloatArray) -> FloatArray:
-    """Of [receivers, slots, frequencies], the mean over the band at the weakest receiver; [slots] stay as they are."""
-    return values if values.ndim == 1 else np.asarray(values.mean(axis=-1).min(axis=0))
+def _at(env: simpy.Environment, time_s: float, act: Callable[[], None], priority: EventPriority = _NORMAL) -> None:
+    """Act at a time, behind what was scheduled for the same instant before, or behind all of it (`_LAST`)."""
+    event = simpy.Event(env)
+    event._ok, event._value = True, None
+    event.callbacks.append(lambda _: act())
+    env.schedule(event, priority=priority, delay=max(0.0, time_s - env.now))

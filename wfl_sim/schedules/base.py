@@ -1,22 +1,25 @@
-"""What schedules share: their view of the link (CSI) and the bandwidths that let all finish together.
+"""What schedules share: their view of the link (CSI), who finds room in the band, and a common end of uploads.
 
 Knows plain numbers; neither SimPy nor tensors.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 
-from channels.options import Options
-from channels.units import Delay, Quantity
-from wfl_sim.contracts import Air, Decision, FloatArray, Point, Request
+from channels.options import Count, Options
+from channels.units import Delay, Fraction, Probability, Quantity
+from wfl_sim.contracts import Air, Decision, Flight, FloatArray, Point, Request
 
 _STEPS = 60  # of a search, at most; a smooth function takes about ten
 _NEAR = 1e-13  # of a logarithm or of a relative error: a few hundred of its last bits
+_LEAST = 0.05  # of an even share: who would get less is better off waiting until an upload ends
+_WHOLE = 1e-9  # of one client: a share of 29 % of 100 clients is 29 of them in floats too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +29,9 @@ class WithCsi(Options):
     Options
     -------
     csi : What the schedule sees of a link. ``large_scale`` is path loss and shadowing, and it plans with the mean rate
-        over the fading. ``block`` and ``instantaneous`` are the gain at one moment, taken as constant over the round:
-        both are computed alike; say ``block`` with block fading that lasts a round, the usual assumption of papers, and
-        ``instantaneous`` with fading that moves on, of which one moment says little.
+        over the fading. ``block`` and ``instantaneous`` are the gain at one moment, taken as constant over the round.
+        ``block`` is the usual assumption of papers, and needs fading that holds for a while (``block`` or ``none``);
+        ``instantaneous`` goes with any fading, also one that moves on, of which one moment says little.
     csi_delay_s : How old that view is when the schedule decides. Larger: the gain has moved further meanwhile.
     csi_error_db : Standard deviation of a normal error in that view, drawn for each client and round.
     """
@@ -49,6 +52,83 @@ class WithCsi(Options):
     def observe(self, round_s: float, state: dict[str, Any]) -> dict[str, Any]:
         """Learn how long a round really took."""
         return state
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithFraction(WithCsi):
+    """Options of schedules that send the same share of every update.
+
+    Options
+    -------
+    kept_fraction : Share of every update that is sent, taken down to the nearest point that the codec offers (its
+        smallest if none is that small). Smaller: faster, less exact.
+    """
+
+    kept_fraction: Fraction = 1.0
+
+    def points(self, requests: Sequence[Request]) -> list[Point]:
+        """What each of them sends."""
+        nearest: dict[int, Point] = {}  # by identity: clients mostly share a menu
+        for request in requests:
+            if id(request.menu) not in nearest:
+                nearest[id(request.menu)] = request.menu.nearest(self.kept_fraction)
+        return [nearest[id(request.menu)] for request in requests]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithSenders(WithFraction):
+    """Options of schedules that let only some send.
+
+    Options
+    -------
+    senders : How many clients send in a round, or side by side under an asynchronous protocol. Larger: more is
+        averaged, and each gets less of the band.
+    share : The same as a share of those that ask (of the places, under an asynchronous protocol), rounded down; it
+        counts where it gives more than `senders`. Larger: as with `senders`.
+    """
+
+    senders: Count = 1
+    share: Probability = 0.0
+
+    def seats(self, air: Air, in_flight: Sequence[Flight], requests: Sequence[Request]) -> Room:
+        """What is there for those that are chosen; under an asynchronous protocol flights have some of the seats."""
+        asking = len(requests)
+        seats = max(self.senders, math.floor(self.share * (air.places or asking) + _WHOLE))
+        if air.places:
+            return room(replace(air, places=min(seats, air.places)), in_flight, asking)
+        return room(air, in_flight, min(seats, asking))
+
+
+class Room(NamedTuple):
+    """What is there for those who ask.
+
+    How many get a grant; the band that these may plan with; and what each of them gets where all get alike.
+    """
+
+    served: int
+    band_hz: float
+    each_hz: float
+
+
+def free_hz(air: Air, in_flight: Sequence[Flight]) -> float:
+    """The band that no upload holds."""
+    return max(0.0, air.bandwidth_hz - math.fsum(flight.bandwidth_hz for flight in in_flight))
+
+
+def room(air: Air, in_flight: Sequence[Flight], asking: int) -> Room:
+    """What is there for so many who ask, beside the uploads in flight.
+
+    Where the protocol says how many may send side by side (`Air.places`), the free band is for the places that are
+    left, and those who ask plan with theirs; else it is all for those who ask. Nobody is served for whom less than
+    `_LEAST` of an even share would be left.
+    """
+    free, even_hz = free_hz(air, in_flight), air.bandwidth_hz / max(air.places or asking, 1)
+    places = max(air.places - len(in_flight), 0) if air.places else asking
+    places = min(places, int(free / (_LEAST * even_hz)))
+    served = min(asking, places)
+    if not served:
+        return Room(0, 0.0, 0.0)
+    return Room(served, free * (served / places), min(even_hz, free / served))
 
 
 def ready_to_send(requests: Sequence[Request]) -> FloatArray:
@@ -123,9 +203,18 @@ def falling_root(function: Callable[[FloatArray], FloatArray], low: FloatArray, 
     return np.where(inside, a, end)
 
 
-def send_all(requests: Sequence[Request], bandwidth_hz: FloatArray, points: Sequence[Point]) -> list[Decision]:
-    """One decision to send a request."""
+def tell(
+    requests: Sequence[Request],
+    chosen: Sequence[int],
+    bandwidth_hz: Sequence[float],
+    points: Sequence[Point],
+    others: Literal["defer", "skip"] = "defer",
+) -> list[Decision]:
+    """One decision a request: those at the places `chosen` send, and the others are told to defer or to skip."""
+    granted = dict(zip(chosen, zip(bandwidth_hz, points, strict=True), strict=True))
     return [
-        Decision(request.client, "send", float(band), point)
-        for request, band, point in zip(requests, bandwidth_hz, points, strict=True)
+        Decision(request.client, "send", *granted[place])
+        if place in granted
+        else Decision(request.client, others, 0.0, request.menu.points[0])
+        for place, request in enumerate(requests)
     ]

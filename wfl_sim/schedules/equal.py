@@ -9,15 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
-from channels.units import Fraction
 from wfl_sim.contracts import Air, Decision, Flight, Request
-from wfl_sim.schedules.base import WithCsi, send_all
+from wfl_sim.schedules.base import WithFraction, room, tell
 
 
 @dataclass(frozen=True)
-class Equal(WithCsi):
+class Equal(WithFraction):
     """Equal shares of the band for every client, whatever its link.
 
     With a work-conserving uplink, bandwidth that falls free is still shared out at once, which makes this a stronger
@@ -25,7 +22,9 @@ class Equal(WithCsi):
 
     Formula
     -------
-    b_k = B / K for each of the K clients, and the same kept fraction for all.
+    b_k = B / K for each of the K clients, and the same kept fraction for all. K is how many may send side by side: the
+    places of an asynchronous protocol, else those who ask. Uploads in flight keep what they hold, and nobody gets more
+    than an even part of what is free; who would get less than a twentieth of B / K is deferred.
 
     Validity
     --------
@@ -35,15 +34,9 @@ class Equal(WithCsi):
     Source
     ------
     own: equal shares.
-
-    Options
-    -------
-    kept_fraction : Share of every update that is sent, taken down to the nearest point that the codec offers (its
-        smallest if none is that small). Smaller: faster, less exact.
     """
 
     kind: Literal["equal"] = "equal"
-    kept_fraction: Fraction = 1.0
 
     def decide(
         self,
@@ -53,6 +46,6 @@ class Equal(WithCsi):
         in_flight: Sequence[Flight],
         state: dict[str, Any],
     ) -> tuple[list[Decision], dict[str, Any]]:
-        share = np.full(len(requests), air.bandwidth_hz / len(requests))
-        points = [request.menu.nearest(self.kept_fraction) for request in requests]
-        return send_all(requests, share, points), state
+        served, _, each_hz = room(air, in_flight, len(requests))
+        points = self.points(requests[:served])
+        return tell(requests, range(served), [each_hz] * served, points), state

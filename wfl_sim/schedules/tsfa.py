@@ -20,30 +20,19 @@ inner problem is solved by its one dual variable, and tau by a grid that is refi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 
 from channels.options import OptionError
 from channels.units import Fraction, NonNegative, Positive, Quantity
-from wfl_sim.contracts import Air, Decision, Flight, FloatArray, Request
-from wfl_sim.schedules.base import WithCsi, falling_root, finish_together, ready_to_send, send_all
+from wfl_sim.contracts import Air, Decision, Flight, FloatArray, Point, Request
+from wfl_sim.schedules.allocation import Problem, allocate, surrogate_error
+from wfl_sim.schedules.base import WithCsi, finish_together, ready_to_send, room, tell
 
 _GRID, _REFINED, _REFINEMENTS = 48, 33, 11  # at most: the last leaves tau within the resolution of floats
 _FLAT = 1e-10  # relative: when the values beside the best are this near, no better tau is left to find
-
-
-class Problem(NamedTuple):
-    """One round's data; arrays [clients]. `fixed` + rho `scaled` bits are on the air, headers included."""
-
-    air: Air
-    snr_hz: FloatArray
-    ready_s: FloatArray
-    fixed_bits: FloatArray
-    scaled_bits: FloatArray
-    weight: FloatArray
-    kept_fraction_min: float
 
 
 class Solution(NamedTuple):
@@ -53,11 +42,6 @@ class Solution(NamedTuple):
     kept_fraction: FloatArray
     bandwidth_hz: FloatArray
     objective: float
-
-
-def surrogate_error(kind: str, kept: FloatArray) -> FloatArray:
-    """phi(rho): 0 at rho = 1. ``contraction``: 1 - rho. ``variance``: 1 / rho - 1."""
-    return 1.0 - kept if kind == "contraction" else 1.0 / kept - 1.0
 
 
 def solve(problem: Problem, *, v: float, queue: float, budget_s: float, surrogate: str = "contraction") -> Solution:
@@ -76,13 +60,13 @@ def solve(problem: Problem, *, v: float, queue: float, budget_s: float, surrogat
     """
     air = problem.air
 
-    def wire(kept: float) -> FloatArray:
+    def wire(kept: float | FloatArray) -> FloatArray:
         return problem.fixed_bits + kept * problem.scaled_bits
 
     flat = Air(air.bandwidth_hz, air.curve, air.overhead, air.loss)  # headers are in the bits already
     dense_s, dense_hz = finish_together(flat, problem.snr_hz, problem.ready_s, list(wire(1.0)))
     ones = np.ones_like(problem.snr_hz)
-    if queue <= 0 or problem.kept_fraction_min >= 1:
+    if queue <= 0 or np.min(problem.kept_fraction_min) >= 1:
         return Solution(dense_s, ones, dense_hz, queue * dense_s / budget_s)
     least_s, least_hz = finish_together(flat, problem.snr_hz, problem.ready_s, list(wire(problem.kept_fraction_min)))
 
@@ -114,53 +98,12 @@ def _best(
     problem: Problem, taus: FloatArray, v: float, queue: float, budget_s: float, surrogate: str
 ) -> tuple[Solution, float]:
     """The best of some times, and how much worse its neighbours are at most."""
-    kept, bandwidth = _allocate(problem, taus, surrogate)
+    kept, bandwidth = allocate(problem, taus, surrogate)
     value = _objective(problem, taus, kept, v, queue, budget_s, surrogate)
     value = np.where(bandwidth.sum(axis=1) <= problem.air.bandwidth_hz * (1 + 1e-9), value, np.inf)
     i = int(np.argmin(value))
     spread = float(value[max(0, i - 1) : i + 2].max() - value[i])
     return Solution(float(taus[i]), kept[i], bandwidth[i], float(value[i])), spread
-
-
-def _allocate(problem: Problem, taus: FloatArray, surrogate: str) -> tuple[FloatArray, FloatArray]:
-    """Kept fractions and bandwidths [taus, clients] that minimise the error at each given time."""
-    air, scaled, fixed = problem.air, problem.scaled_bits, problem.fixed_bits
-    slack = np.maximum(taus[:, None] - problem.ready_s, 1e-300)
-    snr = np.broadcast_to(problem.snr_hz, slack.shape)
-
-    def bandwidth_for(kept: float) -> FloatArray:
-        return np.asarray(air.curve.bandwidth_for_rate((fixed + kept * scaled) / slack / air.goodput, snr))
-
-    least, most = bandwidth_for(problem.kept_fraction_min), bandwidth_for(1.0)
-    most = np.minimum(most, air.bandwidth_hz)
-    least = np.minimum(least, most)
-
-    def kept_by(bandwidth: FloatArray) -> FloatArray:
-        kept = (slack * air.rate_bps(bandwidth, snr) - fixed) / scaled
-        return np.clip(kept, problem.kept_fraction_min, 1.0)
-
-    def gain(bandwidth: FloatArray) -> FloatArray:
-        """How much error one more hertz saves: falls in the bandwidth."""
-        slope = problem.weight * slack / scaled * air.goodput * air.curve.slope(bandwidth, snr)
-        return np.asarray(slope if surrogate == "contraction" else slope / kept_by(bandwidth) ** 2)
-
-    def spend(log_price: FloatArray) -> FloatArray:
-        """Bandwidths [taus, clients] that clients take when a hertz costs e^log_price [taus]."""
-        price = log_price[:, None]
-        if surrogate == "contraction":
-            slope = np.exp(price) * scaled / (problem.weight * slack * air.goodput)
-            return np.clip(air.curve.bandwidth_for_slope(slope, snr), least, most)
-        log_band = falling_root(lambda x: np.log(gain(np.exp(x))) - price, np.log(least), np.log(most))
-        return np.clip(np.exp(log_band), least, most)
-
-    low = np.log(np.maximum(gain(most).min(axis=1), 1e-290)) - 1
-    high = np.log(np.maximum(gain(least).max(axis=1), 1e-290)) + 1
-    log_price = falling_root(lambda x: spend(x).sum(axis=1) / air.bandwidth_hz - 1, low, high)
-    bandwidth = spend(log_price)
-    # what the root leaves over the band is taken off; a time at which `least` does not fit is left over the band
-    over = bandwidth.sum(axis=1) / air.bandwidth_hz
-    bandwidth = bandwidth / np.where(least.sum(axis=1) > air.bandwidth_hz, 1.0, np.maximum(over, 1.0))[:, None]
-    return kept_by(bandwidth), bandwidth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +122,9 @@ class TSFA(WithCsi):
         subject to every upload ending by tau,  sum_k b_k <= B,  kept_fraction_min <= rho_k <= 1
         after it   Q <- max(0, Q + tau / budget - 1)          with the time that the round really took
 
-    phi is the `surrogate` of the error; the derivation stands in the module.
+    phi is the `surrogate` of the error; the derivation stands in the module. B is what uploads in flight leave free;
+    under an asynchronous protocol that part of it which falls to those who ask, if all places that are left get alike.
+    Where that is less than a twentieth of an even share of the band, clients are deferred, the last ones first.
 
     Validity
     --------
@@ -238,10 +183,14 @@ class TSFA(WithCsi):
         in_flight: Sequence[Flight],
         state: dict[str, Any],
     ) -> tuple[list[Decision], dict[str, Any]]:
-        menus = {r.client: r.menu.at_least(self.kept_fraction_min) for r in requests}
-        sending = [r for r in requests if self._alone_s(air, r) <= self.patience * self.latency_budget_s]
-        decided = {r.client: Decision(r.client, "defer", 0.0, menus[r.client].points[0]) for r in requests}
-        if sending:
+        requests = [replace(r, menu=r.menu.at_least(self.kept_fraction_min)) for r in requests]
+        served, band_hz, _ = room(air, in_flight, len(requests))
+        air = replace(air, bandwidth_hz=band_hz)
+        longest_s = self.patience * self.latency_budget_s
+        chosen = [i for i in range(served) if self._alone_s(air, requests[i]) <= longest_s]
+        bandwidth, points = np.zeros(0), list[Point]()
+        if chosen:
+            sending = [requests[i] for i in chosen]
             snr = np.array([r.snr_hz for r in sending])
             ready = ready_to_send(sending)
             plan = solve(
@@ -251,22 +200,18 @@ class TSFA(WithCsi):
                 budget_s=self.latency_budget_s,
                 surrogate=self.surrogate,
             )
-            points = []
             for i, request in enumerate(sending):
                 rate = float(air.rate_bps(plan.bandwidth_hz[i : i + 1], snr[i : i + 1])[0])
                 slack = plan.tau_s - float(ready[i])
-                menu = menus[request.client]
-                fits = [p for p in menu.points if air.wire_bits(p.bits) <= rate * slack * (1 + 1e-9)]
-                points.append(fits[-1] if fits else menu.points[0])
+                fits = [p for p in request.menu.points if air.wire_bits(p.bits) <= rate * slack * (1 + 1e-9)]
+                points.append(fits[-1] if fits else request.menu.points[0])
             _, bandwidth = finish_together(air, snr, ready, [point.bits for point in points])
-            decided |= {d.client: d for d in send_all(sending, bandwidth, points)}
-        return [decided[r.client] for r in requests], state
+        return tell(requests, chosen, bandwidth.tolist(), points), state
 
     def _alone_s(self, air: Air, request: Request) -> float:
-        """The earliest end of the client's smallest upload if it had the whole band."""
+        """The earliest end of the client's smallest upload if it had all the band that is there for those who ask."""
         rate = air.rate_bps(np.array([air.bandwidth_hz]), np.array([request.snr_hz]))
-        smallest = request.menu.at_least(self.kept_fraction_min).points[0]
-        return request.downlink_s + request.ready_s + air.wire_bits(smallest.bits) / float(rate[0])
+        return request.downlink_s + request.ready_s + air.wire_bits(request.menu.points[0].bits) / float(rate[0])
 
     def _problem(self, air: Air, requests: Sequence[Request]) -> Problem:
         """Menus as straight lines between the ends of what may be sent: bits = fixed + rho x scaled."""

@@ -1,0 +1,168 @@
+"""Pictures of the shared air: who was granted which part of the band, and how long uploads take.
+
+Draws numbers of traces and of `uploads`; does not know time lines, nor anything of accuracy.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from analysis.house import COLOURS, WIDTH_IN, arm_colour, arm_line, in_house_style
+from analysis.traces import TraceError, Traces
+from analysis.uploads import upload_durations
+
+FEW_CLIENTS = 12
+"""Up to so many clients have a layer each in the picture of shares."""
+LARGEST_SHOWN = len(COLOURS) - 1
+"""Of more clients, those of the largest shares have a layer each, and the others one together."""
+OTHERS_COLOUR = "0.88"
+NUMBERED_ROUNDS = 24
+"""Up to this many rounds a bar is wide enough to hold the number of its client."""
+MOST_STEPS = 1000
+"""Points of a curve; more could not be told apart."""
+
+
+@in_house_style
+def bandwidth_shares(traces: Traces, arm: str, seed: int | None = None) -> Figure:
+    """Who was granted how much of the uplink band: one stacked bar a round, one layer a client.
+
+    Of more than 12 clients, the 6 that were granted most over all rounds have a layer each; all others stand together
+    above them, and the legend says how much one of them was granted.
+    """
+    cell = traces.select(arm, seed)
+    granted = cell.decisions.pivot_table(
+        index="round", columns="client", values="bandwidth_hz", aggfunc="sum", fill_value=0.0
+    )
+    if granted.empty:
+        raise TraceError(f"arm {arm!r} has no decision yet; there is nothing to draw")
+    scale, unit = hz_unit(float(granted.sum(axis=1).max()))
+    figure = Figure(figsize=(WIDTH_IN, 4.6), layout="constrained")
+    axes = figure.subplots()
+    few = granted.shape[1] <= FEW_CLIENTS
+    base, whole = np.zeros(len(granted)), float(granted.sum(axis=1).max()) / scale
+    for layer in _layers(granted, scale, unit):
+        bars = axes.bar(
+            granted.index, layer.share, 0.85, bottom=base, color=layer.colour, edgecolor="white", linewidth=0.6,
+            label=layer.label,
+        )  # fmt: skip
+        if len(granted) <= NUMBERED_ROUNDS:
+            ink = "white" if float(np.dot(to_rgb(layer.colour), (0.299, 0.587, 0.114))) < 0.5 else "black"
+            texts = [layer.name if part > 0.04 * whole else "" for part in layer.share]
+            axes.bar_label(bars, texts, label_type="center", color=ink, fontsize=9)
+        base += layer.share
+    axes.set_xlim(granted.index.min() - 0.6, granted.index.max() + 0.6)
+    axes.set_ylim(0, 1.03 * whole or 1.0)
+    axes.set_xlabel("round, number")
+    axes.set_ylabel(f"bandwidth granted, {unit}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(False, axis="x")
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True)
+    who = "" if few else f"\n(the {LARGEST_SHOWN} largest of {granted.shape[1]:,} clients, and the others together)"
+    figure.suptitle(f"Who was granted how much of the uplink: {arm}, seed {cell.cells['seed'].iloc[0]}{who}")
+    return figure
+
+
+def hz_unit(largest_hz: float) -> tuple[float, str]:
+    """Scale and name of the unit in which a band up to `largest_hz` has 1 to 3 digits before its point."""
+    for scale, unit in ((1e9, "GHz"), (1e6, "MHz"), (1e3, "kHz")):
+        if largest_hz >= scale:
+            return scale, unit
+    return 1.0, "Hz"
+
+
+class _Layer(NamedTuple):
+    name: str
+    label: str
+    colour: str
+    share: np.ndarray
+
+
+def _layers(granted: pd.DataFrame, scale: float, unit: str) -> list[_Layer]:
+    """The layers from below: what a bar says, what the legend says, the colour; and the share in each round."""
+    clients = [int(client) for client in granted.columns]
+    parts = {client: granted[client].to_numpy(dtype=float) / scale for client in clients}
+    if len(clients) <= FEW_CLIENTS:
+        # A stride keeps the shades of neighbours apart, and the number in the bar says who it is without colour.
+        stride = next(s for s in (3, 5, 7, 1) if math.gcd(s, len(clients)) == 1)
+        shades = matplotlib.colormaps["viridis"](np.linspace(0.1, 0.95, len(clients)))
+        colours = [to_hex(shades[n * stride % len(clients)]) for n in range(len(clients))]
+        return [_Layer(f"{c}", f"client {c}", colour, parts[c]) for c, colour in zip(clients, colours, strict=True)]
+    # Of equal shares the lowest numbers, so that the picture does not depend on the order of sums.
+    ordered = granted.sum().round(3).sort_values(ascending=False, kind="stable")
+    largest = sorted(int(client) for client in ordered.index[:LARGEST_SHOWN])
+    layers = [_Layer(f"{c}", f"client {c}", COLOURS[n], parts[c]) for n, c in enumerate(largest)]
+    others = np.array([parts[client] for client in clients if client not in largest])
+    each = others[others > 0]
+    low, high = (f"{each.min():.3g}", f"{each.max():.3g}") if each.size else ("0", "0")
+    count = f"{len(others):,} others"
+    label = f"{count},\n{low if low == high else f'{low} to {high}'} {unit} each"
+    return [*layers, _Layer(count, label, OTHERS_COLOUR, others.sum(axis=0))]
+
+
+@in_house_style
+def upload_times(traces: Traces) -> Figure:
+    """How long uploads take, and which share of updates a deadline would let in; one curve an arm, over all its seeds.
+
+    Left: the empirical distribution of the time from an update being ready to its upload's end, of those delivered.
+    Right: of all clients called, the share whose update had arrived so long after the call; it ends below 100 % where
+    updates were lost, or never sent.
+
+    Raises
+    ------
+    TraceError
+        If no arm has an upload.
+    """
+    durations = upload_durations(traces)
+    if durations.empty:
+        raise TraceError("no upload has ended yet; there is nothing to draw")
+    calls = traces.decisions[traces.decisions["action"] == "send"].groupby("arm").size()
+    figure = Figure(figsize=(WIDTH_IN, 4.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    delivered = durations[durations["outcome"] == "delivered"]
+    for arm in traces.arms:
+        arrived = delivered[delivered["arm"] == arm]
+        called = max(int(calls.get(arm, 0)), int((durations["arm"] == arm).sum()))
+        for axes, column, out_of in ((left, "upload_s", len(arrived)), (right, "since_call_s", called)):
+            times_s = arrived[column].dropna().to_numpy()
+            _draw_shares(axes, traces, arm, times_s, out_of, until_s=float(delivered[column].max()))
+    left.set_title("How long a delivered upload takes")
+    left.set_ylabel("uploads that took no longer, %")
+    left.set_xlabel("time from ready to delivered, s")
+    right.set_title("What a deadline would let in")
+    right.set_ylabel("of the clients called, delivered by then, %")
+    right.set_xlabel("time since the call, s")
+    deadlines = sorted(set(traces.cells["deadline_s"].dropna()))
+    for axes in (left, right):
+        axes.set_ylim(0, 103)
+        axes.set_xlim(left=0)
+    if len(deadlines) == 1:
+        right.axvline(deadlines[0], color="0.35", lw=1.2, ls=(0, (5, 4)), zorder=1)
+        right.annotate(f"deadline {deadlines[0]:g} s", (deadlines[0], 3), (-4, 0), textcoords="offset points",
+                       rotation=90, ha="right", va="bottom", color="0.35", fontsize=10)  # fmt: skip
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)))
+    figure.suptitle("How long uploads take")
+    return figure
+
+
+def _draw_shares(axes: Axes, traces: Traces, arm: str, times_s: np.ndarray, out_of: int, until_s: float) -> None:
+    """A step up at each time, by one of `out_of`, and level from the last; of very many times some, at even shares."""
+    times = np.sort(times_s)
+    if len(times) > MOST_STEPS:
+        ranks = np.unique(np.linspace(1, len(times), MOST_STEPS).round().astype(int))
+    else:
+        ranks = np.arange(1, len(times) + 1)
+    look = arm_line(traces, arm) | {"marker": "", "color": arm_colour(traces, arm)}
+    shares = 100.0 * ranks / max(1, out_of)
+    x = [times[0], *times[ranks - 1], until_s] if len(times) else []
+    y = [0.0, *shares, shares[-1]] if len(times) else []
+    axes.plot(x, y, drawstyle="steps-post", label=arm if len(times) else f"{arm}: none delivered", **look)

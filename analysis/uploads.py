@@ -1,0 +1,115 @@
+"""What became of the uploads: outcomes, times, fairness and goodput, by arm and seed; with or without learning.
+
+Pure functions of `Traces`; does not know accuracy, nor how a table is printed or drawn.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from analysis.activity import answered
+from analysis.traces import Traces
+
+REASONS = ("attempts", "deadline", "left", "timeout")
+"""Why an upload was given up, as a trace says it."""
+BITS_PER_MBIT = 1e6
+P95 = 0.95
+
+
+def jain_index(counts: np.ndarray) -> float:
+    """Jain's fairness index of non-negative counts, one a client; NaN if all are 0.
+
+    Formula: (sum x)^2 / (n sum x^2), from 1/n (one has everything) to 1 (all have the same); Jain, Chiu and Hawe 1984.
+
+    >>> jain_index(np.array([2, 2, 2, 2]))
+    1.0
+    >>> jain_index(np.array([5, 0, 0, 0]))
+    0.25
+    """
+    values = np.asarray(counts, dtype=np.float64)
+    squares = float(np.sum(values**2))
+    return float(np.sum(values)) ** 2 / (values.size * squares) if squares > 0 else math.nan
+
+
+def upload_durations(traces: Traces) -> pd.DataFrame:
+    """One row an upload: how long it took, and how long after its call it ended.
+
+    Returns
+    -------
+    DataFrame
+        ``arm, seed, client, outcome, upload_s, since_call_s``: from the bits being ready to the end of the upload, and
+        from the decision to send; both in s. ``since_call_s`` is NaN where the trace holds no decision.
+    """
+    rows = answered(traces.transmissions[traces.transmissions["direction"] == "up"], traces.decisions)
+    rows["upload_s"] = rows["t_end_s"] - rows["t_request_s"]
+    rows["since_call_s"] = rows["t_end_s"] - rows["called_s"]
+    return rows[["arm", "seed", "client", "outcome", "upload_s", "since_call_s"]]
+
+
+def air_summary(traces: Traces) -> pd.DataFrame:
+    """One row an arm and seed: what the air carried, to whom, how fast, and what it cost.
+
+    Columns
+    -------
+    arm, seed, status, rounds
+        Which cell, and how many rounds (of an asynchronous run: server updates) it has finished.
+    delivered, partial, dropped_<reason>
+        Uploads by outcome; those dropped by their reason, see `REASONS`.
+    deferred
+        Decisions that let a client not send.
+    participation
+        Delivered updates a client and round; 1 when every client delivers in every round.
+    fairness
+        `jain_index` of the delivered updates by client, of all clients of the scenario.
+    uplink_mbit
+        Bits on the air, headers and repeats included, until the last finished round.
+    goodput_mbps
+        Payload bits that arrived, over the simulated time, in Mbit/s.
+    upload_mean_s, upload_p95_s
+        Of the delivered uploads, from the bits being ready to the end; NaN if there is none.
+    energy_j
+        Clients' energy: transmission and computation.
+    """
+    sent = traces.transmissions[traces.transmissions["direction"] == "up"]
+    rows = []
+    for cell in traces.cells.to_dict("records"):
+        arm, seed = cell["arm"], cell["seed"]
+        own = sent[(sent["arm"] == arm) & (sent["seed"] == seed)]
+        rounds = traces.rounds[(traces.rounds["arm"] == arm) & (traces.rounds["seed"] == seed)]
+        decided = traces.decisions[(traces.decisions["arm"] == arm) & (traces.decisions["seed"] == seed)]
+        clients = _clients(cell["clients"], own, decided)
+        arrived, dropped = own[own["outcome"] == "delivered"], own[own["outcome"] == "dropped"]
+        updates = np.zeros(clients)
+        by_client = arrived["client"].value_counts().to_numpy()
+        updates[: by_client.size] = by_client
+        took_s = arrived["t_end_s"] - arrived["t_request_s"]
+        span_s = float(rounds["t_end_s"].max() - rounds["t_start_s"].min())
+        rows.append(
+            {name: cell[name] for name in ("arm", "seed", "status", "rounds")}
+            | {"delivered": len(arrived), "partial": int((own["outcome"] == "partial").sum())}
+            | {f"dropped_{reason}": int((dropped["reason"] == reason).sum()) for reason in REASONS}
+            | {
+                "deferred": int((decided["action"] != "send").sum()),
+                "participation": len(arrived) / (clients * len(rounds)) if clients and len(rounds) else math.nan,
+                "fairness": jain_index(updates),
+                "uplink_mbit": _last(rounds["uplink_bits"]) / BITS_PER_MBIT,
+                "goodput_mbps": float(own["delivered_bits"].sum()) / BITS_PER_MBIT / span_s if span_s > 0 else math.nan,
+                "upload_mean_s": float(took_s.mean()),
+                "upload_p95_s": float(took_s.quantile(P95)),
+                "energy_j": _last(rounds["energy_j"]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _clients(stated: float, uploads: pd.DataFrame, decided: pd.DataFrame) -> int:
+    """Clients of the scenario; where its manifest does not say, those that appear."""
+    seen = len(set(uploads["client"]) | set(decided["client"]))
+    return seen if math.isnan(stated) else max(seen, int(stated))
+
+
+def _last(column: pd.Series) -> float:
+    return float(column.iloc[-1]) if len(column) else math.nan

@@ -1,0 +1,62 @@
+"""The work of a run without learning: sizes in place of updates, and nothing to train.
+
+Knows neither tensors nor radio; a protocol sees what it would see of a federation (`wfl_sim.contracts.Work`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from wfl_sim.contracts import AnyPayload, PayloadMenu, Point, Sized
+
+_NO_METRICS: dict[str, float | None] = {"accuracy": None, "loss": None}
+_NO_DIAGNOSTICS: dict[str, Any] = {"rank": 0, "coherence_a": None, "coherence_b": None, "e_cov": None, "e_sp": None}
+
+
+class NetworkOnly:
+    """Clients of equal weight that share one menu, one download and one payload a point.
+
+    Nothing is kept for a client, so that a call costs the same with any number of them.
+    """
+
+    def __init__(self, menu: PayloadMenu, downlink_bits: int, clients: int) -> None:
+        self._menu, self._weight = menu, 1.0 / clients
+        self._download = Sized(downlink_bits)
+        self._uploads = {point: Sized(point.bits, point.kept_fraction) for point in menu.points}
+
+    def weight(self, client: int) -> float:
+        """The same for all."""
+        return self._weight
+
+    def menu(self, client: int) -> PayloadMenu:
+        """The same for all."""
+        return self._menu
+
+    def downlink(self, clients: Sequence[int]) -> Sized:
+        """As much for each of them, however far behind."""
+        return self._download
+
+    def received(self, clients: Sequence[int]) -> None:
+        """There is no version to keep."""
+
+    def train(self, round_: int, clients: Sequence[int]) -> None:
+        """There is nothing to train: computing takes its time by the device model all the same."""
+
+    def encode(self, client: int, point: Point) -> Sized:
+        """The size of the point."""
+        return self._uploads[point]
+
+    def lost(self, client: int) -> None:
+        """Nothing waits."""
+
+    def aggregate(self, arrivals: Mapping[int, AnyPayload], factors: Mapping[int, float] | None = None) -> None:
+        """There is no model."""
+
+    def evaluate(self) -> dict[str, float | None]:
+        """No accuracy and no loss."""
+        return _NO_METRICS
+
+    def diagnostics(self) -> dict[str, Any]:
+        """None, and the rank 0."""
+        return _NO_DIAGNOSTICS

@@ -1,0 +1,213 @@
+"""FDMA: each sender holds a part of the band to itself.
+
+`FixedShares` leaves idle what falls free, so uploads do not know of each other and each is worked out at once, from
+beginning to end. `SharedBand` gives it to those who still send, so that every end changes all rates.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from channels.linkadaptation import LinkAdaptation
+from wfl_sim.contracts import FloatArray
+from wfl_sim.radio.access import Ended, Job, Supply, reports
+from wfl_sim.radio.flows import SENDING, TIME_UP, Course, Flows, Ints, Losses, Sizes, account, send
+from wfl_sim.radio.signal import Signal, over_band
+
+_FIRST_SLOTS, _MOST_SLOTS = 16, 4096  # of a run of slots
+_MOST_VALUES = 1 << 17  # clients x slots worked out together: 1 MiB an array, about what the caches hold
+_LIKELY = 1.25  # how much longer than planned a run of slots is made, so that one run will often do
+_FARTHEST = 8192  # slots to look ahead for an end; farther ones are looked for later
+
+
+@dataclass(frozen=True)
+class Fdma:
+    """How uploads go on, given their bandwidths: signal, rate, packets and losses."""
+
+    signal: Signal
+    rate: LinkAdaptation
+    sizes: Sizes
+    losses: Losses
+    slot_s: float
+    timeout_s: float
+
+    def flows(self, jobs: Sequence[Job], attempts: Ints) -> Flows:
+        """The uploads of jobs; `attempts` counts, for each client, those that it made before."""
+        clients = np.array([job.clients[0] for job in jobs], np.int64)
+        return Flows.of(
+            self.sizes,
+            clients,
+            [job.payload_bits for job in jobs],
+            [job.begin_s for job in jobs],
+            [job.give_up_s(self.timeout_s) for job in jobs],
+            attempts[clients],
+        )
+
+    def carry(
+        self, flows: Flows, bandwidth_hz: FloatArray, density_w_per_hz: FloatArray, until_s: float, kept: bool
+    ) -> None:
+        """Carry flows on to `until_s`, or to their ends, in place. Arrays [flows]; `kept` as in `Signal.gain`."""
+        stop_s = np.minimum(flows.give_up_s, until_s)
+        power_w = self.signal.power_w(density_w_per_hz, bandwidth_hz)
+        slots = _FIRST_SLOTS
+        while True:
+            going = (flows.state == SENDING) & (flows.now_s < stop_s)
+            if not going.any():
+                break
+            first = math.floor(float(flows.now_s[going].min()) / self.slot_s)
+            most = max(4, min(_MOST_VALUES // int(going.sum()), _MOST_SLOTS))
+            last = min(first + min(slots, most), math.ceil(float(stop_s[going].max()) / self.slot_s))
+            last = max(last, first + 1)
+            rows = np.flatnonzero(going & (flows.now_s < last * self.slot_s))
+            part = flows.take(rows)
+            left_bits = part.left_bits(self.sizes)
+            course, snr = self.course(
+                part, np.arange(first, last), bandwidth_hz[rows], power_w[rows], stop_s[rows], kept
+            )
+            send(part, self.sizes, self.losses, course)
+            account(part, course, snr, bandwidth_hz[rows], power_w[rows])
+            stuck = (part.state == SENDING) & (part.now_s <= flows.now_s[rows])
+            part.now_s[stuck] = np.nextafter(
+                part.now_s[stuck], math.inf
+            )  # less than floats can tell was left of a slot
+            flows.put(rows, part)
+            more = part.state == SENDING
+            if more.any():
+                pace = course.passed_bits[more, -1] / (last - first)
+                need = left_bits[more] / np.maximum(pace, left_bits[more] / _MOST_SLOTS)
+                slots = math.ceil(_LIKELY * float(np.quantile(need, 0.9)))
+        flows.state[(flows.state == SENDING) & (flows.now_s >= flows.give_up_s)] = TIME_UP
+
+    def course(
+        self, part: Flows, slots: Ints, bandwidth_hz: FloatArray, power_w: FloatArray, stop_s: FloatArray, kept: bool
+    ) -> tuple[Course, FloatArray]:
+        """What passes of flows in slots, and their SNRs [flows, slots]."""
+        edges_s = np.append(slots, slots[-1] + 1) * self.slot_s
+        starts_s = np.minimum(np.maximum(edges_s[:-1], part.now_s[:, None]), stop_s[:, None])
+        ends_s = np.maximum(np.minimum(edges_s[1:], stop_s[:, None]), starts_s)
+        snr = self.signal.snr(part.client, slots, bandwidth_hz, power_w, kept)
+        efficiency = over_band(self.rate.efficiency(snr, self.signal.direction))
+        bits = efficiency * ((1.0 - self.signal.overhead) * bandwidth_hz)[:, None] * (ends_s - starts_s)
+        return Course(starts_s, ends_s, bits, np.cumsum(bits, axis=1)), over_band(snr)
+
+    def earliest_s(self, flows: Flows, bandwidth_hz: FloatArray, density_w_per_hz: FloatArray) -> float:
+        """A time before which none can be done, nor be given up, in these bandwidths."""
+        left_bits, power_w = flows.left_bits(self.sizes), self.signal.power_w(density_w_per_hz, bandwidth_hz)
+        stop_s = float(flows.give_up_s.min())
+        ahead = flows.take(np.arange(len(flows)))
+        first = begin = math.floor(float(ahead.now_s.min()) / self.slot_s)
+        slots = _FIRST_SLOTS
+        while first < begin + _FARTHEST and first * self.slot_s < stop_s:
+            last = min(first + slots, begin + _FARTHEST)
+            course, _ = self.course(ahead, np.arange(first, last), bandwidth_hz, power_w, flows.give_up_s, kept=True)
+            rows = np.flatnonzero(course.passed_bits[:, -1] >= left_bits)
+            if rows.size:
+                times_s = course.time_of(rows, course.slot_of(rows, left_bits[rows]), left_bits[rows])
+                return min(float(times_s.min()), stop_s)
+            left_bits = left_bits - course.passed_bits[:, -1]
+            ahead.now_s = np.maximum(ahead.now_s, last * self.slot_s)
+            first, slots = last, 2 * slots
+        return min(first * self.slot_s, stop_s)
+
+
+class FixedShares:
+    """Uploads that keep the bandwidth granted; the end of each is known when it is asked for."""
+
+    def __init__(self, fdma: Fdma, supply: Supply, clients: int) -> None:
+        self._fdma, self._supply = fdma, supply
+        self._attempts = np.zeros(clients, np.int64)
+        self._ends: list[tuple[float, float]] = []  # and the bandwidths that they set free
+
+    def plan(self, jobs: Sequence[Job]) -> list[Ended]:
+        fdma = self._fdma
+        flows = fdma.flows(jobs, self._attempts)
+        hz = np.array([job.bandwidth_hz for job in jobs])
+        fdma.carry(flows, hz, fdma.signal.density_w_per_hz(flows.client, flows.begin_s), math.inf, kept=len(jobs) == 1)
+        np.maximum.at(self._attempts, flows.client, flows.first_attempt + flows.sent)
+        self._ends = list(heapq.merge(self._ends, sorted(zip(flows.now_s.tolist(), hz.tolist(), strict=True))))
+        return reports(jobs, flows, fdma.sizes, self._supply, "up")
+
+    def held_hz(self, now_s: float) -> float:
+        ended = bisect_right(self._ends, (now_s, math.inf))
+        self._ends = self._ends[ended:]
+        return math.fsum(hz for _, hz in self._ends)
+
+
+class SharedBand:
+    """Uploads whose bandwidths change: those who still send share what has fallen free, or are held for a while."""
+
+    def __init__(self, fdma: Fdma, supply: Supply, clients: int, conserving: bool) -> None:
+        self._fdma, self._supply, self._conserving = fdma, supply, conserving
+        self._attempts = np.zeros(clients, np.int64)
+        self._jobs: list[Job] = []
+        self._flows = fdma.flows([], self._attempts)
+        self._granted_hz, self._density = np.zeros(0), np.zeros(0)
+        self._ahead: tuple[float, Flows] | None = None  # where the flows will be at a time, if nothing changes
+        self._paused = False
+
+    def add(self, jobs: Sequence[Job]) -> None:
+        self._jobs += jobs
+        new = self._fdma.flows(jobs, self._attempts)
+        self._flows = self._flows.joined(new)
+        self._granted_hz = np.concatenate([self._granted_hz, [job.bandwidth_hz for job in jobs]])
+        density = self._fdma.signal.density_w_per_hz(new.client, new.begin_s)
+        self._density = np.concatenate([self._density, density])
+        self._ahead = None
+
+    def settle(self, now_s: float) -> list[Ended]:
+        if self._ahead is not None and self._ahead[0] <= now_s:
+            self._flows = self._ahead[1]
+        self._ahead = None
+        flows = self._flows
+        if not len(flows):
+            return []
+        if self._paused:
+            flows.now_s = np.maximum(flows.now_s, now_s)
+            flows.state[flows.now_s >= flows.give_up_s] = TIME_UP
+        else:
+            self._fdma.carry(flows, self._bandwidth_hz(), self._density, now_s, kept=True)
+        over = flows.state != SENDING
+        if not over.any():
+            return []
+        gone = flows.take(over)
+        self._attempts[gone.client] = gone.first_attempt + gone.sent
+        jobs = [job for job, is_over in zip(self._jobs, over.tolist(), strict=True) if is_over]
+        self._jobs = [job for job, is_over in zip(self._jobs, over.tolist(), strict=True) if not is_over]
+        self._flows = flows.take(~over)
+        self._granted_hz, self._density = self._granted_hz[~over], self._density[~over]
+        self._ahead = None
+        return reports(jobs, gone, self._fdma.sizes, self._supply, "up")
+
+    def next_s(self) -> float:
+        flows = self._flows
+        if not len(flows):
+            return math.inf
+        if self._paused:
+            return float(flows.give_up_s.min())
+        if self._ahead is None:
+            # Nobody is done before `next_s`, but one whose packet is lost too often may end sooner.
+            next_s = self._fdma.earliest_s(flows, self._bandwidth_hz(), self._density)
+            ahead = flows.take(np.arange(len(flows)))
+            self._fdma.carry(ahead, self._bandwidth_hz(), self._density, next_s, kept=True)
+            ends_s = ahead.now_s[ahead.state != SENDING]
+            if ends_s.size and ends_s.min() < next_s:
+                return float(ends_s.min())
+            self._ahead = next_s, ahead
+        return self._ahead[0]
+
+    def hold(self, held: bool, now_s: float) -> None:
+        self._paused, self._ahead = held, None
+
+    def held_hz(self, now_s: float) -> float:
+        return float(self._granted_hz.sum())
+
+    def _bandwidth_hz(self) -> FloatArray:
+        if not self._conserving:
+            return self._granted_hz
+        return np.asarray(self._granted_hz * (self._fdma.signal.bandwidth_hz / self._granted_hz.sum()))

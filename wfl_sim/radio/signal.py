@@ -1,0 +1,126 @@
+"""The signal of every link in every slot: power, gain and noise joined into an SNR.
+
+Knows links and options of the radio; who holds which band, it is told.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channels.linkbudget import THERMAL_NOISE_W_PER_HZ
+from channels.links import Direction, LinkModel
+from wfl_sim.contracts import FloatArray
+from wfl_sim.radio.options import Radio
+
+Ints = NDArray[np.int64]
+
+BLOCK_SLOTS = 256
+_BLOCKS_KEPT = 64  # of each direction
+_LEAST_DB = 1e-30  # as a ratio: an SNR of 0 has no decibels
+
+
+class Signal:
+    """SNR of one direction as a function of slots, clients and bandwidths.
+
+    Gains are those in the middle of a slot. They are kept in blocks of `BLOCK_SLOTS` slots where `kept` is asked for,
+    since whoever sends now will ask for the same slots again.
+
+    Parameters
+    ----------
+    radio : Radio
+    links : Links
+    direction : {"up", "down"}
+    tx_power_w : float
+        Largest power of the transmitter.
+    """
+
+    def __init__(self, radio: Radio, links: LinkModel, direction: Direction, tx_power_w: float) -> None:
+        band = radio.uplink if direction == "up" else radio.downlink
+        figure_db = radio.noise_figure.base_station_db if direction == "up" else radio.noise_figure.client_db
+        self.radio, self.links, self.direction = radio, links, direction
+        self.bandwidth_hz, self.overhead = band.bandwidth_hz, band.overhead
+        self.tx_power_w = tx_power_w
+        self.noise_w_per_hz = THERMAL_NOISE_W_PER_HZ * 10 ** ((figure_db + band.interference_margin_db) / 10)
+        self.offsets_hz = links.offsets_hz(band.bandwidth_hz)
+        self.control = radio.uplink.power_control if direction == "up" else None
+        self._blocks: dict[int, tuple[Ints, FloatArray]] = {}
+
+    @property
+    def flat(self) -> bool:
+        """Whether one gain stands for the whole band."""
+        return self.offsets_hz.size == 1
+
+    def gain(self, clients: Ints, slots: Ints, kept: bool = False, offsets_hz: FloatArray | None = None) -> FloatArray:
+        """Power gains [clients, slots], or [clients, slots, frequencies] where the band is not flat.
+
+        Slots before time 0 count as slot 0.
+        """
+        slots = np.maximum(slots, 0)
+        if not kept:
+            return self._ask(np.asarray((slots + 0.5) * self.radio.slot_s, np.float64), clients, offsets_hz)
+        first, last = int(slots[0]) // BLOCK_SLOTS, int(slots[-1]) // BLOCK_SLOTS
+        parts = [self._block(clients, block) for block in range(first, last + 1)]
+        whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        return np.asarray(whole[:, slots - first * BLOCK_SLOTS])
+
+    def snr(
+        self, clients: Ints, slots: Ints, bandwidth_hz: FloatArray | float, power_w: FloatArray | float, kept: bool
+    ) -> FloatArray:
+        """SNRs, shaped as `gain`, of clients [K] that spread `power_w` over `bandwidth_hz`, each [K] or one number."""
+        gain = self.gain(clients, slots, kept)
+        factor = np.asarray(power_w / (self.noise_w_per_hz * np.asarray(bandwidth_hz)))
+        if factor.ndim:
+            factor = factor.reshape(-1, *(1,) * (gain.ndim - 1))
+        return np.asarray(gain * factor)
+
+    def density_w_per_hz(self, clients: Ints, times_s: FloatArray) -> FloatArray:
+        """Largest power density that power control lets each client [K] use, from its path loss at its time [K]."""
+        if self.control is None:
+            return np.full(clients.size, math.inf)
+        loss_db = np.empty(clients.size)
+        for time_s in np.unique(times_s):  # nearly always one
+            chosen = times_s == time_s
+            loss_db[chosen] = -self.links.large_scale_db(
+                np.array([max(time_s, 0.0)]), clients=clients[chosen], direction=self.direction
+            )[:, 0]
+        level_dbm = self.control.p0_dbm + self.control.alpha * loss_db
+        return np.asarray(10 ** (level_dbm / 10 - 3) / self.radio.uplink.resource_block_hz)
+
+    def power_w(self, density_w_per_hz: FloatArray, bandwidth_hz: FloatArray | float) -> FloatArray:
+        """Power of a sender [K] in a bandwidth, given the density that it may use."""
+        return np.minimum(self.tx_power_w, density_w_per_hz * bandwidth_hz)
+
+    def _ask(self, times_s: FloatArray, clients: Ints, offsets_hz: FloatArray | None = None) -> FloatArray:
+        offsets = self.offsets_hz if offsets_hz is None else offsets_hz
+        if offsets.size == 1:
+            return self.links.gain(times_s, clients=clients, direction=self.direction)
+        return self.links.gain(times_s, clients=clients, direction=self.direction, offsets_hz=offsets)
+
+    def _block(self, clients: Ints, block: int) -> FloatArray:
+        """The gains of clients in one block of slots, kept for whoever passes through it again."""
+        held, gains = self._blocks.get(block, (np.empty(0, np.int64), np.empty((0, 0))))
+        missing = np.setdiff1d(clients, held)
+        if missing.size:
+            slots = np.arange(block * BLOCK_SLOTS, (block + 1) * BLOCK_SLOTS)
+            asked = self._ask(np.asarray((slots + 0.5) * self.radio.slot_s, np.float64), missing)
+            held = np.concatenate([held, missing])
+            gains = asked if not gains.size else np.concatenate([gains, asked])
+            order = np.argsort(held)
+            held, gains = held[order], gains[order]
+            self._blocks[block] = held, gains
+            while len(self._blocks) > _BLOCKS_KEPT:
+                del self._blocks[min(self._blocks)]
+        return np.asarray(gains[np.searchsorted(held, clients)])
+
+
+def over_band(values: FloatArray) -> FloatArray:
+    """[clients, slots] of what may be [clients, slots, frequencies]: the mean over the band."""
+    return values if values.ndim == 2 else np.asarray(values.mean(axis=-1))
+
+
+def in_db(ratio: FloatArray) -> FloatArray:
+    """Decibels of ratios of powers, 0 taken as the least."""
+    return np.asarray(10.0 * np.log10(np.maximum(ratio, _LEAST_DB)))
