@@ -93,10 +93,10 @@ class Broadcasts:
     def plan(self, jobs: Sequence[Job]) -> list[Ended]:
         ended = []
         for job in jobs:
-            transfer = self._walker.begin(job, max(job.begin_s, self._free_s))
+            transfer = self._walker.begin(job, min(max(job.begin_s, self._free_s), job.until_s))
             self._walker.grant(transfer, self._walker.signal.bandwidth_hz, transfer.now_s)
             self._walker.walk(transfer, math.inf)
-            self._free_s = transfer.now_s
+            self._free_s = max(self._free_s, transfer.now_s)  # one that waits in vain ends before those it waits for
             ended.append(self._walker.conclude(transfer, NO_SUPPLY))
         return ended
 

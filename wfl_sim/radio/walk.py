@@ -228,6 +228,7 @@ class Walker:
         tells which of them are lost. Returns where the transfer was done, in time and in bits, or None.
         """
         queue, at_bits = transfer.queue, 0.0  # how far into the slots' bits we are
+        blocks = self._blocks is not None  # whose fate is known at their ends
         while True:
             size = queue.size_bits
             first_end = at_bits + size - transfer.into_packet_bits
@@ -238,7 +239,7 @@ class Walker:
                     transfer.spoilt = spoilt(transfer.spoilt, ends_bits, lost_slots, at_bits, ends_bits[-1:])[:, 0]
                 return None
             packet_ends_bits = np.asarray(first_end + size * np.arange(max(number, 1)))
-            if lost_slots is not None:
+            if blocks and lost_slots is not None:
                 packet_ends_bits = up_to_lost(ends_bits, lost_slots, packet_ends_bits)
             if transfer.clients.size > _MANY:
                 packet_ends_bits = packet_ends_bits[:1]  # of many receivers, few care about a packet sent again
@@ -250,8 +251,8 @@ class Walker:
             at_bits, transfer.into_packet_bits = float(packet_ends_bits[used - 1]), 0.0
             if queue.done:
                 return float(packet_ends_s[used - 1]), at_bits
-            if lost_slots is not None:
-                transfer.spoilt = None
+            transfer.spoilt = None
+            if blocks and lost_slots is not None:
                 at_bits = past_lost(ends_bits, lost_slots, at_bits)
 
     def _lost(self, transfer: Transfer, packet_ends_s: FloatArray) -> NDArray[np.bool_]:
