@@ -108,7 +108,7 @@ class World:
         latency_s = medium.radio.latency_s
         ready_s = self.compute.medians_s(self.stream.child("compute"), ids) + latency_s
         if medium.radio.downlink.access == "unicast":  # each waits for its own copy, in its share of the downlink
-            ready_s, down_s = ready_s + down_s, np.zeros(ids.size)
+            ready_s, down_s = ready_s + (down_s - latency_s) * ids.size + latency_s, np.zeros(ids.size)
         menus, weights = [work.menu(client) for client in clients], [work.weight(client) for client in clients]
         return list(map(Request, clients, snr_hz.tolist(), menus, ready_s.tolist(), weights, down_s.tolist()))
 

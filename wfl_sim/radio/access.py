@@ -1,4 +1,4 @@
-"""What the medium asks of a way to share a band, and what it tells it.
+"""What the medium asks of a way to use a band, and what it tells it.
 
 Knows neither a clock nor a way of sharing.
 """
@@ -16,10 +16,10 @@ import simpy
 from wfl_sim.contracts import FloatArray
 from wfl_sim.radio.flows import DELIVERED, GIVEN_UP, Flows, Sizes
 from wfl_sim.radio.ledger import Direction
-from wfl_sim.radio.transmission import BROADCAST, Reason, Transmission
+from wfl_sim.radio.transmission import Reason, Transmission
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Job:
     """A transfer that was asked for: to one client, or a broadcast to several."""
 
@@ -30,13 +30,8 @@ class Job:
     begin_s: float
     until_s: float
     reason: Reason
-    broadcast: bool
+    client: int  # or what stands for a broadcast
     done: simpy.Event
-
-    @property
-    def client(self) -> int:
-        """The client, or what stands for a broadcast."""
-        return BROADCAST if self.broadcast else self.clients[0]
 
     def give_up_s(self, timeout_s: float) -> float:
         """When it is given up at the latest."""
@@ -52,25 +47,35 @@ class Job:
 Ended = tuple[Job, Transmission]
 
 
-class Access(Protocol):
-    """A way to share a band among transfers.
+class Planned(Protocol):
+    """A way to use a band in which transfers do not change each other's course, so that each is known when asked for.
 
-    1. `add` takes jobs; `settle` has been called for the same instant before. A job may begin later than that only
-       where `plans_ahead` says so.
+    1. `plan` takes jobs that may begin later, and returns all of them with what will become of each, in the order of
+       time and then of clients.
+    2. `held_hz(now_s)` is the sum of the grants of those that have not ended by then.
+    """
+
+    def plan(self, jobs: Sequence[Job]) -> list[Ended]: ...
+    def held_hz(self, now_s: float) -> float: ...
+
+
+class Shared(Protocol):
+    """A way to share a band in which every transfer that begins or ends may change the course of the others.
+
+    1. `add` takes jobs that begin now; `settle` has been called for the same instant before.
     2. `settle(now_s)` carries all transfers on to `now_s` and returns those that have ended by then, with the time of
        their end, in the order of time and then of clients.
     3. `next_s()` is when to settle next: none ends before it. It may be early.
     4. `hold(held, now_s)` stops all sending at `now_s`, or lets it go on; `settle` has been called before.
     5. How often it is settled, and when, changes no result but for last bits.
+    6. `held_hz(now_s)` is the sum of the grants of those that have not ended.
     """
-
-    plans_ahead: bool
 
     def add(self, jobs: Sequence[Job]) -> None: ...
     def settle(self, now_s: float) -> list[Ended]: ...
     def next_s(self) -> float: ...
     def hold(self, held: bool, now_s: float) -> None: ...
-    def held_hz(self) -> float: ...
+    def held_hz(self, now_s: float) -> float: ...
 
 
 @dataclass(frozen=True)

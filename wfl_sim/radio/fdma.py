@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -118,46 +119,28 @@ class Fdma:
 class FixedShares:
     """Uploads that keep the bandwidth granted; the end of each is known when it is asked for."""
 
-    plans_ahead = True
-
     def __init__(self, fdma: Fdma, supply: Supply, clients: int) -> None:
         self._fdma, self._supply = fdma, supply
         self._attempts = np.zeros(clients, np.int64)
-        self._ends: list[tuple[float, int, int, Ended]] = []
-        self._count, self._held_hz = 0, 0.0
+        self._ends: list[tuple[float, float]] = []  # and the bandwidths that they set free
 
-    def add(self, jobs: Sequence[Job]) -> None:
+    def plan(self, jobs: Sequence[Job]) -> list[Ended]:
         fdma = self._fdma
         flows = fdma.flows(jobs, self._attempts)
         hz = np.array([job.bandwidth_hz for job in jobs])
         fdma.carry(flows, hz, fdma.signal.density_w_per_hz(flows.client, flows.begin_s), math.inf, kept=len(jobs) == 1)
         np.maximum.at(self._attempts, flows.client, flows.first_attempt + flows.sent)
-        for ended in reports(jobs, flows, fdma.sizes, self._supply, "up"):
-            heapq.heappush(self._ends, (ended[1].t_end_s, ended[1].client, self._count, ended))
-            self._count += 1
-        self._held_hz += float(hz.sum())
+        self._ends = list(heapq.merge(self._ends, sorted(zip(flows.now_s.tolist(), hz.tolist(), strict=True))))
+        return reports(jobs, flows, fdma.sizes, self._supply, "up")
 
-    def settle(self, now_s: float) -> list[Ended]:
-        ended = []
-        while self._ends and self._ends[0][0] <= now_s:
-            ended.append(heapq.heappop(self._ends)[3])
-            self._held_hz -= ended[-1][0].bandwidth_hz
-        return ended
-
-    def next_s(self) -> float:
-        return self._ends[0][0] if self._ends else math.inf
-
-    def hold(self, held: bool, now_s: float) -> None:
-        raise RuntimeError("uploads that are known to their end cannot be held")  # half duplex takes `SharedBand`
-
-    def held_hz(self) -> float:
-        return self._held_hz if self._ends else 0.0
+    def held_hz(self, now_s: float) -> float:
+        ended = bisect_right(self._ends, (now_s, math.inf))
+        self._ends = self._ends[ended:]
+        return math.fsum(hz for _, hz in self._ends)
 
 
 class SharedBand:
     """Uploads whose bandwidths change: those who still send share what has fallen free, or are held for a while."""
-
-    plans_ahead = False
 
     def __init__(self, fdma: Fdma, supply: Supply, clients: int, conserving: bool) -> None:
         self._fdma, self._supply, self._conserving = fdma, supply, conserving
@@ -178,9 +161,9 @@ class SharedBand:
         self._ahead = None
 
     def settle(self, now_s: float) -> list[Ended]:
-        if self._ahead is not None and self._ahead[0] == now_s:
+        if self._ahead is not None and self._ahead[0] <= now_s:
             self._flows = self._ahead[1]
-            self._ahead = None
+        self._ahead = None
         flows = self._flows
         if not len(flows):
             return []
@@ -221,7 +204,7 @@ class SharedBand:
     def hold(self, held: bool, now_s: float) -> None:
         self._paused, self._ahead = held, None
 
-    def held_hz(self) -> float:
+    def held_hz(self, now_s: float) -> float:
         return float(self._granted_hz.sum())
 
     def _bandwidth_hz(self) -> FloatArray:

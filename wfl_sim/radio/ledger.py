@@ -29,10 +29,14 @@ class Ledger:
         self.offered[client, direction] += bits
         self.in_flight[client, direction] += bits
 
-    def settle(self, client: int, direction: Direction, bits: int, delivered: bool) -> None:
-        """`bits` that were in flight have arrived, or never will."""
-        self.in_flight[client, direction] -= bits
-        (self.delivered if delivered else self.dropped)[client, direction] += bits
+    def settle(self, client: int, direction: Direction, delivered: int, dropped: int) -> None:
+        """So many bits that were in flight have arrived, and so many never will."""
+        account = client, direction
+        self.in_flight[account] -= delivered + dropped
+        if delivered:
+            self.delivered[account] += delivered
+        if dropped:
+            self.dropped[account] += dropped
 
     def check(self) -> None:
         """Raise `LedgerError` unless every account balances and none is negative."""

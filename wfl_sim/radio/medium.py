@@ -2,15 +2,15 @@
 
 Knows SimPy and channels; payloads are sizes, and rounds, methods and tensors do not exist here.
 
-How a band is shared is the business of an `Access`, which carries transfers on without a clock; the medium wakes it
-when something ends, or is asked for. What is asked for at one instant is added together at the end of that instant.
-Gains and losses are functions of time and of attempts, so when the medium wakes changes no draw.
+How a band is used is the business of a `Planned` or a `Shared` access, which carries transfers on without a clock; the
+medium wakes it when something ends, or is asked for. What is asked for at one instant is added together at the end of
+that instant. Gains and losses are functions of time and of attempts, so when the medium wakes changes no draw.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import numpy as np
@@ -25,7 +25,7 @@ from channels.links import Direction, LinkModel
 from channels.ratecurve import Curve, planning_curve
 from channels.streams import Stream
 from wfl_sim.contracts import Air, FloatArray
-from wfl_sim.radio.access import NO_SUPPLY, Access, Job, Supply
+from wfl_sim.radio.access import NO_SUPPLY, Job, Planned, Shared, Supply
 from wfl_sim.radio.fdma import Fdma, FixedShares, SharedBand
 from wfl_sim.radio.flows import Losses, Sizes
 from wfl_sim.radio.ledger import Ledger
@@ -40,17 +40,22 @@ from wfl_sim.radio.walk import Walker
 
 __all__ = ["BROADCAST", "Medium", "Transmission"]
 
+_NORMAL = simpy.events.NORMAL
 _LAST = cast(EventPriority, 2)  # priority of an event that comes behind all others of its instant
 _EDGE = 1e-9  # of a slot
 _BAND = 1e-6  # relative: sums of many grants round
 
 
 class _Line:
-    """One direction: its access, what was asked for at this instant, and when to wake."""
+    """One direction: how its band is used, what was asked for at this instant, and when to wake."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, direction: Direction, access: Planned | Shared) -> None:
+        self.direction: Direction = direction
+        self.planned = access if isinstance(access, (FixedShares, Broadcasts)) else None
+        self.shared = None if self.planned is not None else cast(Shared, access)
         self.access = access
         self.asked: list[Job] = []
+        self.busy = 0  # transfers that were asked for and have not ended
         self.waking_s = math.inf
         self.wake = 0
 
@@ -96,10 +101,14 @@ class Medium:
         self._supply = Supply(amplifier_efficiency, circuit_power_w)
         self._stream = stream
         self._curves: dict[tuple[Direction, bool], Curve] = {}
-        self._lines: dict[Direction, _Line] = {"up": _Line(self._up()), "down": _Line(self._down())}
+        self._lines: dict[Direction, _Line] = {
+            "up": _Line("up", self._up()),
+            "down": _Line("down", self._down()),
+        }
         self._half = radio.duplex == "half"
+        self._on_end = self._book
 
-    def _up(self) -> Access:
+    def _up(self) -> Planned | Shared:
         radio, signal, clients = self.radio, self._signals["up"], self.links.clients.size
         uplink, steady = radio.uplink, not radio.uplink.work_conserving and radio.duplex == "full"
         losses = Losses(self.loss, self._stream.child("up"))
@@ -118,7 +127,7 @@ class Medium:
             return FixedShares(fdma, self._supply, clients)
         return SharedBand(fdma, self._supply, clients, uplink.work_conserving)
 
-    def _down(self) -> Access:
+    def _down(self) -> Planned | Shared:
         radio, signal, losses = self.radio, self._signals["down"], Losses(self.loss, self._stream.child("down"))
         if radio.downlink.access == "unicast":
             sizes = Sizes(radio.packet_bits, radio.header_bits, radio.retransmission.attempts)
@@ -134,7 +143,7 @@ class Medium:
         kind: Kind,
         supply: Supply,
         conserving: bool,
-    ) -> Access:
+    ) -> Planned | Shared:
         radio = self.radio
         whole = kind == "tdma"  # which gives the whole band away, not blocks of it
         block_hz = band.bandwidth_hz if whole else band.resource_block_hz
@@ -168,7 +177,7 @@ class Medium:
         if not 0 < bandwidth_hz <= self.radio.uplink.bandwidth_hz * (1 + _BAND):
             raise ValueError(f"client {client}: a bandwidth of {bandwidth_hz} Hz cannot be granted")
         begin = self.env.now if begin_s is None else max(begin_s, self.env.now)
-        return self._ask("up", (client,), payload_bits, bandwidth_hz, begin, until_s, reason, False)
+        return self._ask("up", (client,), payload_bits, bandwidth_hz, begin, until_s, reason, client)
 
     def downlink(
         self,
@@ -186,9 +195,9 @@ class Medium:
         bits = [payload_bits] * len(clients) if isinstance(payload_bits, int) else list(payload_bits)
         band_hz, now_s = self.radio.downlink.bandwidth_hz, self.env.now
         if self.radio.downlink.access == "broadcast":
-            return [self._ask("down", tuple(clients), max(bits), band_hz, now_s, until_s, reason, True)]
+            return [self._ask("down", tuple(clients), max(bits), band_hz, now_s, until_s, reason, BROADCAST)]
         return [
-            self._ask("down", (client,), size, band_hz, now_s, until_s, reason, False)
+            self._ask("down", (client,), size, band_hz, now_s, until_s, reason, client)
             for client, size in zip(clients, bits, strict=True)
         ]
 
@@ -234,12 +243,10 @@ class Medium:
         """How long a broadcast is expected to take with each client as its weakest receiver, latency included.
 
         `snr_hz` [clients] is CSI of the downlink as `snr_hz()` gives it, and `payload_bits` what each would need. Under
-        unicast, how long each is expected to take with its equal share of the slots.
+        unicast, how long each would take if it had the band to itself.
         """
         air = self.air(known_gain, "down")
         rate = air.rate_bps(np.full_like(snr_hz, air.bandwidth_hz), snr_hz)
-        if self.radio.downlink.access == "unicast":
-            rate = rate / max(1, len(payload_bits))
         sizes = {bits: air.wire_bits(bits) for bits in set(payload_bits)}
         wire_bits = np.array([sizes[bits] for bits in payload_bits])
         return np.asarray(wire_bits / rate + self.radio.latency_s)
@@ -255,16 +262,18 @@ class Medium:
         begin_s: float,
         until_s: float,
         reason: Reason,
-        broadcast: bool,
+        client: int,
     ) -> simpy.Event:
         if payload_bits <= 0:
             raise ValueError(f"a transfer needs a payload, got {payload_bits} bit")
         if not begin_s < until_s:
             raise ValueError(f"a transfer cannot begin at {begin_s} s and end by {until_s} s")
         env, line = self.env, self._lines[direction]
-        job = Job(clients, payload_bits, bandwidth_hz, begin_s, begin_s, until_s, reason, broadcast, env.event())
-        if begin_s > env.now and not line.access.plans_ahead:
-            env.timeout(begin_s - env.now).callbacks.append(lambda _: self._take(line, job))
+        done = simpy.Event(env)
+        done.callbacks.append(self._on_end)
+        job = Job(clients, payload_bits, bandwidth_hz, begin_s, begin_s, until_s, reason, client, done)
+        if begin_s > env.now and line.planned is None:
+            _at(env, begin_s, lambda: self._take(line, job))
         else:
             self._take(line, job)
         return job.done
@@ -272,66 +281,84 @@ class Medium:
     def _take(self, line: _Line, job: Job) -> None:
         """Note a job; what else is asked for at this instant comes with it."""
         if not line.asked:
-            flush = simpy.Event(self.env)
-            flush._ok, flush._value = True, None
-            flush.callbacks.append(lambda _: self._flush(line))
-            self.env.schedule(flush, priority=_LAST)
+            _at(self.env, self.env.now, lambda: self._flush(line), _LAST)
         line.asked.append(job)
-        job.begin_s = max(job.begin_s, self.env.now)
-        self.ledger.offer(job.client, self._direction(line), job.payload_bits)
+        if job.begin_s < self.env.now:  # by what floats lose on the way there
+            job.begin_s = self.env.now
+        self.ledger.offer(job.client, line.direction, job.payload_bits)
 
     def _flush(self, line: _Line) -> None:
         jobs, line.asked = line.asked, []
-        self._settle(line)
-        if line is self._lines["up"] and not self.radio.uplink.work_conserving and self.radio.uplink.access != "ofdma":
-            held_hz, wanted_hz = line.access.held_hz(), sum(job.bandwidth_hz for job in jobs)
-            if held_hz + wanted_hz > self.radio.uplink.bandwidth_hz * (1 + _BAND):
-                who = ", ".join(str(job.client) for job in jobs[:5]) + (", ..." if len(jobs) > 5 else "")
-                raise ValueError(
-                    f"client {who}: {wanted_hz} Hz on top of {held_hz} Hz exceed the uplink band of "
-                    f"{self.radio.uplink.bandwidth_hz} Hz"
-                )
+        if line.shared is not None:
+            self._settle(line)
+        self._check_band(line, jobs)
+        line.busy += len(jobs)
         jobs.sort(key=lambda job: (job.begin_s, job.clients))  # whoever asked first at an instant does not count
-        line.access.add(jobs)
-        self._schedule(line)
-        self._yield_band()
+        if line.planned is not None:
+            now_s = self.env.now
+            for job, transmission in line.planned.plan(jobs):  # whoever waits is told when the end has come
+                job.done._ok, job.done._value = True, transmission
+                self.env.schedule(job.done, delay=max(0.0, transmission.t_end_s - now_s))
+        else:
+            assert line.shared is not None
+            line.shared.add(jobs)
+            self._schedule(line)
+        self._yield_band(line)
+
+    def _check_band(self, line: _Line, jobs: Sequence[Job]) -> None:
+        uplink = self.radio.uplink
+        if line.direction == "down" or uplink.work_conserving or uplink.access == "ofdma":
+            return
+        held_hz, wanted_hz = line.access.held_hz(self.env.now), sum(job.bandwidth_hz for job in jobs)
+        if held_hz + wanted_hz > uplink.bandwidth_hz * (1 + _BAND):
+            who = ", ".join(str(job.client) for job in jobs[:5]) + (", ..." if len(jobs) > 5 else "")
+            raise ValueError(
+                f"client {who}: {wanted_hz} Hz on top of {held_hz} Hz exceed the uplink band, {uplink.bandwidth_hz} Hz"
+            )
 
     def _settle(self, line: _Line) -> None:
-        for job, transmission in line.access.settle(self.env.now):
-            self._conclude(self._direction(line), job, transmission)
+        assert line.shared is not None
+        for job, transmission in line.shared.settle(self.env.now):
+            job.done.succeed(transmission)
 
     def _schedule(self, line: _Line) -> None:
         """Come back when something may have ended."""
-        next_s = line.access.next_s()
+        assert line.shared is not None
+        next_s = line.shared.next_s()
         if next_s != line.waking_s or next_s <= self.env.now:
             line.wake += 1
             line.waking_s = next_s
             if next_s < math.inf:
                 number = line.wake
-                wake = self.env.timeout(max(0.0, next_s - self.env.now))
-                wake.callbacks.append(lambda _: self._woken(line, number))
+                _at(self.env, next_s, lambda: self._woken(line, number))
 
     def _woken(self, line: _Line, number: int) -> None:
         if number == line.wake:  # else something else came in between, and another wake holds
             line.waking_s = math.inf
             self._settle(line)
             self._schedule(line)
-            self._yield_band()
 
-    def _yield_band(self) -> None:
+    def _yield_band(self, line: _Line) -> None:
         """In half duplex, let uploads wait while the base station sends."""
-        if self._half:
-            up, now_s = self._lines["up"], self.env.now
+        up = self._lines["up"]
+        if self._half and up.shared is not None:
             self._settle(up)
-            up.access.hold(self._lines["down"].access.next_s() < math.inf, now_s)
+            up.shared.hold(self._lines["down"].busy > 0, self.env.now)
             self._schedule(up)
 
-    def _direction(self, line: _Line) -> Direction:
-        return "up" if line is self._lines["up"] else "down"
+    def _book(self, done: simpy.Event) -> None:
+        """Enter the outcome into the ledger, before whoever waits is told."""
+        transmission: Transmission = done._value
+        line, arrived = self._lines[transmission.direction], transmission.delivered_bits
+        line.busy -= 1
+        self.ledger.settle(transmission.client, transmission.direction, arrived, transmission.payload_bits - arrived)
+        if self._half and line.direction == "down" and not line.busy:
+            _at(self.env, self.env.now, lambda: self._yield_band(line), _LAST)
 
-    def _conclude(self, direction: Direction, job: Job, transmission: Transmission) -> None:
-        """Book the outcome and tell whoever waits."""
-        arrived = transmission.delivered_bits
-        self.ledger.settle(job.client, direction, arrived, True)
-        self.ledger.settle(job.client, direction, job.payload_bits - arrived, False)
-        job.done.succeed(transmission)
+
+def _at(env: simpy.Environment, time_s: float, act: Callable[[], None], priority: EventPriority = _NORMAL) -> None:
+    """Act at a time, behind what was scheduled for the same instant before, or behind all of it (`_LAST`)."""
+    event = simpy.Event(env)
+    event._ok, event._value = True, None
+    event.callbacks.append(lambda _: act())
+    env.schedule(event, priority=priority, delay=max(0.0, time_s - env.now))

@@ -5,7 +5,6 @@ Knows how long each goes on in a bandwidth from its walker; nothing of slots and
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Sequence
 
@@ -18,8 +17,6 @@ class OneByOne:
 
     A plan of each is kept until its bandwidth changes.
     """
-
-    plans_ahead = False
 
     def __init__(self, walker: Walker, supply: Supply, conserving: bool) -> None:
         self._walker, self._supply, self._conserving = walker, supply, conserving
@@ -75,13 +72,13 @@ class OneByOne:
             self._plans.clear()
             self._paused = held
 
-    def held_hz(self) -> float:
+    def held_hz(self, now_s: float) -> float:
         return sum(transfer.job.bandwidth_hz for transfer in self._transfers)
 
     def _share(self, now_s: float) -> None:
         if self._conserving and self._transfers:
             self._plans.clear()
-            wider = self._walker.signal.bandwidth_hz / self.held_hz()
+            wider = self._walker.signal.bandwidth_hz / self.held_hz(now_s)
             for transfer in self._transfers:
                 self._walker.grant(transfer, transfer.job.bandwidth_hz * wider, now_s)
 
@@ -89,35 +86,19 @@ class OneByOne:
 class Broadcasts:
     """Broadcasts over the whole downlink band, one after the other in the order in which they were asked for."""
 
-    plans_ahead = True
-
     def __init__(self, walker: Walker) -> None:
         self._walker = walker
-        self._ends: list[tuple[float, int, Ended]] = []
-        self._count = 0
         self._free_s = -math.inf
 
-    def add(self, jobs: Sequence[Job]) -> None:
+    def plan(self, jobs: Sequence[Job]) -> list[Ended]:
+        ended = []
         for job in jobs:
             transfer = self._walker.begin(job, min(max(job.begin_s, self._free_s), job.until_s))
             self._walker.grant(transfer, self._walker.signal.bandwidth_hz, transfer.now_s)
             self._walker.walk(transfer, math.inf)
-            self._free_s = max(self._free_s, transfer.now_s)
-            # one that waits in vain ends before those that it waits for
-            heapq.heappush(self._ends, (transfer.now_s, self._count, self._walker.conclude(transfer, NO_SUPPLY)))
-            self._count += 1
-
-    def settle(self, now_s: float) -> list[Ended]:
-        ended = []
-        while self._ends and self._ends[0][0] <= now_s:
-            ended.append(heapq.heappop(self._ends)[2])
+            self._free_s = max(self._free_s, transfer.now_s)  # one that waits in vain ends before those it waits for
+            ended.append(self._walker.conclude(transfer, NO_SUPPLY))
         return ended
 
-    def next_s(self) -> float:
-        return self._ends[0][0] if self._ends else math.inf
-
-    def hold(self, held: bool, now_s: float) -> None:
-        raise RuntimeError("the downlink is never held")
-
-    def held_hz(self) -> float:
-        return self._walker.signal.bandwidth_hz if self._ends else 0.0
+    def held_hz(self, now_s: float) -> float:
+        return self._walker.signal.bandwidth_hz if now_s < self._free_s else 0.0

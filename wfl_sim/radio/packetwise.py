@@ -48,8 +48,6 @@ class _Upload:
 class PacketByPacket:
     """Uploads in FDMA whose packets end one after the other."""
 
-    plans_ahead = False
-
     def __init__(self, fdma: Fdma, supply: Supply, clients: int, conserving: bool) -> None:
         self._fdma, self._supply, self._conserving = fdma, supply, conserving
         self._attempts = [0] * clients
@@ -112,12 +110,14 @@ class PacketByPacket:
             if not held:
                 self._share()
 
-    def held_hz(self) -> float:
+    def held_hz(self, now_s: float) -> float:
         return sum(upload.job.bandwidth_hz for upload in self._uploads)
 
     def _share(self) -> None:
         """Give everyone its bandwidth, and find out when its packet will end."""
-        wider = self._fdma.signal.bandwidth_hz / self.held_hz() if self._conserving and self._uploads else 1.0
+        wider = (
+            self._fdma.signal.bandwidth_hz / self.held_hz(self._now_s) if self._conserving and self._uploads else 1.0
+        )
         for upload in self._uploads:
             hz = upload.job.bandwidth_hz * wider
             if hz != upload.hz or upload.ends_s == math.inf:

@@ -4,7 +4,7 @@ Knows flows, signals and schedulers; no clock.
 
 The scheduler knows the gains of the slot that it gives away. What is sent in a slot comes through at its end, so a
 transfer ends with a slot; what is left of its blocks then stays empty. One that begins within a slot, or would be given
-up within it, takes no part in it.
+up within it, takes no part in it; when all are held, the slot under way is still sent to its end.
 
 Where blocks can be lost (``cqi``), what a transfer gets of a slot is one transport block, at a rate from earlier SNR;
 the next round of a lost one goes out in the next slot that the transfer gets (see `channels.harq`).
@@ -94,8 +94,6 @@ class Slotted:
         Where the rate is not always met.
     """
 
-    plans_ahead = False
-
     def __init__(
         self,
         signal: Signal,
@@ -179,7 +177,7 @@ class Slotted:
     def hold(self, held: bool, now_s: float) -> None:
         self._paused, self._plan = held, None
 
-    def held_hz(self) -> float:
+    def held_hz(self, now_s: float) -> float:
         return float(self._state.weights.sum())
 
     def _next_slot(self, time_s: float) -> int:
