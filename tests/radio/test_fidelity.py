@@ -134,7 +134,7 @@ def critical_distance(n, m, alpha=ALPHA):
 
 @pytest.mark.parametrize(
     ("count", "work_conserving"),
-    [(1500, False), *(pytest.param(10_000, kept, marks=pytest.mark.slow) for kept in (False, True))],
+    [(1500, False), *(pytest.param(*many, marks=pytest.mark.slow) for many in ((10_000, False), (2000, True)))],
 )
 @pytest.mark.parametrize("loss", LOSS.values(), ids=LOSS)
 def test_chunk_and_packet_have_the_same_law(make_medium, loss, count, work_conserving):

@@ -16,6 +16,7 @@ from channels.cqi import Cqi
 from channels.erasure import GilbertElliott, IndependentLoss, NoLoss
 from channels.fading import BlockRayleigh, NoFading, Rayleigh
 from wfl_sim.radio.access import Job
+from wfl_sim.radio.fdma import FixedShares
 from wfl_sim.radio.options import Arq, Downlink, Harq, PowerControl, Radio, Uplink
 
 BAND_HZ, CLIENTS = 2e6, 4
@@ -188,22 +189,21 @@ def test_who_asks_first_at_an_instant_changes_no_result(make_medium, world):
 
 
 def drive(medium, asks, settled_s, direction="up"):
-    """Let an access go by itself, as its contract says, and settle it at further times too."""
+    """Let an access go by itself, as its contract says, and settle it at further times too.
+
+    One that knows ends in advance is told of its transfers one by one, or of all of them at once.
+    """
     access = medium._lines[direction].access  # what the medium itself does with it, without its clock
     jobs = [
         Job(
-            (client,),
-            bits,
-            share * BAND_HZ / CLIENTS,
-            at_s,
-            at_s,
-            at_s + until_s,
-            "deadline",
-            False,
-            medium.env.event(),
+            clients=(client,), payload_bits=bits, bandwidth_hz=share * BAND_HZ / CLIENTS, t_request_s=at_s,
+            begin_s=at_s, until_s=at_s + until_s, reason="deadline", client=client, done=medium.env.event(),
         )
         for client, (at_s, bits, share, until_s) in enumerate(asks)
-    ]
+    ]  # fmt: skip
+    if isinstance(access, FixedShares):
+        told = [jobs] if settled_s else [[job] for job in jobs]
+        return [transmission for part in told for _, transmission in access.plan(part)]
     pending = sorted(jobs, key=lambda job: (job.begin_s, job.clients))
     extra, ended = sorted(settled_s), []
     for _ in range(100_000):
