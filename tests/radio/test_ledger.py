@@ -22,8 +22,8 @@ def test_it_balances():
     ledger.offer(3, "up", 100)
     ledger.offer(3, "up", 50)
     ledger.offer(-1, "down", 70)
-    ledger.settle(3, "up", 100, delivered=True)
-    ledger.settle(-1, "down", 70, delivered=False)
+    ledger.settle(3, "up", delivered=100, dropped=0)
+    ledger.settle(-1, "down", delivered=0, dropped=70)
     ledger.check()
     assert ledger.totals() == {
         "offered_up_bits": 150, "delivered_up_bits": 100, "dropped_up_bits": 0, "in_flight_up_bits": 50,
@@ -35,7 +35,7 @@ def test_it_balances():
 def test_a_cooked_book_is_found(book):
     ledger = Ledger()
     ledger.offer(0, "up", 10)
-    ledger.settle(0, "up", 4, delivered=True)
+    ledger.settle(0, "up", delivered=4, dropped=0)
     ledger.check()
     getattr(ledger, book)[0, "up"] += 1
     with pytest.raises(LedgerError, match=r"client 0 up: 1[01] bit offered"):
@@ -45,7 +45,7 @@ def test_a_cooked_book_is_found(book):
 def test_more_settled_than_offered_is_found():
     ledger = Ledger()
     ledger.offer(2, "down", 10)
-    ledger.settle(2, "down", 12, delivered=True)  # in flight is -2: the sum is right, the book is not
+    ledger.settle(2, "down", delivered=12, dropped=0)  # in flight is -2: the sum is right, the book is not
     with pytest.raises(LedgerError, match="client 2 down"):
         ledger.check()
 
