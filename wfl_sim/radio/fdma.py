@@ -196,12 +196,15 @@ class SharedBand:
             return float(flows.give_up_s.min())
         if self._ahead is None:
             # Nobody is done before `next_s`, but one whose packet is lost too often may end sooner.
+            # What is left may need less time than floats tell apart: the clock has to move all the same.
+            after_s = math.nextafter(float(flows.now_s.min()), math.inf)
             next_s = self._fdma.earliest_s(flows, self._bandwidth_hz(), self._density, self._reach_slots)
+            next_s = max(next_s, after_s)
             ahead = flows.take(np.arange(len(flows)))
             self._fdma.carry(ahead, self._bandwidth_hz(), self._density, next_s, kept=True)
             ends_s = ahead.now_s[ahead.state != SENDING]
-            if ends_s.size and ends_s.min() < next_s:
-                return float(ends_s.min())
+            if ends_s.size and max(ends_s.min(), after_s) < next_s:
+                return float(max(ends_s.min(), after_s))
             self._ahead = next_s, ahead
         return self._ahead[0]
 
