@@ -116,8 +116,8 @@ def events(
     """SimPy events of rounds in which anyone is called, of their client-rounds, and of downloads to one client.
 
     `kept` says whether an upload keeps its share of the band, so that its end is known when it is asked for. Else the
-    medium comes back when all of its `packets` could be through, finds some lost, comes back for these, and so on; about
-    half of these visits coincide with other events.
+    medium comes back when all of its `packets` could be through, finds some lost, comes back for these, and so on;
+    about half of these visits coincide with other events.
     """
     visits = 0.5 * math.log(max(packets, 1.0)) / -math.log(loss) if 0.0 < loss < 1.0 else 0.0
     upload = KEPT_EVENTS if kept else SHARED_EVENTS + visits
