@@ -25,8 +25,8 @@ LOAD_S, LOAD_TEXT_S = 1.0, 1e-4  # of a run: model, dictionary, fingerprints; an
 UPDATE_S = 0.015  # of a client's round: encoding, decoding, diagnostics and memo
 # Of the medium and what surrounds it: what a transfer costs, its decision and its rows in the trace included; and what
 # a slot costs that it passes through, more where each carries a transport block that can be lost.
-TRANSFER_S = 2e-4
-CLIENT_SLOT_S, BLOCK_SLOT_S = 2e-6, 1e-5
+TRANSFER_S = 1e-4
+CLIENT_SLOT_S, BLOCK_SLOT_S = 4e-6, 4e-5
 # SimPy events: of a round (its downlink's plan and end, and the wait for all); of each download by itself; of an upload
 # that shares its band (its beginning, end, and the wakes of the medium around them), and of one that keeps its share.
 ROUND_EVENTS, DOWNLOAD_EVENTS, SHARED_EVENTS, KEPT_EVENTS = 4, 2, 5, 1
