@@ -72,10 +72,9 @@ class Fdma:
             )
             send(part, self.sizes, self.losses, course)
             account(part, course, snr, bandwidth_hz[rows], power_w[rows])
+            # less than floats can tell may be left of a slot
             stuck = (part.state == SENDING) & (part.now_s <= flows.now_s[rows])
-            part.now_s[stuck] = np.nextafter(
-                part.now_s[stuck], math.inf
-            )  # less than floats can tell was left of a slot
+            part.now_s[stuck] = np.nextafter(part.now_s[stuck], math.inf)
             flows.put(rows, part)
             more = part.state == SENDING
             if more.any():
