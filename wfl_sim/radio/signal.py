@@ -18,7 +18,8 @@ from wfl_sim.radio.options import Radio
 Ints = NDArray[np.int64]
 
 BLOCK_SLOTS = 256
-_BLOCKS_KEPT = 64  # of each direction
+_BLOCKS_KEPT = 64  # of each direction,
+_CLIENTS_KEPT = 512  # with as many clients, or with those who ask together
 _LEAST_DB = 1e-30  # as a ratio: an SNR of 0 has no decibels
 
 
@@ -102,7 +103,9 @@ class Signal:
     def _block(self, clients: Ints, block: int) -> FloatArray:
         """The gains of clients in one block of slots, kept for whoever passes through it again."""
         held, gains = self._blocks.get(block, (np.empty(0, np.int64), np.empty((0, 0))))
-        missing = np.setdiff1d(clients, held)
+        missing = np.setdiff1d(clients, held)  # in rising order
+        if held.size + missing.size > _CLIENTS_KEPT:  # who asked before has likely ended
+            held, gains, missing = held[:0], gains[:0], np.unique(clients)
         if missing.size:
             slots = np.arange(block * BLOCK_SLOTS, (block + 1) * BLOCK_SLOTS)
             asked = self._ask(np.asarray((slots + 0.5) * self.radio.slot_s, np.float64), missing)
