@@ -104,7 +104,7 @@ class Signal:
         """The gains of clients in one block of slots, kept for whoever passes through it again."""
         held, gains = self._blocks.get(block, (np.empty(0, np.int64), np.empty((0, 0))))
         missing = np.setdiff1d(clients, held)  # in rising order
-        if held.size + missing.size > _CLIENTS_KEPT:  # who asked before has likely ended
+        if missing.size and held.size + missing.size > _CLIENTS_KEPT:  # who asked before has likely ended
             held, gains, missing = held[:0], gains[:0], np.unique(clients)
         if missing.size:
             slots = np.arange(block * BLOCK_SLOTS, (block + 1) * BLOCK_SLOTS)
