@@ -32,6 +32,7 @@ from wfl_sim.protocols.sync import Sync
 from wfl_sim.radio.medium import Medium
 from wfl_sim.scenario import Scenario, Study, load
 from wfl_sim.schedules.tsfa import TSFA
+from wfl_sim.trace import named
 
 ROOT = Path(__file__).resolve().parents[1]
 SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))
@@ -122,7 +123,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Callable[[Scenario], SimpleNamesp
         def commit(row: Any, transmissions: Any, decisions: Any) -> None:
             out.seconds = row["t_end_s"]
             out.transfers += len(transmissions)
-            out.packets += sum(t["packets"] for t in transmissions)
+            out.packets += sum(named("transmissions", t)["packets"] for t in transmissions)
 
         monkeypatch.setattr(simpy.Environment, "step", counted)
         learns = not isinstance(scenario.method, NoLearning)
@@ -396,11 +397,12 @@ class Paced(Sync):
 
 def paced(monkeypatch: pytest.MonkeyPatch, *overrides: str, **options: Any) -> ArmEstimate:
     """The row of the arm without learning, under a protocol with such options."""
+    protocol = Paced()
     for name, value in options.items():
-        monkeypatch.setattr(Paced, name, value)
+        object.__setattr__(protocol, name, value)
     plan = study(*NETWORK, *overrides)
     (cell,) = (cell for cell in plan.cells if cell.arm == "dense-equal")
-    changed = dataclasses.replace(cell, scenario=dataclasses.replace(cell.scenario, protocol=Paced()))
+    changed = dataclasses.replace(cell, scenario=dataclasses.replace(cell.scenario, protocol=protocol))
     (row,) = estimate(Study(plan.name, (changed,))).arms
     return row
 

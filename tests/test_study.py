@@ -68,7 +68,7 @@ class MadeUpWork:
     def lost(self, client: int) -> None:
         pass
 
-    def aggregate(self, arrivals: dict[int, Payload]) -> None:
+    def aggregate(self, arrivals: dict[int, Payload], factors: Any = None) -> None:
         pass
 
     def evaluate(self) -> dict[str, float]:

@@ -189,7 +189,14 @@ class _Plan:
         if busy:  # the first is not a change but the model
             packets += self._downloaded(self.first_bits, busy[0].called)
             packets -= self._downloaded(self.download_bits, busy[0].called)
-        events = machine.events(sum(r.held for r in busy), self.uploads, 0 if self.broadcasts else self.downloads)
+        uplink, radio = scenario.radio.uplink, scenario.radio
+        kept = uplink.access == "fdma" and not uplink.work_conserving and radio.duplex == "full"
+        downloads = 0 if self.broadcasts else self.downloads
+        sent = sum(r.held * r.share * self._packets([d.point.bits for d in r.decisions], 1) for r in busy)
+        events = machine.events(
+            sum(r.held for r in busy), self.uploads, downloads, kept and radio.rate.always_met,
+            sent / max(self.uploads, 1), scenario.channel.loss.mean_loss,
+        )  # fmt: skip
         median, worst = self._clients(busy)
         return ArmEstimate(
             arm=arm,

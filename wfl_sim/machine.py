@@ -9,6 +9,8 @@ process), with MiniLM and an encoder of BERT-base's size, 1 to 12 layers, 12 to 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from wfl_sim.learning.options import Learning
@@ -25,9 +27,9 @@ UPDATE_S = 0.015  # of a client's round: encoding, decoding, diagnostics and mem
 # a slot costs that it passes through, more where each carries a transport block that can be lost.
 TRANSFER_S = 2e-4
 CLIENT_SLOT_S, BLOCK_SLOT_S = 2e-6, 1e-5
-# SimPy events: of a round (its downlink's plan, end and latency, and the wait for all); of each download by itself; of
-# a client in a round (its process, computing, the end of its upload, its latency, and what the medium plans around it).
-ROUND_EVENTS, DOWNLOAD_EVENTS, CLIENT_EVENTS = 3, 3, 11
+# SimPy events: of a round (its downlink's plan and end, and the wait for all); of each download by itself; of an upload
+# that shares its band (its beginning, end, and the wakes of the medium around them), and of one that keeps its share.
+ROUND_EVENTS, DOWNLOAD_EVENTS, SHARED_EVENTS, KEPT_EVENTS = 4, 2, 5, 1
 PICTURES_S = 12.0  # importing pandas and matplotlib, reading the traces and drawing them
 PROCESS_MIB = 510.0  # interpreter, imports and texts
 NETWORK_MIB, CLIENT_KIB = 150.0, 20.0  # of a process in which nothing is learnt; and of each of its clients
@@ -108,9 +110,18 @@ def radio_s(transfers: float, client_slots: float, blocks_lost: bool = False) ->
     return TRANSFER_S * transfers + (CLIENT_SLOT_S + (BLOCK_SLOT_S if blocks_lost else 0.0)) * client_slots
 
 
-def events(rounds: float, called: float, downloads: float) -> float:
-    """SimPy events of rounds in which anyone is called, of their client-rounds, and of downloads to one client."""
-    return ROUND_EVENTS * rounds + CLIENT_EVENTS * called + DOWNLOAD_EVENTS * downloads
+def events(
+    rounds: float, called: float, downloads: float, kept: bool, packets: float = 1.0, loss: float = 0.0
+) -> float:
+    """SimPy events of rounds in which anyone is called, of their client-rounds, and of downloads to one client.
+
+    `kept` says whether an upload keeps its share of the band, so that its end is known when it is asked for. Else the
+    medium comes back when all of its `packets` could be through, finds some lost, comes back for these, and so on;
+    about half of these visits coincide with other events.
+    """
+    visits = 0.5 * math.log(max(packets, 1.0)) / -math.log(loss) if 0.0 < loss < 1.0 else 0.0
+    upload = KEPT_EVENTS if kept else SHARED_EVENTS + visits
+    return ROUND_EVENTS * rounds + upload * called + DOWNLOAD_EVENTS * downloads
 
 
 def network_mib(clients: int) -> float:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.scheduling import IDLE, largest_rate, proportional_fair, round_robin, slot_shares
+from channels.scheduling import IDLE, largest_rate, proportional_fair, round_robin, slot_shares, weighted_turns
 
 RATES = st.tuples(st.integers(1, 6), st.integers(0, 30), st.integers(0, 2**32)).map(
     lambda shape: np.random.default_rng(shape[2]).integers(0, 4, shape[:2]).astype(float)
@@ -101,7 +101,8 @@ def test_wrong_rates_are_refused(schedule):
     for bad in (-1.0, np.nan, np.inf):
         with pytest.raises(ValueError, match="a rate in bit/s must be finite and at least 0"):
             schedule([[1.0, bad]])
-    for shape in ((3,), (0, 4), (1, 2, 3)):
+    shapes = [(3,), (0, 4), (1, 2, 3, 4)]  # proportional fairness takes blocks as well
+    for shape in shapes if schedule is proportional else [*shapes, (1, 2, 3)]:
         with pytest.raises(ValueError, match=r"rates must have the shape \[users, slots\]"):
             schedule(np.zeros(shape))
 
@@ -116,3 +117,106 @@ def test_wrong_options_are_refused():
         proportional_fair([[1.0], [1.0]], 2.0, [1.0])
     with pytest.raises(ValueError, match="a served rate in bit/s"):
         proportional_fair([[1.0]], 2.0, [np.nan])
+
+
+# -- several blocks a slot, enough, and turns by weight ---------------------------------------------
+
+BLOCK_RATES = st.tuples(st.integers(1, 5), st.integers(0, 20), st.integers(1, 4), st.integers(0, 2**32)).map(
+    lambda shape: np.random.default_rng(shape[3]).integers(0, 4, shape[:3]).astype(float)
+)
+
+
+def fair_by_hand(rates, averaging, served, left):
+    """The recursion as the docstring tells it, user by user and block by block."""
+    users, slots, blocks = rates.shape
+    chosen = []
+    for slot in range(slots):
+        row = []
+        for block in range(blocks):
+            able = [k for k in range(users) if rates[k, slot, block] > 0]
+            claim = {k: rates[k, slot, block] / served[k] if served[k] else np.inf for k in able}
+            row.append(min(able, key=lambda k: (-claim[k], k)) if able else IDLE)
+        won = [sum(rates[k, slot, b] for b in range(blocks) if row[b] == k) for k in range(users)]
+        served = [(1 - 1 / averaging) * t + w / averaging for t, w in zip(served, won, strict=True)]
+        left = [much - w for much, w in zip(left, won, strict=True)]
+        chosen.append(row)
+        if min(left) <= 0:
+            break
+    return chosen, served
+
+
+@given(BLOCK_RATES, st.sampled_from([1.0, 2.0, 8.0]), st.sampled_from([1.0, 5.0, np.inf]))
+def test_fairness_over_blocks_is_the_recursion(rates, averaging, enough):
+    """Powers of two as the constant, and whole rates: the arithmetic is the same to the last bit."""
+    users = rates.shape[0]
+    chosen, served = proportional_fair(rates, averaging, None, np.full(users, enough))
+    expected, averages = fair_by_hand(rates, averaging, [0.0] * users, [enough] * users)
+    assert chosen.tolist() == expected
+    np.testing.assert_allclose(served, averages, rtol=1e-12)
+
+
+@given(RATES, st.floats(1.0, 50.0), st.sampled_from([1.0, 7.0, np.inf]))
+def test_one_block_a_slot_is_the_form_without_blocks(rates, averaging, enough):
+    much = np.full(rates.shape[0], enough)
+    flat, served = proportional_fair(rates, averaging, None, much)
+    blocks, same = proportional_fair(rates[:, :, None], averaging, None, much)
+    assert blocks[:, 0].tolist() == flat.tolist()
+    np.testing.assert_allclose(same, served, rtol=1e-12)
+
+
+@given(RATES, st.integers(1, 12))
+def test_the_last_slot_is_the_one_in_which_someone_has_enough(rates, enough):
+    chosen, served = proportional_fair(rates, 4.0, None, np.full(rates.shape[0], float(enough)))
+    whole, _ = proportional_fair(rates, 4.0)
+    count = chosen.size
+    assert chosen.tolist() == whole[:count].tolist()
+    assert served.tolist() == proportional_fair(rates[:, :count], 4.0)[1].tolist()
+    got = np.zeros((rates.shape[0], count))
+    for slot, user in enumerate(chosen):
+        if user != IDLE:
+            got[user, slot] = rates[user, slot]
+    sums = got.cumsum(axis=1)
+    assert not (sums[:, :-1] >= enough).any()
+    if count < whole.size:
+        assert (sums[:, -1] >= enough).any()
+
+
+WEIGHTS = st.lists(st.integers(0, 9), min_size=1, max_size=6).filter(any)
+
+
+@given(WEIGHTS, st.integers(0, 120))
+def test_turns_by_weight_are_shared_as_the_weights_say(weights, slots):
+    """Against S w_k / sum(w): never ahead by more than 1 - 1/N turns, and after whole cycles exactly.
+
+    Credits sum to 0 after each slot, so that the largest is at least sum(w) / N before the winner pays sum(w). Behind,
+    by the same sum, by (N - 1) (1 - 1/N) at most.
+    """
+    chosen, credit = weighted_turns(weights, slots)
+    assert chosen.shape == (slots,) and credit.sum() == 0.0
+    users = len(weights)
+    counts = np.array([[np.count_nonzero(chosen[:end] == k) for k in range(users)] for end in range(slots + 1)])
+    ahead = counts - np.arange(slots + 1)[:, None] * np.array(weights) / sum(weights)
+    assert ahead.max() <= 1 - 1 / users + 1e-9
+    assert -ahead.min() <= (users - 1) * (1 - 1 / users) + 1e-9
+    for end in range(0, slots + 1, sum(weights)):
+        assert counts[end].tolist() == [w * end // sum(weights) for w in weights]
+
+
+@given(WEIGHTS, st.integers(0, 60), st.integers(0, 60))
+def test_turns_by_weight_go_on_where_they_were(weights, slots, cut):
+    whole, end = weighted_turns(weights, slots + cut)
+    first, credit = weighted_turns(weights, cut)
+    second, last = weighted_turns(weights, slots, credit)
+    assert np.concatenate([first, second]).tolist() == whole.tolist()
+    assert last.tolist() == end.tolist()
+
+
+def test_turns_by_weight_refuse_what_has_no_turn():
+    for bad in ([], [0.0, 0.0], [[1.0]], [1.0, -1.0], [np.nan]):
+        with pytest.raises(ValueError, match="weight"):
+            weighted_turns(bad, 3)
+
+
+def test_shapes_of_fairness_are_checked():
+    with pytest.raises(ValueError, match=r"enough_bps must have the shape \[2 users\]"):
+        proportional_fair([[1.0], [1.0]], 2.0, None, [1.0])

@@ -22,8 +22,8 @@ def test_it_balances():
     ledger.offer(3, "up", 100)
     ledger.offer(3, "up", 50)
     ledger.offer(-1, "down", 70)
-    ledger.settle(3, "up", 100, delivered=True)
-    ledger.settle(-1, "down", 70, delivered=False)
+    ledger.settle(3, "up", delivered=100, dropped=0)
+    ledger.settle(-1, "down", delivered=0, dropped=70)
     ledger.check()
     assert ledger.totals() == {
         "offered_up_bits": 150, "delivered_up_bits": 100, "dropped_up_bits": 0, "in_flight_up_bits": 50,
@@ -35,7 +35,7 @@ def test_it_balances():
 def test_a_cooked_book_is_found(book):
     ledger = Ledger()
     ledger.offer(0, "up", 10)
-    ledger.settle(0, "up", 4, delivered=True)
+    ledger.settle(0, "up", delivered=4, dropped=0)
     ledger.check()
     getattr(ledger, book)[0, "up"] += 1
     with pytest.raises(LedgerError, match=r"client 0 up: 1[01] bit offered"):
@@ -45,7 +45,7 @@ def test_a_cooked_book_is_found(book):
 def test_more_settled_than_offered_is_found():
     ledger = Ledger()
     ledger.offer(2, "down", 10)
-    ledger.settle(2, "down", 12, delivered=True)  # in flight is -2: the sum is right, the book is not
+    ledger.settle(2, "down", delivered=12, dropped=0)  # in flight is -2: the sum is right, the book is not
     with pytest.raises(LedgerError, match="client 2 down"):
         ledger.check()
 
@@ -107,15 +107,18 @@ def test_every_small_world_balances_at_every_instant(
         for result in results[ended:]:
             assert result.t_end_s == pytest.approx(medium.env.now, rel=CLOCK)
     assert len(results) == len(transfers)
-    assert all(r.t_request_s == r.t_start_s < r.t_end_s for r in results)
+    assert all(r.t_request_s <= r.t_start_s < r.t_end_s for r in results)  # one broadcast waits for the other
+    assert all(r.t_request_s == r.t_start_s for r in results if r.direction == "up")
     assert all(r.t_end_s - r.t_start_s <= timeout_s * (1 + CLOCK) for r in results)
     totals = medium.ledger.totals()
     for direction in ("up", "down"):
         here = [r for r in results if r.direction == direction]
         assert totals[f"in_flight_{direction}_bits"] == 0
         assert totals[f"offered_{direction}_bits"] == sum(t[3] for t in transfers if t[0] == direction)
-        for outcome in ("delivered", "dropped"):
-            assert totals[f"{outcome}_{direction}_bits"] == sum(r.payload_bits for r in here if r.outcome == outcome)
-    assert all((r.outcome == "delivered") == bool(r.reached) for r in results)
+        assert totals[f"delivered_{direction}_bits"] == sum(r.delivered_bits for r in here)
+        assert totals[f"dropped_{direction}_bits"] == sum(r.payload_bits - r.delivered_bits for r in here)
+    for r in results:
+        assert (r.outcome == "delivered") == bool(r.reached) == (r.delivered_bits == r.payload_bits)
+        assert (r.outcome == "dropped") == (r.delivered_bits == 0)
     if loss == 0 and timeout_s == 600.0:
         assert {r.outcome for r in results} == {"delivered"} and not any(r.lost for r in results)

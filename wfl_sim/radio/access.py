@@ -16,10 +16,10 @@ import simpy
 from wfl_sim.contracts import FloatArray
 from wfl_sim.radio.flows import DELIVERED, GIVEN_UP, Flows, Sizes
 from wfl_sim.radio.ledger import Direction
-from wfl_sim.radio.transmission import BROADCAST, Reason, Transmission
+from wfl_sim.radio.transmission import Reason, Transmission
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Job:
     """A transfer that was asked for: to one client, or a broadcast to several."""
 
@@ -30,13 +30,8 @@ class Job:
     begin_s: float
     until_s: float
     reason: Reason
-    broadcast: bool
+    client: int  # or what stands for a broadcast
     done: simpy.Event
-
-    @property
-    def client(self) -> int:
-        """The client, or what stands for a broadcast."""
-        return BROADCAST if self.broadcast else self.clients[0]
 
     def give_up_s(self, timeout_s: float) -> float:
         """When it is given up at the latest."""

@@ -23,7 +23,7 @@ from wfl_sim.radio.signal import Signal, over_band
 _FIRST_SLOTS, _MOST_SLOTS = 16, 4096  # of a run of slots
 _MOST_VALUES = 1 << 17  # clients x slots worked out together: 1 MiB an array, about what the caches hold
 _LIKELY = 1.25  # how much longer than planned a run of slots is made, so that one run will often do
-_FARTHEST = 8192  # slots to look ahead for an end; farther ones are looked for later
+_NEAREST, _FARTHEST = 32, 8192  # slots to look ahead for an end: the more, the longer nothing came in between
 
 
 @dataclass(frozen=True)
@@ -96,15 +96,17 @@ class Fdma:
         bits = efficiency * ((1.0 - self.signal.overhead) * bandwidth_hz)[:, None] * (ends_s - starts_s)
         return Course(starts_s, ends_s, bits, np.cumsum(bits, axis=1)), over_band(snr)
 
-    def earliest_s(self, flows: Flows, bandwidth_hz: FloatArray, density_w_per_hz: FloatArray) -> float:
-        """A time before which none can be done, nor be given up, in these bandwidths."""
+    def earliest_s(
+        self, flows: Flows, bandwidth_hz: FloatArray, density_w_per_hz: FloatArray, ahead_slots: int
+    ) -> float:
+        """A time before which none can be done, nor be given up, in these bandwidths: at most so many slots ahead."""
         left_bits, power_w = flows.left_bits(self.sizes), self.signal.power_w(density_w_per_hz, bandwidth_hz)
         stop_s = float(flows.give_up_s.min())
         ahead = flows.take(np.arange(len(flows)))
         first = begin = math.floor(float(ahead.now_s.min()) / self.slot_s)
         slots = _FIRST_SLOTS
-        while first < begin + _FARTHEST and first * self.slot_s < stop_s:
-            last = min(first + slots, begin + _FARTHEST)
+        while first < begin + ahead_slots and first * self.slot_s < stop_s:
+            last = min(first + slots, begin + ahead_slots)
             course, _ = self.course(ahead, np.arange(first, last), bandwidth_hz, power_w, flows.give_up_s, kept=True)
             rows = np.flatnonzero(course.passed_bits[:, -1] >= left_bits)
             if rows.size:
@@ -149,6 +151,7 @@ class SharedBand:
         self._flows = fdma.flows([], self._attempts)
         self._granted_hz, self._density = np.zeros(0), np.zeros(0)
         self._ahead: tuple[float, Flows] | None = None  # where the flows will be at a time, if nothing changes
+        self._reach_slots = _NEAREST
         self._paused = False
 
     def add(self, jobs: Sequence[Job]) -> None:
@@ -158,11 +161,12 @@ class SharedBand:
         self._granted_hz = np.concatenate([self._granted_hz, [job.bandwidth_hz for job in jobs]])
         density = self._fdma.signal.density_w_per_hz(new.client, new.begin_s)
         self._density = np.concatenate([self._density, density])
-        self._ahead = None
+        self._ahead, self._reach_slots = None, _NEAREST  # others will soon begin as well
 
     def settle(self, now_s: float) -> list[Ended]:
         if self._ahead is not None and self._ahead[0] <= now_s:
             self._flows = self._ahead[1]
+            self._reach_slots = min(4 * self._reach_slots, _FARTHEST)
         self._ahead = None
         flows = self._flows
         if not len(flows):
@@ -194,7 +198,8 @@ class SharedBand:
             # Nobody is done before `next_s`, but one whose packet is lost too often may end sooner.
             # What is left may need less time than floats tell apart: the clock has to move all the same.
             after_s = math.nextafter(float(flows.now_s.min()), math.inf)
-            next_s = max(self._fdma.earliest_s(flows, self._bandwidth_hz(), self._density), after_s)
+            next_s = self._fdma.earliest_s(flows, self._bandwidth_hz(), self._density, self._reach_slots)
+            next_s = max(next_s, after_s)
             ahead = flows.take(np.arange(len(flows)))
             self._fdma.carry(ahead, self._bandwidth_hz(), self._density, next_s, kept=True)
             ends_s = ahead.now_s[ahead.state != SENDING]

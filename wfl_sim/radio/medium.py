@@ -25,7 +25,7 @@ from channels.links import Direction, LinkModel
 from channels.ratecurve import Curve, planning_curve
 from channels.streams import Stream
 from wfl_sim.contracts import Air, FloatArray
-from wfl_sim.radio.access import NO_SUPPLY, Ended, Job, Planned, Shared, Supply
+from wfl_sim.radio.access import NO_SUPPLY, Job, Planned, Shared, Supply
 from wfl_sim.radio.fdma import Fdma, FixedShares, SharedBand
 from wfl_sim.radio.flows import Losses, Sizes
 from wfl_sim.radio.ledger import Ledger
@@ -106,6 +106,7 @@ class Medium:
             "down": _Line("down", self._down()),
         }
         self._half = radio.duplex == "half"
+        self._on_end = self._book
 
     def _up(self) -> Planned | Shared:
         radio, signal, clients = self.radio, self._signals["up"], self.links.clients.size
@@ -176,7 +177,7 @@ class Medium:
         if not 0 < bandwidth_hz <= self.radio.uplink.bandwidth_hz * (1 + _BAND):
             raise ValueError(f"client {client}: a bandwidth of {bandwidth_hz} Hz cannot be granted")
         begin = self.env.now if begin_s is None else max(begin_s, self.env.now)
-        return self._ask("up", (client,), payload_bits, bandwidth_hz, begin, until_s, reason, False)
+        return self._ask("up", (client,), payload_bits, bandwidth_hz, begin, until_s, reason, client)
 
     def downlink(
         self,
@@ -194,9 +195,9 @@ class Medium:
         bits = [payload_bits] * len(clients) if isinstance(payload_bits, int) else list(payload_bits)
         band_hz, now_s = self.radio.downlink.bandwidth_hz, self.env.now
         if self.radio.downlink.access == "broadcast":
-            return [self._ask("down", tuple(clients), max(bits), band_hz, now_s, until_s, reason, True)]
+            return [self._ask("down", tuple(clients), max(bits), band_hz, now_s, until_s, reason, BROADCAST)]
         return [
-            self._ask("down", (client,), size, band_hz, now_s, until_s, reason, False)
+            self._ask("down", (client,), size, band_hz, now_s, until_s, reason, client)
             for client, size in zip(clients, bits, strict=True)
         ]
 
@@ -261,14 +262,16 @@ class Medium:
         begin_s: float,
         until_s: float,
         reason: Reason,
-        broadcast: bool,
+        client: int,
     ) -> simpy.Event:
         if payload_bits <= 0:
             raise ValueError(f"a transfer needs a payload, got {payload_bits} bit")
         if not begin_s < until_s:
             raise ValueError(f"a transfer cannot begin at {begin_s} s and end by {until_s} s")
         env, line = self.env, self._lines[direction]
-        job = Job(clients, payload_bits, bandwidth_hz, begin_s, begin_s, until_s, reason, broadcast, env.event())
+        done = simpy.Event(env)
+        done.callbacks.append(self._on_end)
+        job = Job(clients, payload_bits, bandwidth_hz, begin_s, begin_s, until_s, reason, client, done)
         if begin_s > env.now and line.planned is None:
             _at(env, begin_s, lambda: self._take(line, job))
         else:
@@ -280,7 +283,8 @@ class Medium:
         if not line.asked:
             _at(self.env, self.env.now, lambda: self._flush(line), _LAST)
         line.asked.append(job)
-        job.begin_s = max(job.begin_s, self.env.now)
+        if job.begin_s < self.env.now:  # by what floats lose on the way there
+            job.begin_s = self.env.now
         self.ledger.offer(job.client, line.direction, job.payload_bits)
 
     def _flush(self, line: _Line) -> None:
@@ -291,8 +295,10 @@ class Medium:
         line.busy += len(jobs)
         jobs.sort(key=lambda job: (job.begin_s, job.clients))  # whoever asked first at an instant does not count
         if line.planned is not None:
-            for ended in line.planned.plan(jobs):
-                self._end_at(line, ended)
+            now_s = self.env.now
+            for job, transmission in line.planned.plan(jobs):  # whoever waits is told when the end has come
+                job.done._ok, job.done._value = True, transmission
+                self.env.schedule(job.done, delay=max(0.0, transmission.t_end_s - now_s))
         else:
             assert line.shared is not None
             line.shared.add(jobs)
@@ -310,18 +316,9 @@ class Medium:
                 f"client {who}: {wanted_hz} Hz on top of {held_hz} Hz exceed the uplink band, {uplink.bandwidth_hz} Hz"
             )
 
-    def _end_at(self, line: _Line, ended: Ended) -> None:
-        """Tell whoever waits when the end that is known already has come."""
-        job, transmission = ended
-        done = job.done
-        done.callbacks.insert(0, lambda _: self._book(line, job, transmission))
-        done._ok, done._value = True, transmission
-        self.env.schedule(done, delay=max(0.0, transmission.t_end_s - self.env.now))
-
     def _settle(self, line: _Line) -> None:
         assert line.shared is not None
         for job, transmission in line.shared.settle(self.env.now):
-            self._book(line, job, transmission)
             job.done.succeed(transmission)
 
     def _schedule(self, line: _Line) -> None:
@@ -349,11 +346,12 @@ class Medium:
             up.shared.hold(self._lines["down"].busy > 0, self.env.now)
             self._schedule(up)
 
-    def _book(self, line: _Line, job: Job, transmission: Transmission) -> None:
-        """Enter the outcome into the ledger."""
-        arrived = transmission.delivered_bits
+    def _book(self, done: simpy.Event) -> None:
+        """Enter the outcome into the ledger, before whoever waits is told."""
+        transmission: Transmission = done._value
+        line, arrived = self._lines[transmission.direction], transmission.delivered_bits
         line.busy -= 1
-        self.ledger.settle(job.client, line.direction, arrived, job.payload_bits - arrived)
+        self.ledger.settle(transmission.client, transmission.direction, arrived, transmission.payload_bits - arrived)
         if self._half and line.direction == "down" and not line.busy:
             _at(self.env, self.env.now, lambda: self._yield_band(line), _LAST)
 

@@ -11,76 +11,97 @@ from collections.abc import Sequence
 from wfl_sim.radio.access import NO_SUPPLY, Ended, Job, Supply
 from wfl_sim.radio.walk import Transfer, Walker
 
+_NEAREST, _FARTHEST = 32, 2048  # slots to look ahead: the more, the longer nothing came in between
+
 
 class OneByOne:
     """Uploads in FDMA whose course depends on blocks: each with its grant, or its share of what is free.
 
-    A plan of each is kept until its bandwidth changes.
+    With its own grant, each is planned to its end at once. Where all bandwidths change with every end, all are planned
+    a little ahead.
     """
 
     def __init__(self, walker: Walker, supply: Supply, conserving: bool) -> None:
         self._walker, self._supply, self._conserving = walker, supply, conserving
         self._transfers: list[Transfer] = []
         self._plans: dict[Transfer, Transfer] = {}
+        self._ahead_s: float | None = None  # when plans of all meet, or the first of them ends
+        self._reach_slots = _NEAREST
+        self._now_s = 0.0
         self._paused = False
 
     def add(self, jobs: Sequence[Job]) -> None:
-        self._transfers += [self._walker.begin(job, job.begin_s) for job in jobs]
-        for transfer in self._transfers[-len(jobs) :]:
-            transfer.granted_hz = transfer.job.bandwidth_hz
-        self._share(jobs[0].begin_s)
+        self._now_s, self._reach_slots = jobs[0].begin_s, _NEAREST
+        for job in jobs:
+            self._transfers.append(self._walker.begin(job, job.begin_s))
+            self._transfers[-1].granted_hz = job.bandwidth_hz
+        self._share()
 
     def settle(self, now_s: float) -> list[Ended]:
-        ended = []
-        for transfer in list(self._transfers):
-            plan = self._plans.get(transfer)
-            if plan is not None and plan.over and plan.now_s <= now_s:
-                over = plan
-            elif self._paused:
-                transfer.now_s, over = max(transfer.now_s, now_s), transfer
-            elif self._conserving:
+        self._now_s = now_s
+        if self._paused:
+            for transfer in self._transfers:
+                transfer.now_s = max(transfer.now_s, now_s)
+        elif self._conserving:
+            if self._plans and self._ahead_s is not None and self._ahead_s <= now_s:
+                self._transfers = [self._plans[transfer] for transfer in self._transfers]
+                self._reach_slots = min(4 * self._reach_slots, _FARTHEST)
+            self._plans, self._ahead_s = {}, None
+            for transfer in self._transfers:
                 self._walker.walk(transfer, now_s)
-                over = transfer
-            else:
-                continue
-            if over.over:
-                self._transfers.remove(transfer)
-                self._plans.pop(transfer, None)
-                ended.append(self._walker.conclude(over, self._supply))
-        if ended and self._conserving:
-            self._share(now_s)
+        else:
+            due = (t for t, plan in self._plans.items() if plan.now_s <= now_s)
+            for transfer in list(due):
+                self._transfers[self._transfers.index(transfer)] = self._plans.pop(transfer)
+        over = [transfer for transfer in self._transfers if transfer.over]
+        if not over:
+            return []
+        self._transfers = [transfer for transfer in self._transfers if not transfer.over]
+        self._share()
+        ended = [self._walker.conclude(transfer, self._supply) for transfer in over]
         ended.sort(key=lambda pair: (pair[1].t_end_s, pair[1].client))
         return ended
 
     def next_s(self) -> float:
         if self._paused:
             return min((transfer.give_up_s for transfer in self._transfers), default=math.inf)
-        first_s = min((plan.now_s for plan in self._plans.values() if plan.over), default=math.inf)
+        if not self._conserving:
+            for transfer in self._transfers:
+                if transfer not in self._plans:
+                    self._plans[transfer] = transfer.copy()
+                    self._walker.walk(self._plans[transfer], math.inf)
+            return min((plan.now_s for plan in self._plans.values()), default=math.inf)
+        if self._ahead_s is None and self._transfers:
+            self._ahead_s = self._plan_ahead()
+        return math.inf if self._ahead_s is None else self._ahead_s
+
+    def _plan_ahead(self) -> float:
+        """When the first ends, or where the look ahead does: then the plans are kept."""
+        end_s = horizon_s = self._now_s + self._reach_slots * self._walker.radio.slot_s
         for transfer in self._transfers:
-            if transfer not in self._plans:
-                plan = transfer.copy()
-                # where all rates change at the first end, what would come after it need not be known
-                if self._walker.walk(plan, first_s if self._conserving else math.inf):
-                    self._plans[transfer] = plan
-                    first_s = min(first_s, plan.now_s)
-        return first_s
+            plan = self._plans[transfer] = transfer.copy()
+            if self._walker.walk(plan, end_s):
+                end_s = min(end_s, plan.now_s)
+        if end_s < horizon_s:  # some have gone further than that
+            self._plans = {}
+        return end_s
 
     def hold(self, held: bool, now_s: float) -> None:
         if held != self._paused:
-            for transfer in self._transfers:
-                self._walker.walk(transfer, now_s) if held else None
-            self._plans.clear()
-            self._paused = held
+            self._plans, self._ahead_s, self._paused = {}, None, held
+            if held:
+                for transfer in self._transfers:
+                    self._walker.walk(transfer, now_s)
 
     def held_hz(self, now_s: float) -> float:
         return sum(transfer.job.bandwidth_hz for transfer in self._transfers)
 
-    def _share(self, now_s: float) -> None:
+    def _share(self) -> None:
         if self._conserving and self._transfers:
-            self._plans.clear()
-            wider = self._walker.signal.bandwidth_hz / self.held_hz(now_s)
+            self._plans, self._ahead_s = {}, None
+            wider = self._walker.signal.bandwidth_hz / self.held_hz(self._now_s)
             for transfer in self._transfers:
-                self._walker.grant(transfer, transfer.job.bandwidth_hz * wider, now_s)
+                self._walker.grant(transfer, transfer.job.bandwidth_hz * wider, self._now_s)
 
 
 class Broadcasts:
@@ -93,10 +114,10 @@ class Broadcasts:
     def plan(self, jobs: Sequence[Job]) -> list[Ended]:
         ended = []
         for job in jobs:
-            transfer = self._walker.begin(job, max(job.begin_s, self._free_s))
+            transfer = self._walker.begin(job, min(max(job.begin_s, self._free_s), job.until_s))
             self._walker.grant(transfer, self._walker.signal.bandwidth_hz, transfer.now_s)
             self._walker.walk(transfer, math.inf)
-            self._free_s = transfer.now_s
+            self._free_s = max(self._free_s, transfer.now_s)  # one that waits in vain ends before those it waits for
             ended.append(self._walker.conclude(transfer, NO_SUPPLY))
         return ended
 

@@ -70,7 +70,7 @@ class Uplink(Options):
         the same time. ``ofdma``: a `scheduler` gives each resource block anew in every slot. ``tdma``: one sender at a
         time has the whole band, slot by slot in turn, as often as its grant is wide.
     bandwidth_hz : Width of the whole band.
-    overhead : Share of the rate that pilots and control take.
+    overhead : Share of the rate that pilots and control take, and with ``cqi`` the cyclic prefix (1/15 in LTE and NR).
     work_conserving : Whether band (or slots) that falls free is shared out at once among those who still send, in
         proportion to what they hold. If not, it stays idle. With ``ofdma`` nothing ever stays idle.
     scheduler : Who gets a resource block, under ``ofdma``: all in turn, the largest rate against what a client was
@@ -102,8 +102,9 @@ class Downlink(Options):
 
     Options
     -------
-    access : ``broadcast`` sends the model once to all that are called, over the whole band, one broadcast after the
-        other. ``unicast`` sends it to each of them; a `scheduler` gives each resource block anew in every slot.
+    access : How the model is sent. ``broadcast`` sends it once to all that are called, over the whole band, one
+        broadcast after the other. ``unicast`` sends it to each of them; a `scheduler` gives each resource block anew in
+        every slot.
     bandwidth_hz : Width of the whole band.
     tx_power_dbm : Transmit power of the base station, spread over the whole band.
     overhead : Share of the rate that pilots and control take.
@@ -265,10 +266,10 @@ class Radio(Options):
     packet_bits : Size of a packet on the air, header included. Larger: less overhead, more to send again after a loss.
     header_bits : Part of each packet that carries no payload.
     retransmission : What happens to a lost packet, and to a lost block.
-    duplex : ``full``: uplink and downlink go on side by side. ``half``: one band in time division; while the base
-        station sends, uploads wait.
-    fidelity : ``chunk``: one event of the simulation covers all packets up to the next change on the air. ``packet``:
-        one event a packet, the reference that ``chunk`` is held against; much slower.
+    duplex : Whether both directions send at once. ``full``: uplink and downlink go on side by side. ``half``: one band
+        in time division; while the base station sends, uploads wait.
+    fidelity : How many packets an event of the simulation covers. ``chunk``: all up to the next change on the air.
+        ``packet``: one, the reference that ``chunk`` is held against; much slower.
     latency_s : Time added once to every transfer, in either direction, beyond its air time.
     slot_s : Time over which the rate of a link is held constant, at the gain in its middle. Shorter: follows the
         fading more closely and takes longer to simulate.

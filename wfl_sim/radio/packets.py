@@ -64,6 +64,11 @@ class PacketQueue:
         return self.sent - self.served - (self.tries > 0)
 
     @property
+    def waiting(self) -> NDArray[np.bool_]:
+        """The receivers that the packet at the head has not reached and that are not given up."""
+        return self._lacking & ~self._given_up
+
+    @property
     def done(self) -> bool:
         return self.served == self.count or bool(self._given_up.all())
 

@@ -4,7 +4,7 @@ Knows flows, signals and schedulers; no clock.
 
 The scheduler knows the gains of the slot that it gives away. What is sent in a slot comes through at its end, so a
 transfer ends with a slot; what is left of its blocks then stays empty. One that begins within a slot, or would be given
-up within it, takes no part in it.
+up within it, takes no part in it; when all are held, the slot under way is still sent to its end.
 
 Where blocks can be lost (``cqi``), what a transfer gets of a slot is one transport block, at a rate from earlier SNR;
 the next round of a lost one goes out in the next slot that the transfer gets (see `channels.harq`).
@@ -33,7 +33,7 @@ from wfl_sim.radio.signal import Signal, in_db
 _EDGE = 1e-9  # of a slot: an instant this near the end of a slot is that end
 _MOST_VALUES = 1 << 20  # clients x slots x blocks worked out together: long questions make fading quick
 _FIRST_SLOTS, _FEWEST_SLOTS, _MOST_SLOTS = 64, 16, 1024  # of a run
-_LOOK_AHEAD = 2048  # slots; where nothing ends so soon, the plan is taken up again there
+_NEAREST, _FARTHEST = 64, 4096  # slots to look ahead for an end: the more, the longer nothing came in between
 
 
 @dataclass
@@ -119,6 +119,7 @@ class Slotted:
         self._plan: _State | None = None
         self._over: list[Ended] = []
         self._run_slots = _FIRST_SLOTS  # how long runs are worth their while, as ends come; it changes no result
+        self._reach_slots = _NEAREST
         self._paused = False
         # A block's own gain, where the fading tells blocks apart.
         offsets_hz = (np.arange(scheduler.blocks) - (scheduler.blocks - 1) / 2) * block_hz
@@ -141,7 +142,7 @@ class Slotted:
         state.density = np.concatenate([state.density, density])[order]
         links = [*state.links, *(LinkState(offset) for offset in self._offsets_db[clients].tolist())]
         state.links = [links[i] for i in order]
-        self._plan = None
+        self._plan, self._reach_slots = None, _NEAREST  # others will soon begin as well
 
     def settle(self, now_s: float) -> list[Ended]:
         target = self._next_slot(now_s)
@@ -150,6 +151,7 @@ class Slotted:
             self._give_up(self._state)
         elif self._plan is not None and self._plan.slot <= target:
             self._state, self._plan = self._plan, None
+            self._reach_slots = min(4 * self._reach_slots, _FARTHEST)
         while len(self._state.flows):
             self._collect()
             if self._paused or self._state.slot >= target or not len(self._state.flows):
@@ -169,7 +171,7 @@ class Slotted:
             return min(next_s, float(self._state.flows.give_up_s.min()))
         if self._plan is None:
             self._plan = self._state.copy()
-            self._advance(self._plan, self._state.slot + _LOOK_AHEAD)
+            self._advance(self._plan, self._state.slot + self._reach_slots)
         ended = self._plan.flows.state != SENDING
         end_s = float(self._plan.flows.now_s[ended].min()) if ended.any() else math.inf
         return min(next_s, end_s, self._plan.slot * self._slot_s)

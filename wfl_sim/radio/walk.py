@@ -33,6 +33,7 @@ from wfl_sim.radio.transmission import Reason, Transmission
 _EDGE = 1e-9  # of a slot: an instant this near the end of a slot is that end
 _MOST_SLOTS, _FEWEST_SLOTS = 256, 4  # of a run
 _MOST_VALUES = 1 << 17  # receivers x slots of a run
+_MANY = 64  # receivers; with more, what can be left out is
 
 
 @dataclass(eq=False)
@@ -153,13 +154,13 @@ class Walker:
         power_w = self.signal.tx_power_w
         if self.signal.control is not None:
             power_w = min(power_w, transfer.density_w_per_hz * bandwidth_hz)
-        snr = self.signal.snr(transfer.clients, slots, bandwidth_hz, power_w, kept=transfer.clients.size <= 64)
+        snr = self.signal.snr(transfer.clients, slots, bandwidth_hz, power_w, kept=transfer.clients.size <= _MANY)
         return snr if snr.ndim == 3 else snr[..., None]
 
     def _run(self, transfer: Transfer, first: int, stop_s: float) -> int:
         """The slot behind a run of slots that is worth working out at once."""
         count = max(_FEWEST_SLOTS, min(_MOST_SLOTS, _MOST_VALUES // transfer.clients.size))
-        if transfer.clients.size > 64:
+        if transfer.clients.size > _MANY:
             count = min(count, _FEWEST_SLOTS if transfer.air_s == 0 else 4 * _FEWEST_SLOTS)
         return min(
             (first // count + 1) * count, first + math.ceil((stop_s - first * self.radio.slot_s) / self.radio.slot_s)
@@ -227,6 +228,7 @@ class Walker:
         tells which of them are lost. Returns where the transfer was done, in time and in bits, or None.
         """
         queue, at_bits = transfer.queue, 0.0  # how far into the slots' bits we are
+        blocks = self._blocks is not None  # whose fate is known at their ends
         while True:
             size = queue.size_bits
             first_end = at_bits + size - transfer.into_packet_bits
@@ -237,21 +239,32 @@ class Walker:
                     transfer.spoilt = spoilt(transfer.spoilt, ends_bits, lost_slots, at_bits, ends_bits[-1:])[:, 0]
                 return None
             packet_ends_bits = np.asarray(first_end + size * np.arange(max(number, 1)))
-            if lost_slots is not None:
+            if blocks and lost_slots is not None:
                 packet_ends_bits = up_to_lost(ends_bits, lost_slots, packet_ends_bits)
+            if transfer.clients.size > _MANY:
+                packet_ends_bits = packet_ends_bits[:1]  # of many receivers, few care about a packet sent again
             packet_ends_s = np.interp(packet_ends_bits, ends_bits, edges)
-            attempt = transfer.first_attempt + queue.sent + np.arange(packet_ends_s.size)
-            model, stream = self.losses
-            lost = model.lost(stream, transfer.clients[:, None], attempt, packet_ends_s)
+            lost = self._lost(transfer, packet_ends_s)
             if lost_slots is not None:
                 lost = lost | spoilt(transfer.spoilt, ends_bits, lost_slots, at_bits, packet_ends_bits)
             used = queue.attempt(lost)
             at_bits, transfer.into_packet_bits = float(packet_ends_bits[used - 1]), 0.0
             if queue.done:
                 return float(packet_ends_s[used - 1]), at_bits
-            if lost_slots is not None:
-                transfer.spoilt = None
+            transfer.spoilt = None
+            if blocks and lost_slots is not None:
                 at_bits = past_lost(ends_bits, lost_slots, at_bits)
+
+    def _lost(self, transfer: Transfer, packet_ends_s: FloatArray) -> NDArray[np.bool_]:
+        """Whether attempts from the next on are lost, [receivers, attempts]; asked only of those who wait for them."""
+        model, stream = self.losses
+        attempt = transfer.first_attempt + transfer.queue.sent + np.arange(packet_ends_s.size)
+        if transfer.clients.size <= _MANY:
+            return model.lost(stream, transfer.clients[:, None], attempt, packet_ends_s)
+        waiting = transfer.queue.waiting
+        lost = np.zeros((waiting.size, attempt.size), np.bool_)
+        lost[waiting] = model.lost(stream, transfer.clients[waiting, None], attempt, packet_ends_s)
+        return lost
 
     def _account(self, transfer: Transfer, snr: FloatArray, edges: FloatArray, end_s: float, hz: float) -> None:
         """Carry a transfer on to `end_s`: its SNRs [slots] are those between the `edges`."""
