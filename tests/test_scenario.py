@@ -1733,6 +1733,22 @@ def test_each_wrong_override_gets_exactly_these_lines(problems: Callable[..., li
     assert problems(BASE, override) == lines
 
 
+SELECTIVE = "channel.fading={kind: tdl, profile: A, delay_spread: 100 ns}"
+
+
+@pytest.mark.parametrize(
+    ("key", "access", "fits"),
+    [("uplink", "ofdma", "fdma"), ("uplink", "tdma", "fdma"), ("downlink", "unicast", "broadcast")],
+)
+def test_blocks_in_slots_need_flat_fading(problems: Callable[..., list[str]], key: str, access: str, fits: str) -> None:
+    override = f"radio.{key}.access={access}"
+    (line,) = problems(BASE, "radio.rate.kind=cqi", SELECTIVE, override)
+    assert line.startswith(
+        f"command line: {override}: radio.{key}.access: must be {fits} with rate cqi over fading tdl"
+    )
+    assert line.endswith(f"got {access}")
+
+
 def test_a_problem_that_an_override_causes_elsewhere_is_at_the_other_place(
     problems: Callable[..., list[str]],
 ) -> None:

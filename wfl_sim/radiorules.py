@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from channels.fading import Selective
 from channels.units import render
 from wfl_sim.findings import Finding, finding
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def problems(scenario: Scenario) -> list[Finding]:
     """What does not go together in how the air is shared."""
-    return [*_slots(scenario), *_fidelity(scenario)]
+    return [*_slots(scenario), *_selective(scenario), *_fidelity(scenario)]
 
 
 def _slots(scenario: Scenario) -> list[Finding]:
@@ -35,6 +36,20 @@ def _slots(scenario: Scenario) -> list[Finding]:
             message = f"must be at least radio.slot, {render(air.slot_s, 's')}: the scheduler decides once a slot"
             got, fits = render(direction.averaging_s, "s"), render(100 * air.slot_s, "s")
             found.append(finding(f"radio.{name}.averaging", message, got, "radio.slot", fits=fits))
+    return found
+
+
+def _selective(scenario: Scenario) -> list[Finding]:
+    """A slot carries one transport block for a client, whose SNR is known where all resource blocks are alike."""
+    air, fading = scenario.radio, scenario.channel.fading
+    if air.rate.always_met or scenario.channel.recorded is not None or not isinstance(fading, Selective):
+        return []
+    found = []
+    for name, got, fits in (("uplink", air.uplink.access, "fdma"), ("downlink", air.downlink.access, "broadcast")):
+        if got != fits:
+            why = "in a band shared in slots one transport block a slot needs the same fading in all of the band"
+            message = f"must be {fits} with rate {air.rate.kind} over fading {fading.kind}: {why}"
+            found.append(finding(f"radio.{name}.access", message, got, "channel.fading", "radio.rate.kind", fits=fits))
     return found
 
 

@@ -21,7 +21,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = (
     "README.md",
-    *(f"docs/{name}.md" for name in ("scenarios", "quickstart", "timelines", "radio", "architecture")),
+    *(f"docs/{name}.md" for name in ("scenarios", "quickstart", "air", "timelines", "radio", "architecture")),
 )
 ALL_PAGES = (*PAGES, "CONTRIBUTING.md")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#]+)\)")
