@@ -1612,6 +1612,11 @@ WRONG_OVERRIDES: list[tuple[str, ...]] = [
         "radio.downlink.averaging: must be at least radio.slot, 1 ms: the scheduler decides once a slot; got 500 us",
     ),
     (
+        "radio={rate: {kind: cqi}, downlink: {coverage: 90 %}}",
+        "command line: radio={rate: {kind: cqi}, downlink: {coverage: 90 %}}: radio.downlink.coverage: must be 100 % "
+        "with rate cqi, whose blocks are made for the weakest receiver; got 0.9",
+    ),
+    (
         "radio={fidelity: packet, uplink: {access: tdma}}",
         "command line: radio={fidelity: packet, uplink: {access: tdma}}: radio.uplink.access: must be fdma with "
         "fidelity packet, which knows no scheduler; got tdma",

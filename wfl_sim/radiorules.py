@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def problems(scenario: Scenario) -> list[Finding]:
     """What does not go together in how the air is shared."""
-    return [*_slots(scenario), *_selective(scenario), *_fidelity(scenario)]
+    return [*_slots(scenario), *_selective(scenario), *_coverage(scenario), *_fidelity(scenario)]
 
 
 def _slots(scenario: Scenario) -> list[Finding]:
@@ -51,6 +51,16 @@ def _selective(scenario: Scenario) -> list[Finding]:
             message = f"must be {fits} with rate {air.rate.kind} over fading {fading.kind}: {why}"
             found.append(finding(f"radio.{name}.access", message, got, "channel.fading", "radio.rate.kind", fits=fits))
     return found
+
+
+def _coverage(scenario: Scenario) -> list[Finding]:
+    """A transport block is sent again until all have it, so there is no rate to make for a share of them."""
+    air = scenario.radio
+    if air.rate.always_met or air.downlink.access != "broadcast" or air.downlink.coverage >= 1.0:
+        return []
+    message = f"must be 100 % with rate {air.rate.kind}, whose blocks are made for the weakest receiver"
+    got = f"{air.downlink.coverage:.3g}"
+    return [finding("radio.downlink.coverage", message, got, "radio.rate.kind", fits="100 %")]
 
 
 def _fidelity(scenario: Scenario) -> list[Finding]:

@@ -93,7 +93,10 @@ class Buffered(Options):
             if not state.busy and next_s == math.inf:
                 cycle.row([], last=True)
                 if state.round < world.rounds:
-                    world.stop(f"after round {state.round}, at {world.env.now:g} s, {GONE}")
+                    waiting = f"{len(state.buffer)} updates wait in a buffer that nobody is left to fill"
+                    world.stop(
+                        f"after round {state.round}, at {world.env.now:g} s, {waiting if state.buffer else GONE}"
+                    )
                 return
             yield cycle.calls.wake(min([next_s, *(ended.known_s for ended in cycle.calls.ended)]))
 
@@ -169,19 +172,23 @@ class _Cycle:
                 del state.ask_again_s[client]
         idle = _Lots(np.flatnonzero(self._idle), world)
         absent: list[Ids] = []
-        while (free := self._places - len(state.busy)) and idle.left:
-            state.draws += 1
-            drawn = idle.draw(free, state.draws)
-            there = world.presence.present(drawn, now_s)
-            if not there.all():
-                absent.append(drawn[~there])
-            if not there.any():
+        here, batch = np.empty(0, np.int64), 0
+        while (free := self._places - len(state.busy)) and (here.size or idle.left):
+            if not here.size:
+                state.draws += 1
+                drawn = idle.draw(max(free, batch), state.draws)
+                batch = 2 * drawn.size  # where few are there, a question about many costs little more
+                there = world.presence.present(drawn, now_s)
+                here = drawn[there]
+                if not there.all():
+                    absent.append(drawn[~there])
                 continue
+            chosen, here = here[:free], here[free:]
             if state.failed >= world.clients:
                 self.row([])
                 if state.round >= world.rounds:
                     return math.inf
-            self._ask(np.sort(drawn[there]).tolist())
+            self._ask(np.sort(chosen).tolist())
         if not free:
             return math.inf
         # Whoever waits in the buffer waits for others: a place that is free has nobody to take it before.
