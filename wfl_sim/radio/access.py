@@ -5,7 +5,9 @@ Knows neither a clock nor a way of sharing.
 
 from __future__ import annotations
 
+import heapq
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -76,6 +78,24 @@ class Shared(Protocol):
     def next_s(self) -> float: ...
     def hold(self, held: bool, now_s: float) -> None: ...
     def held_hz(self, now_s: float) -> float: ...
+
+
+class Held:
+    """The bandwidths that planned transfers hold until they end."""
+
+    def __init__(self) -> None:
+        self._ends: list[tuple[float, float]] = []
+
+    def until_ends(self, planned: list[Ended]) -> list[Ended]:
+        """Note what new transfers hold; they are returned as they are."""
+        new = sorted((transmission.t_end_s, job.bandwidth_hz) for job, transmission in planned)
+        self._ends = list(heapq.merge(self._ends, new))
+        return planned
+
+    def hz(self, now_s: float) -> float:
+        """Sum of the bandwidths of those that have not ended."""
+        self._ends = self._ends[bisect_right(self._ends, (now_s, math.inf)) :]
+        return math.fsum(hz for _, hz in self._ends)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,7 @@ beginning to end. `SharedBand` gives it to those who still send, so that every e
 
 from __future__ import annotations
 
-import heapq
 import math
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +14,7 @@ import numpy as np
 
 from channels.linkadaptation import LinkAdaptation
 from wfl_sim.contracts import FloatArray
-from wfl_sim.radio.access import Ended, Job, Supply, reports
+from wfl_sim.radio.access import Ended, Held, Job, Supply, reports
 from wfl_sim.radio.flows import SENDING, TIME_UP, Course, Flows, Ints, Losses, Sizes, account, send
 from wfl_sim.radio.signal import Signal, over_band
 
@@ -61,7 +59,8 @@ class Fdma:
             if not going.any():
                 break
             first = math.floor(float(flows.now_s[going].min()) / self.slot_s)
-            most = max(4, min(_MOST_VALUES // int(going.sum()), _MOST_SLOTS))
+            values = int(going.sum()) * self.signal.offsets_hz.size  # of a slot
+            most = max(4, min(_MOST_VALUES // values, _MOST_SLOTS))
             last = min(first + min(slots, most), math.ceil(float(stop_s[going].max()) / self.slot_s))
             last = max(last, first + 1)
             rows = np.flatnonzero(going & (flows.now_s < last * self.slot_s))
@@ -123,7 +122,7 @@ class FixedShares:
     def __init__(self, fdma: Fdma, supply: Supply, clients: int) -> None:
         self._fdma, self._supply = fdma, supply
         self._attempts = np.zeros(clients, np.int64)
-        self._ends: list[tuple[float, float]] = []  # and the bandwidths that they set free
+        self._held = Held()
 
     def plan(self, jobs: Sequence[Job]) -> list[Ended]:
         fdma = self._fdma
@@ -131,13 +130,10 @@ class FixedShares:
         hz = np.array([job.bandwidth_hz for job in jobs])
         fdma.carry(flows, hz, fdma.signal.density_w_per_hz(flows.client, flows.begin_s), math.inf, kept=len(jobs) == 1)
         np.maximum.at(self._attempts, flows.client, flows.first_attempt + flows.sent)
-        self._ends = list(heapq.merge(self._ends, sorted(zip(flows.now_s.tolist(), hz.tolist(), strict=True))))
-        return reports(jobs, flows, fdma.sizes, self._supply, "up")
+        return self._held.until_ends(reports(jobs, flows, fdma.sizes, self._supply, "up"))
 
     def held_hz(self, now_s: float) -> float:
-        ended = bisect_right(self._ends, (now_s, math.inf))
-        self._ends = self._ends[ended:]
-        return math.fsum(hz for _, hz in self._ends)
+        return self._held.hz(now_s)
 
 
 class SharedBand:

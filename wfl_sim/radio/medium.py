@@ -29,7 +29,7 @@ from wfl_sim.radio.access import NO_SUPPLY, Job, Planned, Shared, Supply
 from wfl_sim.radio.fdma import Fdma, FixedShares, SharedBand
 from wfl_sim.radio.flows import Losses, Sizes
 from wfl_sim.radio.ledger import Ledger
-from wfl_sim.radio.onebyone import Broadcasts, OneByOne
+from wfl_sim.radio.onebyone import Broadcasts, EachAlone, OneByOne
 from wfl_sim.radio.options import Downlink, Radio, Uplink
 from wfl_sim.radio.packetwise import PacketByPacket
 from wfl_sim.radio.schedulers import Kind, Scheduler
@@ -51,7 +51,7 @@ class _Line:
 
     def __init__(self, direction: Direction, access: Planned | Shared) -> None:
         self.direction: Direction = direction
-        self.planned = access if isinstance(access, (FixedShares, Broadcasts)) else None
+        self.planned = access if isinstance(access, (FixedShares, EachAlone, Broadcasts)) else None
         self.shared = None if self.planned is not None else cast(Shared, access)
         self.access = access
         self.asked: list[Job] = []
@@ -119,7 +119,7 @@ class Medium:
             return self._slots(signal, sizes, losses, uplink, "tdma", self._supply, uplink.work_conserving)
         if not radio.rate.always_met:
             walker = Walker(signal, radio, losses, self._stream.child("up").child("blocks"))
-            return OneByOne(walker, self._supply, uplink.work_conserving)
+            return EachAlone(walker, self._supply) if steady else OneByOne(walker, self._supply, uplink.work_conserving)
         fdma = Fdma(signal, radio.rate, sizes, losses, radio.slot_s, radio.timeout_s)
         if radio.fidelity == "packet":
             return PacketByPacket(fdma, self._supply, clients, uplink.work_conserving)

@@ -8,24 +8,40 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from wfl_sim.radio.access import NO_SUPPLY, Ended, Job, Supply
+from wfl_sim.radio.access import NO_SUPPLY, Ended, Held, Job, Supply
 from wfl_sim.radio.walk import Transfer, Walker
 
 _NEAREST, _FARTHEST = 32, 2048  # slots to look ahead: the more, the longer nothing came in between
 
 
-class OneByOne:
-    """Uploads in FDMA whose course depends on blocks: each with its grant, or its share of what is free.
+class EachAlone:
+    """Uploads that keep the bandwidth granted; the end of each is known when it is asked for."""
 
-    With its own grant, each is planned to its end at once. Where all bandwidths change with every end, all are planned
-    a little ahead.
-    """
+    def __init__(self, walker: Walker, supply: Supply) -> None:
+        self._walker, self._supply, self._held = walker, supply, Held()
+
+    def plan(self, jobs: Sequence[Job]) -> list[Ended]:
+        ended = []
+        for job in jobs:
+            transfer = self._walker.begin(job, job.begin_s)
+            transfer.granted_hz = job.bandwidth_hz
+            self._walker.walk(transfer, math.inf)
+            ended.append(self._walker.conclude(transfer, self._supply))
+        ended.sort(key=lambda pair: (pair[1].t_end_s, pair[1].client))
+        return self._held.until_ends(ended)
+
+    def held_hz(self, now_s: float) -> float:
+        return self._held.hz(now_s)
+
+
+class OneByOne:
+    """Uploads whose bandwidths change with every end, or that are held for a while: all are planned a little ahead."""
 
     def __init__(self, walker: Walker, supply: Supply, conserving: bool) -> None:
         self._walker, self._supply, self._conserving = walker, supply, conserving
         self._transfers: list[Transfer] = []
-        self._plans: dict[Transfer, Transfer] = {}
-        self._ahead_s: float | None = None  # when plans of all meet, or the first of them ends
+        self._plans: list[Transfer] = []  # of all of them, where none ends before `_ahead_s`
+        self._ahead_s: float | None = None  # how far the plans go, or when the first ends
         self._reach_slots = _NEAREST
         self._now_s = 0.0
         self._paused = False
@@ -42,17 +58,13 @@ class OneByOne:
         if self._paused:
             for transfer in self._transfers:
                 transfer.now_s = max(transfer.now_s, now_s)
-        elif self._conserving:
+        else:
             if self._plans and self._ahead_s is not None and self._ahead_s <= now_s:
-                self._transfers = [self._plans[transfer] for transfer in self._transfers]
+                self._transfers = self._plans
                 self._reach_slots = min(4 * self._reach_slots, _FARTHEST)
-            self._plans, self._ahead_s = {}, None
+            self._plans, self._ahead_s = [], None
             for transfer in self._transfers:
                 self._walker.walk(transfer, now_s)
-        else:
-            due = (t for t, plan in self._plans.items() if plan.now_s <= now_s)
-            for transfer in list(due):
-                self._transfers[self._transfers.index(transfer)] = self._plans.pop(transfer)
         over = [transfer for transfer in self._transfers if transfer.over]
         if not over:
             return []
@@ -65,41 +77,37 @@ class OneByOne:
     def next_s(self) -> float:
         if self._paused:
             return min((transfer.give_up_s for transfer in self._transfers), default=math.inf)
-        if not self._conserving:
-            for transfer in self._transfers:
-                if transfer not in self._plans:
-                    self._plans[transfer] = transfer.copy()
-                    self._walker.walk(self._plans[transfer], math.inf)
-            return min((plan.now_s for plan in self._plans.values()), default=math.inf)
-        if self._ahead_s is None and self._transfers:
+        if not self._transfers:
+            return math.inf
+        if self._ahead_s is None:
             self._ahead_s = self._plan_ahead()
-        return math.inf if self._ahead_s is None else self._ahead_s
+        return self._ahead_s
 
     def _plan_ahead(self) -> float:
         """When the first ends, or where the look ahead does: then the plans are kept."""
         end_s = horizon_s = self._now_s + self._reach_slots * self._walker.radio.slot_s
-        for transfer in self._transfers:
-            plan = self._plans[transfer] = transfer.copy()
+        self._plans = [transfer.copy() for transfer in self._transfers]
+        for plan in self._plans:
             if self._walker.walk(plan, end_s):
                 end_s = min(end_s, plan.now_s)
         if end_s < horizon_s:  # some have gone further than that
-            self._plans = {}
+            self._plans = []
         return end_s
 
     def hold(self, held: bool, now_s: float) -> None:
         if held != self._paused:
-            self._plans, self._ahead_s, self._paused = {}, None, held
+            self._plans, self._ahead_s, self._paused = [], None, held
             if held:
                 for transfer in self._transfers:
-                    self._walker.walk(transfer, now_s)
+                    self._walker.pause(transfer, now_s)
 
     def held_hz(self, now_s: float) -> float:
         return sum(transfer.job.bandwidth_hz for transfer in self._transfers)
 
     def _share(self) -> None:
-        if self._conserving and self._transfers:
-            self._plans, self._ahead_s = {}, None
-            wider = self._walker.signal.bandwidth_hz / self.held_hz(self._now_s)
+        if self._transfers:
+            self._plans, self._ahead_s = [], None
+            wider = self._walker.signal.bandwidth_hz / self.held_hz(self._now_s) if self._conserving else 1.0
             for transfer in self._transfers:
                 self._walker.grant(transfer, transfer.job.bandwidth_hz * wider, self._now_s)
 

@@ -18,8 +18,8 @@ from wfl_sim.radio.options import Radio
 Ints = NDArray[np.int64]
 
 BLOCK_SLOTS = 256
-_BLOCKS_KEPT = 64  # of each direction,
-_CLIENTS_KEPT = 512  # with as many clients, or with those who ask together
+_VALUES_KEPT = 1 << 22  # of gains, of each direction: 32 MiB
+_CLIENTS_KEPT = 512  # in a block, or those who ask together
 _LEAST_DB = 1e-30  # as a ratio: an SNR of 0 has no decibels
 
 
@@ -113,9 +113,10 @@ class Signal:
             gains = asked if not gains.size else np.concatenate([gains, asked])
             order = np.argsort(held)
             held, gains = held[order], gains[order]
-            self._blocks[block] = held, gains
-            while len(self._blocks) > _BLOCKS_KEPT:
-                del self._blocks[min(self._blocks)]
+        self._blocks.pop(block, None)
+        self._blocks[block] = held, gains  # last, as the one asked for last
+        while len(self._blocks) > 2 and sum(kept.size for _, kept in self._blocks.values()) > _VALUES_KEPT:
+            del self._blocks[next(iter(self._blocks))]
         return np.asarray(gains[np.searchsorted(held, clients)])
 
 

@@ -118,6 +118,13 @@ class Walker:
                 self._wait(transfer, now_s)
             transfer.granted_hz, transfer.link = bandwidth_hz, transfer.link._replace(block=None)
 
+    def pause(self, transfer: Transfer, now_s: float) -> None:
+        """Stop a transfer for a while: what was sent of the block under way is given up."""
+        self.walk(transfer, now_s)
+        if not transfer.over:
+            self._wait(transfer, now_s)
+            transfer.link = transfer.link._replace(block=None)
+
     def walk(self, transfer: Transfer, until_s: float) -> bool:
         """Carry a transfer on to `until_s`, or to its end if that comes first; says whether it ended."""
         stop_s = min(until_s, transfer.give_up_s)
