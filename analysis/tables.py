@@ -54,18 +54,23 @@ def air_table(traces: Traces) -> Table:
     table = _table(
         "The air" + without,
         traces,
-        "participation: delivered updates a client and round; fairness: Jain's index of updates by client;\n"
-        "goodput: payload that arrived over the whole time; upload: delivered ones, from ready to the end",
+        "never sent: called, but the model did not arrive, or the client left or was late before it could send;\n"
+        "participation: delivered updates a client and round; fairness: Jain's index of them, over all clients;\n"
+        "goodput: payload of delivered uploads over the simulated time; upload: those, from ready to the end",
     )
     columns = [("rounds", "rounds", 0), ("delivered", "delivered", 0), ("partial", "partial", 0)]
     for reason in REASONS:
         if (frame[(f"dropped_{reason}", "mean")] > 0).any():
             columns.append((f"dropped_{reason}", f"dropped:\n{reason}", 0))
+    if (frame[("never_sent", "mean")] > 0).any():
+        columns.append(("never_sent", "never\nsent", 0))
     columns += [
         ("deferred", "deferred", 0),
         ("participation", "partici-\npation", 3),
         ("fairness", "fair-\nness", 3),
         ("uplink_mbit", "uplink\nMbit", 1),
+        ("simulated_s", "time\ns", 1),
+        ("updates_per_s", "updates\n/s", 2),
         ("goodput_mbps", "goodput\nMbit/s", 3),
         ("upload_mean_s", "upload\nmean, s", 3),
         ("upload_p95_s", "95 %\ns", 3),

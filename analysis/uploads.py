@@ -58,6 +58,8 @@ def air_summary(traces: Traces) -> pd.DataFrame:
         Which cell, and how many rounds (of an asynchronous run: server updates) it has finished.
     delivered, partial, dropped_<reason>
         Uploads by outcome; those dropped by their reason, see `REASONS`.
+    never_sent
+        Calls that led to no upload: the model did not reach the client, or it left, or was late before it could send.
     deferred
         Decisions that let a client not send.
     participation
@@ -67,7 +69,9 @@ def air_summary(traces: Traces) -> pd.DataFrame:
     uplink_mbit
         Bits on the air, headers and repeats included, until the last finished round.
     goodput_mbps
-        Payload bits that arrived, over the simulated time, in Mbit/s.
+        Payload bits of the delivered uploads, over the simulated time, in Mbit/s.
+    simulated_s, updates_per_s
+        Simulated time of the finished rounds, and delivered uploads over it.
     upload_mean_s, upload_p95_s
         Of the delivered uploads, from the bits being ready to the end; NaN if there is none.
     energy_j
@@ -92,11 +96,16 @@ def air_summary(traces: Traces) -> pd.DataFrame:
             | {"delivered": len(arrived), "partial": int((own["outcome"] == "partial").sum())}
             | {f"dropped_{reason}": int((dropped["reason"] == reason).sum()) for reason in REASONS}
             | {
+                "never_sent": max(0, int((decided["action"] == "send").sum()) - len(own)),
                 "deferred": int((decided["action"] != "send").sum()),
                 "participation": len(arrived) / (clients * len(rounds)) if clients and len(rounds) else math.nan,
                 "fairness": jain_index(updates),
                 "uplink_mbit": _last(rounds["uplink_bits"]) / BITS_PER_MBIT,
-                "goodput_mbps": float(own["delivered_bits"].sum()) / BITS_PER_MBIT / span_s if span_s > 0 else math.nan,
+                "goodput_mbps": float(arrived["delivered_bits"].sum()) / BITS_PER_MBIT / span_s
+                if span_s > 0
+                else math.nan,
+                "simulated_s": span_s,
+                "updates_per_s": len(arrived) / span_s if span_s > 0 else math.nan,
                 "upload_mean_s": float(took_s.mean()),
                 "upload_p95_s": float(took_s.quantile(P95)),
                 "energy_j": _last(rounds["energy_j"]),

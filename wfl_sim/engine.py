@@ -156,6 +156,7 @@ def run_cell(
         "targets": [] if isinstance(cell.scenario.method, NoLearning) else list(cell.scenario.learning.targets),
         "latency_budget_s": cell.scenario.schedule.latency_budget,
         "deadline_s": getattr(cell.scenario.protocol, "deadline_s", None),
+        "clients": cell.scenario.clients.count,
         "scenario_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "versions": {name: _version(name) for name in REPORTED_PACKAGES} | {"python": platform.python_version()},
         "warnings": [],

@@ -57,9 +57,11 @@ def test_every_upload_is_counted_once(fleet: Traces, arm: str) -> None:
     assert counted == len(up) > 30
     assert row["delivered"] == cell.rounds["delivered"].sum()
     assert row["deferred"] == cell.rounds["deferred"].sum()
+    assert row["never_sent"] == len(cell.decisions.query("action == 'send'")) - len(up)
+    assert row["updates_per_s"] == pytest.approx(row["delivered"] / row["simulated_s"], rel=ROUNDING)
     assert row["participation"] == pytest.approx(row["delivered"] / (20 * 6), rel=ROUNDING)
     assert row["goodput_mbps"] == pytest.approx(
-        up["delivered_bits"].sum() / 1e6 / cell.rounds["t_end_s"].max(), rel=ROUNDING
+        up.query("outcome == 'delivered'")["delivered_bits"].sum() / 1e6 / cell.rounds["t_end_s"].max(), rel=ROUNDING
     )
     assert row["goodput_mbps"] < row["uplink_mbit"] / cell.rounds["t_end_s"].max(), "repeats are no goodput"
     took_s = (up["t_end_s"] - up["t_request_s"])[up["outcome"] == "delivered"]

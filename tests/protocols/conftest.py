@@ -117,7 +117,7 @@ class FixedAir:
     def air(self, known_gain, direction="up"):
         return Air(self.radio.uplink.bandwidth_hz, None)
 
-    def snr_hz(self, clients, time_s, known_gain, direction="up"):
+    def snr_hz(self, clients, time_s, known_gain, direction="up", places=0):
         return np.full(len(clients), 1e7)
 
     def downlink_estimate_s(self, snr_hz, payload_bits, known_gain):

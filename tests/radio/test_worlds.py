@@ -17,6 +17,7 @@ from channels.erasure import GilbertElliott, IndependentLoss, NoLoss
 from channels.fading import BlockRayleigh, NoFading, Rayleigh
 from wfl_sim.radio.access import Job
 from wfl_sim.radio.fdma import FixedShares
+from wfl_sim.radio.onebyone import EachAlone
 from wfl_sim.radio.options import Arq, Downlink, Harq, PowerControl, Radio, Uplink
 
 BAND_HZ, CLIENTS = 2e6, 4
@@ -201,7 +202,7 @@ def drive(medium, asks, settled_s, direction="up"):
         )
         for client, (at_s, bits, share, until_s) in enumerate(asks)
     ]  # fmt: skip
-    if isinstance(access, FixedShares):
+    if isinstance(access, (FixedShares, EachAlone)):
         told = [jobs] if settled_s else [[job] for job in jobs]
         return [transmission for part in told for _, transmission in access.plan(part)]
     pending = sorted(jobs, key=lambda job: (job.begin_s, job.clients))

@@ -92,11 +92,11 @@ class World:
             clients = np.sort(clients[np.argpartition(lots, count - 1)[:count]])
         return [int(client) for client in clients.tolist()]
 
-    def requests(self, round_: int, clients: Sequence[int]) -> list[Request]:
-        """What each client would like, with the CSI that the schedule may see."""
+    def requests(self, round_: int, clients: Sequence[int], places: int = 0) -> list[Request]:
+        """What each client would like, with the CSI that the schedule may see; `places` as in `Air`."""
         schedule, medium, ids = self.schedule, self.medium, np.asarray(clients, dtype=np.int64)
         known, then_s = schedule.csi != "large_scale", self.env.now - schedule.csi_delay_s
-        snr_hz = medium.snr_hz(clients, then_s, known)
+        snr_hz = medium.snr_hz(clients, then_s, known, places=places)
         down_hz = medium.snr_hz(clients, then_s, known, "down")
         if schedule.csi_error_db > 0:
             error = self.stream.child("csi").normal(ids, round_)

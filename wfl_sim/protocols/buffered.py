@@ -198,7 +198,7 @@ class _Cycle:
     def _ask(self, clients: list[int]) -> None:
         """Ask the schedule about `clients`, and call whom it lets send."""
         world, state, schedule = self._world, self._state, self._world.schedule
-        requests = world.requests(state.round + 1, clients)
+        requests = world.requests(state.round + 1, clients, self._places)
         air = replace(world.medium.air(known_gain=schedule.csi != "large_scale"), places=self._places)
         decisions, state.schedule = schedule.decide(world.env.now, air, requests, self.calls.flights(), state.schedule)
         self._log.decided(requests, decisions)

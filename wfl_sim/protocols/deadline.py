@@ -36,8 +36,9 @@ class Deadline(Rounds):
     --------
     The base station acts on what it knows: an upload has to end a latency before the deadline. It is taken to tell all
     who are late at once that they may stop. A carried upload keeps the band that it was granted, and counts as late at
-    the end of each round that it outlasts. If nobody is there, all are deferred or all are still busy, T = retry. A run
-    ends early if nobody is there nor ever comes again.
+    the end of each round that it outlasts; a download that is not through by the deadline is never carried on. If
+    nobody is there, all are deferred or all are still busy, T = retry. A run ends early if nobody is there nor ever
+    comes again.
 
     Source
     ------

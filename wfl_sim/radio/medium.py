@@ -222,11 +222,17 @@ class Medium:
         return self._curves[key]
 
     def snr_hz(
-        self, clients: Sequence[int], time_s: float, known_gain: bool, direction: Direction = "up"
+        self,
+        clients: Sequence[int],
+        time_s: float,
+        known_gain: bool,
+        direction: Direction = "up",
+        places: int = 0,
     ) -> FloatArray:
         """P h / (N0 F) in Hz [clients], as it was at a time: with the fading, or its mean.
 
-        Under power control, with the power that each may use in an equal share of the band.
+        Under power control, with the power that each may use in an equal share of the band: one of `places`, or of as
+        many as are asked about.
         """
         signal = self._signals[direction]
         ids, time = np.asarray(clients, dtype=np.int64), max(time_s, 0.0)
@@ -236,7 +242,7 @@ class Medium:
         else:
             gain = 10 ** (self.links.large_scale_db(np.array([time]), clients=ids, direction=direction)[:, 0] / 10)
         density = signal.density_w_per_hz(ids, np.full(ids.size, time))
-        power_w = signal.power_w(density, signal.bandwidth_hz / max(1, ids.size))
+        power_w = signal.power_w(density, signal.bandwidth_hz / max(1, places or ids.size))
         return np.asarray(power_w * gain / signal.noise_w_per_hz)
 
     def downlink_estimate_s(self, snr_hz: FloatArray, payload_bits: Sequence[int], known_gain: bool) -> FloatArray:

@@ -215,7 +215,8 @@ class Slotted:
             flows = state.flows
             if (flows.state != SENDING).any():
                 return
-            values = len(flows) * (1 if self._signal.flat else self._scheduler.blocks)
+            blocks = self._scheduler.blocks
+            values = max(len(flows) * (1 if self._signal.flat else blocks), blocks)
             first_up = math.floor(float(flows.give_up_s.min()) / self._slot_s + _EDGE)
             slots = max(1, min(target - state.slot, first_up - state.slot, self._run_slots, _MOST_VALUES // values))
             before, links = state.memory.copy(), list(state.links)

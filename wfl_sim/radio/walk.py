@@ -251,6 +251,8 @@ class Walker:
             if transfer.clients.size > _MANY:
                 packet_ends_bits = packet_ends_bits[:1]  # of many receivers, few care about a packet sent again
             packet_ends_s = np.interp(packet_ends_bits, ends_bits, edges)
+            if self._blocks is not None:  # the bits of a block pass at its end
+                packet_ends_s = edges[np.searchsorted(edges, packet_ends_s * (1 - 1e-15), side="left")]
             lost = self._lost(transfer, packet_ends_s)
             if lost_slots is not None:
                 lost = lost | spoilt(transfer.spoilt, ends_bits, lost_slots, at_bits, packet_ends_bits)
