@@ -273,7 +273,7 @@ class Radio(Options):
     latency_s : Time added once to every transfer, in either direction, beyond its air time.
     slot_s : Time over which the rate of a link is held constant, at the gain in its middle. Shorter: follows the
         fading more closely and takes longer to simulate.
-    timeout_s : Air time after which a transfer is given up and counts as dropped.
+    timeout_s : Time since it began after which a transfer is given up, waits for slots included.
     """
 
     carrier_hz: Hertz = 3.5e9

@@ -148,7 +148,7 @@ class PacketByPacket:
         while time_s < upload.give_up_s:
             rate, _, end_s = self._slot(upload, time_s)
             if rate * (end_s - time_s) >= left_bits:
-                upload.ends_s = time_s + left_bits / rate
+                upload.ends_s = time_s + (left_bits / rate if left_bits > 0 else 0.0)
                 return
             left_bits, time_s = left_bits - rate * (end_s - time_s), end_s
         upload.ends_s = math.inf
