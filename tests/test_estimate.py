@@ -372,7 +372,7 @@ def test_the_weakest_links_that_may_be_written_are_estimated(changes: tuple[str,
 
 def test_links_that_carry_nothing_leave_an_arm_without_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = study("rounds=3", "protocol.retry=2 s")
-    monkeypatch.setattr(Medium, "snr_hz", lambda self, clients, *rest: np.zeros(len(clients)))
+    monkeypatch.setattr(Medium, "snr_hz", lambda self, clients, *rest, **how: np.zeros(len(clients)))
     for row in estimate(plan).arms:
         assert (row.median, row.worst, row.transfers, row.simulated_s) == (None, None, 0, 6.0)
 

@@ -25,8 +25,8 @@ from channels.streams import Stream
 from wfl_sim.commands.selftest import WIDTH, line, summary
 from wfl_sim.commands.selftest import selftest as command
 
-# The first check of a long simulation takes its time, over 5 s; the others share it.
-LONG = ("fading.rayleigh.",)
+# Long simulations; the README's `wfl-sim selftest`, which the tests of the pages run, makes every one of these checks.
+LONG = ("fading.", "harq.", "shadowing.log_normal.memory")
 QUICK = ("path_loss.uma", "rate.cqi_table")
 
 
