@@ -49,7 +49,11 @@ class FakeLearner:
     def examples(self, client):
         return self._examples[client]
 
-    def train(self, start, client, round_):
+    def train(self, starts, round_):
+        trained = {client: self._trained(start, client, round_) for client, start in starts.items()}
+        return {client: lambda after=after: after for client, after in trained.items()}
+
+    def _trained(self, start, client, round_):
         after = {name: start[name] + value for name, value in self.draw(1, client, round_).items()}
         self.changes[client, round_] = {name: after[name] - start[name] for name in after}
         self.starts[client, round_] = start

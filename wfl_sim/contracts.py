@@ -7,7 +7,7 @@ carries a payload sees only its size.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -18,6 +18,7 @@ from channels.ratecurve import Curve
 
 FloatArray = NDArray[np.float64]
 Params = dict[str, NDArray[np.float32]]
+Trained = Callable[[], Params]  # parameters after local training, for which it waits if need be
 
 
 @dataclass(frozen=True)

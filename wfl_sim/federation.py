@@ -13,19 +13,25 @@ import numpy as np
 
 from wfl_sim import lowrank
 from wfl_sim.codecs.base import Codec, Layout, Update
-from wfl_sim.contracts import AnyPayload, Params, Payload, PayloadMenu, Point
+from wfl_sim.contracts import AnyPayload, Params, Payload, PayloadMenu, Point, Trained
 from wfl_sim.errors import RunFailed
 from wfl_sim.methods.base import Arrival, Method
 
 
 class Learner(Protocol):
-    """Trains and evaluates parameters on one task; `wfl_sim.learning.training.Trainer` is one."""
+    """Trains and evaluates parameters on one task; `wfl_sim.learning.training.Trainer` is one.
+
+    `train` starts a round of local training of clients, each from its own parameters, and says for each how to get
+    what became of them. Who is trained together with whom may change the last bits of a result, so that clients whose
+    training begins at the same instant are handed over in one call, and in no other. What is never asked for need not
+    be trained.
+    """
 
     layout: Layout
 
     def initial(self) -> Params: ...
     def examples(self, client: int) -> int: ...
-    def train(self, start: Params, client: int, round_: int) -> Params: ...
+    def train(self, starts: Mapping[int, Params], round_: int) -> Mapping[int, Trained]: ...
     def evaluate(self, params: Params) -> dict[str, float]: ...
 
 
@@ -104,7 +110,7 @@ class Federation:
         for client in clients:
             version, model = state.fetched.pop(client, Fetched(state.version, state.model))
             state.trained_version[client] = version
-            after = self.learner.train(model, client, round_)
+            after = self.learner.train({client: model}, round_)[client]()
             change = {name: value - model[name] for name, value in after.items()}
             left = self.state.residual.pop(client, None)
             if left is not None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from channels.streams import Stream
-from wfl_sim.learning import data
+from wfl_sim.learning import data, examples
 from wfl_sim.learning.memo import Memo
 from wfl_sim.learning.options import Data, Local, Model
 from wfl_sim.methods.base import Adapter
@@ -28,7 +28,7 @@ def models_of_tests(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Te
 
 
 @pytest.fixture(scope="session")
-def task() -> data.TextTask:
+def task() -> examples.Task:
     return data.load(Data(train=TRAIN, test=TEST, max_tokens=MAX_TOKENS), STREAM.child("data"))
 
 
@@ -38,7 +38,7 @@ def lora() -> Adapter:
 
 
 @pytest.fixture(scope="session")
-def make_trainer(task: data.TextTask, lora: Adapter) -> Callable[..., Trainer]:
+def make_trainer(task: examples.Task, lora: Adapter) -> Callable[..., Trainer]:
     """A trainer of two layers; four clients hold fifty texts each, unless told otherwise."""
     from wfl_sim.learning.training import Trainer  # loads the tensor library: only where a test asks for it
 

@@ -76,7 +76,7 @@ def test_adapters_sit_on_query_and_value_of_the_layers_that_are_kept(make_traine
     names = [module.format(i) for i in range(layers or DEPTH) for module in MODULES[kind]]
     assert [a for a, _ in trainer.layout.pairs] == [f"{name}.A" for name in names]
     start = trainer.initial()
-    after = trainer.train(start, 0, 1)
+    after = trainer.train({0: start}, 1)[0]()
     assert all(after[b].any() for _, b in trainer.layout.pairs)  # gradients reach every layer
     assert np.isfinite(trainer.evaluate(after)["loss"])
 
@@ -88,7 +88,7 @@ def test_a_cut_model_gives_the_hidden_states_of_the_whole_one(make_trainer, fold
     params = trainer.initial()
     encoder = transformers.AutoModel.from_pretrained(folder_of(kind)).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder_of(kind))
-    tokens = tokenizer(list(task.test.texts), truncation=True, max_length=8)["input_ids"]
+    tokens = tokenizer(list(task.test.inputs), truncation=True, max_length=8)["input_ids"]
     losses = []
     with torch.no_grad():
         for ids, label in zip(tokens, task.test.labels, strict=True):  # one by one: nothing is padded

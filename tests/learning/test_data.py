@@ -31,10 +31,10 @@ def assert_a_partition(parts, size):
 def test_sets_are_balanced_and_share_no_text(train, test):
     task = data.load(Data(train=train, test=test), STREAM)
     for texts, size in ((task.train, train), (task.test, test)):
-        assert len(texts.texts) == texts.labels.size == size
+        assert len(texts.inputs) == texts.labels.size == size
         counts = np.bincount(texts.labels, minlength=10)
         assert counts.max() - counts.min() <= (size % 10 > 0)
-    together = task.train.texts + task.test.texts
+    together = task.train.inputs + task.test.inputs
     assert len(set(together)) == train + test
 
 
@@ -43,7 +43,7 @@ def test_labels_are_the_classes_of_the_dictionary(task):
     assert nouns is not None
     code_of = dict(wordnet.read_nouns(nouns))
     for texts in (task.train, task.test):
-        for text, label in zip(texts.texts, texts.labels, strict=True):
+        for text, label in zip(texts.inputs, texts.labels, strict=True):
             assert wordnet.LEXNAMES[code_of[text]] == task.classes[label]
     assert task.classes == WordNet10.classes
 
@@ -51,9 +51,9 @@ def test_labels_are_the_classes_of_the_dictionary(task):
 def test_the_draw_follows_from_the_stream_alone(task):
     options = Data(train=200, test=100)
     again, other = (data.load(options, stream) for stream in (STREAM, STREAM.child("other")))
-    assert data.load(options, STREAM).train.texts == again.train.texts
-    assert data.load(options, STREAM).test.texts == again.test.texts
-    assert set(other.train.texts) != set(again.train.texts)
+    assert data.load(options, STREAM).train.inputs == again.train.inputs
+    assert data.load(options, STREAM).test.inputs == again.test.inputs
+    assert set(other.train.inputs) != set(again.train.inputs)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def trainer(make_trainer):
 @pytest.fixture(scope="module")
 def trained(trainer):
     """Parameters after one round: B is no longer 0."""
-    return trainer.train(trainer.initial(), 0, 1)
+    return trainer.train({0: trainer.initial()}, 1)[0]()
 
 
 def assert_same_bits(left, right):
@@ -68,7 +68,7 @@ def plain_loss(params, task, layers=2, scale=None):
                 weight = encoder.get_submodule(module).weight
                 weight.data += scale * torch.from_numpy(params[f"{module}.B"] @ params[name])
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    tokens = tokenizer(list(task.test.texts), truncation=True, max_length=8, padding=True, return_tensors="pt")
+    tokens = tokenizer(list(task.test.inputs), truncation=True, max_length=8, padding=True, return_tensors="pt")
     with torch.no_grad():
         hidden = encoder(**tokens, output_hidden_states=True).hidden_states[layers]
         share = tokens["attention_mask"][..., None].float()
@@ -134,7 +134,7 @@ def test_b_of_zero_is_the_backbone_exactly(make_trainer, trainer, trained, task)
 
 def test_adapters_add_alpha_over_rank_times_b_a_to_the_weights(make_trainer, task):
     trainer = make_trainer(adapter=Adapter(4, 10.0, "orthonormal"), local=Local(steps=4, batch=8))
-    params = trainer.train(trainer.initial(), 0, 1)
+    params = trainer.train({0: trainer.initial()}, 1)[0]()
     merged = plain_loss(params, task, scale=10.0 / 4)
     assert trainer.evaluate(params)["loss"] == pytest.approx(merged, abs=REWRITTEN)
     assert abs(merged - plain_loss(params, task)) > 10 * REWRITTEN
@@ -143,14 +143,14 @@ def test_adapters_add_alpha_over_rank_times_b_a_to_the_weights(make_trainer, tas
 def test_training_follows_from_start_client_and_round_alone(make_trainer, trainer):
     start = trainer.initial()
     before = {name: value.copy() for name, value in start.items()}
-    wanted = trainer.train(start, 0, 1)
-    trainer.train(wanted, 1, 1)  # another client, from another model
+    wanted = trainer.train({0: start}, 1)[0]()
+    trainer.train({1: wanted}, 1)[1]()  # another client, from another model
     trainer.evaluate(wanted)
-    assert_same_bits(trainer.train(start, 0, 1), wanted)
-    assert_same_bits(make_trainer().train(start, 0, 1), wanted)
+    assert_same_bits(trainer.train({0: start}, 1)[0](), wanted)
+    assert_same_bits(make_trainer().train({0: start}, 1)[0](), wanted)
     assert_same_bits(start, before)
-    assert differ(trainer.train(start, 1, 1), wanted)
-    assert differ(trainer.train(start, 0, 2), wanted)
+    assert differ(trainer.train({1: start}, 1)[1](), wanted)
+    assert differ(trainer.train({0: start}, 2)[0](), wanted)
     assert all(differ({name: wanted[name]}, {name: start[name]}) for name in trainer.layout.shapes)
 
 
@@ -158,7 +158,7 @@ def test_results_from_a_memo_are_those_of_training(make_trainer, trainer, traine
     start = trainer.initial()
     for _ in range(2):  # first computed, then read
         remembering = make_trainer(memo=Memo(tmp_path, "task"))
-        assert_same_bits(remembering.train(start, 0, 1), trained)
+        assert_same_bits(remembering.train({0: start}, 1)[0](), trained)
         assert remembering.evaluate(trained) == trainer.evaluate(trained)
         assert len(list(tmp_path.iterdir())) == 2
 
@@ -182,7 +182,7 @@ def test_the_head_has_a_learning_rate_of_its_own(make_trainer):
     """The first step of Adam is its rate in every entry: lr g / (|g| + 1e-8). With B = 0 the gradient of A is 0."""
     trainer = make_trainer(local=Local(steps=1, batch=8, lr=0.002, head_lr=0.05))
     start = trainer.initial()
-    after = trainer.train(start, 0, 1)
+    after = trainer.train({0: start}, 1)[0]()
     for name, value in after.items():
         largest = np.abs(value.astype(float) - start[name]).max()
         rate = {"A": 0.0, "B": 0.002}.get(name.rpartition(".")[2], 0.05)
@@ -206,7 +206,7 @@ def test_one_client_alone_is_centralised_training_but_for_the_last_bit(make_trai
     federation = Federation(FedAvg(rank=8), Dense(bits=32), trainer, 1)
     for round_ in (1, 2, 3):
         before = federation.state.model
-        wanted = trainer.train(before, 0, round_)
+        wanted = trainer.train({0: before}, round_)[0]()
         federation.train(round_, [0])
         federation.aggregate({0: federation.encode(0, federation.menu(0).points[-1])})
         assert differ(federation.state.model, before)
@@ -219,9 +219,9 @@ def test_equal_data_on_all_clients_is_the_trajectory_of_one(make_trainer):
     """One text each: every order of it is the same, so that clients agree bit for bit; quarters sum exactly."""
     trainer = make_trainer(parts=[np.array([7])] * 4, local=Local(steps=3, batch=4))
     start = trainer.initial()
-    alone = trainer.train(start, 0, 1)
+    alone = trainer.train({0: start}, 1)[0]()
     for client in (1, 2, 3):
-        assert_same_bits(trainer.train(start, client, 1), alone)
+        assert_same_bits(trainer.train({client: start}, 1)[client](), alone)
     together = train_rounds(Federation(FedAvg(rank=8), Dense(bits=32), trainer, 4), 3, [0, 1, 2, 3])
     single = train_rounds(Federation(FedAvg(rank=8), Dense(bits=32), trainer, 4), 3, [0])
     assert_same_bits(together, single)
@@ -241,7 +241,7 @@ def test_evaluation_does_not_depend_on_the_batch(trainer, trained, monkeypatch):
 def test_training_lowers_the_loss_it_trains(make_trainer):
     trainer = make_trainer(local=Local(steps=10, batch=16), parts=[np.arange(200)])
     start = trainer.initial()
-    after = trainer.train(start, 0, 1)
+    after = trainer.train({0: start}, 1)[0]()
     assert trainer.evaluate(after)["loss"] < trainer.evaluate(start)["loss"] - 0.1  # of ln 10 = 2.3
     assert trainer.evaluate(after)["accuracy"] > 0.2  # chance is 0.1
 
@@ -250,7 +250,7 @@ def test_a_strong_penalty_keeps_components_apart(make_trainer):
     def coherences(orthogonality):
         method = Soft(rank=8, orthogonality=orthogonality)
         trainer = make_trainer(regulariser=method.regulariser(), local=Local(steps=10, batch=8))
-        params = trainer.train(trainer.initial(), 0, 1)
+        params = trainer.train({0: trainer.initial()}, 1)[0]()
         return tuple(
             np.mean([lowrank.coherence(f(params, pair)) for pair in trainer.layout.pairs])
             for f in (lambda p, pair: p[pair[0]], lambda p, pair: p[pair[1]].T)

@@ -6,38 +6,19 @@ Knows texts and labels, not models; every choice is drawn from a keyed stream.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 
 import numpy as np
-from numpy.typing import NDArray
 
 from channels.streams import Stream
 from wfl_sim.errors import MissingResource, RunFailed
 from wfl_sim.learning import datasets
 from wfl_sim.learning.datasets.base import DataSet
+from wfl_sim.learning.examples import Examples, Ints, Task
 from wfl_sim.learning.options import Data, Dirichlet, Iid
 from wfl_sim.plugins import registry
 
-Ints = NDArray[np.int64]
 DATA_SETS: Mapping[str, type[DataSet]] = registry("wfl_sim.data_set", *datasets.DATA_SETS.values())
-
-
-@dataclass(frozen=True)
-class Texts:
-    """Texts with their labels [n]."""
-
-    texts: tuple[str, ...]
-    labels: Ints
-
-
-@dataclass(frozen=True)
-class TextTask:
-    """A task: training and held-out texts, and the names of the classes."""
-
-    train: Texts
-    test: Texts
-    classes: tuple[str, ...]
 
 
 def data_set(name: str) -> DataSet:
@@ -81,7 +62,7 @@ def check_sizes(options: Data) -> list[tuple[str, str]]:
     return [(f"learning.data.{key}", f"must be at most {most} beside {beside}: {limit}; got {got}")]
 
 
-def load(options: Data, stream: Stream) -> TextTask:
+def load(options: Data, stream: Stream) -> Task:
     """Draw balanced training and test sets, which share no text.
 
     Raises
@@ -104,7 +85,7 @@ def load(options: Data, stream: Stream) -> TextTask:
         order = stream.generator(label, 0).permutation(len(by_class[label]))
         train += [(by_class[label][i], label) for i in order[:n_train]]
         test += [(by_class[label][i], label) for i in order[n_train : n_train + n_test]]
-    return TextTask(_texts(train), _texts(test), found.classes)
+    return Task(_texts(train), _texts(test), found.classes)
 
 
 def _unknown(name: str) -> str:
@@ -124,8 +105,8 @@ def _most(counts: Ints) -> tuple[int, int]:
     return max(0, int(largest.min())), int(largest.argmin())
 
 
-def _texts(rows: Sequence[tuple[str, int]]) -> Texts:
-    return Texts(tuple(text for text, _ in rows), np.array([label for _, label in rows], dtype=np.int64))
+def _texts(rows: Sequence[tuple[str, int]]) -> Examples:
+    return Examples(tuple(text for text, _ in rows), np.array([label for _, label in rows], dtype=np.int64))
 
 
 def check_partition(options: Data, clients: int, stream: Stream) -> str:

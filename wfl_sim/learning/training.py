@@ -14,8 +14,9 @@ import warnings
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # models come from packages and folders, never from a network
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,9 @@ from torch.nn.functional import cross_entropy
 
 from channels.streams import Stream
 from wfl_sim.codecs.base import Layout
-from wfl_sim.contracts import Params
+from wfl_sim.contracts import Params, Trained
 from wfl_sim.errors import MissingResource
-from wfl_sim.learning.data import Texts, TextTask
+from wfl_sim.learning.examples import Examples, Task
 from wfl_sim.learning.memo import Memo
 from wfl_sim.learning.options import Local, Model
 from wfl_sim.learning.sources import model_folder
@@ -58,10 +59,10 @@ class Tokens:
         return self.ids[index, :longest], mask, self.labels[index]
 
 
-def tokenize(texts: Texts, folder: str, max_tokens: int) -> Tokens:
+def tokenize(texts: Examples, folder: str, max_tokens: int) -> Tokens:
     """Token ids of texts, cut to `max_tokens`."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    rows = tokenizer(list(texts.texts), truncation=True, max_length=max_tokens)["input_ids"]
+    rows = tokenizer(list(texts.inputs), truncation=True, max_length=max_tokens)["input_ids"]
     lengths = torch.tensor([len(row) for row in rows])
     ids = torch.zeros(len(rows), int(lengths.max()), dtype=torch.int64)
     for i, row in enumerate(rows):
@@ -78,7 +79,7 @@ class Trainer:
         Which encoder, and how many of its layers.
     adapter : Adapter or None
         LoRA on the query and value projections, through peft; None trains the head on frozen features.
-    task : TextTask
+    task : Task
     parts : sequence of array
         Indices of each client's training examples.
     local : Local
@@ -94,7 +95,7 @@ class Trainer:
         self,
         model: Model,
         adapter: Adapter | None,
-        task: TextTask,
+        task: Task,
         max_tokens: int,
         parts: Sequence[NDArray[np.int64]],
         local: Local,
@@ -146,8 +147,11 @@ class Trainer:
         """Size of the client's data."""
         return int(self._parts[client].size)
 
-    def train(self, start: Params, client: int, round_: int) -> Params:
-        """Parameters after a round of local training from `start`; fresh optimiser state."""
+    def train(self, starts: Mapping[int, Params], round_: int) -> dict[int, Trained]:
+        """Local training of clients, each from its own start and with fresh optimiser state."""
+        return {client: partial(self._once, start, client, round_) for client, start in starts.items()}
+
+    def _once(self, start: Params, client: int, round_: int) -> Params:
         key = self._memo.key(start, "train", client, round_)
         result = self._memo.get(key)
         if result is None:

@@ -3,8 +3,9 @@
 Knows arrays; of each arrival it sees weight and staleness, never time, SNR or bits. An implementer's contract:
 
 1. `adapter` says which LoRA adapters are trained, or None for the task head alone.
-2. `regulariser`, if there is one, maps a pair (A [r, n], B [m, r]) of tensors to a scalar that local training adds
-   to its loss; it uses tensor methods only, so that this package imports no tensor library.
+2. `regulariser`, if there is one, maps a pair (A [..., r, n], B [..., m, r]) of tensors to what local training adds to
+   its loss, of the shape [...]: clients may be trained side by side, each along the first axis. It uses tensor methods
+   only, so that this package imports no tensor library.
 3. `aggregate` returns the new global parameters, of the names, shapes and types of the old ones, and changes none of
    its arguments. It is a pure function, and sums in order of client in float64: the result does not depend, by a single
    bit, on the order of the arrivals.
@@ -26,18 +27,23 @@ import numpy as np
 from wfl_sim.contracts import Params
 
 Regulariser = Callable[[Any, Any], Any]
+# What a linear layer of a transformer block does; `wfl_sim.learning.targets` knows the names of its module.
+Role = Literal["query", "key", "value", "output", "up", "down"]
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """LoRA on the attention's query and value projections: dW = (alpha / rank) B A, B = 0 at the start.
+    """LoRA on linear layers of the transformer's blocks: dW = (alpha / rank) B A, B = 0 at the start.
 
-    `init` of A: ``orthonormal`` rows, or ``kaiming`` (uniform in +-1/sqrt(n), peft's default).
+    `init` of A: ``orthonormal`` rows, or ``kaiming`` (uniform in +-1/sqrt(n), peft's default). `roles` says which
+    layers. With `freeze_a` only B is trained and sent; A stays as the seed gave it, the same at all clients.
     """
 
     rank: int
     alpha: int
     init: Literal["orthonormal", "kaiming"]
+    roles: tuple[Role, ...] = ("query", "value")
+    freeze_a: bool = False
 
 
 @dataclass(frozen=True)

@@ -57,9 +57,9 @@ class Soft(FedAvg):
         return self._penalty if self.orthogonality > 0 else None
 
     def _penalty(self, a: Any, b: Any) -> Any:
-        return 0.5 * self.orthogonality * (_off_diagonal_energy(a @ a.T) + _off_diagonal_energy(b.T @ b))
+        return 0.5 * self.orthogonality * (_off_diagonal_energy(a @ a.mT) + _off_diagonal_energy(b.mT @ b))
 
 
 def _off_diagonal_energy(gram: Any) -> Any:
     """|offdiag(gram)|_F^2; its gradient through gram = A A^T is 4 offdiag(A A^T) A."""
-    return (gram - gram.diagonal().diag()).square().sum()
+    return (gram - gram.diagonal(dim1=-2, dim2=-1).diag_embed()).square().sum((-2, -1))
