@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +41,10 @@ def lora() -> Adapter:
 @pytest.fixture(scope="session")
 def make_trainer(task: examples.Task, lora: Adapter) -> Callable[..., Trainer]:
     """A trainer of two layers; four clients hold fifty texts each, unless told otherwise."""
-    from wfl_sim.learning.training import Trainer  # loads the tensor library: only where a test asks for it
+    # These load the tensor library: only where a test asks for it.
+    from wfl_sim.learning.local import Setup
+    from wfl_sim.learning.training import Trainer
+    from wfl_sim.learning.workers import Here
 
     def make(**changes: Any) -> Trainer:
         options: dict[str, Any] = {
@@ -54,6 +58,13 @@ def make_trainer(task: examples.Task, lora: Adapter) -> Callable[..., Trainer]:
             "stream": STREAM,
             "memo": Memo(None, ""),
         }
-        return Trainer(**(options | changes))
+        options |= changes
+        setup = Setup(**{item.name: options[item.name] for item in fields(Setup) if item.name in options})
+        executor = options.get("executor", Here)(setup)
+        task_ = options["task"]
+        return Trainer(
+            executor, options["adapter"], options["parts"], options["local"], options["stream"], options["memo"],
+            len(task_.test),
+        )  # fmt: skip
 
     return make

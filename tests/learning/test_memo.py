@@ -9,7 +9,7 @@ PARAMS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([np.p
 
 
 def test_what_was_kept_comes_back_bit_for_bit(tmp_path):
-    key = Memo(tmp_path, "task").key(PARAMS, "train", 0, 1)
+    key = Memo(tmp_path, "task").key([PARAMS], "train", 0, 1)
     Memo(tmp_path, "task").put(key, PARAMS)
     found = Memo(tmp_path, "task").get(key)
     assert found.keys() == PARAMS.keys()
@@ -23,19 +23,19 @@ def test_a_key_depends_on_everything_a_result_does():
     changed = {"a": PARAMS["a"].copy(), "b": PARAMS["b"]}
     changed["a"][1, 2] = np.nextafter(changed["a"][1, 2], np.float32(9))  # one bit
     keys = [
-        Memo(None, "task").key(PARAMS, "train", 0, 1),
-        Memo(None, "other").key(PARAMS, "train", 0, 1),
-        Memo(None, "task").key(PARAMS, "train", 1, 0),
-        Memo(None, "task").key(PARAMS, "evaluate"),
-        Memo(None, "task").key(changed, "train", 0, 1),
-        Memo(None, "task").key({"a": PARAMS["a"], "c": PARAMS["b"]}, "train", 0, 1),
+        Memo(Path("x"), "task").key([PARAMS], "train", 0, 1),
+        Memo(Path("x"), "other").key([PARAMS], "train", 0, 1),
+        Memo(Path("x"), "task").key([PARAMS], "train", 1, 0),
+        Memo(Path("x"), "task").key([PARAMS], "evaluate"),
+        Memo(Path("x"), "task").key([changed], "train", 0, 1),
+        Memo(Path("x"), "task").key([{"a": PARAMS["a"], "c": PARAMS["b"]}], "train", 0, 1),
     ]
     assert len(set(keys)) == len(keys)
-    assert Memo(None, "task").key(dict(reversed(PARAMS.items())), "train", 0, 1) == keys[0]
+    assert Memo(Path("x"), "task").key(dict(reversed(PARAMS.items())), "train", 0, 1) == keys[0]
 
 
 def test_without_a_folder_nothing_is_kept():
-    memo = Memo(None, "task")
+    memo = Memo(Path("x"), "task")
     memo.put("key", PARAMS)
     assert memo.get("key") is None
 

@@ -8,25 +8,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import peft
 import torch
 import transformers
 
 from channels.streams import Stream
 from wfl_sim.federation import Federation
 from wfl_sim.learning import data, sources
+from wfl_sim.learning.local import Setup
 from wfl_sim.learning.memo import Memo
 from wfl_sim.learning.training import Trainer
+from wfl_sim.learning.workers import Here, Workers
 from wfl_sim.scenario import Scenario
 
 
-def build_work(scenario: Scenario, memo_folder: Path | None) -> tuple[Federation, dict[str, Any]]:
+def build_work(scenario: Scenario, memo_folder: Path | None, workers: int = 1) -> tuple[Federation, dict[str, Any]]:
     """The federation of a scenario (its first seed), and what the manifest records of model and data.
 
-    `memo_folder` holds results of training that other cells of the study have left (`wfl_sim.learning.memo`).
+    `memo_folder` holds results of training that other cells of the study have left (`wfl_sim.learning.memo`). With more
+    than one of `workers`, so many processes train; they change no bit.
     """
     torch.set_num_threads(1)  # two threads change the last bits, and spin on small machines
-    learning, clients, seed = scenario.learning, scenario.clients.count, scenario.seeds[0]
+    learning, method, clients = scenario.learning, scenario.method, scenario.clients.count
+    seed = scenario.seeds[0]
     stream = Stream.root(seed).child("learning")
     recorded: dict[str, Any] = {
         "name": learning.data.name,
@@ -36,19 +39,21 @@ def build_work(scenario: Scenario, memo_folder: Path | None) -> tuple[Federation
     }
     task = data.load(learning.data, stream.child("data"))
     parts = data.partition(task.train.labels, clients, learning.data.partition, stream.child("partition"))
-    versions = (torch.__version__, transformers.__version__, peft.__version__)
-    memo = Memo(memo_folder, repr((learning, scenario.method, clients, seed, recorded, versions)))
-    trainer = Trainer(
+    versions = (torch.__version__, transformers.__version__)
+    memo = Memo(memo_folder, repr((learning, method, clients, seed, recorded, versions)))
+    setup = Setup(
         learning.model,
-        scenario.method.adapter(),
+        method.adapter(),
         task,
         learning.data.max_tokens,
-        parts,
         learning.local,
-        scenario.method.regulariser(),
-        stream,
-        memo,
+        method.regulariser(),
+        learning.device,
+        learning.precision,
     )
+    # The head alone is soon trained: the model's states are worked out once, in one process.
+    executor = Workers(setup, workers) if workers > 1 and setup.adapter is not None else Here(setup)
+    trainer = Trainer(executor, setup.adapter, parts, learning.local, stream, memo, len(task.test))
     recorded["examples_per_client"] = [int(part.size) for part in parts]
     recorded["classes"] = list(task.classes)
-    return Federation(scenario.method, scenario.codec, trainer, clients), recorded
+    return Federation(method, scenario.codec, trainer, clients), recorded

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
@@ -31,15 +34,18 @@ class Memo:
     def __init__(self, folder: Path | None, task: str) -> None:
         self._folder, self._task = folder, task
 
-    def key(self, params: Params, *arguments: object) -> str:
+    def key(self, params: Sequence[Params], *arguments: object) -> str:
         """The name under which the result for `params` and `arguments` is kept."""
-        digest = hashlib.blake2b(repr((self._task, arguments)).encode(), digest_size=20)
-        for name in sorted(params):
-            digest.update(name.encode())
-            digest.update(np.ascontiguousarray(params[name]).tobytes())
-        return digest.hexdigest()
+        if self._folder is None:
+            return ""
+        digests: dict[int, str] = {}  # clients of a group mostly share one start
+        for one in params:
+            if id(one) not in digests:
+                digests[id(one)] = _digest(one)
+        starts = [digests[id(one)] for one in params]
+        return hashlib.blake2b(repr((self._task, starts, arguments)).encode(), digest_size=20).hexdigest()
 
-    def get(self, key: str) -> Params | None:
+    def get(self, key: str) -> dict[str, NDArray[Any]] | None:
         """What was kept, or None. A file that cannot be read counts as missing."""
         if self._folder is None:
             return None
@@ -48,13 +54,21 @@ class Memo:
         except (OSError, SafetensorError):
             return None
 
-    def put(self, key: str, result: Params) -> None:
+    def put(self, key: str, result: Mapping[str, NDArray[Any]]) -> None:
         """Keep a result, whole or not at all; a full disk costs only the memory of it."""
         if self._folder is None:
             return
         partial = self._folder / f"{key}.{os.getpid()}"
         try:
-            partial.write_bytes(save(result))
+            partial.write_bytes(save(dict(result)))
             os.replace(partial, self._folder / key)
         except OSError:
             partial.unlink(missing_ok=True)
+
+
+def _digest(params: Params) -> str:
+    digest = hashlib.blake2b(digest_size=20)
+    for name in sorted(params):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(params[name]).tobytes())
+    return digest.hexdigest()

@@ -14,6 +14,8 @@ from channels.options import Count, Options, Whole
 from channels.units import NonNegative, Positive, Quantity
 
 Accuracy = Annotated[float, Quantity("1", gt=0, lt=1)]
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["fp32", "bf16"]
 Examples = Annotated[int, Whole(ge=1, le=10**8)]
 
 
@@ -116,18 +118,27 @@ class Local(Options):
     -------
     steps : Optimiser steps in a round. Larger: more progress a round, and more drift apart where data differ.
     batch : Examples in a step; all of the client's if it has fewer.
-    optimizer : The update rule: ``adamw``.
+    optimizer : The update rule: ``adamw``, or ``sgd``, which wants much larger learning rates.
     lr : Learning rate of the adapters.
     head_lr : Learning rate of the task head.
-    weight_decay : Decoupled weight decay of AdamW, for adapters and head.
+    weight_decay : Decoupled weight decay of AdamW, for adapters and head; with ``sgd``, that many times half the square
+        of the values is added to the loss.
+    momentum : Of ``sgd``: how much of the last step goes on in the next.
+    clip_norm : Largest norm of a step's gradient, all of a client's values together; a longer one is scaled down to it.
+        Left out, none is.
+    proximal : Weight mu of (mu / 2) |w - w0|^2 in the loss, w0 the values that the client began the round with (FedProx,
+        arXiv:1812.06127). Larger: clients drift less, and learn less.
     """
 
     steps: Count = 5
     batch: Count = 16
-    optimizer: Literal["adamw"] = "adamw"
+    optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: Positive = 1e-2
     head_lr: Positive = 3e-2
     weight_decay: NonNegative = 0.0
+    momentum: Annotated[float, Quantity("1", ge=0, lt=1)] = 0.0
+    clip_norm: Positive | None = None
+    proximal: NonNegative = 0.0
 
 
 @dataclass(frozen=True)
@@ -139,6 +150,10 @@ class Learning(Options):
     model : The pre-trained encoder.
     data : The task and its split over the clients.
     local : How a client trains in a round.
+    device : Where the machine that simulates does the training: ``auto`` takes a GPU if there is one. Results on the two
+        agree to rounding, no further.
+    precision : ``bf16`` computes the model's matrix products with 8 bits of precision, which GPUs do several times as
+        fast; what is trained stays in 32 bits.
     targets : Accuracies for which tables and figures state time and uplink traffic; the median of three rounds counts.
         They change nothing in a run.
     """
@@ -146,4 +161,6 @@ class Learning(Options):
     model: Model = Model()
     data: Data = Data()
     local: Local = Local()
+    device: Device = "auto"
+    precision: Precision = "fp32"
     targets: tuple[Accuracy, ...] = ()

@@ -1,0 +1,212 @@
+"""Local training and evaluation on one model in memory: arrays in, arrays out.
+
+Knows tensors; neither clients, nor rounds, nor draws: rows and first values are given, so that it computes the same in
+whatever process it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wfl_sim.codecs.base import Layout
+from wfl_sim.contracts import Params
+from wfl_sim.errors import RunFailed
+from wfl_sim.learning import models, targets
+from wfl_sim.learning.adapters import Adapters
+from wfl_sim.learning.examples import Task
+from wfl_sim.learning.heads import ClassHead, Head, LanguageHead, Score
+from wfl_sim.learning.models import Batch, Inputs
+from wfl_sim.learning.options import Device, Local, Model, Precision
+from wfl_sim.methods.base import Adapter, Regulariser
+
+EVALUATION_BATCH = 128
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that a process needs to train and evaluate; it can be sent to another one."""
+
+    model: Model
+    adapter: Adapter | None
+    task: Task
+    max_tokens: int
+    local: Local
+    regulariser: Regulariser | None = None
+    device: Device = "cpu"
+    precision: Precision = "fp32"
+
+
+class LocalTraining:
+    """Trains groups of clients, and evaluates, on one model that it holds.
+
+    Parameters
+    ----------
+    setup : Setup
+        Its `adapter` is None where the head alone is trained: the model's states then are worked out once.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup, self._device = setup, device(setup.device)
+        self._backbone = models.load(setup.model, setup.task.kind, self._device)
+        sets = {"train": setup.task.train, "test": setup.task.test}
+        self._inputs = {name: self._backbone.inputs(part, setup.max_tokens) for name, part in sets.items()}
+        self._adapters: Adapters | None = None
+        if setup.adapter is not None:
+            names = targets.find(self._backbone.module, setup.adapter.roles)
+            self._adapters = Adapters(self._backbone.module, names, setup.adapter)
+        self.head: Head
+        if setup.task.kind == "language":
+            self.head = LanguageHead(self._backbone.norm, self._backbone.vocabulary)
+        else:
+            self.head = ClassHead(self._backbone.hidden, len(setup.task.classes))
+        self._states: dict[str, Tensor] = {}
+        self.frozen_shapes: dict[str, tuple[int, ...]] = {}
+        self.layout = self._layout()
+        self._frozen: dict[str, Tensor] = {}
+
+    def _layout(self) -> Layout:
+        plain, pairs, shapes = tuple(self.head.shapes), (), dict(self.head.shapes)
+        if self._adapters is not None and self._setup.adapter is not None:
+            pairs, factors = self._adapters.pairs, dict(self._adapters.shapes)
+            if self._setup.adapter.freeze_a:
+                self.frozen_shapes = {a: factors.pop(a) for a, _ in pairs}
+                plain, pairs = (*factors, *plain), ()
+            shapes = factors | shapes
+        return Layout(pairs, plain, shapes)
+
+    def freeze(self, values: Params) -> None:
+        """Give the values of what adapters need and nobody trains."""
+        self._frozen = {name: self._tensor(value)[None] for name, value in values.items()}
+
+    def tokens(self) -> int:
+        """Of one example at most; 1 where only the head is trained, which reads one state an example."""
+        if self._adapters is None and self._setup.task.kind != "language":
+            return 1
+        longest = self._inputs["train"].lengths
+        return self._backbone.tokens(self._setup.max_tokens) if longest is None else int(longest.max())
+
+    def lengths(self) -> NDArray[np.int64] | None:
+        """Tokens of each held-out example; None where all are alike."""
+        lengths = self._inputs["test"].lengths
+        return None if lengths is None else np.asarray(lengths.cpu().numpy())
+
+    def train(self, starts: Sequence[Params], rows: Rows) -> list[Params]:
+        """Parameters of K clients after training from theirs, on rows [K, steps, batch] of the training examples."""
+        local, clients = self._setup.local, len(starts)
+        first = {name: self._tensor(np.stack([start[name] for start in starts])) for name in self.layout.shapes}
+        tensors = {name: value.clone().requires_grad_() for name, value in first.items()}
+        optimizer = _optimizer(local, tensors)
+        for step in range(rows.shape[1]):
+            batch = self._inputs["train"].batch(torch.from_numpy(rows[:, step].ravel()).to(self._device))
+            optimizer.zero_grad()
+            # Clients share no tensor: the gradient of the sum is each one's gradient of its own loss.
+            self._objective(batch, rows[:, step].ravel(), tensors, first).sum().backward()  # type: ignore[no-untyped-call]
+            if local.clip_norm is not None:
+                _clip(list(tensors.values()), local.clip_norm)
+            optimizer.step()
+        arrays = {name: value.detach().cpu().numpy() for name, value in tensors.items()}
+        return [{name: value[k].copy() for name, value in arrays.items()} for k in range(clients)]
+
+    def step_flop(self) -> float:
+        """Operations of a step with a full batch of the longest examples, forward and backward."""
+        return 0.0
+
+    def _objective(self, batch: Batch, rows: Rows, tensors: dict[str, Tensor], first: dict[str, Tensor]) -> Tensor:
+        """What each client minimises [K]."""
+        local, regulariser = self._setup.local, self._setup.regulariser
+        loss = self._loss(batch, rows, tensors)
+        if regulariser is not None:
+            for a, b in self.layout.pairs:
+                loss = loss + regulariser(tensors[a], tensors[b])
+        if local.proximal > 0:
+            for name, value in tensors.items():
+                loss = loss + 0.5 * local.proximal * (value - first[name]).square().flatten(1).sum(1)
+        return loss
+
+    def _loss(self, batch: Batch, rows: Rows, tensors: dict[str, Tensor]) -> Tensor:
+        with self._precision():
+            states = self._seen("train", batch, rows, tensors)
+        return self.head.loss(states.float(), batch, tensors)
+
+    def evaluate(self, params: Params, rows: Rows) -> Score:
+        """The score of parameters on some rows of the held-out examples."""
+        tensors = {name: self._tensor(params[name])[None] for name in self.layout.shapes}
+        with torch.inference_mode(), self._precision():
+            batch = self._inputs["test"].batch(torch.from_numpy(rows).to(self._device))
+            states = self._seen("test", batch, rows, tensors)
+            return self.head.score(states.float(), batch, tensors)
+
+    def _seen(self, split: str, batch: Batch, rows: Rows, tensors: dict[str, Tensor]) -> Tensor:
+        """The model's states of a batch; without adapters they are worked out once and kept."""
+        if self._adapters is not None:
+            clients = tensors[next(iter(self.layout.shapes))].shape[0]
+            frozen = {name: value.expand(clients, *value.shape[1:]) for name, value in self._frozen.items()}
+            self._adapters.use(tensors | frozen)
+            return self._backbone.states(batch)
+        if self._setup.task.kind == "language":  # a state a token is too much to keep
+            with torch.no_grad():
+                return self._backbone.states(batch)
+        if split not in self._states:
+            self._states[split] = self._all_states(self._inputs[split])
+        return self._states[split][torch.from_numpy(rows).to(self._device)]
+
+    def _all_states(self, inputs: Inputs) -> Tensor:
+        order = by_length(None if inputs.lengths is None else inputs.lengths.cpu().numpy(), len(inputs.labels))
+        states = torch.empty(order.size, self._backbone.hidden, device=self._device)
+        with torch.no_grad():
+            for start in range(0, order.size, EVALUATION_BATCH):
+                rows = torch.from_numpy(order[start : start + EVALUATION_BATCH]).to(self._device)
+                states[rows] = self._backbone.states(inputs.batch(rows))
+        return states
+
+    def _tensor(self, value: NDArray[np.float32]) -> Tensor:
+        return torch.from_numpy(value).to(self._device)
+
+    def _precision(self) -> Any:
+        return torch.autocast(self._device, torch.bfloat16, enabled=self._setup.precision == "bf16")
+
+
+def device(wanted: Device) -> str:
+    """Where to compute: ``auto`` takes a GPU if torch sees one."""
+    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
+        return "cpu"
+    if not torch.cuda.is_available():
+        raise RunFailed(
+            "learning.device: cuda is asked for, but torch sees no GPU here; take auto or cpu, or install a build of "
+            "torch for your GPU (make env PIP_ARGS=...)"
+        )
+    return "cuda"
+
+
+def by_length(lengths: NDArray[np.int64] | None, count: int) -> Rows:
+    """All rows, equal lengths together: no padding."""
+    return np.arange(count) if lengths is None else np.argsort(lengths, kind="stable")
+
+
+def _optimizer(local: Local, tensors: dict[str, Tensor]) -> Any:
+    """Of all clients at once: its rule goes element by element, so that clients do not touch each other."""
+    groups = [
+        {"params": [value for name, value in tensors.items() if name.startswith("head.") == head], "lr": rate}
+        for head, rate in ((False, local.lr), (True, local.head_lr))
+    ]
+    groups = [group for group in groups if group["params"]]
+    if local.optimizer == "adamw":
+        return torch.optim.AdamW(groups, weight_decay=local.weight_decay, fused=True)
+    return torch.optim.SGD(groups, lr=local.lr, momentum=local.momentum, weight_decay=local.weight_decay, fused=True)
+
+
+def _clip(tensors: list[Tensor], most: float) -> None:
+    """Scale each client's gradient, all its tensors together, down to a norm of `most`."""
+    gradients = [tensor.grad for tensor in tensors if tensor.grad is not None]
+    norms = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients]).sum(0).sqrt()
+    factors = (most / (norms + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(factors.view(-1, *[1] * (gradient.dim() - 1)))

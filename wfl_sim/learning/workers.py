@@ -1,0 +1,161 @@
+"""Where local training runs: in this process when its result is asked for, or ahead of that in processes of their own.
+
+Knows what to compute with what; neither clients, nor rounds, nor simulated time. Both ways give the same bits.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from wfl_sim.codecs.base import Layout
+from wfl_sim.contracts import Params
+from wfl_sim.errors import RunFailed
+from wfl_sim.learning.heads import Score
+from wfl_sim.learning.local import LocalTraining, Rows, Setup
+
+T = TypeVar("T")
+Result = Callable[[], T]  # waits if need be
+
+
+@dataclass(frozen=True)
+class Described:
+    """What there is to train.
+
+    `frozen_shapes` are arrays that adapters need besides; `tokens` is the longest training example, `lengths` those of
+    the held-out ones, where they differ; `step_flop` what a step with a batch of full length computes.
+    """
+
+    layout: Layout
+    frozen_shapes: dict[str, tuple[int, ...]]
+    tokens: int
+    lengths: Rows | None
+    step_flop: float
+
+
+class Executor(Protocol):
+    """Does the work of `LocalTraining`, here or elsewhere, now or later."""
+
+    def describe(self) -> Described: ...
+    def first_head(self, random: np.random.Generator) -> Params: ...
+    def freeze(self, values: Params) -> None: ...
+    def train(self, starts: Sequence[Params], rows: Rows) -> Result[list[Params]]: ...
+    def evaluate(self, params: Params, rows: Rows) -> Result[Score]: ...
+    def close(self) -> None: ...
+
+
+class Here:
+    """In this process, and only when a result is asked for: what nobody asks for costs nothing."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._local = LocalTraining(setup)
+
+    def describe(self) -> Described:
+        return _described(self._local)
+
+    def first_head(self, random: np.random.Generator) -> Params:
+        return self._local.head.initial(random)
+
+    def freeze(self, values: Params) -> None:
+        self._local.freeze(values)
+
+    def train(self, starts: Sequence[Params], rows: Rows) -> Result[list[Params]]:
+        return cache(partial(self._local.train, starts, rows))
+
+    def evaluate(self, params: Params, rows: Rows) -> Result[Score]:
+        return cache(partial(self._local.evaluate, params, rows))
+
+    def close(self) -> None:
+        """Nothing is left running."""
+
+
+class Workers:
+    """Processes that each hold the model, and begin as soon as there is something to compute.
+
+    Parameters
+    ----------
+    setup : Setup
+    count : int
+        Number of processes.
+
+    Raises
+    ------
+    RunFailed
+        A worker died; told by the result that it owed.
+    """
+
+    def __init__(self, setup: Setup, count: int) -> None:
+        # Fresh interpreters: a forked one would inherit torch's thread pools half alive.
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(setup,))
+        self._frozen: Params = {}
+
+    def describe(self) -> Described:
+        return self._wait(self._pool.submit(_describe))
+
+    def first_head(self, random: np.random.Generator) -> Params:
+        return self._wait(self._pool.submit(_first_head, random))
+
+    def freeze(self, values: Params) -> None:
+        self._frozen = values
+
+    def train(self, starts: Sequence[Params], rows: Rows) -> Result[list[Params]]:
+        return cache(partial(self._wait, self._pool.submit(_train, starts, rows, self._frozen)))
+
+    def evaluate(self, params: Params, rows: Rows) -> Result[Score]:
+        return cache(partial(self._wait, self._pool.submit(_evaluate, params, rows, self._frozen)))
+
+    def close(self) -> None:
+        """Stop the processes; what they have not begun is forgotten."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    @staticmethod
+    def _wait(future: Future[T]) -> T:
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            raise RunFailed("a training worker died; was it out of memory? Take fewer --workers") from None
+
+
+# What follows runs in a worker, and is found there by its name: a function of a script's main module would be sent by
+# value, and would load the model for each task.
+_here: LocalTraining
+
+
+def _start(setup: Setup) -> None:
+    global _here
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this process
+    import torch
+
+    torch.set_num_threads(1)
+    _here = LocalTraining(setup)
+
+
+def _describe() -> Described:
+    return _described(_here)
+
+
+def _first_head(random: np.random.Generator) -> Params:
+    return _here.head.initial(random)
+
+
+def _train(starts: Sequence[Params], rows: Rows, frozen: Params) -> list[Params]:
+    _here.freeze(frozen)
+    return _here.train(starts, rows)
+
+
+def _evaluate(params: Params, rows: Rows, frozen: Params) -> Score:
+    _here.freeze(frozen)
+    return _here.evaluate(params, rows)
+
+
+def _described(local: LocalTraining) -> Described:
+    return Described(local.layout, local.frozen_shapes, local.tokens(), local.lengths(), local.step_flop())
