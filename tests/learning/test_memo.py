@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -29,13 +31,17 @@ def test_a_key_depends_on_everything_a_result_does():
         Memo(Path("x"), "task").key([PARAMS], "evaluate"),
         Memo(Path("x"), "task").key([changed], "train", 0, 1),
         Memo(Path("x"), "task").key([{"a": PARAMS["a"], "c": PARAMS["b"]}], "train", 0, 1),
+        Memo(Path("x"), "task").key([PARAMS, PARAMS], "train", 0, 1),
+        Memo(Path("x"), "task").key([PARAMS, changed], "train", 0, 1),
+        Memo(Path("x"), "task").key([changed, PARAMS], "train", 0, 1),
     ]
     assert len(set(keys)) == len(keys)
-    assert Memo(Path("x"), "task").key(dict(reversed(PARAMS.items())), "train", 0, 1) == keys[0]
+    assert Memo(Path("x"), "task").key([PARAMS, dict(PARAMS)], "train", 0, 1) == keys[6]  # equal, if not the same
+    assert Memo(Path("x"), "task").key([dict(reversed(PARAMS.items()))], "train", 0, 1) == keys[0]
 
 
 def test_without_a_folder_nothing_is_kept():
-    memo = Memo(Path("x"), "task")
+    memo = Memo(None, "task")
     memo.put("key", PARAMS)
     assert memo.get("key") is None
 

@@ -167,15 +167,15 @@ def test_a_pass_over_the_data_sees_every_example_once(make_trainer):
     parts = [np.arange(24), np.arange(100, 105)]
     trainer = make_trainer(parts=parts, local=Local(steps=6, batch=8))
     assert [trainer.examples(client) for client in (0, 1)] == [24, 5]
-    first, *_ = batches = trainer._batches(0, 1)
-    assert [rows.size for rows in batches] == [8] * 6
+    first, *_ = batches = trainer._rows(0, 1)
+    assert batches.shape == (6, 8)
     for half in (batches[:3], batches[3:]):
         assert sorted(np.concatenate(half)) == list(range(24))
-    assert first.tolist() != trainer._batches(0, 2)[0].tolist()
-    for rows in trainer._batches(1, 1):  # fewer examples than a batch: all of them, every time
+    assert first.tolist() != trainer._rows(0, 2)[0].tolist()
+    for rows in trainer._rows(1, 1):  # fewer examples than a batch: all of them, every time
         assert sorted(rows) == [100, 101, 102, 103, 104]
     twins = make_trainer(parts=[np.arange(24)] * 2)
-    assert twins._batches(0, 1)[0].tolist() != twins._batches(1, 1)[0].tolist()  # every client has its own order
+    assert twins._rows(0, 1)[0].tolist() != twins._rows(1, 1)[0].tolist()  # every client has its own order
 
 
 def test_the_head_has_a_learning_rate_of_its_own(make_trainer):
@@ -228,12 +228,12 @@ def test_equal_data_on_all_clients_is_the_trajectory_of_one(make_trainer):
     assert differ(single, start)
 
 
-def test_evaluation_does_not_depend_on_the_batch(trainer, trained, monkeypatch):
+def test_evaluation_does_not_depend_on_the_batch(make_trainer, trainer, trained, monkeypatch):
     wanted = trainer.evaluate(trained)
     assert 0.0 < wanted["accuracy"] < 1.0
     for batch in (1, 7, 1000):
         monkeypatch.setattr(training, "EVALUATION_BATCH", batch)
-        found = trainer.evaluate(trained)
+        found = make_trainer().evaluate(trained)
         assert found["accuracy"] == wanted["accuracy"]
         assert found["loss"] == pytest.approx(wanted["loss"], abs=BATCHING)
 

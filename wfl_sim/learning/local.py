@@ -105,7 +105,7 @@ class LocalTraining:
         tensors = {name: value.clone().requires_grad_() for name, value in first.items()}
         optimizer = _optimizer(local, tensors)
         for step in range(rows.shape[1]):
-            batch = self._inputs["train"].batch(torch.from_numpy(rows[:, step].ravel()).to(self._device))
+            batch = self._inputs["train"].batch(torch.from_numpy(rows[:, step].ravel()))
             optimizer.zero_grad()
             # Clients share no tensor: the gradient of the sum is each one's gradient of its own loss.
             self._objective(batch, rows[:, step].ravel(), tensors, first).sum().backward()  # type: ignore[no-untyped-call]
@@ -140,7 +140,7 @@ class LocalTraining:
         """The score of parameters on some rows of the held-out examples."""
         tensors = {name: self._tensor(params[name])[None] for name in self.layout.shapes}
         with torch.inference_mode(), self._precision():
-            batch = self._inputs["test"].batch(torch.from_numpy(rows).to(self._device))
+            batch = self._inputs["test"].batch(torch.from_numpy(rows))
             states = self._seen("test", batch, rows, tensors)
             return self.head.score(states.float(), batch, tensors)
 
@@ -163,8 +163,8 @@ class LocalTraining:
         states = torch.empty(order.size, self._backbone.hidden, device=self._device)
         with torch.no_grad():
             for start in range(0, order.size, EVALUATION_BATCH):
-                rows = torch.from_numpy(order[start : start + EVALUATION_BATCH]).to(self._device)
-                states[rows] = self._backbone.states(inputs.batch(rows))
+                rows = torch.from_numpy(order[start : start + EVALUATION_BATCH])
+                states[rows.to(self._device)] = self._backbone.states(inputs.batch(rows))
         return states
 
     def _tensor(self, value: NDArray[np.float32]) -> Tensor:
