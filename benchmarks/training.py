@@ -50,8 +50,9 @@ clients:
   count: {clients}
   placement: {{kind: disc, from: 35 m, to: 500 m}}
   compute: {{time: 400 ms, jitter: 0.1}}
+learning: {{data: {{train: 50000, partition: {{kind: iid}}}}}}
 method: {{kind: fedavg, rank: 8}}
-codec: {{kind: topk, bits: 16, error_feedback: 1}}
+codec: {{kind: {codec}}}
 protocol: {{kind: sync, cohort: {cohort}}}
 schedule: {{kind: min_max}}
 """
@@ -117,14 +118,16 @@ def trainer(executor: Any, setup: Any, clients: int = CLIENTS) -> Any:
     return Trainer(executor, setup.adapter, parts, setup.local, stream, Memo(None, ""), HELD_OUT)
 
 
-def simulated(learner: Any, rounds: int = ROUNDS, clients: int = CLIENTS, cohort: int = COHORT) -> float:
+def simulated(
+    learner: Any, rounds: int = ROUNDS, clients: int = CLIENTS, cohort: int = COHORT, codec: str = "dense"
+) -> float:
     """CPU seconds of a whole run: links, schedule, medium, codec, merging, diagnostics, evaluation and trace."""
     from wfl_sim.engine import simulate
     from wfl_sim.federation import Federation
     from wfl_sim.scenario import parse
     from wfl_sim.trace import TraceWriter
 
-    scenario = parse(SCENARIO.format(rounds=rounds, clients=clients, cohort=cohort)).cells[0].scenario
+    scenario = parse(SCENARIO.format(rounds=rounds, clients=clients, cohort=cohort, codec=codec)).cells[0].scenario
     with tempfile.TemporaryDirectory() as folder:
         writer = TraceWriter(Path(folder) / "trace.sqlite")
         began_s = time.process_time()
@@ -296,10 +299,10 @@ def child(what: str) -> str:
 
 
 def job_rss_mib(clients: int = CLIENTS, cohort: int = COHORT, rounds: int = 3) -> float:
-    """Peak memory of this process after a run; for a process of its own."""
+    """Peak memory of this process after a run in which clients keep residuals; for a process of its own."""
     with model() as name:
         job = setup(name, 8, 64, clients)
-        simulated(trainer(_here(job), job, clients), rounds, clients, cohort)
+        simulated(trainer(_here(job), job, clients), rounds, clients, cohort, "topk, error_feedback: 1")
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
