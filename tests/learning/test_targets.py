@@ -66,7 +66,7 @@ FOUR = {
     ),
     "llama": (
         "layers",
-        "self_attn.q_proj self_attn.k_proj self_attn.v_proj self_attn.o_proj mlp.up_proj mlp.down_proj",
+        "self_attn.q_proj self_attn.k_proj self_attn.v_proj self_attn.o_proj mlp.gate_proj+mlp.up_proj mlp.down_proj",
     ),
     "vit": (
         "encoder.layer",
@@ -91,8 +91,8 @@ FIVE = {
 }
 
 
-def expected(prefix: str, path: str) -> list[str]:
-    return [f"{prefix}.{number}.{path}" for number in range(DEPTH)]
+def expected(prefix: str, paths: str) -> list[str]:
+    return [f"{prefix}.{number}.{path}" for number in range(DEPTH) for path in paths.split("+")]
 
 
 @pytest.mark.parametrize("family", FIVE)
@@ -107,11 +107,11 @@ def test_each_role_of_a_real_model_is_one_layer_of_each_block(family):
 @pytest.mark.parametrize("family", FOUR)
 def test_each_role_under_the_names_of_the_library_before(family):
     prefix, paths = FOUR[family]
-    sizes = dict(zip(paths.split(), [SQUARE] * 4 + [OUT, BACK], strict=True))
-    model = tree(prefix, {**sizes, "mlp.gate_proj": OUT} if family == "llama" else sizes)
+    sizes = zip(paths.split(), [SQUARE] * 4 + [OUT, BACK], strict=True)
+    model = tree(prefix, {path: size for both, size in sizes for path in both.split("+")})
     for role, path in zip(ROLES, paths.split(), strict=True):
         assert find(model, [role]) == expected(prefix, path)
-    assert len(find(model, ROLES)) == DEPTH * len(ROLES)
+    assert len(find(model, ROLES)) == DEPTH * (len(ROLES) + paths.count("+"))
 
 
 def test_a_fused_projection_counts_for_all_three_and_is_listed_once():

@@ -147,7 +147,7 @@ def load(model: Model, kind: TaskKind = "text", device: str = "cpu") -> Backbone
     MissingResource
         There is no such model, its weights are not all there, it has too few layers, or it is none for this task.
     """
-    folder = model_folder(model.name)
+    folder = model_folder(model.name, whole=True)
     whole = _pretrained(folder, model.name, kind)
     norm = vocabulary = picture = None
     module = whole

@@ -15,7 +15,7 @@ from wfl_sim.methods.base import Role
 
 _QKV: tuple[Role, ...] = ("query", "key", "value")
 # The ends of modules' paths, and what stands there; of several ends that fit, the longest counts. One projection may
-# serve as several. The gate of a gated feed-forward layer is neither up nor down.
+# serve as several. Of a gated feed-forward part both layers lead up.
 ENDS: dict[str, tuple[Role, ...]] = {
     # BERT, RoBERTa, ELECTRA; ViT in transformers 4 (its attention.attention.query)
     "attention.self.query": ("query",),
@@ -53,6 +53,7 @@ ENDS: dict[str, tuple[Role, ...]] = {
     "self_attn.o_proj": ("output",),
     "self_attn.out_proj": ("output",),
     "self_attn.qkv_proj": _QKV,
+    "mlp.gate_proj": ("up",),
     "mlp.up_proj": ("up",),
     "mlp.gate_up_proj": ("up",),
     "mlp.down_proj": ("down",),
