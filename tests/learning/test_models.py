@@ -11,7 +11,7 @@ import torch
 import transformers
 
 from wfl_sim.errors import MissingResource
-from wfl_sim.learning import models, pixels
+from wfl_sim.learning import models, pixels, tokens
 from wfl_sim.learning.examples import Examples
 from wfl_sim.learning.options import Model
 
@@ -274,3 +274,25 @@ def test_texts_for_a_model_of_images_and_the_reverse_are_an_error(folder_of):
         models.load(Model(name=folder_of("vit")), "image").inputs(examples(TEXTS), 5)
     with pytest.raises(MissingResource, match="reads texts, the data set holds images"):
         models.load(Model(name=folder_of("bert"))).inputs(examples(IMAGES), 5)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "gpt2-lm"])
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_tokens_are_those_of_the_librarys_own_call(folder_of, tmp_path, kind, side):
+    folder = tmp_path / kind
+    shutil.copytree(folder_of(kind), folder)
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"truncation_side": side}))
+    odd = (*TEXTS, "", "  Na\u00efve caf\u00e9 \u4e2d\u6587 \U0001f600 [SEP] don't", "word " * 600)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    for most in (3, MAX_TOKENS, 512):
+        wanted = tokenizer(list(odd), truncation=True, max_length=most)["input_ids"]
+        assert tokens.token_ids(folder, odd, most) == wanted
+        assert max(map(len, wanted)) == most
+
+
+def test_a_text_without_a_token_is_an_error():
+    with pytest.raises(MissingResource, match="model 'm' makes no token of text 1 of the data set"):
+        tokens.padded([[4, 5], [], [6]], "m")
+    ids, lengths = tokens.padded([[4, 5], [6]], "m")
+    assert (ids.tolist(), lengths.tolist()) == ([[4, 5], [6, 0]], [2, 1])

