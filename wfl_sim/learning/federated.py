@@ -35,7 +35,7 @@ def build_work(scenario: Scenario, memo_folder: Path | None, workers: int = 1) -
         "name": learning.data.name,
         "source": data.data_set(learning.data.name).record(),
         "model": learning.model.name,
-        "model_sha256": sources.fingerprint(sources.weights_file(learning.model.name)),
+        "model_sha256": sources.fingerprint(*sources.weights_files(learning.model.name)),
     }
     task = data.load(learning.data, stream.child("data"))
     parts = data.partition(task.train.labels, clients, learning.data.partition, stream.child("partition"))

