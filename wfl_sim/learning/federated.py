@@ -51,4 +51,6 @@ def build_work(scenario: Scenario, memo_folder: Path | None) -> tuple[Federation
     )
     recorded["examples_per_client"] = [int(part.size) for part in parts]
     recorded["classes"] = list(task.classes)
+    if scenario.clients.compute.is_counted:
+        recorded["step_flop"] = trainer.step_flop()
     return Federation(scenario.method, scenario.codec, trainer, clients), recorded

@@ -31,6 +31,7 @@ from channels.streams import Stream
 from wfl_sim.codecs.base import Layout
 from wfl_sim.contracts import Params, Trained
 from wfl_sim.errors import MissingResource
+from wfl_sim.learning import flops
 from wfl_sim.learning.examples import Examples, Task
 from wfl_sim.learning.memo import Memo
 from wfl_sim.learning.options import Local, Model
@@ -107,7 +108,7 @@ class Trainer:
         folder = str(model_folder(model.name))
         self._parts, self._local, self._regulariser, self._stream = parts, local, regulariser, stream
         self._train, self._test = (tokenize(texts, folder, max_tokens) for texts in (task.train, task.test))
-        self._adapter = adapter
+        self._adapter, self._max_tokens = adapter, max_tokens
         self._encoder = _encoder(folder, model)
         hidden = int(self._encoder.config.hidden_size)
         pairs: list[tuple[str, str]] = []
@@ -147,6 +148,16 @@ class Trainer:
         """Size of the client's data."""
         return int(self._parts[client].size)
 
+    def step_flop(self) -> float:
+        """Operations of a step of local training, on `local.batch` texts of full length (`flops.count`)."""
+        ids = torch.zeros(self._local.batch, self._max_tokens, dtype=torch.int64)
+        labels = torch.zeros(self._local.batch, dtype=torch.int64)
+
+        def loss() -> Tensor:
+            return self._penalised(cross_entropy(self._head(self._mean(ids, torch.ones_like(ids))), labels))
+
+        return flops.count(loss)
+
     def train(self, starts: Mapping[int, Params], round_: int) -> dict[int, Trained]:
         """Local training of clients, each from its own start and with fresh optimiser state."""
         return {client: partial(self._once, start, client, round_) for client, start in starts.items()}
@@ -169,13 +180,16 @@ class Trainer:
         optimizer = torch.optim.AdamW([g for g in groups if g["params"]], weight_decay=local.weight_decay)
         for rows in self._batches(client, round_):
             optimizer.zero_grad()
-            loss = self._loss("train", rows).mean()
-            if self._regulariser is not None:
-                for a, b in self.layout.pairs:
-                    loss = loss + self._regulariser(self._tensors[a], self._tensors[b])
+            loss = self._penalised(self._loss("train", rows).mean())
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         return {name: tensor.detach().numpy().copy() for name, tensor in self._tensors.items()}
+
+    def _penalised(self, loss: Tensor) -> Tensor:
+        if self._regulariser is not None:
+            for a, b in self.layout.pairs:
+                loss = loss + self._regulariser(self._tensors[a], self._tensors[b])
+        return loss
 
     def evaluate(self, params: Params) -> dict[str, float]:
         """Share of held-out examples classified rightly, and mean cross-entropy in nat."""
