@@ -57,9 +57,9 @@ def sizes_of(info: ModelInfo, layers: int, kind: TaskKind, tokens: float) -> Siz
     groups = _whole(config, heads, "num_key_value_heads")
     patches = patch = 0
     if kind == "image":
-        side = _whole(config, 16, "patch_size")
-        patches = max(1, _whole(config, 224, "image_size") // side) ** 2
-        patch = side**2 * _whole(config, 3, "num_channels")
+        sides, cuts = _pair(config, "image_size", 224), _pair(config, "patch_size", 16)
+        patches = max(1, sides[0] // cuts[0]) * max(1, sides[1] // cuts[1])
+        patch = cuts[0] * cuts[1] * _whole(config, 3, "num_channels")
         tokens = patches + 1.0  # and the class token
     return Sizes(
         layers=layers,
@@ -177,3 +177,12 @@ def _whole(config: dict[str, Any], otherwise: int, *names: str) -> int:
         if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST:
             return value
     return otherwise
+
+
+def _pair(config: dict[str, Any], name: str, otherwise: int) -> tuple[int, int]:
+    """Height and width, which are given as two numbers or as one for both."""
+    value = config.get(name)
+    if isinstance(value, list) and len(value) == 2:
+        return _whole({name: value[0]}, otherwise, name), _whole({name: value[1]}, otherwise, name)
+    side = _whole(config, otherwise, name)
+    return side, side

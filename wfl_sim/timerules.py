@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from channels.options import OptionError
 from channels.units import render
 from wfl_sim.errors import MissingResource
 from wfl_sim.findings import Finding
@@ -34,6 +35,9 @@ def problems(scenario: Scenario) -> list[Finding]:
         compute = compute_of(scenario)
     except MissingResource:
         return []
+    except OptionError as error:
+        message = f"as counted from the model {error.args[2]}; lower learning.local.steps or batch"
+        return [_finding("clients.compute.work", message, "", *_COUNTED)]
     read, latency_s = _COUNTED if counted else _STATED, 2 * scenario.radio.latency_s
     median_s, fastest_s = compute.median_s + latency_s, compute.fastest_s + latency_s
     return [
@@ -92,4 +96,4 @@ def _protocol_deadline(scenario: Scenario, least_s: float, read: tuple[str, ...]
 
 def _rendered(least_s: float) -> tuple[str, str]:
     """The least time, and one that is enough, in words."""
-    return render(float(f"{least_s:.6g}"), "s"), render(float(f"{2 * least_s:.3g}"), "s")
+    return str(render(float(f"{least_s:.6g}"), "s")), str(render(float(f"{2 * least_s:.3g}"), "s"))
