@@ -133,10 +133,10 @@ def build_work(scenario: Scenario, memo_folder: Path | None) -> tuple[Work, dict
 
 def _with_work(scenario: Scenario, manifest: dict[str, Any]) -> Scenario:
     """The scenario with the work that was counted from its model, which the manifest records, or as it is."""
-    compute, local = scenario.clients.compute, scenario.learning.local
-    if compute.is_counted:
-        compute = compute.of(local.steps * manifest["data"]["step_flop"])
-        manifest["work_flop"] = compute.work_flop
+    if not scenario.clients.compute.is_counted:
+        return scenario
+    compute = scenario.clients.compute.of(scenario.learning.local.steps * manifest["data"]["step_flop"])
+    manifest["work_flop"] = compute.work_flop
     return replace(scenario, clients=replace(scenario.clients, compute=compute))
 
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from wfl_sim.devices import Compute
     from wfl_sim.scenario import Scenario
 
-# Kinds of models whose query, key and value are one projection.
-FUSED = frozenset(("gpt2", "gpt_neox", "phi3", "bloom", "falcon"))
+# Kinds of models whose query, key and value are one projection, and if they are gated, both ways up another.
+FUSED = frozenset(("gpt2", "gpt_neox", "phi3"))
 _MOST = 10**8  # of a number in `config.json` that is believed
 
 
@@ -149,9 +149,9 @@ def _layer(sizes: Sizes, batch: float, adapter: Adapter | None, needed: bool) ->
     flop += _product(rows, sizes.attended, sizes.tokens, q, k)  # scores, all heads together
     flop += _product(rows, sizes.tokens, sizes.attended, q or k, v)
     needed = linear(sizes.attended, hidden, q or k or v, "output") or needed  # the way round it counts as well
-    up = linear(hidden, sizes.intermediate, needed, "up")
-    if sizes.gated:
-        up = linear(hidden, sizes.intermediate, needed, "up") or up
+    ways_up = 2 if sizes.gated else 1
+    for _ in range(1 if sizes.fused else ways_up):
+        up = linear(hidden, sizes.intermediate * (ways_up if sizes.fused else 1), needed, "up")
     needed = linear(sizes.intermediate, hidden, up, "down") or needed
     return flop, needed
 

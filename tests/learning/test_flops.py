@@ -5,6 +5,8 @@ Adapters are put in by hand, so that the count depends on neither the trainer no
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import transformers
@@ -35,6 +37,7 @@ CONFIGS = {
     "gpt2": lambda: transformers.GPT2Config(
         vocab_size=VOCABULARY, n_layer=DEPTH, n_embd=HIDDEN, n_head=HEADS, n_inner=WIDER
     ),
+    "phi3": lambda: transformers.Phi3Config(**USUAL, num_key_value_heads=2, pad_token_id=0),
     "llama": lambda: transformers.LlamaConfig(**USUAL, num_key_value_heads=2),
     "llama_wide": lambda: transformers.LlamaConfig(**USUAL, num_key_value_heads=1, head_dim=16),
 }
@@ -42,10 +45,10 @@ TASKS = {"bert": "text", "distilbert": "text", "vit": "image", "gpt2": "language
 ROLES = {
     "query": ("query", "q_lin", "q_proj"), "key": ("key", "k_lin", "k_proj"), "value": ("value", "v_lin", "v_proj"),
     "output": ("attention.output.dense", "out_lin", "o_proj", "attn.c_proj"),
-    "up": ("intermediate.dense", "lin1", "up_proj", "gate_proj", "fc1", "mlp.c_fc"),
+    "up": ("intermediate.dense", "lin1", "up_proj", "gate_proj", "gate_up_proj", "fc1", "mlp.c_fc"),
     "down": ("output.dense", "lin2", "down_proj", "fc2", "mlp.c_proj"),
 }  # fmt: skip
-FUSED = ("c_attn",)
+FUSED = ("c_attn", "qkv_proj")
 BOTH = ("query", "value")
 # SOFT's penalty, which plans leave out: the products of r x r matrices, beside those of all rows with whole layers.
 PENALTY = 0.01
@@ -112,10 +115,15 @@ def counted(kind, adapter, batch, layers, tokens, attention="sdpa"):
     return flops.count(loss)
 
 
+def info_of(folder):
+    """The sizes of all models here; the rest is in the folder's `config.json`."""
+    return SimpleNamespace(folder=folder, hidden=HIDDEN, intermediate=WIDER, vocabulary=VOCABULARY)
+
+
 def planned(kind, adapter, batch, layers, tokens, folder):
     """The same in closed form, from what `save_pretrained` leaves."""
     CONFIGS[kind]().save_pretrained(folder)
-    info = sources.ModelInfo(folder, layers, HIDDEN, WIDER, VOCABULARY, 512)
+    info = info_of(folder)
     task = TASKS.get(kind, "language")
     return learningwork.step_flop(learningwork.sizes_of(info, layers, task, tokens), task, adapter, batch, CLASSES)
 
@@ -192,7 +200,7 @@ def test_a_forward_pass_is_the_sum_of_its_layers():
 
 def test_images_may_be_oblong(tmp_path):
     transformers.ViTConfig(**IMAGE, image_size=(28, 16), patch_size=(4, 8), num_channels=2).save_pretrained(tmp_path)
-    info = sources.ModelInfo(tmp_path, 2, HIDDEN, WIDER, VOCABULARY, 512)
+    info = info_of(tmp_path)
     sizes = learningwork.sizes_of(info, 2, "image", 16.0)
     assert (sizes.patches, sizes.patch, sizes.tokens) == (7 * 2, 4 * 8 * 2, 15.0)
 
@@ -201,7 +209,7 @@ def test_images_may_be_oblong(tmp_path):
 def test_what_a_configuration_does_not_say_is_taken_as_usual(text, tmp_path):
     if text is not None:
         (tmp_path / "config.json").write_text(text)
-    info = sources.ModelInfo(tmp_path, 2, HIDDEN, WIDER, VOCABULARY, 512)
+    info = info_of(tmp_path)
     sizes = learningwork.sizes_of(info, 2, "image", 16.0)
     assert (sizes.attended, sizes.kept, sizes.gated, sizes.fused, sizes.patches) == (HIDDEN, HIDDEN, False, False, 196)
 
