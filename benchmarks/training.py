@@ -368,7 +368,7 @@ def gpu_rows(runs: int) -> list[tuple[str, float, str]]:
         found += [
             (f"gpu_client_steps_per_s_{precision}", rate, "1/s"),
             (f"gpu_batched_over_sequential_{precision}", alone_s / together_s, "1"),
-            (f"gpu_share_of_matrix_rate_{precision}", rate * learner.step_flop / peak, "1"),
+            (f"gpu_share_of_matrix_rate_{precision}", rate * learner.step_flop() / peak, "1"),
         ]
     return found
 

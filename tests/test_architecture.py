@@ -83,6 +83,7 @@ LIGHT = (
     "wfl_sim.federation", "wfl_sim.trace", "wfl_sim.contracts", "wfl_sim.estimate", "wfl_sim.schema", "wfl_sim.present",
     "wfl_sim.completion", "wfl_sim.checks", "wfl_sim.nouns", "wfl_sim.checks",
     "wfl_sim.learning.data", "wfl_sim.learning.datasets", "wfl_sim.export", "wfl_sim.commands.export",
+    "wfl_sim.learningwork", "wfl_sim.machine",
 )  # fmt: skip
 
 
@@ -327,6 +328,8 @@ def test_data_never_becomes_code() -> None:
     assert found == {}
 
 
+COUNTED = "clients.compute={speed: 50 GFLOP/s}"
+
 # Import budget: what a fresh interpreter has loaded afterwards. Nothing is timed here.
 
 RUN_COMMAND = """
@@ -360,8 +363,9 @@ def test_importing_stays_light(module: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["validate", "scenarios/quickstart.yaml"], "scenarios/quickstart.yaml: valid"),
-        (["linkbudget", "quickstart"], "Link budget of quickstart"),
+        # where the work of training is counted, too
+        (["validate", "scenarios/quickstart.yaml", COUNTED], "scenarios/quickstart.yaml: valid"),
+        (["linkbudget", "quickstart", COUNTED], "Link budget of quickstart"),
         (["explain"], "schedule:"),
         (["explain", "tsfa"], "latency_budget"),
         (["plot", "--help"], "Draw the pictures"),

@@ -40,11 +40,35 @@ def test_time_from_work_and_speed():
 
 
 @pytest.mark.parametrize("stated", [
-    {}, {"work_flop": 1e9}, {"speed_flops": 1e9}, {"time_s": 1.0, "work_flop": 1e9, "speed_flops": 1e9},
+    {}, {"work_flop": 1e9}, {"time_s": 1.0, "work_flop": 1e9, "speed_flops": 1e9},
+    {"time_s": 1.0, "work_flop": 1e9}, {"time_s": 1.0, "speed_flops": 1e9},
 ])  # fmt: skip
 def test_a_missing_or_doubled_compute_time_is_an_error(stated):
     with pytest.raises(OptionError, match=r"time: 400 ms.*work: 20 GFLOP"):
         Compute(**stated)
+
+
+def test_a_speed_alone_has_no_time_until_the_work_is_counted():
+    open_ = Compute(speed_flops=50e9, jitter=0.2, classes=CLASSES)
+    stream = Stream.root(3)
+    asks = (
+        lambda: open_.median_s, lambda: open_.fastest_s, lambda: open_.slowest_s,
+        lambda: open_.medians_s(stream, [0]), lambda: open_.seconds(stream, 0, 1),
+    )  # fmt: skip
+    for ask in asks:
+        with pytest.raises(ValueError, match="work of a round is not known"):
+            ask()
+    stated = Compute(work_flop=20e9, speed_flops=50e9, jitter=0.2, classes=CLASSES)
+    assert open_.is_counted and not stated.is_counted
+    assert open_.of(20e9) == stated
+    for zero in (0.0, float("nan")):
+        with pytest.raises(OptionError, match="work_flop"):
+            open_.of(zero)
+
+
+@pytest.mark.parametrize("stated", [{"time_s": 0.4}, {"work_flop": 1e9, "speed_flops": 2e9}])
+def test_what_is_stated_overrides_what_is_counted(stated):
+    assert Compute(**stated).of(7e9) == Compute(**stated)
 
 
 def test_a_compute_time_is_never_zero():

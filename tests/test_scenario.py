@@ -740,19 +740,19 @@ WRONG: list[tuple[str, ...]] = [
         "{time: 400 ms}",
         "{power: 2 W}",
         "s.yaml:17:3: clients.compute.time: state either the time (time: 400 ms), or work and speed (work: 20 "
-        "GFLOP, speed: 50 GFLOP/s)",
+        "GFLOP, speed: 50 GFLOP/s), of which the work may be left out: then it is counted from the model",
     ),
     (
         "{time: 400 ms}",
         "{work: 1 GFLOP}",
         "s.yaml:17:3: clients.compute.time: state either the time (time: 400 ms), or work and speed (work: 20 "
-        "GFLOP, speed: 50 GFLOP/s)",
+        "GFLOP, speed: 50 GFLOP/s), of which the work may be left out: then it is counted from the model",
     ),
     (
         "{time: 400 ms}",
         "{time: 400 ms, work: 1 GFLOP, speed: 2 GFLOP/s}",
         "s.yaml:17:19: clients.compute.time: state either the time (time: 400 ms), or work and speed (work: 20 "
-        "GFLOP, speed: 50 GFLOP/s)",
+        "GFLOP, speed: 50 GFLOP/s), of which the work may be left out: then it is counted from the model",
     ),
     (
         "  compute: {time: 400 ms}\n",
@@ -1448,7 +1448,8 @@ WRONG_OVERRIDES: list[tuple[str, ...]] = [
     (
         "clients.compute={power: 2 W}",
         "command line: clients.compute={power: 2 W}: clients.compute.time: state either the time (time: 400 ms), "
-        "or work and speed (work: 20 GFLOP, speed: 50 GFLOP/s)",
+        "or work and speed (work: 20 GFLOP, speed: 50 GFLOP/s), of which the work may be left out: then it is counted "
+        "from the model",
     ),
     (
         "rounds.x=3",

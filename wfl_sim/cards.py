@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator
 from textwrap import wrap
 
-from channels.describe import describe
+from channels.describe import Description, describe
 from wfl_sim import keys, shelf
 from wfl_sim.diagnose import nearest
 from wfl_sim.errors import Problem, ScenarioError
@@ -73,8 +73,7 @@ def _card(noun: str, kind: str, cls: type, heading: Style) -> str:
     about, key = describe(cls), keys.of_noun(noun)
     lines = [heading(f"{noun}: {kind}"), "", *_prose(about.summary)]
     lines += ["", *_prose(about.body)] if about.body else []
-    for title, text in (("Formula", about.formula), ("Validity", about.validity), ("Source", about.source)):
-        lines += ["", heading(title), *_prose(text, "  ")] if text else []
+    lines += _background(about, heading)
     options = keys.Key("", group=cls).below()
     if options:
         lines += ["", heading("Options"), *_options(options.values())]
@@ -92,7 +91,7 @@ def _key_card(path: tuple[str, ...], key: keys.Key, heading: Style) -> str:
         if (summary := keys.Key("", group=key.group).text) != key.text:
             lines.append(summary)
         lines += ["", *_prose(about.body)] if about.body else []
-        lines += ["", heading("Formula"), *_prose(about.formula, "  ")] if about.formula else []
+        lines += _background(about, heading)
         lines += ["", heading("Options"), *_options(key.below().values())]
     else:
         lines += ["", heading("Takes"), *wrap(_takes(key), WIDTH, initial_indent="  ", subsequent_indent="  ")]
@@ -104,6 +103,13 @@ def _key_card(path: tuple[str, ...], key: keys.Key, heading: Style) -> str:
     lines += ["", heading("Example"), f"  {key.example()}"]
     lines += [f"  on the command line: {shlex.quote(override)}"] if key.example_value() else []
     return "\n".join(lines)
+
+
+def _background(about: Description, heading: Style) -> list[str]:
+    lines: list[str] = []
+    for title, text in (("Formula", about.formula), ("Validity", about.validity), ("Source", about.source)):
+        lines += ["", heading(title), *_prose(text, "  ")] if text else []
+    return lines
 
 
 def _options(options: Iterable[keys.Key]) -> Iterator[str]:

@@ -5,7 +5,7 @@ Knows neither the learning nor the machine that the simulation runs on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -41,7 +41,8 @@ class DeviceClass(Options):
 class Compute(Options):
     """The device model: how long a client's local training takes in simulated time, and its energy.
 
-    State either `time`, or both `work` and `speed`.
+    State either `time`, or `speed`. With `speed` alone the work is counted from the model, so that the time follows
+    model, layers, adapters, batch and length of the examples; `work` stated takes the place of the count.
 
     Formula
     -------
@@ -53,11 +54,29 @@ class Compute(Options):
     once, client k is of the class in whose part of [0, 1), as long as its share, U + k (sqrt(5) - 1) / 2 lies, whole
     turns left out: so of the first n clients, whatever n, each class has its share to within a few.
 
+    Where it is counted, work = learning.local.steps x the operations of one training step on learning.local.batch
+    examples of full length: `max_tokens` tokens, or all patches of an image. Counted are the matrix products of the
+    forward and the backward pass, a multiplication and an addition as two operations: frozen layers and gradients
+    through them down to the lowest adapter, adapters, head or output matrix, and a method's penalty. A run counts them
+    from the tensors and keeps the figure in its manifest; plans count them from the sizes in the model's `config.json`,
+    without the penalty, and differ by less than 1 %.
+
+    Validity
+    --------
+    A count says nothing of memory: small batches and long vocabularies reach a lower share of a device's peak speed, so
+    `speed` is what it reaches in training. Norms, softmax, activations, lookups and the optimiser are left out. All
+    clients are taken to have a full batch, and short texts to be padded. With the head alone the frozen layers are
+    passed forward in each step; for a device that keeps their answers, state `work`.
+
+    Source
+    ------
+    own; which passes a frozen layer needs: Hu et al. 2021, arXiv:2106.09685, section 4.
+
     Options
     -------
     time_s : Median time of a round's local training.
-    work_flop : Floating-point operations of a round's local training.
-    speed_flops : Floating-point operations that the device does in a second.
+    work_flop : Floating-point operations of a round's local training; left out beside `speed`, counted from the model.
+    speed_flops : Floating-point operations that the device does in a second of training. Larger: less time.
     jitter : Standard deviation of ln T: 0 always takes the median time; with 0.3 two rounds in three lie between 0.74
         and 1.35 of it.
     power_w : Power that the device draws while it computes, whatever its class.
@@ -73,10 +92,13 @@ class Compute(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        stated = self.time_s is not None
-        derived = self.work_flop is not None and self.speed_flops is not None
-        if stated == derived:
-            message = "state either the time (time: 400 ms), or work and speed (work: 20 GFLOP, speed: 50 GFLOP/s)"
+        if (self.time_s is None) == (self.speed_flops is None) or (
+            self.time_s is not None and self.work_flop is not None
+        ):
+            message = (
+                "state either the time (time: 400 ms), or work and speed (work: 20 GFLOP, speed: 50 GFLOP/s), of which "
+                "the work may be left out: then it is counted from the model"
+            )
             raise OptionError("Compute", "time_s", message)
         total, is_open = self._stated_share, any(one.share is None for one in self.classes)
         if total > 1.0 + _WHOLE or (is_open and total > 1.0 - _WHOLE):
@@ -85,6 +107,15 @@ class Compute(Options):
         if self.classes and not is_open and total < 1.0 - _WHOLE:
             message = f"shares must sum to 1; got {total:.6g}; leave one out, and its class takes the rest"
             raise OptionError("Compute", "classes", message)
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the work is yet to be counted from the model; until then no time is known."""
+        return self.time_s is None and self.work_flop is None
+
+    def of(self, work_flop: float) -> Compute:
+        """The same with the work of a round's training, unless the scenario states it, or the time."""
+        return replace(self, work_flop=work_flop) if self.is_counted else self
 
     @property
     def median_s(self) -> float:
@@ -136,7 +167,9 @@ class Compute(Options):
         if self.time_s is not None:
             stated_s = self.time_s
         else:
-            assert self.work_flop is not None and self.speed_flops is not None  # checked above
+            assert self.speed_flops is not None  # checked above
+            if self.work_flop is None:
+                raise ValueError("the work of a round is not known: count it from the model, and give it to Compute.of")
             stated_s = self.work_flop / self.speed_flops
         return np.array([stated_s / one.speed for one in self.classes] or [stated_s])
 

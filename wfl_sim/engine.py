@@ -14,6 +14,7 @@ import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, cast
@@ -130,6 +131,15 @@ def build_work(scenario: Scenario, memo_folder: Path | None) -> tuple[Work, dict
     return work, {"data": data}
 
 
+def _with_work(scenario: Scenario, manifest: dict[str, Any]) -> Scenario:
+    """The scenario with the work that was counted from its model, which the manifest records, or as it is."""
+    if not scenario.clients.compute.is_counted:
+        return scenario
+    compute = scenario.clients.compute.of(scenario.learning.local.steps * manifest["data"]["step_flop"])
+    manifest["work_flop"] = compute.work_flop
+    return replace(scenario, clients=replace(scenario.clients, compute=compute))
+
+
 def run_cell(
     cell: Cell,
     arm_index: int,
@@ -174,7 +184,8 @@ def run_cell(
         work, recorded = build_work(cell.scenario, memo_folder)
         manifest |= recorded
         stopped: list[str] = []
-        medium = simulate(cell.scenario, work, commit, lambda why: stopped.append(f"the run ended early: {why}"))
+        scenario = _with_work(cell.scenario, manifest)
+        medium = simulate(scenario, work, commit, lambda why: stopped.append(f"the run ended early: {why}"))
         warnings = [*medium.links.warnings, *stopped]
         manifest |= {"status": "finished", "ledger": medium.ledger.totals(), "warnings": warnings}
     except KeyboardInterrupt:

@@ -29,6 +29,7 @@ from wfl_sim.errors import ScenarioError
 from wfl_sim.estimate import layout_of, sizes
 from wfl_sim.findings import Finding
 from wfl_sim.learning.sources import model_info
+from wfl_sim.learningwork import compute_of
 from wfl_sim.pace import pace_of
 from wfl_sim.radio.margins import Terms
 from wfl_sim.scenario import Cell, Scenario, Study
@@ -166,7 +167,7 @@ class _Planner:
         self.medium = build_medium(simpy.Environment(), scenario, Stream.root(cell.seed))
         self.menu, _, self.download_bits = sizes(scenario)
         self.dense_bits = self.menu.points[-1].bits
-        self.compute_s, self.latency_s = scenario.clients.compute.median_s, 2.0 * scenario.radio.latency_s
+        self.compute_s, self.latency_s = compute_of(scenario).median_s, 2.0 * scenario.radio.latency_s
         spent_s, budget_s = self.compute_s + self.latency_s, scenario.schedule.latency_budget
         self.deadline_s = settings.deadline_s or budget_s or spent_s + DEADLINE_S
         self.left_s = self.deadline_s - spent_s

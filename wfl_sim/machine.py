@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 
+from wfl_sim import learningwork
 from wfl_sim.learning.options import Learning
 from wfl_sim.learning.sources import ModelInfo
 
@@ -63,9 +64,8 @@ def longest_tokens(learning: Learning) -> float:
 
 
 def forward_flop(info: ModelInfo, layers: int, tokens: float) -> float:
-    """Operations of a forward pass of one text: four square products and two of the feed-forward part, attention."""
-    a_token = 8 * info.hidden**2 + 4 * info.hidden * info.intermediate + 4 * tokens * info.hidden
-    return layers * tokens * a_token
+    """Operations of a forward pass of one example."""
+    return learningwork.forward_flop(learningwork.sizes_of(info, layers, "text", tokens))
 
 
 def learning_s(learning: Learning, info: ModelInfo, rounds: int, trained: int, adapters: bool) -> float:

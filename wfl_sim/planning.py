@@ -19,7 +19,7 @@ import numpy as np
 import simpy
 
 from channels.streams import Stream
-from wfl_sim import airtime
+from wfl_sim import airtime, learningwork
 from wfl_sim.contracts import Air, Decision, FloatArray, Request, Work
 from wfl_sim.pace import Pace, pace_of
 from wfl_sim.protocols.base import World
@@ -94,7 +94,7 @@ def plan(scenario: Scenario, medium: Medium, work: Work) -> list[PlannedRound]:
         medium=medium,
         work=work,
         schedule=schedule,
-        compute=scenario.clients.compute,
+        compute=learningwork.compute_of(scenario),
         stream=root.child("protocol"),
         clients=scenario.clients.count,
         rounds=scenario.rounds,

@@ -12,7 +12,7 @@ from channels.cqi import Cqi
 from channels.files import FileError
 from channels.pathloss import Shadowed, Sighted
 from channels.units import render
-from wfl_sim import radiorules
+from wfl_sim import radiorules, timerules
 from wfl_sim.errors import MissingResource
 from wfl_sim.files import unreadable
 from wfl_sim.findings import Finding
@@ -53,6 +53,7 @@ def physics(scenario: Scenario) -> list[Finding]:
         *_presence(scenario),
         *_examples(scenario),
         *radiorules.problems(scenario),
+        *timerules.problems(scenario),
     ]
 
 
@@ -146,7 +147,7 @@ def _reachable(scenario: Scenario) -> list[Finding]:
 
 
 def _csi(scenario: Scenario) -> list[Finding]:
-    """CSI of a block needs blocks; and a deadline of the schedule leaves some time to send."""
+    """CSI of a block needs blocks."""
     schedule, fading, found = scenario.schedule, scenario.channel.fading, []
     moves = "recorded links" if scenario.channel.recorded is not None else f"fading {fading.kind}"
     if schedule.csi == "block" and (scenario.channel.recorded is not None or fading.kind not in HELD_FADING):
@@ -155,40 +156,11 @@ def _csi(scenario: Scenario) -> list[Finding]:
             "instantaneous (the gain at one moment) or large_scale (the mean over the fading)"
         )
         found.append(_finding("schedule.csi", message, "", "channel", fits="instantaneous"))
-    deadline_s, margin = getattr(schedule, "deadline_s", None), getattr(schedule, "margin", 0.0)
-    least_s = scenario.clients.compute.median_s + 2 * scenario.radio.latency_s
-    if deadline_s is not None and deadline_s * (1 - margin) <= least_s:
-        least = render(float(f"{least_s / (1 - margin):.6g}"), "s")
-        message = (
-            f"must be above {least}: schedule.margin taken off, computing and latency are over before a bit is sent "
-            "(clients.compute, 2 x radio.latency)"
-        )
-        read = [f"clients.compute.{key}" for key in ("time", "work", "speed")]
-        fits = render(float(f"{2 * least_s / (1 - margin):.3g}"), "s")
-        found.append(_finding("schedule.deadline", message, render(deadline_s, "s"), *read, "radio.latency", fits=fits))
     return found
 
 
 def _times(scenario: Scenario) -> list[Finding]:
-    radio, budget_s = scenario.radio, scenario.schedule.latency_budget
-    found = []
-    least_s = scenario.clients.compute.fastest_s + 2 * radio.latency_s
-    least = render(float(f"{least_s:.6g}"), "s")
-    if budget_s is not None and budget_s <= least_s:
-        message = (
-            f"must be above {least}, what computing and latency take before a bit is sent "
-            "(clients.compute, 2 x radio.latency)"
-        )
-        read = [f"clients.compute.{key}" for key in ("time", "work", "speed", "classes")]
-        fits = render(float(f"{2 * least_s:.3g}"), "s")
-        found.append(
-            _finding("schedule.latency_budget", message, render(budget_s, "s"), *read, "radio.latency", fits=fits)
-        )
-    deadline_s = scenario.link_budget.deadline_s
-    if deadline_s is not None and deadline_s <= least_s:
-        message = f"must be above {least}, what computing and latency take (clients.compute, 2 x radio.latency)"
-        fits = render(float(f"{2 * least_s:.3g}"), "s")
-        found.append(_finding("link_budget.deadline", message, render(deadline_s, "s"), "clients.compute", fits=fits))
+    radio, found = scenario.radio, list[Finding]()
     if radio.timeout_s <= radio.slot_s:
         message = f"must be above radio.slot, {render(radio.slot_s, 's')}"
         fits = render(1000 * radio.slot_s, "s")
@@ -201,7 +173,7 @@ def _times(scenario: Scenario) -> list[Finding]:
 
 
 def _protocol(scenario: Scenario) -> list[Finding]:
-    """Clients enough for what the protocol asks for, and time enough for one of them."""
+    """Clients enough for what the protocol asks for."""
     protocol, count = scenario.protocol, scenario.clients.count
     found = []
     for key in ("cohort", "buffer"):
@@ -210,16 +182,6 @@ def _protocol(scenario: Scenario) -> list[Finding]:
             why = ": each waits in the buffer once" if key == "buffer" else ""
             message = f"must be at most the {count} clients{why}"
             found.append(_finding(f"protocol.{key}", message, number, "clients.count", fits=count))
-    deadline_s = getattr(protocol, "deadline_s", None)
-    least_s = scenario.clients.compute.fastest_s + 2 * scenario.radio.latency_s
-    if deadline_s is not None and deadline_s <= least_s:
-        least, fits = render(float(f"{least_s:.6g}"), "s"), render(float(f"{2 * least_s:.3g}"), "s")
-        message = (
-            f"must be above {least}, what computing and latency take before a bit is sent "
-            "(clients.compute, 2 x radio.latency)"
-        )
-        read = [f"clients.compute.{key}" for key in ("time", "work", "speed")]
-        found.append(_finding("protocol.deadline", message, render(deadline_s, "s"), *read, "radio.latency", fits=fits))
     return found
 
 

@@ -200,7 +200,7 @@ def test_workers_give_the_same_bits(make_trainer, parts, monkeypatch):
     try:
         start = here.initial()
         assert all(np.array_equal(value, start[name]) for name, value in there.initial().items())
-        assert there.layout == here.layout and there.step_flop == here.step_flop
+        assert there.layout == here.layout and there.step_flop() == here.step_flop()
         wanted, pending = results(here, dict.fromkeys(CLIENTS, start)), there.train(dict.fromkeys(CLIENTS, start), 1)
         for client in (3, 0, 4, 2, 1):  # in whatever order they are asked for
             assert all(pending[client]()[n].tobytes() == value.tobytes() for n, value in wanted[client].items())

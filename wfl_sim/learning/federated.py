@@ -56,4 +56,6 @@ def build_work(scenario: Scenario, memo_folder: Path | None, workers: int = 1) -
     trainer = Trainer(executor, setup.adapter, parts, learning.local, stream, memo, len(task.test))
     recorded["examples_per_client"] = [int(part.size) for part in parts]
     recorded["classes"] = list(task.classes)
+    if scenario.clients.compute.is_counted:
+        recorded["step_flop"] = trainer.step_flop()
     return Federation(method, scenario.codec, trainer, clients), recorded

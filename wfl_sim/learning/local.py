@@ -18,7 +18,7 @@ from torch import Tensor
 from wfl_sim.codecs.base import Layout
 from wfl_sim.contracts import Params
 from wfl_sim.errors import RunFailed
-from wfl_sim.learning import models, targets
+from wfl_sim.learning import flops, models, targets
 from wfl_sim.learning.adapters import Adapters
 from wfl_sim.learning.examples import Task
 from wfl_sim.learning.heads import ClassHead, Head, LanguageHead, Score
@@ -108,7 +108,8 @@ class LocalTraining:
             batch = self._inputs["train"].batch(torch.from_numpy(rows[:, step].ravel()))
             optimizer.zero_grad()
             # Clients share no tensor: the gradient of the sum is each one's gradient of its own loss.
-            self._objective(batch, rows[:, step].ravel(), tensors, first).sum().backward()  # type: ignore[no-untyped-call]
+            loss = self._loss(batch, rows[:, step].ravel(), tensors)
+            self._penalised(loss, tensors, first).sum().backward()  # type: ignore[no-untyped-call]
             if local.clip_norm is not None:
                 _clip(list(tensors.values()), local.clip_norm)
             optimizer.step()
@@ -116,13 +117,26 @@ class LocalTraining:
         return [{name: value[k].copy() for name, value in arrays.items()} for k in range(clients)]
 
     def step_flop(self) -> float:
-        """Operations of a step with a full batch of the longest examples, forward and backward."""
-        return 0.0
+        """Operations of a client's step on a full batch of the longest examples, forward and backward.
 
-    def _objective(self, batch: Batch, rows: Rows, tensors: dict[str, Tensor], first: dict[str, Tensor]) -> Tensor:
-        """What each client minimises [K]."""
+        Where only the head is trained the states count too: a device has no reason to hold those of all its data.
+        """
+        setup, inputs = self._setup, self._inputs["train"]
+        shape = inputs.values.shape[1:] if inputs.lengths is None else (self._backbone.tokens(setup.max_tokens),)
+        values = torch.zeros(setup.local.batch, *shape, dtype=inputs.values.dtype, device=self._device)
+        labels = torch.zeros(setup.local.batch, dtype=torch.int64, device=self._device)
+        batch = Batch(values, None, labels)
+        first = {name: torch.zeros(1, *shape, device=self._device) for name, shape in self.layout.shapes.items()}
+        tensors = {name: value.clone().requires_grad_() for name, value in first.items()}
+
+        def loss() -> Tensor:
+            return self._penalised(self.head.loss(self._states_of(batch, tensors), batch, tensors), tensors, first).sum()
+
+        return flops.count(loss)
+
+    def _penalised(self, loss: Tensor, tensors: dict[str, Tensor], first: dict[str, Tensor]) -> Tensor:
+        """What each client minimises [K]: its loss, and what the method and the proximal term add."""
         local, regulariser = self._setup.local, self._setup.regulariser
-        loss = self._loss(batch, rows, tensors)
         if regulariser is not None:
             for a, b in self.layout.pairs:
                 loss = loss + regulariser(tensors[a], tensors[b])
@@ -145,18 +159,21 @@ class LocalTraining:
             return self.head.score(states.float(), batch, tensors)
 
     def _seen(self, split: str, batch: Batch, rows: Rows, tensors: dict[str, Tensor]) -> Tensor:
-        """The model's states of a batch; without adapters they are worked out once and kept."""
-        if self._adapters is not None:
-            clients = tensors[next(iter(self.layout.shapes))].shape[0]
-            frozen = {name: value.expand(clients, *value.shape[1:]) for name, value in self._frozen.items()}
-            self._adapters.use(tensors | frozen)
-            return self._backbone.states(batch)
-        if self._setup.task.kind == "language":  # a state a token is too much to keep
-            with torch.no_grad():
-                return self._backbone.states(batch)
+        """The model's states of a batch; without adapters those of an example are worked out once and kept."""
+        if self._adapters is not None or self._setup.task.kind == "language":  # a state a token is too much to keep
+            return self._states_of(batch, tensors)
         if split not in self._states:
             self._states[split] = self._all_states(self._inputs[split])
         return self._states[split][torch.from_numpy(rows).to(self._device)]
+
+    def _states_of(self, batch: Batch, tensors: dict[str, Tensor]) -> Tensor:
+        if self._adapters is None:
+            with torch.no_grad():
+                return self._backbone.states(batch)
+        clients = tensors[next(iter(self.layout.shapes))].shape[0]
+        frozen = {name: value.expand(clients, *value.shape[1:]) for name, value in self._frozen.items()}
+        self._adapters.use(tensors | frozen)
+        return self._backbone.states(batch)
 
     def _all_states(self, inputs: Inputs) -> Tensor:
         order = by_length(None if inputs.lengths is None else inputs.lengths.cpu().numpy(), len(inputs.labels))

@@ -65,7 +65,6 @@ class Trainer:
         self._parts, self._local, self._stream = parts, local, stream
         self._described = executor.describe()
         self.layout = self._described.layout
-        self.step_flop = self._described.step_flop
         order = by_length(self._described.lengths, held_out)
         self._evaluated = [order[i : i + EVALUATION_BATCH] for i in range(0, order.size, EVALUATION_BATCH)]
         frozen = {name: self._first_a(name, shape) for name, shape in self._described.frozen_shapes.items()}
@@ -137,6 +136,10 @@ class Trainer:
             self._memo.put(key, known)
         right, loss, count = known["sums"].tolist()
         return {"accuracy": right / count, "loss": loss / count}
+
+    def step_flop(self) -> float:
+        """Operations of a step with a full batch of examples of full length, forward and backward."""
+        return self._executor.step_flop()
 
     def close(self) -> None:
         """Stop what still computes."""

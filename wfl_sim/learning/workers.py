@@ -38,7 +38,6 @@ class Described:
     frozen_shapes: dict[str, tuple[int, ...]]
     tokens: int
     lengths: Rows | None
-    step_flop: float
 
 
 class Executor(Protocol):
@@ -47,6 +46,7 @@ class Executor(Protocol):
     def describe(self) -> Described: ...
     def first_head(self, random: np.random.Generator) -> Params: ...
     def freeze(self, values: Params) -> None: ...
+    def step_flop(self) -> float: ...
     def train(self, starts: Sequence[Params], rows: Rows) -> Result[list[Params]]: ...
     def evaluate(self, params: Params, rows: Rows) -> Result[Score]: ...
     def close(self) -> None: ...
@@ -66,6 +66,9 @@ class Here:
 
     def freeze(self, values: Params) -> None:
         self._local.freeze(values)
+
+    def step_flop(self) -> float:
+        return self._local.step_flop()
 
     def train(self, starts: Sequence[Params], rows: Rows) -> Result[list[Params]]:
         return cache(partial(self._local.train, starts, rows))
@@ -107,6 +110,9 @@ class Workers:
     def freeze(self, values: Params) -> None:
         self._frozen = values
 
+    def step_flop(self) -> float:
+        return self._wait(self._pool.submit(_step_flop, self._frozen))
+
     def train(self, starts: Sequence[Params], rows: Rows) -> Result[list[Params]]:
         return cache(partial(self._wait, self._pool.submit(_train, starts, rows, self._frozen)))
 
@@ -147,6 +153,11 @@ def _first_head(random: np.random.Generator) -> Params:
     return _here.head.initial(random)
 
 
+def _step_flop(frozen: Params) -> float:
+    _here.freeze(frozen)
+    return _here.step_flop()
+
+
 def _train(starts: Sequence[Params], rows: Rows, frozen: Params) -> list[Params]:
     _here.freeze(frozen)
     return _here.train(starts, rows)
@@ -158,4 +169,4 @@ def _evaluate(params: Params, rows: Rows, frozen: Params) -> Score:
 
 
 def _described(local: LocalTraining) -> Described:
-    return Described(local.layout, local.frozen_shapes, local.tokens(), local.lengths(), local.step_flop())
+    return Described(local.layout, local.frozen_shapes, local.tokens(), local.lengths())
