@@ -1,9 +1,9 @@
 """How fast clients are trained: medians of paired measurements in one run, one thread a process, beside targets.
 
-The job: 100 clients, 10 a round, an encoder of BERT's kind with 2 layers of width 128, LoRA of rank 8 on query and value,
-5 steps of AdamW on 8 texts of 64 tokens each; and variants with smaller steps. ``--json FILE`` also writes records
-{name, value, unit, target, peer}; ``--only NAME`` measures one row; ``--runs N`` takes fewer pairs. Where torch sees a
-GPU, rows of a larger model follow.
+The job: 100 clients, 10 a round, an encoder of BERT's kind with 2 layers of width 128, LoRA of rank 8 on query and
+value, 5 steps of AdamW on 8 texts of 64 tokens each; and variants with smaller steps. ``--json FILE`` also writes
+records {name, value, unit, target, peer}; ``--only NAME`` measures one row; ``--runs N`` takes fewer pairs. Where torch
+sees a GPU, rows of a larger model follow.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def task(tokens: int, clients: int = CLIENTS) -> Any:
     """Texts of words drawn at random, all of them as long as `tokens` allow or longer."""
     from wfl_sim.learning.examples import Examples, Task
 
-    words = "the of and to a in that it is was for on are as with his they at be this from have or by one had".split()
+    words = ["the", "of", "and", "to", "in", "that", "it", "was", "for", "on", "are", "with", "they", "have", "one"]
     random = np.random.default_rng(0)
 
     def drawn(count: int) -> Any:
@@ -283,9 +283,7 @@ def two_workers(runs: int) -> float:
                 pending = [learner.train(dict.fromkeys(range(COHORT), start), COHORT * run + r) for r in range(3)]
                 results.append([{client: wait() for client, wait in each.items()} for each in pending])
                 spent.append(time.perf_counter() - began_s)
-            same = [
-                np.array_equal(a[c][n], b[c][n]) for a, b in zip(*results, strict=True) for c in a for n in start
-            ]
+            same = [np.array_equal(a[c][n], b[c][n]) for a, b in zip(*results, strict=True) for c in a for n in start]
             assert all(same)
             ratios.append(spent[0] / spent[1])
         two.close()

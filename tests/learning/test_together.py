@@ -117,7 +117,9 @@ def test_the_proximal_term_pulls_back_to_the_start_of_the_round(make_trainer, pa
     start = moved(make_trainer().initial(), 0)
 
     def after(steps, proximal):
-        return make_trainer(parts=parts[:1], local=Local(steps=steps, proximal=proximal, **rates)).train({0: start}, 1)[0]()
+        return make_trainer(parts=parts[:1], local=Local(steps=steps, proximal=proximal, **rates)).train({0: start}, 1)[
+            0
+        ]()
 
     first, plain, pulled = after(1, 0.0), after(2, 0.0), after(2, mu)
     assert all(first[n].tobytes() == value.tobytes() for n, value in after(1, mu).items())  # no pull at the start
@@ -212,7 +214,9 @@ def test_workers_give_the_same_bits(make_trainer, parts, monkeypatch):
 def test_what_nobody_asks_for_is_not_trained(make_trainer, monkeypatch):
     trained = []
     original = LocalTraining.train
-    monkeypatch.setattr(LocalTraining, "train", lambda self, starts, rows: trained.append(1) or original(self, starts, rows))
+    monkeypatch.setattr(
+        LocalTraining, "train", lambda self, starts, rows: trained.append(1) or original(self, starts, rows)
+    )
     trainer = make_trainer()
     pending = trainer.train({0: trainer.initial(), 1: trainer.initial()}, 1)
     assert trained == []

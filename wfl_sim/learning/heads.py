@@ -23,11 +23,11 @@ LOGITS_AT_ONCE = 1 << 24  # values of a block of logits in an evaluation: 64 MiB
 
 
 class Score(NamedTuple):
-    """What was predicted rightly, the sum of the losses in nat, and how many predictions there were."""
+    """How many predictions were right, the sum of the losses in nat, and how many predictions there were."""
 
-    right: int
+    right: float
     loss: float
-    count: int
+    predictions: float
 
 
 class Head(Protocol):
@@ -80,7 +80,7 @@ class LanguageHead:
 
     def __init__(self, norm: Any, vocabulary: Tensor) -> None:
         self._vocabulary = vocabulary
-        self._eps = float(getattr(norm, "variance_epsilon", None) or getattr(norm, "eps", 1e-6))
+        self._eps = float(getattr(norm, "variance_epsilon", 0.0) or getattr(norm, "eps", 1e-6))
         self._centred = isinstance(norm, torch.nn.LayerNorm)
         first = {WEIGHT: norm.weight} | ({BIAS: norm.bias} if getattr(norm, "bias", None) is not None else {})
         self._first: Params = {name: value.detach().cpu().numpy().copy() for name, value in first.items()}
@@ -107,7 +107,7 @@ class LanguageHead:
         normed = self._normed(states[:, :-1], tensors).reshape(-1, states.shape[2])[positions]
         right, loss = 0, 0.0
         at_once = max(1, LOGITS_AT_ONCE // self._vocabulary.shape[0])
-        for own, labels in zip(normed.split(at_once), following.split(at_once), strict=True):
+        for own, labels in zip(torch.split(normed, at_once), torch.split(following, at_once), strict=True):
             logits = linear(own, self._vocabulary)
             right += int((logits.argmax(dim=1) == labels).sum())
             loss += float(cross_entropy(logits, labels, reduction="sum"))

@@ -63,7 +63,7 @@ class LocalTraining:
             names = targets.find(self._backbone.module, setup.adapter.roles)
             self._adapters = Adapters(self._backbone.module, names, setup.adapter)
         self.head: Head
-        if setup.task.kind == "language":
+        if self._backbone.vocabulary is not None:
             self.head = LanguageHead(self._backbone.norm, self._backbone.vocabulary)
         else:
             self.head = ClassHead(self._backbone.hidden, len(setup.task.classes))
@@ -73,9 +73,11 @@ class LocalTraining:
         self._frozen: dict[str, Tensor] = {}
 
     def _layout(self) -> Layout:
-        plain, pairs, shapes = tuple(self.head.shapes), (), dict(self.head.shapes)
+        plain, shapes = tuple(self.head.shapes), dict(self.head.shapes)
+        pairs: tuple[tuple[str, str], ...] = ()
         if self._adapters is not None and self._setup.adapter is not None:
-            pairs, factors = self._adapters.pairs, dict(self._adapters.shapes)
+            pairs = self._adapters.pairs
+            factors: dict[str, tuple[int, ...]] = dict(self._adapters.shapes)
             if self._setup.adapter.freeze_a:
                 self.frozen_shapes = {a: factors.pop(a) for a, _ in pairs}
                 plain, pairs = (*factors, *plain), ()
@@ -130,7 +132,9 @@ class LocalTraining:
         tensors = {name: value.clone().requires_grad_() for name, value in first.items()}
 
         def loss() -> Tensor:
-            return self._penalised(self.head.loss(self._states_of(batch, tensors), batch, tensors), tensors, first).sum()
+            return self._penalised(
+                self.head.loss(self._states_of(batch, tensors), batch, tensors), tensors, first
+            ).sum()
 
         return flops.count(loss)
 

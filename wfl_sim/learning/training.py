@@ -132,7 +132,7 @@ class Trainer:
         known = self._memo.get(key)
         if known is None:
             results = [self._executor.evaluate(params, rows) for rows in self._evaluated]
-            known = {"sums": np.sum([result() for result in results], axis=0, dtype=np.float64)}
+            known = {"sums": np.array([result() for result in results], dtype=np.float64).sum(axis=0)}
             self._memo.put(key, known)
         right, loss, count = known["sums"].tolist()
         return {"accuracy": right / count, "loss": loss / count}
