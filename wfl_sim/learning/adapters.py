@@ -2,9 +2,9 @@
 
 Knows linear layers and stacked tensors; neither tasks, nor optimisers, nor who the clients are.
 
-Libraries of adapters put one into a layer at a time (or choose one for each row when nothing is trained). Here K clients
-share a forward pass: their rows follow each other in the batch, the frozen layer sees all of them at once, and each
-client's own rows meet its own factors in one batched product. With K = 1 that is LoRA as ever.
+Libraries of adapters put one into a layer at a time (or choose one for each row when nothing is trained). Here K
+clients share a forward pass: their rows follow each other in the batch, the frozen layer sees all of them at once, and
+each client's own rows meet its own factors in one batched product. With K = 1 that is LoRA as ever.
 """
 
 from __future__ import annotations

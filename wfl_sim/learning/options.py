@@ -145,8 +145,8 @@ class Local(Options):
     momentum : Of ``sgd``: how much of the last step goes on in the next.
     clip_norm : Largest norm of a step's gradient, all of a client's values together; a longer one is scaled down to it.
         Left out, none is.
-    proximal : Weight mu of (mu / 2) |w - w0|^2 in the loss, w0 the values that the client began the round with (FedProx,
-        arXiv:1812.06127). Larger: clients drift less, and learn less.
+    proximal : Weight mu of (mu / 2) |w - w0|^2 in the loss, w0 the values that the client began the round with
+        (FedProx, arXiv:1812.06127). Larger: clients drift less, and learn less.
     """
 
     steps: Count = 5
@@ -169,8 +169,8 @@ class Learning(Options):
     model : The pre-trained encoder.
     data : The task and its split over the clients.
     local : How a client trains in a round.
-    device : Where the machine that simulates does the training: ``auto`` takes a GPU if there is one. Results on the two
-        agree to rounding, no further.
+    device : Where the machine that simulates does the training: ``auto`` takes a GPU if there is one. Results on the
+        two agree to rounding, no further.
     precision : ``bf16`` computes the model's matrix products with 8 bits of precision, which GPUs do several times as
         fast; what is trained stays in 32 bits.
     targets : Accuracies for which tables and figures state time and uplink traffic; the median of three rounds counts.
