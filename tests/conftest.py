@@ -18,6 +18,18 @@ from wfl_sim.scenario import Study, load
 settings.register_profile("same", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("same")
 
+# Files that take long, the longest first. Each goes to one process as a whole, so one that began last would keep
+# that process busy while the others had nothing left to do.
+LONG = (
+    "docs/test_pages.py",
+    "test_quickstart.py",
+    "notebooks/test_notebooks.py",
+    "test_estimate.py",
+    "faults/test_mutations.py",
+    "analysis/test_plots.py",
+    "test_schema.py",
+    "docs/test_contributing.py",
+)
 WORDING_OF_PYDANTIC = ("pydantic", "Input should", "validation error", "value_error", "Unexpected keyword", "JSON")
 EXAMPLE_FILES = {
     "paths.csv": "time_s,client,x_m,y_m\n0,0,100,0\n60,0,100,300\n0,1,-50,20\n90,1,40,20\n",
@@ -25,6 +37,12 @@ EXAMPLE_FILES = {
     "up.trace": "5\n10\n",
     "visits.csv": "client,from_s,until_s\n0,0,3600\n0,7200,9000\n",
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first, in their order; the others as they come."""
+    rank = {Path(__file__).parent / name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path, len(LONG)))
 
 
 @pytest.fixture
