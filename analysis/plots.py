@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
-from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
@@ -237,13 +236,9 @@ def save_all(
     paths = []
     for name, make in draw.items():
         figure = make()
-        # The layout takes the longest, so it is found once, at the resolution of the files. Then there is none to
-        # find: "none" would be an engine that does nothing, and with an engine each file is drawn twice.
-        figure.set_dpi(rcParams["savefig.dpi"])
-        if (layout := figure.get_layout_engine()) is not None:
-            layout.execute(figure)
-        figure.set_layout_engine(None)
         for suffix, metadata in ((".png", {}), (".svg", {"Date": None})):
             paths.append(target / f"{name}{suffix}")
             figure.savefig(paths[-1], metadata=metadata)
+            # The second file keeps the layout of the first, which takes the longest to find.
+            figure.set_layout_engine("none")
     return paths

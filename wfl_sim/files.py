@@ -19,10 +19,13 @@ from channels.recorded import CLIENT
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
-@cache
 def file_fields(cls: type) -> tuple[str, ...]:
     """The fields of an options class that name a file, also beside None."""
+    return _file_fields(cls)
 
+
+@cache
+def _file_fields(cls: type) -> tuple[str, ...]:
     def marked(hint: Any) -> bool:
         return any(isinstance(part, File) or marked(part) for part in get_args(hint))
 
