@@ -84,8 +84,9 @@ run: env
 schema: env
 	$(PY) -m wfl_sim.schema scenarios/schema.json
 
+# A file goes to one process, which keeps what its tests share, in the order of tests/conftest.py: long files first.
 test: env
-	$(PY) -m pytest -m "not slow and not oracle" -n $(JOBS) --dist loadfile $(ARGS)
+	$(PY) -m pytest -m "not slow and not oracle" -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: env
 	$(PY) -m pytest -m "slow and not oracle" -n $(JOBS) --dist loadfile $(ARGS)

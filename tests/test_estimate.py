@@ -285,17 +285,33 @@ def test_more_work_costs_more(change: str) -> None:
     assert after.memory_mib >= before.memory_mib  # evaluating may take more than training
 
 
-@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
-def test_every_scenario_is_estimated_in_plain_numbers_without_a_tensor_library(path: Path) -> None:
-    code = (
-        "import sys, json, dataclasses\nfrom wfl_sim.scenario import load\nfrom wfl_sim.estimate import estimate\n"
-        f"found = estimate(load({str(path)!r}))\n"
-        "heavy = [m for m in ('torch', 'peft', 'transformers', 'matplotlib', 'pandas') if m in sys.modules]\n"
-        "print(json.dumps([heavy, dataclasses.asdict(found)], allow_nan=False))"
+ESTIMATE = """
+import sys, json, dataclasses
+from wfl_sim.scenario import load
+from wfl_sim.estimate import estimate
+for path in sys.argv[1:]:
+    found = estimate(load(path))
+    heavy = [m for m in ("torch", "peft", "transformers", "matplotlib", "pandas") if m in sys.modules]
+    print(json.dumps([heavy, dataclasses.asdict(found)], allow_nan=False), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def apart() -> tuple[list[str], str]:
+    """Every scenario estimated in an interpreter that does nothing else: a line each, and what went wrong."""
+    done = subprocess.run(
+        [sys.executable, "-c", ESTIMATE, *SCENARIOS], cwd=ROOT, capture_output=True, text=True, timeout=300
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    heavy, found = json.loads(done.stdout)
+    return done.stdout.splitlines(), done.stderr
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_every_scenario_is_estimated_in_plain_numbers_without_a_tensor_library(
+    path: Path, apart: tuple[list[str], str]
+) -> None:
+    lines, said = apart
+    assert SCENARIOS.index(path) < len(lines), said
+    heavy, found = json.loads(lines[SCENARIOS.index(path)])
     assert heavy == []
     assert found["cells"] >= len(found["arms"]) > 0
     assert min(found["memory_mib"], found["wall_s"], *(row["simulated_s"] for row in found["arms"])) > 0

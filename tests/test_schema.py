@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,16 @@ method: {kind: fedavg}
 
 def read(text: str) -> Any:
     return YAML(typ="safe", pure=True).load(text)
+
+
+@cache
+def _example(text: str) -> Any:
+    return yamlfile.read_text(f"x: {text}", "example").data["x"]
+
+
+def example_of(key: keys.Key) -> Any:
+    """The value of the example of a key; one's own, since a file would show what is shared as an alias."""
+    return copy.deepcopy(_example(key.example_value()))
 
 
 def test_the_file_is_current() -> None:
@@ -162,7 +173,7 @@ def test_what_an_example_shows_is_accepted(path: tuple[str, ...], key: keys.Key)
         for part in path[:-1]:
             place = place.setdefault(part, {})
         here = keys.find(path, data) or key  # two kinds may have keys of one name that take different values
-        place[path[-1]] = yamlfile.read_text(f"x: {here.example_value()}", "example").data["x"]
+        place[path[-1]] = example_of(here)
         assert not [e.message for e in VALIDATOR.iter_errors(data)], (here.example(), data)
 
 
@@ -191,7 +202,7 @@ def value_of(draw: st.DrawFn, key: keys.Key, odd: int) -> Any:
     if option is not None and option.quantity is not None and draw(st.booleans()):
         unit = draw(st.sampled_from(symbols(option.quantity.unit)))
         return f"{draw(st.sampled_from(['1', '2.5', '.5', '30']))}{draw(st.sampled_from(['', ' ']))}{unit}"
-    return yamlfile.read_text(f"x: {key.example_value()}", "example").data["x"]
+    return example_of(key)
 
 
 @st.composite

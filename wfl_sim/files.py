@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -18,13 +19,17 @@ from channels.recorded import CLIENT
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
-def file_fields(cls: type) -> list[str]:
+def file_fields(cls: type) -> tuple[str, ...]:
     """The fields of an options class that name a file, also beside None."""
+    return _file_fields(cls)
 
+
+@cache
+def _file_fields(cls: type) -> tuple[str, ...]:
     def marked(hint: Any) -> bool:
         return any(isinstance(part, File) or marked(part) for part in get_args(hint))
 
-    return [name for name, hint in type_hints(cls).items() if marked(hint)]
+    return tuple(name for name, hint in type_hints(cls).items() if marked(hint))
 
 
 def placed(options: AnyOptions, folder: Path | None) -> AnyOptions:

@@ -5,6 +5,8 @@ Knows no simulator: a page is text, and what it shows has to work. ``make`` targ
 
 from __future__ import annotations
 
+import itertools
+import json
 import math
 import os
 import re
@@ -12,13 +14,14 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+WARM = Path(__file__).with_name("warm.py")
 PAGES = (
     "README.md",
     *(f"docs/{name}.md" for name in ("scenarios", "quickstart", "air", "timelines", "radio", "architecture")),
@@ -39,11 +42,38 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run with the commands of this environment in the path, as after ``source .venv/bin/activate``."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "MPLBACKEND": "Agg"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+class Done(NamedTuple):
+    """What a command answered."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[list[str], Path], Done]]:
+    """``run(command, folder)``: with what is installed here; see `warm.py`. That ``wfl-sim`` is there, others test."""
+    folder = tmp_path_factory.mktemp("outputs")
+    count = itertools.count()
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    with subprocess.Popen(
+        [sys.executable, WARM],
+        env={**os.environ, "PYTHONPATH": path, "MPLBACKEND": "Agg"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as warm:
+        assert warm.stdin is not None and warm.stdout is not None
+        asked, answers = warm.stdin, warm.stdout
+
+        def one(command: list[str], where: Path) -> Done:
+            outputs = [folder / f"{next(count)}.txt" for _ in range(2)]
+            print(json.dumps([command, str(where), [str(output) for output in outputs]]), file=asked, flush=True)
+            status = int(answers.readline())
+            return Done(status, *(output.read_text(encoding="utf-8") for output in outputs))
+
+        yield one
+        asked.close()
 
 
 def commands(text: str) -> list[tuple[str, str]]:
@@ -53,14 +83,16 @@ def commands(text: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_everything_that_a_page_shows_works(page: str, checkout: Path, blocks: Callable[[Path], list[Any]]) -> None:
+def test_everything_that_a_page_shows_works(
+    page: str, checkout: Path, blocks: Callable[[Path], list[Any]], run: Callable[[list[str], Path], Done]
+) -> None:
     for block in blocks(ROOT / page):
         where = f"{page}:{block.line}"
         if block.language == "yaml":
             assert block.title, f"{where}: a scenario names its file in the first line"
             (checkout / block.title).write_text(block.text)
         elif block.language == "python":
-            done = run([sys.executable, "-c", block.text], checkout)
+            done = run(["python", "-c", block.text], checkout)
             assert done.returncode == 0, f"{where}: {done.stderr}"
         else:
             assert block.language == "console", f"{where}: a block is yaml, python or console"

@@ -6,10 +6,12 @@ at random, and WFL_SIM_TALLY names a folder where each process counts them (`mak
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +147,12 @@ def value_of(draw: st.DrawFn, key: keys.Key, odd: int) -> Any:
         number = draw(st.floats(1e-6, 1e6).map(lambda x: float(f"{x:.3g}")))
         unit = draw(st.sampled_from(keys.symbols(option.quantity.unit)))
         return f"{number} {unit}"
-    return yamlfile.read_text(key.example() or "x: 1", "example").data.get(key.name, 1)
+    return copy.deepcopy(_example(key.example() or "x: 1")).get(key.name, 1)
+
+
+@cache
+def _example(text: str) -> dict[str, Any]:
+    return yamlfile.read_text(text, "example").data
 
 
 @st.composite
