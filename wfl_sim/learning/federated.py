@@ -16,6 +16,7 @@ from channels.streams import Stream
 from wfl_sim.federation import Federation
 from wfl_sim.learning import data, sources
 from wfl_sim.learning.memo import Memo
+from wfl_sim.learning.partition import holdings, partition
 from wfl_sim.learning.training import Trainer
 from wfl_sim.scenario import Scenario
 
@@ -35,7 +36,8 @@ def build_work(scenario: Scenario, memo_folder: Path | None) -> tuple[Federation
         "model_sha256": sources.fingerprint(sources.weights_file(learning.model.name)),
     }
     task = data.load(learning.data, stream.child("data"))
-    parts = data.partition(task.train.labels, clients, learning.data.partition, stream.child("partition"))
+    stream_of_parts = stream.child("partition")
+    parts = partition(task.train.labels, clients, learning.data.partition, stream_of_parts, task.train.groups)
     versions = (torch.__version__, transformers.__version__, peft.__version__)
     memo = Memo(memo_folder, repr((learning, scenario.method, clients, seed, recorded, versions)))
     trainer = Trainer(
@@ -51,4 +53,6 @@ def build_work(scenario: Scenario, memo_folder: Path | None) -> tuple[Federation
     )
     recorded["examples_per_client"] = [int(part.size) for part in parts]
     recorded["classes"] = list(task.classes)
+    counts = holdings(task.train.labels, parts, len(task.classes))
+    recorded["holdings"] = {"classes": list(task.classes), "counts": counts.tolist()}
     return Federation(scenario.method, scenario.codec, trainer, clients), recorded
