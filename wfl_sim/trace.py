@@ -32,7 +32,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("round", "INTEGER", "", "number of the round, from 1"),
         Column("t_start_s", "REAL", "s", "simulated time at which the round began"),
         Column("t_end_s", "REAL", "s", "simulated time at which the global model was updated"),
-        Column("accuracy", "REAL", "1", "share of held-out examples predicted rightly, in a language task of next tokens"),
+        Column("accuracy", "REAL", "1", "share of held-out examples, in a language task of next tokens, that is right"),
         Column("loss", "REAL", "nat", "mean cross-entropy on held-out examples, in a language task of next tokens"),
         Column("uplink_bits", "INTEGER", "bit", "bits sent by clients since the start, headers and repeats included"),
         Column("downlink_bits", "INTEGER", "bit", "bits sent to clients since the start; a broadcast counts once"),

@@ -222,7 +222,7 @@ def _dealt(classes: int, per_client: int, clients: int, random: np.random.Genera
 
 @dataclass(frozen=True)
 class QuantitySkew(Options):
-    """Clients differ in how many examples they have, but not in what kind: sizes from a Dirichlet distribution.
+    """Clients differ in how many examples they have, but not in their mix of classes.
 
     Formula
     -------
@@ -268,7 +268,7 @@ class QuantitySkew(Options):
 
 @dataclass(frozen=True)
 class Natural(Options):
-    """Each client holds the examples of natural clients of the data: plays, sources, writers. None of them is cut.
+    """Each client holds natural clients of the data, such as plays, sources or writers; none is cut.
 
     Formula
     -------
