@@ -6,8 +6,13 @@ Knows labels and natural clients as numbers; the bounds on means are derived fro
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -17,6 +22,7 @@ from hypothesis import strategies as st
 
 from channels.options import OptionError, Options
 from channels.streams import Stream
+from wfl_sim.checks import ContractError, check_partition
 from wfl_sim.errors import RunFailed
 from wfl_sim.learning import data
 from wfl_sim.learning.options import Data
@@ -268,6 +274,102 @@ def test_a_partition_that_breaks_its_contract_is_told(monkeypatch, parts, says):
         partition(np.zeros(6, dtype=np.int64), 2, Broken(), STREAM)
 
 
+COUNT = itertools.count()
+
+
+def refuse(message):
+    raise CannotSplit(message, "", False)
+
+
+def made(**members):
+    """A partition like `Iid` with some members of its own."""
+    return dataclass(frozen=True)(type("Made", (Iid,), {"__doc__": "Made up for a test.", **members}))()
+
+
+def untidy(self, labels, groups, clients, stream):
+    parts = Iid.split(self, labels, groups, clients, stream)
+    labels[:] = 0
+    return parts
+
+
+@pytest.mark.parametrize(
+    ("partition", "clause", "says"),
+    [
+        (made(split=lambda self, labels, groups, clients, stream: [np.arange(labels.size)] * clients), 2,
+         "gave example 0 to 3 clients"),
+        (made(split=lambda self, *args: tuple(Iid.split(self, *args))), 2, "gives a tuple, not a list of arrays"),
+        (made(split=lambda self, *args: 1 / 0), 4, "raises ZeroDivisionError"),
+        (made(split=lambda self, labels, groups, *args: Iid.split(self, groups + 0, None, *args)), 5, "TypeError"),
+        (made(split=lambda self, y, g, clients, s: Iid.split(self, y, g, clients, Stream.root(next(COUNT)))), 3,
+         "another answer when asked again"),
+        (made(split=untidy), 3, "changes the labels"),
+        (made(needs_groups="always"), 5, "needs_groups is 'always'"),
+        (made(split=lambda *args: refuse("there is nothing that I can do")), 2, "takes none of 6 plain cases"),
+        (made(split=lambda *args: refuse(" ")), 4, "without a word"),
+        (made(__doc__=None), 6, "no docstring"),
+    ],
+)  # fmt: skip
+def test_the_check_for_authors_names_the_clause_that_is_broken(partition, clause, says):
+    with pytest.raises(ContractError) as caught:
+        check_partition(partition)
+    assert (caught.value.args[2], says in caught.value.args[3]) == (clause, True), str(caught.value)
+
+
+PLUGIN = """
+from wfl_extra import Halves  # before anything of ours that looks for plug-ins
+from wfl_sim.checks import check_partition
+from wfl_sim.scenario import parse
+check_partition(Halves())
+(cell,) = parse({text!r}).cells
+from wfl_sim.cards import card
+print(type(cell.scenario.learning.data.partition).__name__, "half of what is left" in card("halves"))
+"""
+EXTRA = '''"""A plug-in."""
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from channels.options import Options
+from wfl_sim.learning.partition import CannotSplit
+
+
+@dataclass(frozen=True)
+class Halves(Options):
+    """Each client gets half of what is left, the last one all of it."""
+
+    kind: Literal["halves"] = "halves"
+
+    def split(self, labels, groups, clients, stream):
+        ends = labels.size - labels.size // 2 ** np.arange(1, clients)
+        if clients > 1 and labels.size >> clients - 1 == 0:
+            raise CannotSplit("too many clients", "", False)
+        return np.split(np.arange(labels.size), ends)
+'''
+SCENARIO = """\
+schema_version: 1
+name: s
+rounds: 1
+clients: {count: 4, placement: {kind: disc, to: 100 m}, compute: {time: 400 ms}}
+channel: {path_loss: {kind: log_distance, exponent: 3}}
+learning: {data: {partition: {kind: halves}}}
+method: {kind: fedavg}
+"""
+
+
+def test_a_plugin_adds_a_partition(tmp_path):
+    """An entry point of the group wfl_sim.partition, as pip would leave it."""
+    (tmp_path / "wfl_extra.py").write_text(EXTRA)
+    info = tmp_path / "wfl_extra-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: wfl-extra\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[wfl_sim.partition]\nhalves = wfl_extra:Halves\n")
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
+    command = [sys.executable, "-c", PLUGIN.format(text=SCENARIO)]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.split() == ["Halves", "True"], done.stderr
+
+
 @dataclass(frozen=True)
 class Plays(Options):
     """A language task of three sources."""
@@ -312,7 +414,8 @@ def test_a_split_is_checked_before_the_run(monkeypatch, name, clients, options, 
         assert says in found.message
 
 
-def test_bad_luck_is_told_apart_from_what_no_seed_can_do():
+def test_bad_luck_is_told_apart_from_what_no_seed_can_do(monkeypatch):
+    monkeypatch.setattr("wfl_sim.learning.partition.MOST_DRAWS", 20)
     found = data.check_partition(Data(train=100, partition=Dirichlet(alpha=0.01)), 10, STREAM)
     assert found.drawn and found.key == "learning.data.partition"
 

@@ -52,9 +52,10 @@ class Partition(Protocol):
     2. ``split`` gives one array of indices of examples a client, in the order of clients. Each example has exactly one
        client, and no client has none. The order inside an array does not count: `partition` sorts it.
     3. All random choices are drawn from `stream`, so that the same arguments give the same split.
-    4. What cannot be split raises `CannotSplit`, with numbers, what is allowed, and the key to change.
+    4. What cannot be split raises `CannotSplit`, with numbers, what is allowed, and the key to change; nothing else.
     5. ``needs_groups`` says whether it asks for natural clients (`groups` is not None then); left out, it does not.
-    6. It stands in `PARTITIONS` under its kind, or is an entry point of the group ``wfl_sim.partition``.
+    6. The docstring says how it splits, and describes every option.
+    7. It stands in `PARTITIONS` under its kind, or is an entry point of the group ``wfl_sim.partition``.
     """
 
     @property
@@ -360,7 +361,7 @@ def partition(labels: Ints, clients: int, options: Partition, stream: Stream, gr
     if clients > labels.size:
         raise CannotSplit(f"{labels.size} examples cannot be split over {clients} clients (clients.count)", "", False)
     parts = options.split(labels, groups, clients, stream)
-    for problem in _broken(parts, labels.size, clients):
+    for problem in broken(parts, labels.size, clients):
         raise CannotSplit(f"{options.kind} {problem}", "", False)
     return [np.sort(part) for part in parts]
 
@@ -370,7 +371,7 @@ def holdings(labels: Ints, parts: Sequence[Ints], classes: int) -> Ints:
     return np.stack([np.bincount(labels[part], minlength=classes) for part in parts])
 
 
-def _broken(parts: list[NDArray[Any]], examples: int, clients: int) -> Iterator[str]:
+def broken(parts: list[NDArray[Any]], examples: int, clients: int) -> Iterator[str]:
     """What of a partition's contract a split breaks."""
     if len(parts) != clients:
         yield f"gave {len(parts)} parts for {clients} clients"
