@@ -54,12 +54,12 @@ QUALITIES = {quality.metric: quality for quality in (ACCURACY, PERPLEXITY)}
 
 def quality_of(scenario: Scenario) -> Quality | None:
     """What the runs of a scenario are judged by; None where nothing is learnt. Nothing is loaded."""
-    from wfl_sim.learning.data import task_kind  # late: who reads traces needs no data set
+    from wfl_sim.learning.data import is_language  # late: who reads traces needs no data set
     from wfl_sim.methods.none import NoLearning
 
     if isinstance(scenario.method, NoLearning):
         return None
     try:
-        return PERPLEXITY if task_kind(scenario.learning.data) == "language" else ACCURACY
+        return PERPLEXITY if is_language(scenario.learning.data) else ACCURACY
     except MissingResource:  # a name that nobody knows, which is told where it stands
         return ACCURACY

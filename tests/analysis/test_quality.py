@@ -201,9 +201,10 @@ def test_an_unknown_measure_is_refused(language_run: RunOf) -> None:
 
 @pytest.fixture
 def plays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A data set called ``test:plays``, which is a language task."""
-    made = type("Plays", (WordNet10,), {"task": "language"})
-    monkeypatch.setattr(data, "DATA_SETS", {**data.DATA_SETS, "test:plays": made})
+    """``test:plays``, which is a language task, and ``test:read``, which is read to know what it is."""
+    plays = type("Plays", (WordNet10,), {"task": "language"})
+    unread = type("Read", (WordNet10,), {"task": property(lambda self: pytest.fail("the data set is read"))})
+    monkeypatch.setattr(data, "DATA_SETS", {**data.DATA_SETS, "test:plays": plays, "test:read": unread})
 
 
 def scenario(name: str, targets: str = "[]", method: str = "fedavg") -> Cell:
@@ -238,6 +239,7 @@ def test_a_scenario_is_judged_by_what_its_task_is() -> None:
         ("test:plays", "[90]", "fedavg"): (PERPLEXITY, "perplexity 88.94"),
         ("test:plays", "[90]", "none, payload: 4 Mbit"): (None, "3 delivered, 1 dropped"),
         ("csv:nobody-knows", "[0.7]", "fedavg"): (ACCURACY, "accuracy 0.250"),
+        ("test:read", "[0.7]", "fedavg"): (ACCURACY, "accuracy 0.250"),
     }
     for (name, targets, method), (quality, says) in cases.items():
         cell = scenario(name, targets, method)

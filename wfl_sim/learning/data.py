@@ -14,7 +14,7 @@ from channels.streams import Stream
 from wfl_sim.errors import MissingResource
 from wfl_sim.learning import datasets
 from wfl_sim.learning.datasets.base import DataSet
-from wfl_sim.learning.examples import Examples, Ints, Task, TaskKind
+from wfl_sim.learning.examples import Examples, Ints, Task
 from wfl_sim.learning.options import Data
 from wfl_sim.learning.partition import CannotSplit, partition, too_few_groups
 from wfl_sim.plugins import registry
@@ -119,7 +119,7 @@ def check_partition(options: Data, clients: int, stream: Stream) -> CannotSplit 
     found = data_set(options.name)
     shares = _shares(options.train, len(found.classes))
     labels = np.repeat(np.arange(shares.size, dtype=np.int64), shares)
-    groups = labels if task_kind(options) == "language" else None
+    groups = labels if is_language(options) else None
     if groups is None and getattr(options.partition, "needs_groups", False):
         natural = getattr(found, "natural", ())
         if not natural:
@@ -136,13 +136,12 @@ def check_partition(options: Data, clients: int, stream: Stream) -> CannotSplit 
     return None
 
 
-def task_kind(options: Data) -> TaskKind:
-    """What is to be learnt: known without the data.
+def is_language(options: Data) -> bool:
+    """Whether the text itself is what is to be learnt. A data set that has to be read to know its task is none such.
 
     Raises
     ------
     MissingResource
         There is no data set of that name.
     """
-    kind: TaskKind = getattr(data_set(options.name), "task", "text")
-    return kind
+    return getattr(type(data_set(options.name)), "task", "text") == "language"
