@@ -1,4 +1,4 @@
-"""Pictures of traces: accuracy against its cost, what a schedule decided; and all pictures of a study at once.
+"""Pictures of traces: quality against its cost, what a schedule decided; and all pictures of a study at once.
 
 Takes `Traces` and returns figures; does not know files except in `save_all`, and keeps no pyplot state.
 
@@ -13,20 +13,24 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from analysis import tradeoff as costs
 from analysis.activityplot import activity_timeline
 from analysis.airplots import bandwidth_shares, upload_times
+from analysis.holdingsplot import holdings
 from analysis.house import LIMIT_COLOUR, WIDTH_IN, arm_colour, arm_line, in_house_style
 from analysis.timeline import LINK_ROUNDS, link_timeline
 from analysis.traces import TraceError, Traces
+from wfl_sim.quality import ACCURACY, PERPLEXITY, Quality
 
 __all__ = [
     "accuracy_against",
     "activity_timeline",
     "bandwidth_shares",
+    "holdings",
     "link_timeline",
     "save_all",
     "schedule_timeline",
@@ -35,7 +39,7 @@ __all__ = [
 ]
 
 LOG_FROM_RATIO = 8.0
-"""Arms whose total costs differ by more than this are drawn over a logarithmic axis."""
+"""Arms whose total costs differ by more than this, and perplexities that do, are drawn over a logarithmic axis."""
 LETTERS_PER_IN, KEY_LETTERS = 11, 8
 """How many letters of a legend fit an inch, and how many the line before a name takes up."""
 NO_ACCURACY = "no accuracy: a run without learning"
@@ -43,45 +47,58 @@ NO_ACCURACY = "no accuracy: a run without learning"
 
 @in_house_style
 def accuracy_against(traces: Traces, x: str) -> Figure:
-    """Accuracy of each arm against ``uplink_bits``, ``t_end_s`` or ``energy_j``.
+    """Accuracy of each arm, or perplexity, against ``uplink_bits``, ``t_end_s`` or ``energy_j``.
 
     A line is the mean over the seeds, its band spans the lowest to the highest seed (see `tradeoff.curves`).
     Arms whose total costs differ by more than a factor of 8 are drawn over a logarithmic axis.
     """
     figure = Figure(figsize=(0.75 * WIDTH_IN, 5.0), layout="constrained")
     axes = figure.subplots()
-    _draw_accuracy(axes, traces, x)
-    axes.set_ylabel("accuracy on held-out examples, %")
+    _draw_quality(axes, traces, x)
+    axes.set_ylabel(_quality_label(traces, axes))
     _label_targets(axes, traces)
-    figure.suptitle(_COST_TITLES[x])
+    figure.suptitle(f"{traces.quality.metric.capitalize()} against {_COST_TITLES[x]}")
     _arm_legend(figure, axes, traces)
     return figure
 
 
 @in_house_style
 def tradeoff(traces: Traces) -> Figure:
-    """Accuracy against uplink bits (left) and against simulated seconds (right), over one accuracy axis."""
+    """Accuracy, or perplexity, against uplink bits (left) and against simulated seconds (right), over one axis."""
     figure = Figure(figsize=(WIDTH_IN, 4.9), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     panels = ((left, "uplink_bits", "What it costs in bits"), (right, "t_end_s", "… and in time"))
     for axes, x, title in panels:
-        _draw_accuracy(axes, traces, x)
+        _draw_quality(axes, traces, x)
         axes.set_title(title)
-    left.set_ylabel("accuracy on held-out examples, %")
+    left.set_ylabel(_quality_label(traces, left))
     _label_targets(right, traces)
     _arm_legend(figure, left, traces)
     return figure
 
 
 _COST_TITLES = {
-    "uplink_bits": "Accuracy against what the clients sent",
-    "t_end_s": "Accuracy against simulated time",
-    "energy_j": "Accuracy against the clients' energy",
+    "uplink_bits": "what the clients sent",
+    "t_end_s": "simulated time",
+    "energy_j": "the clients' energy",
 }
 
 
-def _draw_accuracy(axes: Axes, traces: Traces, x: str) -> None:
-    curves = costs.curves(traces, x)
+def _in_words(quality: Quality) -> tuple[float, str]:
+    """By what a value is multiplied to be shown, and the unit behind it."""
+    return (100.0, " %") if quality == ACCURACY else (1.0, "")
+
+
+def _quality_label(traces: Traces, axes: Axes) -> str:
+    if traces.quality == ACCURACY:
+        return "accuracy on held-out examples, %"
+    how = ", logarithmic" if axes.get_yscale() == "log" else ""
+    return f"{traces.quality.metric} on held-out text\n({traces.quality.better} is better{how})"
+
+
+def _draw_quality(axes: Axes, traces: Traces, x: str) -> None:
+    curves, quality = costs.curves(traces, x), traces.quality
+    by = _in_words(quality)[0]
     if curves.empty:
         missing = NO_ACCURACY if len(traces.rounds) else "no round has been finished yet"
         raise TraceError(f"{missing}; there is nothing to draw")
@@ -91,26 +108,36 @@ def _draw_accuracy(axes: Axes, traces: Traces, x: str) -> None:
         curve = curves[curves["arm"] == arm]
         if curve.empty:
             evaluated = len(traces.rounds) and (traces.rounds["arm"] == arm).any()
-            axes.plot([], [], " ", label=f"{arm}: no accuracy, {'without learning' if evaluated else 'no round yet'}")
+            why = "without learning" if evaluated else "no round yet"
+            axes.plot([], [], " ", label=f"{arm}: no {quality.metric}, {why}")
             continue
+        curve = curve[np.isfinite(curve["high"])]  # a perplexity of a model that has diverged has no place
         position = (curve[x] / scale).to_numpy()
         colour = arm_colour(traces, arm)
-        axes.fill_between(position, 100 * curve["low"], 100 * curve["high"], color=colour, alpha=0.15, lw=0)
+        axes.fill_between(position, by * curve["low"], by * curve["high"], color=colour, alpha=0.15, lw=0)
         axes.plot(
-            position, 100 * curve["mean"], label=arm, markevery=max(1, len(curve) // 6),
+            position, by * curve["mean"], label=arm, markevery=max(1, len(curve) // 6),
             **arm_line(traces, arm),
         )  # fmt: skip
     if totals.max() > LOG_FROM_RATIO * totals.min() > 0:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        _plain_ticks(axes.xaxis)
         label += " (logarithmic)"
     else:
         axes.set_xlim(left=0)
     axes.set_xlabel(label)
+    values = curves.loc[np.isfinite(curves["high"]), ["low", "high"]]
+    if quality == PERPLEXITY and values["high"].max() > LOG_FROM_RATIO * values["low"].min():
+        axes.set_yscale("log")
+        _plain_ticks(axes.yaxis)
     for target in costs.targets_of(traces):
-        axes.axhline(100 * target, color="0.45", linewidth=1, linestyle=(0, (5, 4)), zorder=1)
+        axes.axhline(by * target, color="0.45", linewidth=1, linestyle=(0, (5, 4)), zorder=1)
+
+
+def _plain_ticks(axis: Axis) -> None:
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _cost_unit(x: str, largest: float) -> tuple[float, str]:
@@ -126,12 +153,14 @@ def _cost_unit(x: str, largest: float) -> tuple[float, str]:
 
 def _label_targets(axes: Axes, traces: Traces) -> None:
     # Beside the axes, where no curve can run through the words; spread where targets lie close together.
-    low, high = axes.get_ylim()
+    by, unit = _in_words(traces.quality)
+    height = np.log if axes.get_yscale() == "log" else np.asarray
+    low, high = height(axes.get_ylim())
     at = -np.inf
     for target in costs.targets_of(traces):
-        at = max(at + 0.06, (100 * target - low) / (high - low))
+        at = max(at + 0.06, float((height(by * target) - low) / (high - low)))
         axes.annotate(
-            f"target {100 * target:g} %", (1.0, at), (4, 0), "axes fraction", "offset points",
+            f"target {by * target:g}{unit}", (1.0, at), (4, 0), "axes fraction", "offset points",
             va="center", color="0.35", fontsize=10,
         )  # fmt: skip
 
@@ -199,7 +228,8 @@ def save_all(
 ) -> list[Path]:
     """Write every picture as PNG (150 dpi) and SVG; of each arm, the first seed that has a finished round.
 
-    Pictures that the traces have nothing for are left out: those of accuracy, where nothing was learnt.
+    Pictures that the traces have nothing for are left out: those of accuracy (or perplexity) and of who holds what,
+    where nothing was learnt. Arms with the same split of the data have one picture of it.
 
     `arms` limits the pictures of single arms to those named; the pictures that compare arms show all of them. `rounds`
     are the first and last round of the timelines.
@@ -216,11 +246,16 @@ def save_all(
     target.mkdir(parents=True, exist_ok=True)
     draw: dict[str, Callable[[], Figure]] = {}
     if traces.learns or traces.rounds.empty:  # without a round, the first of them says so
+        metric = traces.quality.metric
         draw |= {
             "tradeoff": lambda: tradeoff(traces),
-            "accuracy-bits": lambda: accuracy_against(traces, "uplink_bits"),
-            "accuracy-time": lambda: accuracy_against(traces, "t_end_s"),
+            f"{metric}-bits": lambda: accuracy_against(traces, "uplink_bits"),
+            f"{metric}-time": lambda: accuracy_against(traces, "t_end_s"),
         }
+    splits = _splits(traces)
+    for cell in splits:
+        name = "holdings" if len(splits) == 1 else f"holdings-{cell[0]}-seed{cell[1]}".replace("/", "-")
+        draw[name] = functools.partial(holdings, traces, *cell)
     if (traces.transmissions["direction"] == "up").any():
         draw["upload-times"] = lambda: upload_times(traces)
     for arm, cells in traces.cells[traces.cells["rounds"] > 0].groupby("arm", sort=False):
@@ -242,3 +277,14 @@ def save_all(
             # The second file keeps the layout of the first, which takes the longest to find.
             figure.set_layout_engine("none")
     return paths
+
+
+def _splits(traces: Traces) -> list[tuple[str, int]]:
+    """The first cell of each arm whose examples are split as those of no arm before it."""
+    found: dict[tuple[object, bytes], tuple[str, int]] = {}
+    for arm in traces.arms:
+        cell = next(((arm, seed) for seed in traces.seeds(arm) if (arm, seed) in traces.holdings), None)
+        if cell is not None:
+            held = traces.holdings[cell]
+            found.setdefault((held.classes, held.counts.tobytes()), cell)
+    return list(found.values())

@@ -16,15 +16,19 @@ from analysis.uploads import REASONS, air_summary
 
 
 def arms_table(traces: Traces) -> Table:
-    """One row an arm: accuracy, bits, seconds, joules, what each target took, round time against the budget.
+    """One row an arm: quality, bits, seconds, joules, what each target took, round time against the budget.
 
-    With several seeds a cell reads mean ± standard deviation; a dash means that some seed never reached the target.
+    Quality is accuracy, or perplexity. With several seeds a cell reads mean ± standard deviation; a dash means that
+    some seed never reached the target.
     """
-    frame = summary_by_arm(traces)
-    caption = "accuracy: median of the last 3 rounds; to a target: first round whose median of 3 reaches it"
+    frame, quality = summary_by_arm(traces), traces.quality
+    lower = " (lower is better)" if quality.better == "lower" else ""
+    caption = (
+        f"{quality.metric}: median of the last 3 rounds{lower}; to a target: first round whose median of 3 reaches it"
+    )
     table = _table("Arms", traces, caption)
     columns = [
-        ("accuracy", "accuracy", 3),
+        (quality.metric, quality.metric, 3 if quality.better == "higher" else 1),
         ("uplink_mbit", "uplink\nMbit", 1),
         ("time_s", "time\ns", 1),
         ("energy_j", "energy\nJ", 0),

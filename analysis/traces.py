@@ -13,14 +13,16 @@ import json
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from wfl_sim.errors import WflError
+from wfl_sim.quality import ACCURACY, QUALITIES, Quality
 from wfl_sim.trace import TABLES, TRACE_FORMAT
 
 TRACE_FILE = "trace.sqlite"
@@ -44,6 +46,13 @@ class TraceError(WflError):
     exit_code = 2
 
 
+class Holdings(NamedTuple):
+    """Who holds what: the names of the classes, and how many examples of each a client has [clients, classes]."""
+
+    classes: tuple[str, ...]
+    counts: np.ndarray
+
+
 @dataclass(frozen=True)
 class Traces:
     """The cells (arm and seed) of one or more studies.
@@ -57,11 +66,14 @@ class Traces:
         The tables of the traces; ``wfl_sim.trace.TABLES`` says what each column means.
     cells
         One row a cell: ``arm, seed, status, rounds, targets, latency_budget_s, deadline_s, clients, study,
-        directory``. ``rounds`` counts the finished ones, ``targets`` is a tuple of accuracies,
-        ``latency_budget_s`` and ``deadline_s`` (of a round) are NaN where there is none, ``clients`` counts those of
-        the scenario (NaN where a manifest does not say), ``directory`` is the name of the run directory.
+        directory, metric``. ``rounds`` counts the finished ones, ``targets`` is a tuple of values of the ``metric``
+        (accuracy or perplexity), ``latency_budget_s`` and ``deadline_s`` (of a round) are NaN where there is none,
+        ``clients`` counts those of the scenario (NaN where a manifest does not say), ``directory`` is the name of the
+        run directory.
     units
         Unit of a column: ``units["rounds", "t_end_s"] == "s"``; "" where it has none.
+    holdings
+        Who holds what, by (arm, seed); runs without learning, and those of older versions, have none.
     """
 
     rounds: pd.DataFrame
@@ -69,6 +81,7 @@ class Traces:
     decisions: pd.DataFrame
     cells: pd.DataFrame
     units: Units
+    holdings: Mapping[tuple[str, int], Holdings] = field(default_factory=dict)
 
     @property
     def arms(self) -> list[str]:
@@ -79,6 +92,23 @@ class Traces:
     def learns(self) -> bool:
         """Whether any round was evaluated; a run of the network alone (``method: {kind: none}``) has no accuracy."""
         return bool(self.rounds["accuracy"].notna().any())
+
+    @property
+    def quality(self) -> Quality:
+        """By what the runs are judged, and which way is better.
+
+        Raises
+        ------
+        TraceError
+            Some are judged by accuracy and some by perplexity, which no axis and no column can hold together.
+        """
+        evaluated = self.rounds.loc[self.rounds["accuracy"].notna(), ["arm", "seed"]].drop_duplicates()
+        cells = self.cells.merge(evaluated) if len(evaluated) else self.cells
+        arms = {str(metric): list(own.unique()) for metric, own in cells.groupby("metric")["arm"]}
+        if len(arms) > 1:
+            said = "; ".join(f"{metric}: {', '.join(own)}" for metric, own in arms.items())
+            raise TraceError(f"these runs are judged by different measures, load them apart ({said})")
+        return QUALITIES[next(iter(arms), ACCURACY.metric)]
 
     def seeds(self, arm: str) -> list[int]:
         """The seeds of an arm, ascending; raises `TraceError` for an arm that is not there."""
@@ -96,7 +126,8 @@ class Traces:
             name: frame[(frame["arm"] == arm) & (frame["seed"] == chosen)].reset_index(drop=True)
             for name, frame in (*((t, getattr(self, t)) for t in TABLES), ("cells", self.cells))
         }
-        return replace(self, **frames)
+        held = {key: value for key, value in self.holdings.items() if key == (arm, chosen)}
+        return replace(self, **frames, holdings=held)
 
 
 def load(path: str | Path) -> Traces:
@@ -130,7 +161,8 @@ def load(path: str | Path) -> Traces:
     tables = {
         table: pd.concat([cell.labelled(cell.tables[table]) for cell in cells], ignore_index=True) for table in TABLES
     }
-    return Traces(**tables, cells=pd.DataFrame([cell.row() for cell in cells]), units=units)
+    held = {(cell.arm, cell.seed): cell.holdings for cell in cells if cell.holdings is not None}
+    return Traces(**tables, cells=pd.DataFrame([cell.row() for cell in cells]), units=units, holdings=held)
 
 
 @dataclass(frozen=True)
@@ -145,6 +177,8 @@ class _Cell:
     latency_budget_s: float
     deadline_s: float
     clients: float
+    metric: str
+    holdings: Holdings | None
     tables: dict[str, pd.DataFrame]
     units: Units
 
@@ -168,6 +202,8 @@ class _Cell:
                 latency_budget_s=_number(manifest, "latency_budget_s"),
                 deadline_s=_number(manifest, "deadline_s"),
                 clients=_number(manifest, "clients"),
+                metric=_metric(manifest),
+                holdings=_holdings(manifest),
                 tables=tables,
                 units=units,
             )
@@ -191,6 +227,7 @@ class _Cell:
             "clients": self.clients,
             "study": self.study,
             "directory": self.directory.name,
+            "metric": self.metric,
         }
 
     def labelled(self, table: pd.DataFrame) -> pd.DataFrame:
@@ -201,6 +238,24 @@ class _Cell:
 def _number(manifest: dict[str, Any], key: str) -> float:
     value = manifest.get(key)
     return float("nan") if value is None else float(value)
+
+
+def _metric(manifest: dict[str, Any]) -> str:
+    """The name of the measure; a run that does not say was judged by accuracy, as all once were."""
+    name = (manifest.get("quality") or {"metric": ACCURACY.metric})["metric"]
+    if name not in QUALITIES:
+        raise ValueError(f"quality.metric is {name!r}; this version knows {', '.join(QUALITIES)}")
+    return str(name)
+
+
+def _holdings(manifest: dict[str, Any]) -> Holdings | None:
+    held = (manifest.get("data") or {}).get("holdings")
+    if held is None:
+        return None
+    classes, counts = tuple(map(str, held["classes"])), np.array(held["counts"], dtype=np.int64)
+    if counts.ndim != 2 or counts.shape[1] != len(classes) or counts.min() < 0:
+        raise ValueError(f"data.holdings.counts is no table of clients by {len(classes)} classes")
+    return Holdings(classes, counts)
 
 
 def _run_directories(path: Path) -> list[Path]:

@@ -1,6 +1,8 @@
-"""What accuracy costs: bits, seconds and joules to a target, tables over arms and seeds, paired differences.
+"""What quality costs: bits, seconds and joules to a target, tables over arms and seeds, paired differences.
 
 Pure functions of `Traces`; does not know files, nor how a table is printed or drawn.
+
+Quality is accuracy, or perplexity in language modelling, where lower is better; `Traces.quality` says which.
 """
 
 from __future__ import annotations
@@ -12,9 +14,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.traces import Traces
+from wfl_sim.quality import ACCURACY, Quality
 
 COSTS = ("uplink_bits", "t_end_s", "energy_j")
-"""The columns of ``rounds`` that only grow, against which accuracy can be read."""
+"""The columns of ``rounds`` that only grow, against which quality can be read."""
 
 TARGET_WINDOW = 3
 """Rounds in the median that has to reach a target: one lucky evaluation does not count."""
@@ -22,10 +25,18 @@ TARGET_WINDOW = 3
 BITS_PER_MBIT = 1e6
 
 
-def to_target(rounds: pd.DataFrame, target: float, quantity: str) -> float:
+def measured(rounds: pd.DataFrame, quality: Quality) -> pd.Series:
+    """The quality after each of some rounds; perplexity is exp(loss). NaN where nothing was evaluated."""
+    if quality.metric == ACCURACY.metric:
+        return rounds["accuracy"]
+    with np.errstate(over="ignore"):  # of a model that has diverged: infinite
+        return rounds["loss"].map(np.exp).rename(quality.metric)
+
+
+def to_target(rounds: pd.DataFrame, target: float, quantity: str, quality: Quality = ACCURACY) -> float:
     """Value of `quantity` at the end of the round in which the target is first reached.
 
-    Round i reaches the target when the median accuracy of the rounds i-2, i-1 and i does. The median looks
+    Round i reaches the target when the median quality of the rounds i-2, i-1 and i does. The median looks
     back only: a run stopped at round i would give the same answer, and the bits charged were all spent by
     then. The first round that can reach a target is therefore the third. Rounds without an evaluation are
     passed over.
@@ -35,9 +46,11 @@ def to_target(rounds: pd.DataFrame, target: float, quantity: str) -> float:
     rounds
         The ``rounds`` of one cell, in order.
     target
-        Accuracy, from 0 to 1.
+        Accuracy, from 0 to 1; or perplexity, from 1.
     quantity
         ``uplink_bits`` (bit), ``t_end_s`` (s) or ``energy_j`` (J).
+    quality
+        What the target is a value of, and which way is better.
 
     Returns
     -------
@@ -46,10 +59,16 @@ def to_target(rounds: pd.DataFrame, target: float, quantity: str) -> float:
     """
     _check_quantity(quantity)
     _check_one_cell(rounds)
-    evaluated = rounds[rounds["accuracy"].notna()]
-    median = evaluated["accuracy"].rolling(TARGET_WINDOW).median()
-    reached = evaluated.loc[median >= target, quantity]
+    values = measured(rounds, quality).dropna()
+    reaches = median_reaches(values, target, quality)
+    reached = rounds.loc[values.index[reaches], quantity]
     return float(reached.iloc[0]) if len(reached) else math.nan
+
+
+def median_reaches(values: pd.Series, target: float, quality: Quality) -> pd.Series:
+    """Whether the median of each value and the two before it is the target or better; not so for the first two."""
+    median = values.replace(np.inf, np.finfo(float).max).rolling(TARGET_WINDOW).median()  # pandas takes inf for a gap
+    return median >= target if quality.better == "higher" else median <= target
 
 
 def summary(traces: Traces) -> pd.DataFrame:
@@ -59,7 +78,7 @@ def summary(traces: Traces) -> pd.DataFrame:
     -------
     arm, seed, status, rounds
         Which cell, and how far it came.
-    accuracy
+    accuracy or perplexity
         Median of the last 3 evaluated rounds.
     uplink_mbit, time_s, energy_j
         Spent until the last finished round.
@@ -71,13 +90,13 @@ def summary(traces: Traces) -> pd.DataFrame:
     time_to_<target>_s, uplink_to_<target>_mbit
         For each target of any cell, see `to_target`; NaN if never reached.
     """
-    targets = targets_of(traces)
+    targets, quality = targets_of(traces), traces.quality
     rows = []
     for cell in traces.cells.to_dict("records"):
         rounds = cell_rounds(traces, str(cell["arm"]), int(cell["seed"]))
         round_time_s = float((rounds["t_end_s"] - rounds["t_start_s"]).mean())
         row = {name: cell[name] for name in ("arm", "seed", "status", "rounds")} | {
-            "accuracy": float(rounds["accuracy"].dropna().tail(TARGET_WINDOW).median()),
+            quality.metric: float(measured(rounds, quality).dropna().tail(TARGET_WINDOW).median()),
             "uplink_mbit": _last(rounds["uplink_bits"]) / BITS_PER_MBIT,
             "time_s": _last(rounds["t_end_s"]),
             "energy_j": _last(rounds["energy_j"]),
@@ -88,8 +107,8 @@ def summary(traces: Traces) -> pd.DataFrame:
             "deferred": int(rounds["deferred"].sum()),
         }
         for target in targets:
-            row[f"time_to_{target:g}_s"] = to_target(rounds, target, "t_end_s")
-            row[f"uplink_to_{target:g}_mbit"] = to_target(rounds, target, "uplink_bits") / BITS_PER_MBIT
+            row[f"time_to_{target:g}_s"] = to_target(rounds, target, "t_end_s", quality)
+            row[f"uplink_to_{target:g}_mbit"] = to_target(rounds, target, "uplink_bits", quality) / BITS_PER_MBIT
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -113,7 +132,8 @@ def mean_by_arm(table: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
     result = {}
     for arm in arms:
         values = table.loc[table["arm"] == arm, columns].astype("float64")
-        parts = {"mean": values.mean(skipna=False), "std": values.std(skipna=False), "n": values.count()}
+        with np.errstate(invalid="ignore"):  # the perplexity of a model that has diverged is infinite
+            parts = {"mean": values.mean(skipna=False), "std": values.std(skipna=False), "n": values.count()}
         result[arm] = {(name, part): parts[part][name] for name in columns for part in parts}
     frame = pd.DataFrame.from_dict(result, orient="index")
     frame.columns = pd.MultiIndex.from_tuples(list(next(iter(result.values()))))
@@ -174,7 +194,7 @@ def paired(traces: Traces, baseline: str, column: str) -> pd.DataFrame:
 
 
 def at_equal(traces: Traces, quantity: str, value: float) -> pd.DataFrame:
-    """Accuracy of each arm and seed after the same number of bits, seconds or joules.
+    """Quality of each arm and seed after the same number of bits, seconds or joules.
 
     Parameters
     ----------
@@ -187,25 +207,27 @@ def at_equal(traces: Traces, quantity: str, value: float) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``arm, seed, round, <quantity>, accuracy`` of the last evaluated round that ended within `value`; NaN
-        if none did. ``<quantity>`` says how much of it the cell had spent by then: a run that ended early has
-        spent less.
+        ``arm, seed, round, <quantity>`` and ``accuracy`` or ``perplexity`` of the last evaluated round that ended
+        within `value`; NaN if none did. ``<quantity>`` says how much of it the cell had spent by then: a run that ended
+        early has spent less.
     """
     _check_quantity(quantity)
+    quality = traces.quality
     rows = []
     for arm in traces.arms:
         for seed in traces.seeds(arm):
             rounds = cell_rounds(traces, arm, seed)
-            within = rounds[(rounds[quantity] <= value) & rounds["accuracy"].notna()]
+            rounds = rounds.assign(**{quality.metric: measured(rounds, quality)})
+            within = rounds[(rounds[quantity] <= value) & rounds[quality.metric].notna()]
             row: dict[str, object] = {"arm": arm, "seed": seed}
-            for name in ("round", quantity, "accuracy"):
+            for name in ("round", quantity, quality.metric):
                 row[name] = _last(within[name])
             rows.append(row)
     return pd.DataFrame(rows)
 
 
 def curves(traces: Traces, quantity: str) -> pd.DataFrame:
-    """Accuracy of each arm as a curve over a cost: mean, lowest and highest over the seeds.
+    """Quality of each arm as a curve over a cost: mean, lowest and highest over the seeds.
 
     Seeds end their rounds at different costs. Each is interpolated linearly between its rounds, and the curve
     covers the costs that every seed of the arm has reached, so that it never changes the seeds it stands for.
@@ -217,11 +239,12 @@ def curves(traces: Traces, quantity: str) -> pd.DataFrame:
         ``arm, <quantity>, mean, low, high, seeds``; one row for each cost at which a seed ended a round.
     """
     _check_quantity(quantity)
+    quality = traces.quality
     parts = []
     for arm in traces.arms:
         cells = [cell_rounds(traces, arm, seed) for seed in traces.seeds(arm)]
-        lines = [c.loc[c["accuracy"].notna(), [quantity, "accuracy"]].to_numpy(dtype=float) for c in cells]
-        lines = [line for line in lines if len(line)]
+        lines = [np.column_stack([c[quantity], measured(c, quality)]).astype(float) for c in cells]
+        lines = [kept for line in lines if len(kept := line[~np.isnan(line[:, 1])])]
         if not lines:
             continue
         costs = np.unique(np.concatenate([line[:, 0] for line in lines]))
@@ -245,7 +268,7 @@ def curves(traces: Traces, quantity: str) -> pd.DataFrame:
 
 
 def targets_of(traces: Traces) -> list[float]:
-    """The accuracy targets of all cells, ascending."""
+    """The targets of all cells, ascending."""
     return sorted({float(target) for targets in traces.cells["targets"] for target in targets})
 
 

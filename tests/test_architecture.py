@@ -69,7 +69,7 @@ RULES = (
             "wfl_sim.protocols",
             "wfl_sim.checks",
             "wfl_sim.learning.datasets",
-            "wfl_sim.learning.options",
+            "wfl_sim.learning.partition",
             "wfl_sim.contracts",
             "wfl_sim.radio",
         ),

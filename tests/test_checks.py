@@ -44,7 +44,6 @@ from wfl_sim.schedules.tsfa import TSFA
 OTHER_NOUNS = {
     "radio.retransmission",
     "radio.rate.bler",
-    "learning.data.partition",
     "protocol",
     "protocol.staleness",
 }  # they have no contract of this kind

@@ -93,7 +93,7 @@ WRONG = [
     ("count: 2, ", "", "$.clients"),
     ("rounds: 1", "rounds: 1\nseeds: [1, 1]", "$.seeds"),
     ("rounds: 1", "rounds: 1\nseeds: []", "$.seeds"),
-    ("rounds: 1", "rounds: 1\nlearning: {targets: [2]}", "$.learning.targets[0]"),
+    ("rounds: 1", "rounds: 1\nlearning: {targets: [0]}", "$.learning.targets[0]"),
     ("rounds: 1", "rounds: 1\nlearning: {local: {lr: 0}}", "$.learning.local.lr"),
     ("rounds: 1", "rounds: 1\nradio: {packet: 1500 b}", "$.radio.packet"),
     ("rounds: 1", "rounds: 1\nradio: {uplink: {work_conserving: no}}", "$.radio.uplink.work_conserving"),

@@ -276,20 +276,24 @@ def _progress(study: Study, *, quiet: bool, lines: bool) -> Iterator[Callable[[C
             task = tasks[cell.arm, cell.seed]
             if row["round"] == 1:
                 progress.start_task(task)
-            progress.update(task, completed=row["round"], detail=_detail(row))
+            progress.update(task, completed=row["round"], detail=_detail(cell, row))
 
         yield report
 
 
-def _detail(row: Row) -> str:
+def _detail(cell: Cell, row: Row) -> str:
+    from wfl_sim.quality import quality_of
+
     spent = f"{row['t_end_s']:7.2f} s  {row['uplink_bits'] / 1e6:7.2f} Mbit up"
-    if row["accuracy"] is None:  # nothing was learnt
+    quality = quality_of(cell.scenario)
+    value = quality.of(row) if quality is not None else None
+    if quality is None or value is None:  # nothing was learnt
         return f"{spent}  {row['delivered']} delivered, {row['dropped']} dropped"
-    return f"{spent}  accuracy {row['accuracy']:.3f}"
+    return f"{spent}  {quality.shown(value)}"
 
 
 def _line(cell: Cell, row: Row) -> str:
-    return f"{cell.arm} seed {cell.seed}: round {row['round']:>3}/{cell.scenario.rounds}  {_detail(row)}"
+    return f"{cell.arm} seed {cell.seed}: round {row['round']:>3}/{cell.scenario.rounds}  {_detail(cell, row)}"
 
 
 def _say(error: WflError) -> None:

@@ -29,6 +29,7 @@ from wfl_sim.methods.none import NoLearning
 from wfl_sim.networkonly import NetworkOnly
 from wfl_sim.presence import Presence
 from wfl_sim.protocols.base import Commit, ProtocolState, World
+from wfl_sim.quality import quality_of
 from wfl_sim.radio.bands import bands
 from wfl_sim.radio.medium import Medium
 from wfl_sim.scenario import Cell, Scenario, to_yaml
@@ -156,6 +157,7 @@ def run_cell(
     """
     began_s, cpu_s = time.perf_counter(), time.process_time()
     text = to_yaml(cell.scenario)
+    quality = quality_of(cell.scenario)
     manifest: dict[str, Any] = {
         "name": cell.scenario.name,
         "arm": cell.arm,
@@ -164,6 +166,7 @@ def run_cell(
         "status": "running",
         "rounds": cell.scenario.rounds,
         "targets": [] if isinstance(cell.scenario.method, NoLearning) else list(cell.scenario.learning.targets),
+        "quality": quality._asdict() if quality is not None else None,
         "latency_budget_s": cell.scenario.schedule.latency_budget,
         "deadline_s": getattr(cell.scenario.protocol, "deadline_s", None),
         "clients": cell.scenario.clients.count,

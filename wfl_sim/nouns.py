@@ -19,7 +19,7 @@ from channels.shadowing import SHADOWING
 from wfl_sim.availability import AVAILABILITY
 from wfl_sim.codecs import CODECS
 from wfl_sim.learning.data import DATA_SETS
-from wfl_sim.learning.options import Dirichlet, Iid
+from wfl_sim.learning.options import PARTITIONS
 from wfl_sim.methods import METHODS
 from wfl_sim.plugins import registry
 from wfl_sim.protocols import PROTOCOLS
@@ -43,7 +43,7 @@ NOUNS: Mapping[str, Mapping[str, type[Any]]] = {
     "clients.mobility": registry("wfl_sim.mobility", *MOBILITY.values()),
     "clients.availability": registry("wfl_sim.availability", *AVAILABILITY.values()),
     "learning.data.name": DATA_SETS,
-    "learning.data.partition": {"iid": Iid, "dirichlet": Dirichlet},
+    "learning.data.partition": PARTITIONS,
     "method": registry("wfl_sim.method", *METHODS.values()),
     "codec": registry("wfl_sim.codec", *CODECS.values()),
     "schedule": registry("wfl_sim.schedule", *SCHEDULES.values()),

@@ -21,6 +21,7 @@ from wfl_sim.learning.examples import TaskKind
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.nouns import NOUNS
 from wfl_sim.pace import pace_of
+from wfl_sim.quality import quality_of
 from wfl_sim.radio.bands import bands
 from wfl_sim.visits import Visits
 
@@ -52,6 +53,7 @@ def physics(scenario: Scenario) -> list[Finding]:
         *_paths(scenario),
         *_presence(scenario),
         *_examples(scenario),
+        *_targets(scenario),
         *radiorules.problems(scenario),
         *timerules.problems(scenario),
     ]
@@ -229,6 +231,19 @@ def _examples(scenario: Scenario) -> list[Finding]:
     return []
 
 
+def _targets(scenario: Scenario) -> list[Finding]:
+    """Targets that the measure of the task can take."""
+    quality = quality_of(scenario)
+    if quality is None:
+        return []
+    found = []
+    for number, target in enumerate(scenario.learning.targets):
+        if not quality.possible(target):
+            read = ("learning.targets", "learning.data.name")
+            found.append(_finding(f"learning.targets.{number}", quality.rule, f"{target:g}", *read))
+    return found
+
+
 def resources(scenario: Scenario) -> list[Finding]:
     """What is not on this computer, or what model and data cannot serve; nothing is loaded."""
     return [] if isinstance(scenario.method, NoLearning) else [*_model(scenario), *_data(scenario)]
@@ -281,9 +296,11 @@ def _data(scenario: Scenario) -> list[Finding]:
         found = [_finding(key, message, "", "learning.data") for key, message in check_sizes(data)]
         if not found and not _examples(scenario):
             for seed in scenario.seeds:
-                if reason := check_partition(data, clients, Stream.root(seed).child("learning")):
-                    message = f"cannot be made with seed {seed}: {reason}"
-                    return [_finding("learning.data.partition", message, "", "learning.data", "clients.count")]
+                if problem := check_partition(data, clients, Stream.root(seed).child("learning")):
+                    message = (
+                        f"cannot be made with seed {seed}: {problem.message}" if problem.drawn else problem.message
+                    )
+                    return [_finding(problem.key, message, "", "learning.data", "clients.count")]
         return found
     except MissingResource as error:
         return [_finding("learning.data.name", str(error))]

@@ -286,7 +286,7 @@ WRONG: list[tuple[str, ...]] = [
     (
         "[0.5, 60 %]",
         "[0.5, 160 %]",
-        "s.yaml:19:18: learning.targets.1: must be above 0 and below 1; got 160 %",
+        "s.yaml:19:18: learning.targets.1: must be above 0 and below 1: it is an accuracy; got 1.6",
     ),
     (
         "[0.5, 60 %]",
@@ -1143,7 +1143,8 @@ WRONG_OVERRIDES: list[tuple[str, ...]] = [
     ),
     (
         "learning.targets=[0.5, 2]",
-        "command line: learning.targets=[0.5, 2]: learning.targets.1: must be above 0 and below 1; got 2",
+        "command line: learning.targets=[0.5, 2]: learning.targets.1: must be above 0 and below 1: "
+        "it is an accuracy; got 2",
     ),
     (
         "learning.targets.0=0.4",

@@ -28,6 +28,7 @@ from wfl_sim.checks.codec import check_codec
 from wfl_sim.checks.contract import ContractError
 from wfl_sim.checks.data_set import check_data_set
 from wfl_sim.checks.method import check_method
+from wfl_sim.checks.partition import check_partition
 from wfl_sim.checks.presence import check_availability
 from wfl_sim.checks.schedule import check_schedule
 
@@ -42,6 +43,7 @@ CHECKS: Mapping[str, Callable[[Any], None]] = {
     "clients.mobility": check_mobility,
     "clients.availability": check_availability,
     "learning.data.name": check_data_set,
+    "learning.data.partition": check_partition,
     "method": check_method,
     "codec": check_codec,
     "schedule": check_schedule,
@@ -59,6 +61,7 @@ __all__ = [
     "check_loss",
     "check_method",
     "check_mobility",
+    "check_partition",
     "check_path_loss",
     "check_penetration",
     "check_placement",

@@ -11,11 +11,12 @@ from difflib import get_close_matches
 import numpy as np
 
 from channels.streams import Stream
-from wfl_sim.errors import MissingResource, RunFailed
+from wfl_sim.errors import MissingResource
 from wfl_sim.learning import datasets
 from wfl_sim.learning.datasets.base import DataSet
 from wfl_sim.learning.examples import Examples, Ints, Task
-from wfl_sim.learning.options import Data, Dirichlet, Iid
+from wfl_sim.learning.options import Data
+from wfl_sim.learning.partition import CannotSplit, partition, too_few_groups
 from wfl_sim.plugins import registry
 
 DATA_SETS: Mapping[str, type[DataSet]] = registry("wfl_sim.data_set", *datasets.DATA_SETS.values())
@@ -109,44 +110,38 @@ def _texts(rows: Sequence[tuple[str, int]]) -> Examples:
     return Examples(tuple(text for text, _ in rows), np.array([label for _, label in rows], dtype=np.int64))
 
 
-def check_partition(options: Data, clients: int, stream: Stream) -> str:
-    """Why the split of a run with this stream (its child ``partition``) would fail; '' if it does not.
+def check_partition(options: Data, clients: int, stream: Stream) -> CannotSplit | None:
+    """Why the split of a run with this stream (its child ``partition``) would fail; None where that is not known.
 
-    The labels are those that `load` gives: balanced, class after class.
+    The labels are those that `load` gives: balanced, class after class. In a language task they are the natural
+    clients too; of other tasks it is known only how many natural clients there are.
     """
-    shares = _shares(options.train, len(data_set(options.name).classes))
+    found = data_set(options.name)
+    shares = _shares(options.train, len(found.classes))
     labels = np.repeat(np.arange(shares.size, dtype=np.int64), shares)
+    groups = labels if is_language(options) else None
+    if groups is None and getattr(options.partition, "needs_groups", False):
+        natural = getattr(found, "natural", ())
+        if not natural:
+            return CannotSplit(
+                f"the data set {options.name!r} has no natural clients; take another partition", "", False
+            )
+        if len(natural) < clients:
+            return CannotSplit(too_few_groups(len(natural), clients), "", False)
+        return None
     try:
-        partition(labels, clients, options.partition, stream.child("partition"))
-    except RunFailed as error:
-        return str(error).removeprefix("learning.data.partition: ")
-    return ""
+        partition(labels, clients, options.partition, stream.child("partition"), groups)
+    except CannotSplit as error:
+        return error
+    return None
 
 
-def partition(labels: Ints, clients: int, options: Iid | Dirichlet, stream: Stream) -> list[Ints]:
-    """Indices of each client's examples: disjoint, sorted, together all of them.
+def is_language(options: Data) -> bool:
+    """Whether the text itself is what is to be learnt. A data set that has to be read to know its task is none such.
 
     Raises
     ------
-    RunFailed
-        The Dirichlet split left a client with fewer than `least` examples in each of 1000 draws.
+    MissingResource
+        There is no data set of that name.
     """
-    if isinstance(options, Iid):
-        order = stream.generator(0, 0).permutation(labels.size)
-        return [np.sort(part) for part in np.array_split(order, clients)]
-    for draw in range(1000):
-        random = stream.generator(0, draw)
-        parts: list[list[Ints]] = [[] for _ in range(clients)]
-        for label in np.unique(labels):
-            members = random.permutation(np.flatnonzero(labels == label))
-            shares = random.dirichlet(np.full(clients, options.alpha))
-            cuts = np.round(np.cumsum(shares)[:-1] * members.size).astype(int)
-            for part, piece in zip(parts, np.split(members, cuts), strict=True):
-                part.append(piece)
-        sets = [np.sort(np.concatenate(part)) for part in parts]
-        if min(part.size for part in sets) >= options.least:
-            return sets
-    raise RunFailed(
-        f"learning.data.partition: with alpha {options.alpha} no split of {labels.size} examples over {clients} "
-        f"clients gave everyone {options.least}; raise alpha, or lower least or clients.count"
-    )
+    return getattr(type(data_set(options.name)), "task", "text") == "language"

@@ -16,6 +16,7 @@ from wfl_sim.federation import Federation
 from wfl_sim.learning import data, sources
 from wfl_sim.learning.local import Setup
 from wfl_sim.learning.memo import Memo
+from wfl_sim.learning.partition import holdings, partition
 from wfl_sim.learning.training import Trainer
 from wfl_sim.learning.workers import Here, Workers
 from wfl_sim.scenario import Scenario
@@ -38,7 +39,8 @@ def build_work(scenario: Scenario, memo_folder: Path | None, workers: int = 1) -
         "model_sha256": sources.fingerprint(*sources.weights_files(learning.model.name)),
     }
     task = data.load(learning.data, stream.child("data"))
-    parts = data.partition(task.train.labels, clients, learning.data.partition, stream.child("partition"))
+    draws = stream.child("partition")
+    parts = partition(task.train.labels, clients, learning.data.partition, draws, task.train.groups)
     versions = (torch.__version__, transformers.__version__)
     memo = Memo(memo_folder, repr((learning, method, clients, seed, recorded, versions)))
     setup = Setup(
@@ -56,6 +58,8 @@ def build_work(scenario: Scenario, memo_folder: Path | None, workers: int = 1) -
     trainer = Trainer(executor, setup.adapter, parts, learning.local, stream, memo, len(task.test))
     recorded["examples_per_client"] = [int(part.size) for part in parts]
     recorded["classes"] = list(task.classes)
+    counts = holdings(task.train.labels, parts, len(task.classes))
+    recorded["holdings"] = {"classes": list(task.classes), "counts": counts.tolist()}
     if scenario.clients.compute.is_counted:
         recorded["step_flop"] = trainer.step_flop()
     return Federation(method, scenario.codec, trainer, clients), recorded

@@ -5,18 +5,29 @@ Imports no tensor library, so that a scenario can be checked without one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Discriminator
 
 from channels.options import Count, Options, Whole
 from channels.units import NonNegative, Positive, Quantity
+from wfl_sim.learning import partition
+from wfl_sim.learning.partition import Dirichlet
+from wfl_sim.plugins import registry
 
-Accuracy = Annotated[float, Quantity("1", gt=0, lt=1)]
+PARTITIONS: Mapping[str, type[Any]] = registry("wfl_sim.partition", *partition.PARTITIONS.values())
+
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "bf16"]
 Examples = Annotated[int, Whole(ge=1, le=10**8)]
+if TYPE_CHECKING:
+    AnyPartition: TypeAlias = partition.Partition
+else:
+    AnyPartition = Annotated[reduce(or_, PARTITIONS.values()), Discriminator("kind")]
 
 
 @dataclass(frozen=True)
@@ -54,57 +65,6 @@ class Model(Options):
 
 
 @dataclass(frozen=True)
-class Iid(Options):
-    """Every client gets the same number of examples, drawn at random.
-
-    Formula
-    -------
-    The N examples in random order are cut into K parts: N / K each, rounded so that the first N mod K clients get one
-    more.
-
-    Validity
-    --------
-    The mildest case: clients see all classes alike, but for chance. Real clients seldom do; ``dirichlet`` is harder.
-
-    Source
-    ------
-    The IID partition of McMahan et al. 2017, arXiv:1602.05629.
-    """
-
-    kind: Literal["iid"] = "iid"
-
-
-@dataclass(frozen=True)
-class Dirichlet(Options):
-    """Each class is split over the clients in proportions from a symmetric Dirichlet distribution.
-
-    Formula
-    -------
-    p_c ~ Dirichlet(alpha, ..., alpha) over the K clients, for each class c; client k gets the share p_c,k of the
-    examples of class c, rounded. All is drawn again until every client has `least` examples.
-
-    Validity
-    --------
-    Clients differ in their mix of classes and in how much they have, but not in what a class looks like. If none of
-    1000 draws gives every client enough, the run ends: likely with a small `alpha`, many clients or a large `least`.
-
-    Source
-    ------
-    Hsu, Qi and Brown 2019, arXiv:1909.06335, for Dirichlet mixes; Li et al. 2022, arXiv:2102.02079, for the split class
-    by class and the minimum.
-
-    Options
-    -------
-    alpha : How even the split is: 0.1 leaves a client a few classes, 0.5 is uneven, 100 is nearly IID.
-    least : Smallest number of examples that a client may have.
-    """
-
-    kind: Literal["dirichlet"] = "dirichlet"
-    alpha: Annotated[float, Quantity("1", ge=1e-3, le=1e6)] = 0.5
-    least: Count = 10
-
-
-@dataclass(frozen=True)
 class Data(Options):
     """A labelled text task, and how its examples are split over the clients.
 
@@ -124,7 +84,7 @@ class Data(Options):
     train: Examples = 4000
     test: Examples = 2000
     max_tokens: Annotated[int, Whole(ge=3, le=10**6)] = 16
-    partition: Annotated[Iid | Dirichlet, Discriminator("kind")] = Dirichlet()
+    partition: AnyPartition = Dirichlet()
 
 
 @dataclass(frozen=True)
@@ -162,7 +122,7 @@ class Local(Options):
 
 @dataclass(frozen=True)
 class Learning(Options):
-    """The learning task: model, data, local training, and the accuracies that the arms race to.
+    """The learning task: model, data, local training, and the targets that the arms race to.
 
     Options
     -------
@@ -173,8 +133,8 @@ class Learning(Options):
         two agree to rounding, no further.
     precision : ``bf16`` computes the model's matrix products with 8 bits of precision, which GPUs do several times as
         fast; what is trained stays in 32 bits.
-    targets : Accuracies for which tables and figures state time and uplink traffic; the median of three rounds counts.
-        They change nothing in a run.
+    targets : Accuracies below 1, or perplexities above 1 for a language task, for which tables and figures state time
+        and uplink traffic; the median of three rounds counts. They change nothing in a run.
     """
 
     model: Model = Model()
@@ -182,4 +142,4 @@ class Learning(Options):
     local: Local = Local()
     device: Device = "auto"
     precision: Precision = "fp32"
-    targets: tuple[Accuracy, ...] = ()
+    targets: tuple[Positive, ...] = ()
