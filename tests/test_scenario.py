@@ -1675,9 +1675,31 @@ WRONG_OVERRIDES: list[tuple[str, ...]] = [
         "of the variable WFL_SIM_ROOTS; expected a folder as `save_pretrained` writes it",
     ),
     (
-        "learning.data.name='builtin:nope'",
-        "command line: learning.data.name='builtin:nope': learning.data.name: 'builtin:nope' is not known; did "
-        "you mean 'builtin:wordnet10'? there are: builtin:wordnet10",
+        "learning.data.name='builtin:shakespear'",
+        "command line: learning.data.name='builtin:shakespear': learning.data.name: 'builtin:shakespear' is not known; "
+        "did you mean 'builtin:shakespeare'? there are: builtin:wordnet10, builtin:wordnet19, builtin:newsgroups20, "
+        "builtin:fashion_mnist, builtin:shakespeare, csv:PATH, OWNER/NAME, or a folder",
+    ),
+    (
+        "learning.data.evaluate=validation",
+        "command line: learning.data.evaluate=validation: learning.data.evaluate: validation needs examples of its "
+        "own: learning.data.validation is 0",
+    ),
+    (
+        "learning.data.validation=20000",
+        "command line: learning.data.validation=20000: learning.data.validation: must be at most 14153 beside 4000 for "
+        "training and 2000 for testing: the class 'body' of 'builtin:wordnet10' has 2015 texts; got 20000",
+    ),
+    (
+        "learning.data.name=csv:no.csv",
+        "command line: learning.data.name=csv:no.csv: learning.data.name: data 'csv:no.csv': there is no such file; "
+        "looked for beside the scenario, in the working directory and in the folders of the variable WFL_SIM_ROOTS",
+    ),
+    (
+        "learning.data.name=owner/made_up",
+        "command line: learning.data.name=owner/made_up: learning.data.name: data 'owner/made_up': no such folder, and "
+        "no copy of the hub's data set of that name is on this computer; HF_HUB_OFFLINE=1 forbids to ask the hub: "
+        "`HF_HUB_OFFLINE=0 wfl-sim fetch owner/made_up` brings it",
     ),
     (
         "learning.data.train=100000",
@@ -1856,7 +1878,29 @@ def test_a_missing_dictionary_names_the_command_that_fetches_it(
     monkeypatch.setattr("wfl_sim.learning.wordnet.find", lambda: None)
     (line,) = problems(BASE)
     assert line.startswith("s.yaml:18:1: learning.data.name: ")
-    assert "`make env` fetches it" in line
+    assert "`wfl-sim fetch builtin:wordnet10` brings it" in line
+
+
+def test_a_csv_file_beside_the_scenario_is_read_and_its_faults_are_located(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The working directory is another one."""
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path)
+    file, table = tmp_path / "below" / "s.yaml", tmp_path / "below" / "mine.csv"
+    data = "learning: {data: {name: 'csv:mine.csv', train: 40, test: 8, partition: {kind: iid}}}"
+    file.write_text(NO_ARMS.replace("learning:\n  targets: [0.5, 60 %]", data))
+    rows = [f"text {n},{'good' if n % 2 else 'bad'}" for n in range(60)]
+    table.write_text("\n".join(["text,label", *rows]))
+    cell, _ = load(file, resources=True).cells
+    assert cell.scenario.learning.data.name == "csv:below/mine.csv"
+    table.write_text("\n".join(["text,label", *rows, "no label"]))
+    with pytest.raises(ScenarioError) as told:
+        load(file, resources=True)
+    (problem,) = told.value.args
+    assert problem.key == "learning.data.name"
+    assert problem.message == "below/mine.csv:62: has 1 values; the header names 2"
+    assert problem.line > 0
 
 
 # Examples

@@ -64,17 +64,13 @@ def check_sizes(options: Data) -> list[tuple[str, str]]:
     found = data_set(options.name)
     found.locate()
     counts = np.array(found.counts(), dtype=np.int64)
-    test, validation = (_shares(size, counts.size) for size in (options.test, options.validation))
-    held = f" and {options.validation} for validation" if options.validation else ""
-    # What is left for each beside the others; where one is too large by itself, one example of a class for the others.
-    key, got, beside = "train", options.train, f"{options.test} for testing{held}"
-    most, label = _most(counts - test - validation)
-    if most < 1:
-        key, got, beside = "test", options.test, f"any for training{held}"
-        most, label = _most(counts - 1 - validation)
-    if most < 1 and options.validation:
-        key, got, beside = "validation", options.validation, "any for training and testing"
-        most, label = _most(counts - 2)
+    train, test = (_shares(size, counts.size) for size in (options.train, options.test))
+    key, got, beside, most, label = "train", options.train, f"{options.test} for testing", *_most(counts - test)
+    if most < 1:  # the test set alone is too large: leave one example of each class to train on
+        key, got, beside, (most, label) = "test", options.test, "any for training", _most(counts - 1)
+    elif got <= most:
+        key, got, beside = "validation", options.validation, f"{got} for training and {beside}"
+        most, label = _most(counts - train - test)
     if got <= most:
         return []
     limit = f"the class {found.classes[label]!r} of {options.name!r} has {counts[label]} {WORDS[found.task]}"

@@ -23,7 +23,7 @@ class DataSet(Protocol):
     """What a data set must do.
 
     1. It is a frozen dataclass derived from `Options` whose one field is ``kind``: the name that a scenario
-       writes in ``learning.data.name``, such as ``builtin:wordnet10``.
+       writes in ``learning.data.name``, such as ``builtin:wordnet10``. (Of `CsvTexts` and `HubData` it is the path.)
     2. ``task`` is ``text``, ``image`` or ``language``. ``classes`` are the names of the classes, two or more and all
        different; label k means ``classes[k]``. ``natural`` are the names of the clients that the data come from by
        nature, all different, or () where they come from none. All are known without reading the data, where that can

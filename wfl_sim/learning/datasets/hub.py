@@ -33,9 +33,10 @@ LARGEST_BYTES = 1 << 31  # of all images together
 
 @dataclass(frozen=True)
 class HubData(Options):
-    """A data set of the Hugging Face hub by its id, or a local folder with one; needs the package `datasets`.
+    """A data set of the Hugging Face hub by its id, or a local folder with one.
 
-    A folder holds CSV, JSON or Parquet files, or what `save_to_disk` writes.
+    It needs the package `datasets` (``pip install 'wfl-sim[hub]'``). A folder holds CSV, JSON or Parquet files, or what
+    `save_to_disk` writes.
 
     Formula
     -------

@@ -105,8 +105,9 @@ class Newsgroups20(Options):
         lines = table.split("\n")
         if lines[: len(HEADER)] != HEADER:
             raise ValueError(f"a table with another header: {lines[: len(HEADER)]!r:.80}")
+        label = {group: number for number, group in enumerate(self.classes)}
         rows = [line.rstrip("\r").split("\t", 1) for line in lines[len(HEADER) :] if line.strip()]
-        return [(text.strip(), self.classes.index(group)) for group, text in rows if text.strip()]
+        return [(text.strip(), label[group]) for group, text in rows if text.strip()]
 
     def record(self) -> dict[str, Any]:
         """Package, version and sha256."""

@@ -105,7 +105,7 @@ class WordNet10(_Supersenses):
 
 @dataclass(frozen=True)
 class WordNet19(_Supersenses):
-    """Definitions of English nouns from WordNet, in all classes that have a thousand of them: harder than ten.
+    """Definitions of English nouns from WordNet in nineteen classes, which is harder than ten.
 
     78,777 texts of about ten words, between 1,021 (time) and 11,570 (artifact) a class in release 3.0.
 
