@@ -84,8 +84,8 @@ class Contract:
         named = names and isinstance(names[0], str) and names[0]
         self.holds(clause, named, "there is no field `kind` with the name as its default")
         takes = getattr(cls, "takes", lambda name: False)  # of data that are named by their path
-        named = self.model.kind == names[0] or takes(self.model.kind)
-        self.holds(clause, named, f"kind is {self.model.kind!r}, not {names[0]!r}")
+        fine = self.model.kind == names[0] or takes(self.model.kind)
+        self.holds(clause, fine, f"kind is {self.model.kind!r}, not {names[0]!r}")
 
     def card(self, clause: int) -> None:
         cls: Any = type(self.model)
