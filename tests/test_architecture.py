@@ -82,8 +82,8 @@ LIGHT = (
     "wfl_sim.radio", "wfl_sim.protocols", "wfl_sim.schedules", "wfl_sim.methods", "wfl_sim.codecs", "wfl_sim.lowrank",
     "wfl_sim.federation", "wfl_sim.trace", "wfl_sim.contracts", "wfl_sim.estimate", "wfl_sim.schema", "wfl_sim.present",
     "wfl_sim.completion", "wfl_sim.checks", "wfl_sim.nouns", "wfl_sim.checks",
-    "wfl_sim.learning.data", "wfl_sim.learning.datasets", "wfl_sim.export", "wfl_sim.commands.export",
-    "wfl_sim.learningwork", "wfl_sim.machine",
+    "wfl_sim.learning.data", "wfl_sim.learning.datasets", "wfl_sim.learning.fetch", "wfl_sim.commands.fetch",
+    "wfl_sim.export", "wfl_sim.commands.export", "wfl_sim.learningwork", "wfl_sim.machine",
 )  # fmt: skip
 
 
@@ -300,7 +300,8 @@ def test_channels_imports_numpy_scipy_and_the_standard_library_only() -> None:
 def test_every_import_from_outside_is_a_declared_dependency() -> None:
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
-    declared = {re.split(r"[<>=.\[]", line)[0] for line in setup["options"]["install_requires"].split()}
+    wanted = f"{setup['options']['install_requires']}\n{setup['options.extras_require']['hub']}"
+    declared = {re.split(r"[<>=.\[]", line)[0] for line in wanted.split()}
     known = {*PACKAGES, *declared, *sys.stdlib_module_names}
     foreign = {
         f"{module} imports {item.target}"

@@ -163,9 +163,9 @@ def test_a_scenario_can_be_named(main: Call, monkeypatch: pytest.MonkeyPatch, tm
             "command line: clients.count=99999: clients.count: must be at most the 4000 training examples; got 99999",
         ),
         (
-            "learning.data.name='builtin:nope'",
-            "command line: learning.data.name='builtin:nope': learning.data.name: 'builtin:nope' is not known; did you "
-            "mean 'builtin:wordnet10'?",
+            "learning.data.name='builtin:shakespear'",
+            "command line: learning.data.name='builtin:shakespear': learning.data.name: 'builtin:shakespear' is not "
+            "known; did you mean 'builtin:shakespeare'?",
         ),
         (
             "learning.model.name='pkg:not_there_at_all/model'",

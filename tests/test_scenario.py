@@ -409,7 +409,29 @@ def test_a_missing_dictionary_names_the_command_that_fetches_it(
     monkeypatch.setattr("wfl_sim.learning.wordnet.find", lambda: None)
     (line,) = problems(BASE)
     assert line.startswith("s.yaml:18:1: learning.data.name: ")
-    assert "`make env` fetches it" in line
+    assert "`wfl-sim fetch builtin:wordnet10` brings it" in line
+
+
+def test_a_csv_file_beside_the_scenario_is_read_and_its_faults_are_located(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The working directory is another one."""
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path)
+    file, table = tmp_path / "below" / "s.yaml", tmp_path / "below" / "mine.csv"
+    data = "learning: {data: {name: 'csv:mine.csv', train: 40, test: 8, partition: {kind: iid}}}"
+    file.write_text(NO_ARMS.replace("learning:\n  targets: [0.5, 60 %]", data))
+    rows = [f"text {n},{'good' if n % 2 else 'bad'}" for n in range(60)]
+    table.write_text("\n".join(["text,label", *rows]))
+    cell, _ = load(file, resources=True).cells
+    assert cell.scenario.learning.data.name == "csv:below/mine.csv"
+    table.write_text("\n".join(["text,label", *rows, "no label"]))
+    with pytest.raises(ScenarioError) as told:
+        load(file, resources=True)
+    (problem,) = told.value.args
+    assert problem.key == "learning.data.name"
+    assert problem.message == "below/mine.csv:62: has 1 values; the header names 2"
+    assert problem.line > 0
 
 
 # Examples

@@ -28,6 +28,7 @@ from wfl_sim.commands.common import (
     styled,
 )
 from wfl_sim.commands.export import export
+from wfl_sim.commands.fetch import fetch
 from wfl_sim.commands.linkbudget import linkbudget
 from wfl_sim.commands.selftest import selftest
 from wfl_sim.errors import ScenarioError, WflError
@@ -159,6 +160,7 @@ def validate(
 app.command(epilog=EXIT_CODES)(linkbudget)
 app.command(epilog=EXIT_CODES)(export)
 app.command(epilog=EXIT_CODES)(selftest)
+app.command(epilog=EXIT_CODES)(fetch)
 
 
 @app.command()

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, cast, get_args
 
 from channels.files import File, FileError
 from channels.options import Options, option_name, type_hints
 from channels.recorded import CLIENT
+from wfl_sim.learning.options import Data
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
@@ -45,7 +46,8 @@ def placed(options: AnyOptions, folder: Path | None) -> AnyOptions:
             beside = folder / value.replace(CLIENT, "0")
             if not os.path.isabs(value) and beside.is_file():
                 changes[item.name] = os.path.relpath(folder / value)
-    return replace(options, **changes) if changes else options
+    moved = replace(options, **changes) if changes else options
+    return cast(AnyOptions, moved.beside(folder)) if folder is not None and isinstance(moved, Data) else moved
 
 
 def unreadable(options: Options, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -220,6 +220,9 @@ def _examples(scenario: Scenario) -> list[Finding]:
     data, clients = scenario.learning.data, scenario.clients.count
     if isinstance(scenario.method, NoLearning):
         return []
+    if data.evaluate == "validation" and not data.validation:
+        message = "validation needs examples of its own: learning.data.validation is 0"
+        return [_finding("learning.data.evaluate", message, "", "learning.data.validation", fits="test")]
     if clients > data.train:
         message = f"must be at most the {data.train} training examples"
         return [_finding("clients.count", message, clients, "learning.data.train", fits=data.train)]

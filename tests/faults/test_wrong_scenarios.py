@@ -1343,9 +1343,31 @@ WRONG_OVERRIDES: list[tuple[str, ...]] = [
         "of the variable WFL_SIM_ROOTS; expected a folder as `save_pretrained` writes it",
     ),
     (
-        "learning.data.name='builtin:nope'",
-        "command line: learning.data.name='builtin:nope': learning.data.name: 'builtin:nope' is not known; did "
-        "you mean 'builtin:wordnet10'? there are: builtin:wordnet10",
+        "learning.data.name='builtin:shakespear'",
+        "command line: learning.data.name='builtin:shakespear': learning.data.name: 'builtin:shakespear' is not known; "
+        "did you mean 'builtin:shakespeare'? there are: builtin:wordnet10, builtin:wordnet19, builtin:newsgroups20, "
+        "builtin:fashion_mnist, builtin:shakespeare, csv:PATH, OWNER/NAME, or a folder",
+    ),
+    (
+        "learning.data.evaluate=validation",
+        "command line: learning.data.evaluate=validation: learning.data.evaluate: validation needs examples of its "
+        "own: learning.data.validation is 0",
+    ),
+    (
+        "learning.data.validation=20000",
+        "command line: learning.data.validation=20000: learning.data.validation: must be at most 14153 beside 4000 for "
+        "training and 2000 for testing: the class 'body' of 'builtin:wordnet10' has 2015 texts; got 20000",
+    ),
+    (
+        "learning.data.name=csv:no.csv",
+        "command line: learning.data.name=csv:no.csv: learning.data.name: data 'csv:no.csv': there is no such file; "
+        "looked for beside the scenario, in the working directory and in the folders of the variable WFL_SIM_ROOTS",
+    ),
+    (
+        "learning.data.name=owner/made_up",
+        "command line: learning.data.name=owner/made_up: learning.data.name: data 'owner/made_up': no such folder, and "
+        "no copy of the hub's data set of that name is on this computer; HF_HUB_OFFLINE=1 forbids to ask the hub: "
+        "`HF_HUB_OFFLINE=0 wfl-sim fetch owner/made_up` brings it",
     ),
     (
         "learning.data.train=100000",

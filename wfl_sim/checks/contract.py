@@ -83,7 +83,9 @@ class Contract:
         names = [field.default for field in fields(cls) if field.name == "kind"]
         named = names and isinstance(names[0], str) and names[0]
         self.holds(clause, named, "there is no field `kind` with the name as its default")
-        self.holds(clause, self.model.kind == names[0], f"kind is {self.model.kind!r}, not {names[0]!r}")
+        takes = getattr(cls, "takes", lambda name: False)  # of data that are named by their path
+        fine = self.model.kind == names[0] or takes(self.model.kind)
+        self.holds(clause, fine, f"kind is {self.model.kind!r}, not {names[0]!r}")
 
     def card(self, clause: int) -> None:
         cls: Any = type(self.model)

@@ -1,20 +1,21 @@
-"""Training and test sets of a data set, and how they are split over clients.
+"""Training, test and validation sets of a data set, and how they are split over clients.
 
-Knows texts and labels, not models; every choice is drawn from a keyed stream.
+Knows examples and labels, not models; every choice is drawn from a keyed stream.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from difflib import get_close_matches
 
 import numpy as np
 
 from channels.streams import Stream
+from channels.units import shown
 from wfl_sim.errors import MissingResource
 from wfl_sim.learning import datasets
 from wfl_sim.learning.datasets.base import DataSet
-from wfl_sim.learning.examples import Examples, Ints, Task
+from wfl_sim.learning.examples import Ints, Task
 from wfl_sim.learning.options import Data
 from wfl_sim.learning.partition import CannotSplit, partition, too_few_groups
 from wfl_sim.plugins import registry
@@ -22,21 +23,32 @@ from wfl_sim.plugins import registry
 DATA_SETS: Mapping[str, type[DataSet]] = registry("wfl_sim.data_set", *datasets.DATA_SETS.values())
 
 
+WORDS = {"text": "texts", "image": "images", "language": "passages"}
+
+
+def known(name: str) -> bool:
+    """Whether there is a data set of that name, here or not."""
+    return name in DATA_SETS or any(cls.takes(name) for cls in datasets.OPEN)
+
+
 def data_set(name: str) -> DataSet:
-    """The data set of that name.
+    """The data set of that name: one of the registry, a CSV file, a folder, or an id of the hub.
 
     Raises
     ------
     MissingResource
         There is none; the text names the nearest and lists all.
     """
-    if name not in DATA_SETS:
-        raise MissingResource(f"data {_unknown(name)}")
-    return DATA_SETS[name]()
+    if name in DATA_SETS:
+        return DATA_SETS[name]()
+    for cls in datasets.OPEN:
+        if cls.takes(name):
+            return cls(name)
+    raise MissingResource(f"data {_unknown(name)}")
 
 
 def check_sizes(options: Data) -> list[tuple[str, str]]:
-    """What of a scenario's ``learning.data`` its data set cannot serve, without reading the texts.
+    """What of a scenario's ``learning.data`` its data set cannot serve, without reading more than it has to.
 
     Returns
     -------
@@ -46,53 +58,57 @@ def check_sizes(options: Data) -> list[tuple[str, str]]:
     Raises
     ------
     MissingResource
-        The data set is known but not on this computer.
+        The data set is known but not on this computer, or cannot be read.
     """
-    if options.name not in DATA_SETS:
+    if not known(options.name):
         return [("learning.data.name", _unknown(options.name))]
     found = data_set(options.name)
     found.locate()
     counts = np.array(found.counts(), dtype=np.int64)
-    left = counts - _shares(options.test, counts.size)
-    key, got, beside, most, label = "train", options.train, f"{options.test} for testing", *_most(left)
-    if most < 1:  # the test set alone is too large: leave one text of each class to train on
+    train, test = (_shares(size, counts.size) for size in (options.train, options.test))
+    key, got, beside, most, label = "train", options.train, f"{options.test} for testing", *_most(counts - test)
+    if most < 1:  # the test set alone is too large: leave one example of each class to train on
         key, got, beside, (most, label) = "test", options.test, "any for training", _most(counts - 1)
+    elif got <= most:
+        key, got, beside = "validation", options.validation, f"{got} for training and {beside}"
+        most, label = _most(counts - train - test)
     if got <= most:
         return []
-    limit = f"the class {found.classes[label]!r} of {options.name!r} has {counts[label]} texts"
+    limit = f"the class {found.classes[label]!r} of {options.name!r} has {counts[label]} {WORDS[found.task]}"
     return [(f"learning.data.{key}", f"must be at most {most} beside {beside}: {limit}; got {got}")]
 
 
 def load(options: Data, stream: Stream) -> Task:
-    """Draw balanced training and test sets, which share no text.
+    """Draw balanced training and test sets, which share no example; the test set is that which is evaluated on.
+
+    The validation set is drawn from what remains beside both, from a stream of its own: they are the same with and
+    without it.
 
     Raises
     ------
     MissingResource
-        The data set is not known or not on this computer, or has too few texts of a class.
+        The data set is not known or not on this computer, or has too few examples of a class.
     """
     found = data_set(options.name)
     for key, message in check_sizes(options):
         raise MissingResource(f"{key}: {message}")
-    classes = len(found.classes)
-    by_class: list[list[str]] = [[] for _ in range(classes)]
-    for text, label in found.texts():
-        by_class[label].append(text)
-    train: list[tuple[str, int]] = []
-    test: list[tuple[str, int]] = []
-    for label, (n_train, n_test) in enumerate(
-        zip(_shares(options.train, classes), _shares(options.test, classes), strict=True)
-    ):
-        order = stream.generator(label, 0).permutation(len(by_class[label]))
-        train += [(by_class[label][i], label) for i in order[:n_train]]
-        test += [(by_class[label][i], label) for i in order[n_train : n_train + n_test]]
-    return Task(_texts(train), _texts(test), found.classes)
+    examples, classes = found.examples(), len(found.classes)
+    shares = (_shares(size, classes) for size in (options.train, options.test, options.validation))
+    rows: dict[str, list[Ints]] = {"train": [], "test": [], "validation": []}
+    for label, (train, test, validation) in enumerate(zip(*shares, strict=True)):
+        members = np.flatnonzero(examples.labels == label)
+        order = members[stream.generator(label, 0).permutation(members.size)]
+        rest = stream.child("validation").generator(label, 0).permutation(order[train + test :])
+        for name, part in zip(rows, (order[:train], order[train:][:test], rest[:validation]), strict=True):
+            rows[name].append(part)
+    train_set, held_out = (examples.take(np.concatenate(rows[name])) for name in ("train", options.evaluate))
+    return Task(train_set, held_out, found.classes, found.task, found.natural)
 
 
 def _unknown(name: str) -> str:
     near = get_close_matches(name, DATA_SETS, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"{name!r} is not known; {hint}there are: {', '.join(DATA_SETS)}"
+    return f"{shown(name)} is not known; {hint}there are: {', '.join(DATA_SETS)}, or a folder"
 
 
 def _shares(total: int, parts: int) -> Ints:
@@ -104,10 +120,6 @@ def _most(counts: Ints) -> tuple[int, int]:
     """The largest total whose shares do not exceed `counts` [parts], and the part that limits it."""
     largest = counts * counts.size + np.arange(counts.size)
     return max(0, int(largest.min())), int(largest.argmin())
-
-
-def _texts(rows: Sequence[tuple[str, int]]) -> Examples:
-    return Examples(tuple(text for text, _ in rows), np.array([label for _, label in rows], dtype=np.int64))
 
 
 def check_partition(options: Data, clients: int, stream: Stream) -> CannotSplit | None:

@@ -5,10 +5,12 @@ Imports no tensor library, so that a scenario can be checked without one.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Discriminator
@@ -66,25 +68,42 @@ class Model(Options):
 
 @dataclass(frozen=True)
 class Data(Options):
-    """A labelled text task, and how its examples are split over the clients.
+    """A task with labelled examples, and how they are split over the clients.
 
-    Training and test examples are balanced over the classes (to one example) and share no text.
+    Training, test and validation examples are balanced over the classes (to one example), and the sets share none.
 
     Options
     -------
-    name : Which data set, for example ``builtin:wordnet10``: to tell from a noun's definition in WordNet to which of
-        ten classes it belongs.
+    name : Which data set: a name such as ``builtin:wordnet10`` (to tell from a noun's definition in WordNet to which
+        of ten classes it belongs), ``csv:PATH``, a folder, or an id of the hub.
     train : Number of training examples, of all clients together.
     test : Number of held-out examples on which the global model is evaluated. Larger: less noise in the accuracy.
-    max_tokens : Longest text in tokens, with those that the tokenizer adds at its ends; the rest is cut off.
+    validation : Number of further held-out examples, on which to choose learning rates and the like; 0 for none. They
+        change neither training nor test examples.
+    evaluate : Which of the two the global model is evaluated on: ``test`` or ``validation``.
+    max_tokens : Longest text in tokens, with those that the tokenizer adds at its ends; the rest is cut off. An image
+        has as many as the model cuts it into.
     partition : How the training examples are split over the clients.
     """
 
     name: str = "builtin:wordnet10"
     train: Examples = 4000
     test: Examples = 2000
+    validation: Annotated[int, Whole(ge=0, le=10**8)] = 0
+    evaluate: Literal["test", "validation"] = "test"
     max_tokens: Annotated[int, Whole(ge=3, le=10**6)] = 16
     partition: AnyPartition = Dirichlet()
+
+    def beside(self, folder: Path) -> Data:
+        """The same, with a CSV file or a folder of data that lies below `folder` named from the working directory."""
+        prefix, path = ("csv:", self.name[4:]) if self.name.startswith("csv:") else ("", self.name)
+        if not path or os.path.isabs(path) or (":" in path and not prefix):
+            return self
+        try:
+            there = (folder / path).is_file() if prefix else (folder / path).is_dir()
+        except (OSError, ValueError):  # no permission, or no path
+            there = False
+        return replace(self, name=prefix + os.path.relpath(folder / path)) if there else self
 
 
 @dataclass(frozen=True)

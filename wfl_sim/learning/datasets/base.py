@@ -1,4 +1,4 @@
-"""What a labelled text data set must do, and the fingerprint of the file behind one.
+"""What a data set must do, and what most of them need: the hash of a file, and of examples.
 
 Knows no data set, no model and no client; imports no tensor library.
 """
@@ -6,30 +6,40 @@ Knows no data set, no model and no client; imports no tensor library.
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
-LabelledText = tuple[str, int]
+import numpy as np
+
+from wfl_sim.errors import MissingResource
+from wfl_sim.learning.examples import Examples, TaskKind
+from wfl_sim.learning.sources import ROOTS_VARIABLE
 
 
 class DataSet(Protocol):
     """What a data set must do.
 
     1. It is a frozen dataclass derived from `Options` whose one field is ``kind``: the name that a scenario
-       writes in ``learning.data.name``, such as ``builtin:wordnet10``.
-    2. ``classes`` are the names of the classes, two or more and all different. They are known without the data;
-       label k means ``classes[k]``.
+       writes in ``learning.data.name``, such as ``builtin:wordnet10``. (Of `CsvTexts` and `HubData` it is the path.)
+    2. ``task`` is ``text``, ``image`` or ``language``. ``classes`` are the names of the classes, two or more and all
+       different; label k means ``classes[k]``. ``natural`` are the names of the clients that the data come from by
+       nature, all different, or () where they come from none. All are known without reading the data, where that can
+       be. In a ``language`` task, where the text itself is what is predicted, the classes are its sources.
     3. ``locate()`` is the file or folder that a run would read. It reads nothing and fetches nothing. Where the
        data are not on this computer it raises MissingResource with the command or the place that remedies it.
-    4. ``texts()`` gives every text with its label, in the same order each time. No text is empty, and none comes
-       twice: training and test sets must not share one. What cannot be read raises MissingResource.
-    5. ``counts()`` says how many texts of each class `texts` gives, exactly, and fast enough to check a scenario
-       before it runs: in less than 0.1 s for data that are installed as expected.
+    4. ``examples()`` gives every example with its label, and with the number of its natural client where there are
+       such, in the same order each time. Inputs are texts, or for an image task unsigned bytes [n, height, width]
+       or [n, height, width, 3]. No text is empty, and no input comes twice: training and test sets must not share
+       one. What cannot be read raises MissingResource. Texts of a language task are passages of consecutive text.
+    5. ``counts()`` says how many examples of each class `examples` gives, exactly, and fast enough to check a
+       scenario before it runs: in less than 0.1 s for data that are installed as expected.
     6. ``record()`` is what the manifest keeps: plain data that JSON can hold, among them ``sha256`` of what was
-       read (other texts, another record: results of training are remembered under it), but no path, user or
+       read (other examples, another record: results of training are remembered under it), but no path, user or
        host.
-    7. The docstring says how the texts came about (section Formula), what they are good for (Validity), and where
+    7. The docstring says how the examples came about (section Formula), what they are good for (Validity), and where
        they come from with their licence (Source).
     8. It stands in `DATA_SETS` under its kind, or is an entry point of the group ``wfl_sim.data_set``.
     """
@@ -40,8 +50,18 @@ class DataSet(Protocol):
         ...
 
     @property
+    def task(self) -> TaskKind:
+        """What is to be learnt: classes of texts or of images, or the text itself."""
+        ...
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, in order of their labels."""
+        ...
+
+    @property
+    def natural(self) -> tuple[str, ...]:
+        """Names of the natural clients, in order of their numbers."""
         ...
 
     def locate(self) -> Path:
@@ -49,16 +69,27 @@ class DataSet(Protocol):
         ...
 
     def counts(self) -> tuple[int, ...]:
-        """Number of texts of each class."""
+        """Number of examples of each class."""
         ...
 
-    def texts(self) -> list[LabelledText]:
-        """Every text with its label."""
+    def examples(self) -> Examples:
+        """Every example with its label."""
         ...
 
     def record(self) -> dict[str, Any]:
         """What the manifest says of the data."""
         ...
+
+
+def labelled(rows: Iterable[tuple[str, int]]) -> Examples:
+    """Examples of texts with their labels."""
+    pairs = list(rows)
+    return Examples(tuple(text for text, _ in pairs), np.array([label for _, label in pairs], dtype=np.int64))
+
+
+def counted(examples: Examples, classes: int) -> tuple[int, ...]:
+    """Number of examples of each class."""
+    return tuple(int(number) for number in np.bincount(examples.labels, minlength=classes))
 
 
 def fingerprint(path: Path) -> str:
@@ -67,7 +98,50 @@ def fingerprint(path: Path) -> str:
     return _sha256(path, status.st_size, status.st_mtime_ns)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def _sha256(path: Path, size: int, mtime_ns: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(examples: Examples) -> str:
+    """sha256 of examples, for data that are no single file."""
+    found = hashlib.sha256(examples.labels.tobytes())
+    if isinstance(examples.inputs, np.ndarray):
+        found.update(repr(examples.inputs.shape).encode() + examples.inputs.tobytes())
+    else:
+        for text in examples.inputs:
+            encoded = text.encode("utf-8", "surrogatepass")
+            found.update(len(encoded).to_bytes(8, "little") + encoded)
+    if examples.groups is not None:
+        found.update(examples.groups.tobytes())
+    return found.hexdigest()
+
+
+def absent(kind: str) -> MissingResource:
+    """The error of data that can be fetched and have not been."""
+    return MissingResource(f"data {kind!r}: not on this computer; `wfl-sim fetch {kind}` brings it")
+
+
+def pinned(kind: str, path: Path, sha256: str) -> Path:
+    """`path` itself where it is the file that was fetched; MissingResource where something else took its place."""
+    if fingerprint(path) != sha256:
+        raise MissingResource(
+            f"data {kind!r}: {path.name} is not the file that was fetched: sha256 {fingerprint(path)}, expected "
+            f"{sha256}; remove it, and `wfl-sim fetch {kind}` brings it again"
+        )
+    return path
+
+
+def classes_of(labels: Iterable[str]) -> tuple[str, ...]:
+    """The different labels in order: as numbers if all are whole numbers, else by name."""
+    names = sorted(set(labels))
+    try:
+        return tuple(sorted(names, key=lambda name: (int(name), name)))
+    except ValueError:
+        return tuple(names)
+
+
+def places() -> list[Path]:
+    """Where files and folders of data may lie: the working directory, then the folders of WFL_SIM_ROOTS."""
+    return [Path(folder) for folder in (".", *os.environ.get(ROOTS_VARIABLE, "").split(os.pathsep)) if folder]

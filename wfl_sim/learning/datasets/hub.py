@@ -1,0 +1,252 @@
+"""Data sets of the Hugging Face hub and local folders of such, read by the package `datasets`.
+
+Knows names of columns; imports the package only where a scenario names such data.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channels.options import Options
+from channels.units import shown
+from wfl_sim.errors import MissingResource
+from wfl_sim.learning.datasets.base import classes_of, counted, digest, places
+from wfl_sim.learning.examples import Examples, TaskKind
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+TEXTS = ("text", "sentence", "content")
+IMAGES = ("image", "img")
+LABELS = ("label", "labels", "fine_label", "target", "class", "category")
+CLIENTS = ("client", "client_id", "user_id", "writer_id")
+LARGEST_BYTES = 1 << 31  # of all images together
+
+
+@dataclass(frozen=True)
+class HubData(Options):
+    """A data set of the Hugging Face hub by its id, or a local folder with one.
+
+    It needs the package `datasets` (``pip install 'wfl-sim[hub]'``). A folder holds CSV, JSON or Parquet files, or what
+    `save_to_disk` writes.
+
+    Formula
+    -------
+    The split `train` is read, or the only one there is; training, test and validation sets are drawn from it. The input
+    is the first of the columns text, sentence, content, image, img; the label the first of label, labels, fine_label,
+    target, class, category; a natural client the first of client, client_id, user_id, writer_id, if any. Names of
+    classes are those that the data set declares, else the labels in order. Empty texts are left out, and of equal
+    inputs only the first counts: the manifest says how many.
+
+    Validity
+    --------
+    Texts or images with one label each; all images of one size. Nothing is downloaded while the variable HF_HUB_OFFLINE
+    is 1, as it is unless you set it: ``HF_HUB_OFFLINE=0 wfl-sim fetch NAME`` brings a data set once, and runs then read
+    the copy. Data sets that need their own code are refused.
+
+    Source
+    ------
+    The hub's page of the data set says where it comes from and its licence.
+    """
+
+    kind: str = "OWNER/NAME"
+
+    @staticmethod
+    def takes(name: str) -> bool:
+        """Whether a name in a scenario means a folder or an id of the hub."""
+        return ":" not in name and (HUB_ID.fullmatch(name) is not None or _folder(name) is not None)
+
+    @property
+    def task(self) -> TaskKind:
+        """Text or image, by the column that there is."""
+        return "image" if isinstance(self._read().examples.inputs, np.ndarray) else "text"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names that the data set declares, or its labels in order."""
+        return self._read().classes
+
+    @property
+    def natural(self) -> tuple[str, ...]:
+        """The clients in order."""
+        return self._read().natural
+
+    def locate(self) -> Path:
+        """The folder, or the copy in the hub's cache."""
+        if (folder := _folder(self.kind)) is not None:
+            return folder
+        home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+        hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub") / f"datasets--{self.kind.replace('/', '--')}"
+        tables = Path(os.environ.get("HF_DATASETS_CACHE") or home / "datasets") / self.kind.replace("/", "___")
+        for place in (hub, tables):
+            if place.is_dir():
+                return place
+        if _offline():
+            raise MissingResource(
+                f"data {shown(self.kind)}: no such folder, and no copy of the hub's data set of that name is on this "
+                f"computer; HF_HUB_OFFLINE=1 forbids to ask the hub: `HF_HUB_OFFLINE=0 wfl-sim fetch {self.kind}` "
+                "brings it"
+            )
+        return home
+
+    def counts(self) -> tuple[int, ...]:
+        """Examples of each class."""
+        return counted(self._read().examples, len(self.classes))
+
+    def examples(self) -> Examples:
+        """Inputs with their labels, in the order of the data set."""
+        return self._read().examples
+
+    def record(self) -> dict[str, Any]:
+        """Split, columns, numbers of rows, and the sha256 of the examples."""
+        found = self._read()
+        return {**found.about, "sha256": digest(found.examples)}
+
+    def _read(self) -> Found:
+        place = self.locate()
+        if importlib.util.find_spec("datasets") is None:
+            raise MissingResource(
+                f"data {shown(self.kind)}: needs the package `datasets`, which is not installed: "
+                "`pip install 'wfl-sim[hub]'`"
+            )
+        local = _folder(self.kind)
+        return _found(self.kind, str(local) if local else self.kind, _state(place) if local else ())
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a data set holds; `about` is for the manifest."""
+
+    examples: Examples
+    classes: tuple[str, ...]
+    natural: tuple[str, ...]
+    about: dict[str, Any]
+
+
+def _offline() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE", "1").upper() not in ("0", "FALSE", "NO", "OFF")
+
+
+def _folder(name: str) -> Path | None:
+    if not name or not name.isprintable():
+        return None
+    try:
+        return next((folder / name for folder in places() if (folder / name).is_dir()), None)
+    except (OSError, ValueError):
+        return None
+
+
+def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """What tells one state of a folder from another."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+
+
+@lru_cache(maxsize=2)
+def _found(name: str, source: str, state: tuple[tuple[str, int, int], ...]) -> Found:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when the package is imported
+    import datasets
+
+    datasets.disable_progress_bars()
+    datasets.utils.logging.set_verbosity_error()
+    try:
+        if (Path(source) / "dataset_dict.json").is_file() or (Path(source) / "state.json").is_file():
+            loaded = datasets.load_from_disk(source)
+        else:
+            loaded = datasets.load_dataset(source)
+    except Exception as error:  # whatever the package, its readers and the network raise
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        remedy = f"; `HF_HUB_OFFLINE=0 wfl-sim fetch {name}` asks the hub" if source == name and _offline() else ""
+        raise MissingResource(f"data {shown(name)} cannot be loaded: {shown(why)}{remedy}") from None
+    split, rows = "all", loaded
+    if isinstance(loaded, dict):
+        names = list(loaded)
+        if "train" not in names and len(names) > 1:
+            raise MissingResource(f"data {shown(name)}: has no split 'train'; there are: {', '.join(names)}")
+        split = "train" if "train" in names else names[0]
+        rows = loaded[split]
+    return _from_rows(name, split, rows)
+
+
+def _from_rows(name: str, split: str, rows: Any) -> Found:
+    columns = list(rows.column_names)
+    source = _column(name, columns, (*TEXTS, *IMAGES), "an input")
+    target = _column(name, columns, LABELS, "labels")
+    client = next((column for column in CLIENTS if column in columns), None)
+    labels, classes = _labels(name, rows, target)
+    if source in IMAGES:
+        images, keys = _images(name, rows[source])
+    else:
+        texts = [text.strip() if isinstance(text, str) else "" for text in rows[source]]
+        keys = [text.encode("utf-8", "surrogatepass") for text in texts]
+    first: dict[bytes, int] = {}
+    for row, key in enumerate(keys):
+        if key:
+            first.setdefault(key, row)
+    kept = np.array(list(first.values()), dtype=np.int64)
+    wrong = [row for row in kept if not 0 <= labels[row] < len(classes)]
+    if wrong:
+        said = f"the label of row {wrong[0]} is {labels[wrong[0]]}, outside 0 to {len(classes) - 1}"
+        raise MissingResource(f"data {shown(name)}: {said}; rows without a label (-1) cannot be learnt from")
+    if len(classes) < 2:
+        raise MissingResource(f"data {shown(name)}: has one class; a task needs two or more")
+    clients = [str(value) for value in rows[client]] if client else []
+    natural = classes_of(clients[row] for row in kept) if client else ()
+    number = {who: n for n, who in enumerate(natural)}
+    groups = np.array([number[clients[row]] for row in kept], dtype=np.int64) if client else None
+    empty = sum(not key for key in keys)
+    about = {"split": split, "columns": [source, target, *([client] if client else [])], "rows": len(keys)}
+    about |= {"duplicates": len(keys) - empty - len(kept), "empty": empty}
+    inputs = images[kept] if source in IMAGES else tuple(texts[row] for row in kept)
+    return Found(Examples(inputs, labels[kept], groups), classes, natural, about)
+
+
+def _column(name: str, columns: Sequence[str], known: Sequence[str], what: str) -> str:
+    for column in known:
+        if column in columns:
+            return column
+    raise MissingResource(
+        f"data {shown(name)}: no column holds {what}: looked for {', '.join(known)}; there are: {', '.join(columns)}"
+    )
+
+
+def _labels(name: str, rows: Any, column: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """A whole number for each row, and the names that they stand for."""
+    values, names = list(rows[column]), getattr(rows.features[column], "names", None)
+    if any(not isinstance(value, (int, str)) for value in values):
+        wrong = next(row for row, value in enumerate(values) if not isinstance(value, (int, str)))
+        raise MissingResource(
+            f"data {shown(name)}: the label of row {wrong} in {column!r} is {shown(values[wrong])}; it must be a "
+            "name or a whole number"
+        )
+    if names is not None:
+        return np.array(values, dtype=np.int64), tuple(names)
+    classes = classes_of(map(str, values))
+    number = {label: n for n, label in enumerate(classes)}
+    return np.array([number[str(value)] for value in values], dtype=np.int64), classes
+
+
+def _images(name: str, pictures: Iterable[Any]) -> tuple[NDArray[np.uint8], list[bytes]]:
+    arrays: list[NDArray[np.uint8]] = []
+    mode, total = "", 0
+    for row, picture in enumerate(pictures):
+        mode = mode or ("L" if picture.mode in ("1", "L") else "RGB")
+        arrays.append(np.asarray(picture.convert(mode), dtype=np.uint8))
+        total += arrays[-1].nbytes
+        if arrays[-1].shape != arrays[0].shape:
+            first, other = (f"{a.shape[1]} x {a.shape[0]}" for a in (arrays[0], arrays[-1]))
+            raise MissingResource(
+                f"data {shown(name)}: images differ in size: {first} pixels in row 0, {other} in row {row}; bring them "
+                "to one size first"
+            )
+        if total > LARGEST_BYTES:
+            raise MissingResource(f"data {shown(name)}: its images take more than {LARGEST_BYTES >> 30} GiB unpacked")
+    return np.stack(arrays), [array.tobytes() for array in arrays]
