@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,7 @@ class FakeLearner:
         self.layout, self._examples = layout, examples
         self.changes = {}  # (client, round) -> change as a client can know it, in float32
         self.starts = {}
+        self.asked, self.waited = [], []  # calls of `train`, and of what it gives
 
     def draw(self, *key):
         random = np.random.default_rng(key)
@@ -50,8 +53,12 @@ class FakeLearner:
         return self._examples[client]
 
     def train(self, starts, round_):
-        trained = {client: self._trained(start, client, round_) for client, start in starts.items()}
-        return {client: lambda after=after: after for client, after in trained.items()}
+        self.asked.append((round_, tuple(starts)))
+        return {c: partial(self._wait, c, round_, self._trained(start, c, round_)) for c, start in starts.items()}
+
+    def _wait(self, client, round_, after):
+        self.waited.append((client, round_))
+        return after
 
     def _trained(self, start, client, round_):
         after = {name: start[name] + value for name, value in self.draw(1, client, round_).items()}
@@ -124,7 +131,7 @@ def test_without_feedback_nothing_that_arrived_leaves_a_residual(codec):
     fed, fake = federation(codec)
     for round_ in (1, 2):
         fed.train(round_, [0])
-        assert_same_bits(fed.state.pending[0].change, fake.changes[0, round_])  # nothing from the round before
+        assert_same_bits(fed.update(0).change, fake.changes[0, round_])  # nothing from the round before
         payload, _ = upload(fed, 0)
         fed.aggregate({0: payload})
         assert fed.state.residual == {}
@@ -141,7 +148,7 @@ def test_decayed_feedback_keeps_its_share_of_what_was_not_sent(codec):
     fed.aggregate({2: fed.codec.encode(fed.state.pending[2], 0.3)})
     fed.train(2, [2])
     for name in SHAPES:
-        np.testing.assert_array_equal(fed.state.pending[2].change[name], fake.changes[2, 2][name] + first[name])
+        np.testing.assert_array_equal(fed.update(2).change[name], fake.changes[2, 2][name] + first[name])
     assert 2 not in fed.state.residual  # used up
 
 
@@ -161,7 +168,7 @@ def test_a_lost_payload_waits_as_a_whole(codec, decay):
     fed.train(2, [0])
     for name in SHAPES:
         wanted = fake.changes[0, 2][name] + fake.changes[0, 1][name]
-        np.testing.assert_array_equal(fed.state.pending[0].change[name], wanted)
+        np.testing.assert_array_equal(fed.update(0).change[name], wanted)
 
 
 def test_residuals_belong_to_clients():
@@ -306,20 +313,28 @@ def test_a_round_without_arrivals_leaves_the_model_and_its_version(codec):
     assert fed.state.version == version + 1
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_diverged_client_stops_the_run_with_round_client_and_remedy(bad):
-    fed, fake = federation(Dense())
-    honest = fake.train
+def diverges(fake, *bad, value=np.nan):
+    """Let the training of (client, round) give a number that is not finite."""
+    honest = fake._trained
 
-    def train(start, client, round_):
+    def trained(start, client, round_):
         after = honest(start, client, round_)
-        if client == 2:
-            after["v.B"][1, 1] = bad
+        if (client, round_) in bad:
+            after["v.B"][1, 1] = value
         return after
 
-    fake.train = train
-    with pytest.raises(RunFailed, match=r"round 7: .*client 2 diverged.*lower learning\.local\.lr"):
-        fed.train(7, [0, 2, 3])
+    fake._trained = trained
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("ask", [lambda fed: upload(fed, 2), lambda fed: fed.lost(2)], ids=["encode", "lost"])
+def test_a_diverged_client_stops_the_run_with_round_client_and_remedy(bad, ask):
+    fed, fake = federation(Dense())
+    diverges(fake, (2, 7), value=bad)
+    fed.train(7, [0, 2, 3])
+    upload(fed, 0)
+    with pytest.raises(RunFailed, match=r"round 7: .*client 2 diverged.*lower learning\.local\.lr.*drop_client"):
+        ask(fed)
 
 
 def fetch(fed, client):
@@ -347,7 +362,8 @@ def test_a_client_trains_from_the_model_that_it_fetched_while_the_server_moves_o
     for name in SHAPES:
         wanted = second[name].astype(float) + sent[name]
         np.testing.assert_allclose(fed.state.model[name], wanted, rtol=0, atol=3 * SINGLE * np.abs(wanted).max())
-    assert fed.state.pending.keys() == fed.state.trained_version.keys() == {1}
+    assert fed.state.training.keys() == fed.state.trained_version.keys() == {1}
+    assert fed.state.pending == {}
     assert len(fetch(fed, 0).data) == FULL_BYTES  # it holds version 0 of 2
     assert fetch(fed, 1) == fed.state.last_change
 

@@ -18,7 +18,7 @@ Knows neither time nor SNR, nor what an update is for. An implementer's contract
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol
 
@@ -48,6 +48,15 @@ class Layout:
     def factors(self) -> tuple[str, ...]:
         """The names in `pairs`, in order."""
         return tuple(name for pair in self.pairs for name in pair)
+
+    def without(self, names: Set[str]) -> Layout:
+        """The layout of what is left when `names` are taken out; the other factor of a pair is then plain."""
+        if not names:
+            return self
+        pairs = tuple(pair for pair in self.pairs if names.isdisjoint(pair))
+        single = [name for pair in self.pairs if pair not in pairs for name in pair]
+        plain = tuple(name for name in (*self.plain, *single) if name not in names)
+        return Layout(pairs, plain, {name: shape for name, shape in self.shapes.items() if name not in names})
 
 
 @dataclass(frozen=True)
