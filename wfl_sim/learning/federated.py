@@ -13,6 +13,7 @@ import torch
 import transformers
 
 from channels.streams import Stream
+from wfl_sim.clientstate import ClientStates
 from wfl_sim.federation import Federation
 from wfl_sim.learning import data, sources
 from wfl_sim.learning.memo import Memo
@@ -20,10 +21,13 @@ from wfl_sim.learning.training import Trainer
 from wfl_sim.scenario import Scenario
 
 
-def build_work(scenario: Scenario, memo_folder: Path | None) -> tuple[Federation, dict[str, Any]]:
+def build_work(
+    scenario: Scenario, memo_folder: Path | None, states: ClientStates | None = None
+) -> tuple[Federation, dict[str, Any]]:
     """The federation of a scenario (its first seed), and what the manifest records of model and data.
 
     `memo_folder` holds results of training that other cells of the study have left (`wfl_sim.learning.memo`).
+    In `states` the clients' state is kept.
     """
     torch.set_num_threads(1)  # two threads change the last bits, and spin on small machines
     learning, clients, seed = scenario.learning, scenario.clients.count, scenario.seeds[0]
@@ -51,4 +55,5 @@ def build_work(scenario: Scenario, memo_folder: Path | None) -> tuple[Federation
     )
     recorded["examples_per_client"] = [int(part.size) for part in parts]
     recorded["classes"] = list(task.classes)
-    return Federation(scenario.method, scenario.codec, trainer, clients), recorded
+    work = Federation(scenario.method, scenario.codec, trainer, clients, learning.on_divergence, states)
+    return work, recorded

@@ -141,9 +141,12 @@ class Learning(Options):
     local : How a client trains in a round.
     targets : Accuracies for which tables and figures state time and uplink traffic; the median of three rounds counts.
         They change nothing in a run.
+    on_divergence : What becomes of a client whose update is not finite. ``fail``: the run ends, and says which client
+        and what to lower. ``drop_client``: the client sends nothing in that round, and forgets what it had left unsent.
     """
 
     model: Model = Model()
     data: Data = Data()
     local: Local = Local()
     targets: tuple[Accuracy, ...] = ()
+    on_divergence: Literal["fail", "drop_client"] = "fail"

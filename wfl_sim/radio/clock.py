@@ -18,9 +18,7 @@ _NORMAL = simpy.events.NORMAL
 LAST = cast(EventPriority, 2)  # priority of an event that comes behind all others of its instant
 
 
-def act_at(
-    env: simpy.Environment, time_s: float, act: Callable[[], None], priority: EventPriority = _NORMAL
-) -> None:
+def act_at(env: simpy.Environment, time_s: float, act: Callable[[], None], priority: EventPriority = _NORMAL) -> None:
     """Act at a time, behind what was scheduled for the same instant before, or behind all of it (`LAST`)."""
     event = simpy.Event(env)
     event._ok, event._value = True, None

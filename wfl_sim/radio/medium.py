@@ -36,7 +36,7 @@ from wfl_sim.radio.onebyone import Broadcasts, EachAlone, OneByOne
 from wfl_sim.radio.options import Downlink, Radio, Uplink
 from wfl_sim.radio.packetwise import PacketByPacket
 from wfl_sim.radio.schedulers import Kind, Scheduler
-from wfl_sim.radio.signal import Signal
+from wfl_sim.radio.signal import Signal, check_finite
 from wfl_sim.radio.slotted import Blocks, Slotted
 from wfl_sim.radio.transmission import BROADCAST, Reason, Transmission
 from wfl_sim.radio.walk import Walker
@@ -245,6 +245,7 @@ class Medium:
             gain = gain[:, 0].mean(axis=-1)
         else:
             gain = 10 ** (self.links.large_scale_db(np.array([time]), clients=ids, direction=direction)[:, 0] / 10)
+        check_finite(gain[:, None], direction, ids, np.array([time]))
         density = signal.density_w_per_hz(ids, np.full(ids.size, time))
         power_w = signal.power_w(density, signal.bandwidth_hz / max(1, places or ids.size))
         return np.asarray(power_w * gain / signal.noise_w_per_hz)
