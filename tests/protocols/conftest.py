@@ -230,6 +230,7 @@ def play():
         compute=None,
         work=None,
         protocol=None,
+        presence=None,
         seed=1,
     ):
         root = Stream.root(seed)
@@ -249,6 +250,7 @@ def play():
         radio = radio or Radio(uplink=Uplink(work_conserving=False))
         medium = Medium(env, radio, links, loss or NoLoss(), channel.child("loss"), tx_power_w=TX_POWER_W)
         out = SimpleNamespace(rounds=[], transmissions=[], decisions=[], medium=medium, work=work or StubWork())
+        out.work.env = env
 
         def commit(round_row, transmissions, decisions):
             out.rounds.append(dict(round_row))
@@ -265,6 +267,7 @@ def play():
             clients=clients,
             rounds=rounds,
             commit=commit,
+            presence=presence or Presence(),
         )
         out.state = ProtocolState()
         env.run(env.process((protocol or Sync()).run(out.world, out.state)))
