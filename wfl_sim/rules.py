@@ -50,6 +50,7 @@ def physics(scenario: Scenario) -> list[Finding]:
         *_paths(scenario),
         *_presence(scenario),
         *_examples(scenario),
+        *_codec(scenario),
         *radiorules.problems(scenario),
     ]
 
@@ -263,6 +264,20 @@ def _examples(scenario: Scenario) -> list[Finding]:
         read = ("clients.count", "learning.data.train")
         return [_finding("learning.data.partition.least", message, least, *read, fits=share)]
     return []
+
+
+def _codec(scenario: Scenario) -> list[Finding]:
+    """A codec that chooses among pairs of factors finds some."""
+    method, codec = scenario.method, scenario.codec
+    adapter = None if isinstance(method, NoLearning) else method.adapter()
+    if adapter is None or not adapter.freeze_a or not getattr(codec, "needs_pairs", False):
+        return []
+    fit = [kind for kind, cls in NOUNS["codec"].items() if not getattr(cls, "needs_pairs", False)]
+    message = (
+        f"{codec.kind} chooses among pairs of A and B, and {method.kind} trains B alone: all of it would be sent whole; "
+        f"codecs that fit: {', '.join(fit)}"
+    )
+    return [_finding("codec", message, "", "method", fits=f"{{kind: {fit[0]}}}")]
 
 
 def resources(scenario: Scenario) -> list[Finding]:

@@ -49,6 +49,16 @@ class Layout:
         """The names in `pairs`, in order."""
         return tuple(name for pair in self.pairs for name in pair)
 
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """What belongs to adapters: the factors, and each plain array outside the head (``head.``)."""
+        return (*self.factors, *(name for name in self.plain if not name.startswith("head.")))
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The arrays of the task head."""
+        return tuple(name for name in self.plain if name.startswith("head."))
+
     def without(self, names: Set[str]) -> Layout:
         """The layout of what is left when `names` are taken out; the other factor of a pair is then plain."""
         if not names:
