@@ -274,7 +274,7 @@ def _codec(scenario: Scenario) -> list[Finding]:
         return []
     fit = [kind for kind, cls in NOUNS["codec"].items() if not getattr(cls, "needs_pairs", False)]
     message = (
-        f"{codec.kind} chooses among pairs of A and B, and {method.kind} trains B alone: all of it would be sent whole; "
+        f"{codec.kind} chooses among pairs of A and B, and {method.kind} trains B alone: all would be sent whole; "
         f"codecs that fit: {', '.join(fit)}"
     )
     return [_finding("codec", message, "", "method", fits=f"{{kind: {fit[0]}}}")]
