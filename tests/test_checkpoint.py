@@ -198,7 +198,7 @@ def test_a_model_that_cannot_be_written_fails_the_run_and_hides_no_other_error(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(RunFailed, match="the model cannot be written to .*: No space left"):
+    with pytest.raises(RunFailed, match=r"the model cannot be written to .*: No space left"):
         run()
     assert manifest(tmp_path / "run")["status"] == "failed"
     with pytest.raises(RunFailed, match="diverged"):
