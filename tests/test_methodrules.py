@@ -13,6 +13,7 @@ from wfl_sim.scenario import parse
 SCENARIO = """\
 schema_version: 1
 name: ffa
+rounds: 2
 radio: {uplink: {bandwidth: 1 MHz}}
 channel: {path_loss: {kind: uma}}
 clients: {count: 4, placement: {kind: disc, from: 35 m, to: 300 m}, compute: {time: 400 ms}}
@@ -29,7 +30,7 @@ def test_components_need_pairs():
     with pytest.raises(ScenarioError) as told:
         read("ffa", "components")
     (problem,) = told.value.args
-    assert (problem.key, problem.line) == ("codec", 7)
+    assert (problem.key, problem.line) == ("codec", 8)
     assert "ffa trains B alone" in problem.message and "codecs that fit: dense, topk" in problem.message
 
 
