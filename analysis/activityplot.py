@@ -50,6 +50,7 @@ _ENDS = {
     "attempts": ("X", "given up: no attempt left"),
     "left": ("<", "given up: client left"),
     "timeout": ("s", "given up: timeout"),
+    "diverged": ("*", "nothing sent: diverged"),
     UNSENT: ("v", "computed, but never sent"),
     "": ("P", "given up"),
 }

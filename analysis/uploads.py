@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.activity import answered
 from analysis.traces import Traces
 
-REASONS = ("attempts", "deadline", "left", "timeout")
+REASONS = ("attempts", "deadline", "diverged", "left", "timeout")
 """Why an upload was given up, as a trace says it."""
 BITS_PER_MBIT = 1e6
 P95 = 0.95

@@ -418,7 +418,15 @@ METHODS = [
     (aggregated(as_they_come), 3, "depends on the order of the arrivals"),
     (aggregated(lambda m, arrivals: add_weighted(m, [replace(x, weight=1.0) for x in arrivals])), 4, "the same change"),
     (variant(FedAvg, __doc__=None), 5, "no docstring"),
+    (variant(FedAvg, personal=lambda self, names: [names[0]]), 7, "gives a list, not a frozenset"),
+    (variant(FedAvg, personal=lambda self, names: frozenset({"tail"})), 7, "['tail'], not among"),
+    (variant(FedAvg, personal=lambda self, names: frozenset(names[:1])), 7, "depends on the order of the names"),
 ]
+
+
+def test_a_method_with_tensors_that_stay_holds() -> None:
+    own = variant(FedAvg, personal=lambda self, names: frozenset(n for n in names if n.startswith("head.")))
+    check_method(own())
 
 
 @pytest.mark.parametrize(("cls", "clause", "says"), METHODS, ids=lambda x: x if isinstance(x, str) else "")

@@ -74,6 +74,8 @@ def with_schedule(plan: Study, name: str, **options: Any) -> ArmEstimate:
 class StandIn:
     """The learning side with the sizes of a federation: the model at 32 bits first, then dense changes."""
 
+    known_at_once = True
+
     def __init__(self, scenario: Scenario) -> None:
         layout = layout_of(scenario, model_info(scenario.learning.model.name))
         self._menu = scenario.codec.menu(layout)
@@ -95,6 +97,8 @@ class StandIn:
 
     def encode(self, client: int, point: Point) -> Payload:
         return Payload(bytes(point.bits // 8), point.kept_fraction)
+
+    def stopped(self, client: int) -> None: ...
 
     def lost(self, client: int) -> None: ...
 

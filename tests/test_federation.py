@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from wfl_sim import lowrank
+from wfl_sim.clientstate import ClientStates
 from wfl_sim.codecs.base import Layout
 from wfl_sim.codecs.components import Components
 from wfl_sim.codecs.dense import Dense
 from wfl_sim.codecs.topk import TopK
-from wfl_sim.errors import RunFailed
-from wfl_sim.federation import Federation
+from wfl_sim.errors import NotFinite, RunFailed
+from wfl_sim.federation import Federation, Fetched
+from wfl_sim.methods.base import personal_of
 from wfl_sim.methods.fedavg import FedAvg
 from wfl_sim.methods.head_only import HeadOnly
 from wfl_sim.protocols.buffered import Buffered
@@ -38,6 +42,7 @@ class FakeLearner:
         self.layout, self._examples = layout, examples
         self.changes = {}  # (client, round) -> change as a client can know it, in float32
         self.starts = {}
+        self.asked, self.waited = [], []  # calls of `train`, and of what it gives
 
     def draw(self, *key):
         random = np.random.default_rng(key)
@@ -50,8 +55,12 @@ class FakeLearner:
         return self._examples[client]
 
     def train(self, starts, round_):
-        trained = {client: self._trained(start, client, round_) for client, start in starts.items()}
-        return {client: lambda after=after: after for client, after in trained.items()}
+        self.asked.append((round_, tuple(starts)))
+        return {c: partial(self._wait, c, round_, self._trained(start, c, round_)) for c, start in starts.items()}
+
+    def _wait(self, client, round_, after):
+        self.waited.append((client, round_))
+        return after
 
     def _trained(self, start, client, round_):
         after = {name: start[name] + value for name, value in self.draw(1, client, round_).items()}
@@ -63,9 +72,10 @@ class FakeLearner:
         return {"accuracy": float(params["head.weight"][0, 0]), "loss": 0.0}
 
 
-def federation(codec, method=None, **learner):
+def federation(codec, method=None, on_divergence="fail", states=None, **learner):
     fake = FakeLearner(**learner)
-    return Federation(method or FedAvg(rank=4), codec, fake, len(fake._examples)), fake
+    method = method or FedAvg(rank=4)
+    return Federation(method, codec, fake, len(fake._examples), on_divergence, states), fake
 
 
 def point_of(fed, kept_fraction=0.3):
@@ -75,7 +85,7 @@ def point_of(fed, kept_fraction=0.3):
 def upload(fed, client, kept_fraction=0.3):
     """Encode, and what the server will read in it."""
     payload = fed.encode(client, point_of(fed, kept_fraction))
-    return payload, fed.codec.decode(payload.data, fed.learner.layout)
+    return payload, fed.codec.decode(payload.data, fed.layout)
 
 
 def add(total, change):
@@ -124,7 +134,7 @@ def test_without_feedback_nothing_that_arrived_leaves_a_residual(codec):
     fed, fake = federation(codec)
     for round_ in (1, 2):
         fed.train(round_, [0])
-        assert_same_bits(fed.state.pending[0].change, fake.changes[0, round_])  # nothing from the round before
+        assert_same_bits(fed.update(0).change, fake.changes[0, round_])  # nothing from the round before
         payload, _ = upload(fed, 0)
         fed.aggregate({0: payload})
         assert fed.state.residual == {}
@@ -141,7 +151,7 @@ def test_decayed_feedback_keeps_its_share_of_what_was_not_sent(codec):
     fed.aggregate({2: fed.codec.encode(fed.state.pending[2], 0.3)})
     fed.train(2, [2])
     for name in SHAPES:
-        np.testing.assert_array_equal(fed.state.pending[2].change[name], fake.changes[2, 2][name] + first[name])
+        np.testing.assert_array_equal(fed.update(2).change[name], fake.changes[2, 2][name] + first[name])
     assert 2 not in fed.state.residual  # used up
 
 
@@ -161,7 +171,7 @@ def test_a_lost_payload_waits_as_a_whole(codec, decay):
     fed.train(2, [0])
     for name in SHAPES:
         wanted = fake.changes[0, 2][name] + fake.changes[0, 1][name]
-        np.testing.assert_array_equal(fed.state.pending[0].change[name], wanted)
+        np.testing.assert_array_equal(fed.update(0).change[name], wanted)
 
 
 def test_residuals_belong_to_clients():
@@ -306,20 +316,218 @@ def test_a_round_without_arrivals_leaves_the_model_and_its_version(codec):
     assert fed.state.version == version + 1
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_diverged_client_stops_the_run_with_round_client_and_remedy(bad):
-    fed, fake = federation(Dense())
-    honest = fake.train
+def diverges(fake, *bad, value=np.nan):
+    """Let the training of (client, round) give a number that is not finite."""
+    honest = fake._trained
 
-    def train(start, client, round_):
+    def trained(start, client, round_):
         after = honest(start, client, round_)
-        if client == 2:
-            after["v.B"][1, 1] = bad
+        if (client, round_) in bad:
+            after["v.B"][1, 1] = value
         return after
 
-    fake.train = train
-    with pytest.raises(RunFailed, match=r"round 7: .*client 2 diverged.*lower learning\.local\.lr"):
-        fed.train(7, [0, 2, 3])
+    fake._trained = trained
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("ask", [lambda fed: upload(fed, 2), lambda fed: fed.lost(2)], ids=["encode", "lost"])
+def test_a_diverged_client_stops_the_run_with_round_client_and_remedy(bad, ask):
+    fed, fake = federation(Dense())
+    diverges(fake, (2, 7), value=bad)
+    fed.train(7, [0, 2, 3])
+    upload(fed, 0)
+    with pytest.raises(RunFailed, match=r"round 7: .*client 2 diverged.*lower learning\.local\.lr.*drop_client"):
+        ask(fed)
+
+
+def test_training_is_started_together_and_waited_for_when_it_is_needed():
+    fed, fake = federation(TopK(error_feedback=1.0))
+    fed.train(1, [0, 2, 3])
+    fed.train(1, [1])
+    assert fake.asked == [(1, (0, 2, 3)), (1, (1,))] and fake.waited == []
+    upload(fed, 2)
+    assert fake.waited == [(2, 1)]
+    fed.lost(2)
+    fed.lost(0)
+    assert fake.waited == [(2, 1), (0, 1)]  # each once
+    payload, _ = upload(fed, 3)
+    fed.aggregate({3: payload})
+    fed.evaluate()
+    assert fake.waited == [(2, 1), (0, 1), (3, 1)] and fed.state.training.keys() == {1}
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.0])
+def test_who_is_stopped_is_never_waited_for_and_keeps_what_it_had(decay):
+    fed, fake = federation(TopK(error_feedback=decay))
+    fed.train(1, [0, 1])
+    fed.lost(0)
+    before = copy(fed.state.residual[0])
+    fed.train(2, [0])
+    fed.stopped(0)
+    fed.stopped(1)
+    assert fake.waited == [(0, 1)]
+    assert_same_bits(fed.state.residual[0], before)
+    assert list(fed.state.residual) == [0]
+    assert fed.state.training == fed.state.pending == fed.state.trained_version == {}
+    fed.train(3, [0])
+    for name in SHAPES:
+        np.testing.assert_array_equal(fed.update(0).change[name], fake.changes[0, 3][name] + before[name])
+
+
+@pytest.mark.parametrize("codec", [Dense(), TopK(error_feedback=1.0)], ids=lambda c: c.kind)
+def test_a_diverged_client_that_is_dropped_sends_nothing_and_forgets_what_it_had(codec):
+    fed, fake = federation(codec, on_divergence="drop_client")
+    diverges(fake, (2, 2))
+    fed.train(1, [1, 2])
+    payloads = {1: upload(fed, 1)[0]}
+    fed.lost(2)
+    assert 2 in fed.state.residual
+    fed.aggregate(payloads)
+    fed.train(2, [1, 2])
+    assert fed.encode(2, point_of(fed)) is None
+    assert 2 not in fed.state.residual and fed.state.trained_version.keys() == {1}
+    fed.aggregate({1: upload(fed, 1)[0]})  # and the round goes on without it
+    assert fed.state.version == 2
+    assert all(np.isfinite(value).all() for value in fed.state.model.values())
+    fed.train(3, [2])
+    assert_same_bits(fed.update(2).change, fake.changes[2, 3])
+    diverges(fake, (0, 4))
+    fed.train(4, [0])
+    fed.lost(0)
+    assert 0 not in fed.state.residual and fed.state.training == {}
+
+
+class Sums(FedAvg):
+    """Moves the model by three times the largest number that a float32 can hold."""
+
+    def aggregate(self, model, arrivals):
+        return {name: np.full_like(value, 3.0) * np.float32(3e38) for name, value in model.items()}
+
+
+@every
+def test_a_model_that_overflows_ends_the_run_and_leaves_the_last_one(codec):
+    fed, _ = federation(codec, Sums(rank=4))
+    fed.train(1, [0])
+    payload, _ = upload(fed, 0)
+    before = fed.state.model
+    with pytest.raises(NotFinite, match=r"global model is not finite after the aggregation; lower learning\.local\.lr"):
+        fed.aggregate({0: payload})
+    assert fed.state.model is before and fed.state.version == 0
+
+
+class Grows(FedAvg):
+    """Moves the model to 1.1 times itself."""
+
+    def aggregate(self, model, arrivals):
+        return {name: value * np.float32(1.1) for name, value in model.items()}
+
+
+@pytest.mark.parametrize("bits", [16, 32])
+def test_a_model_beyond_the_numbers_of_float32_is_seen_when_it_gets_there(bits):
+    fed, _ = federation(Dense(bits=bits), Grows(rank=4))
+    fed.state.model = {name: np.full_like(value, 3e38) for name, value in fed.state.model.items()}
+    for round_ in (1, 2):  # 3.3e38 is still one of them
+        fed.state.fetched[0] = Fetched(fed.state.version, {name: 0 * value for name, value in fed.state.model.items()})
+        fed.train(round_, [0])
+        payload, _ = upload(fed, 0)
+        if round_ == 1:
+            fed.aggregate({0: payload})
+    with pytest.raises(NotFinite, match="the global model is not finite"):
+        fed.aggregate({0: payload})
+    assert fed.state.version == 1
+
+
+@pytest.mark.parametrize(("name", "bad"), [("loss", np.nan), ("loss", np.inf), ("accuracy", np.nan)])
+def test_a_metric_that_is_not_finite_ends_the_run(name, bad):
+    fed, fake = federation(Dense())
+    honest = fake.evaluate
+    fake.evaluate = lambda params: {**honest(params), name: bad}
+    with pytest.raises(NotFinite, match=rf"the {name} of the global model is {bad}; lower learning"):
+        fed.evaluate()
+
+
+class PersonalHead(FedAvg):
+    """FedAvg of the adapters; each client keeps a head of its own."""
+
+    def personal(self, names):
+        return frozenset(name for name in names if name.startswith("head."))
+
+
+class PersonalB(FedAvg):
+    """FedAvg of A alone: B stays with the client."""
+
+    def personal(self, names):
+        return frozenset(name for name in names if name.endswith(".B"))
+
+
+@every
+@pytest.mark.parametrize("method", [PersonalHead(rank=4), PersonalB(rank=4)], ids=lambda m: type(m).__name__)
+def test_personal_tensors_stay_with_each_client(codec, method):
+    fed, fake = federation(codec, method)
+    own = method.personal(list(SHAPES))
+    shared = [name for name in SHAPES if name not in own]
+    first = copy(fake.initial())
+    assert sorted(fed.layout.shapes) == sorted(shared) == sorted(fed.state.model)
+    assert len(fed.downlink([0]).data) == 4 * LAYOUT.size(shared)
+    held = {client: {name: first[name] for name in own} for client in range(4)}
+    for round_, called in enumerate([(0, 1), (1, 3), (0, 1)], start=1):
+        fed.received(called)
+        fed.train(round_, called)
+        payloads = {client: upload(fed, client, 1.0) for client in called}
+        for client in called:
+            for name in own:  # it went on from its own
+                np.testing.assert_array_equal(fake.starts[client, round_][name], held[client][name])
+                held[client][name] = fake.starts[client, round_][name] + fake.draw(1, client, round_)[name]
+            for name in shared:
+                np.testing.assert_array_equal(fake.starts[client, round_][name], fed.state.model[name])
+            assert payloads[client][1].keys() == set(shared)
+        if round_ == 2:
+            fed.lost(1)  # its head is its own all the same
+            payloads.pop(1)
+            assert fed.state.residual[1].keys() == set(shared)
+        fed.aggregate({client: payload for client, (payload, _) in payloads.items()})
+        assert fed.state.model.keys() == set(shared)
+        version, model = fed.model()
+        assert version == round_ and list(model) == list(SHAPES)
+        for name in own:
+            mean = sum(fed.weight(client) * held[client][name].astype(float) for client in range(4))
+            np.testing.assert_allclose(model[name], mean, rtol=0, atol=2 * SINGLE * np.abs(mean).max())
+    if "head.weight" in own:
+        assert fed.evaluate()["accuracy"] == model["head.weight"][0, 0] != first["head.weight"][0, 0]
+
+
+def test_a_client_that_is_stopped_or_diverges_keeps_its_own_as_it_was():
+    fed, fake = federation(Dense(), PersonalHead(rank=4), on_divergence="drop_client")
+    diverges(fake, (1, 1))
+    fed.train(1, [0, 1, 2])
+    fed.stopped(0)
+    assert fed.encode(1, point_of(fed)) is None
+    upload(fed, 2)
+    assert list(fed.state.personal) == [2]
+
+
+def test_a_method_keeps_only_what_there_is():
+    assert personal_of(FedAvg(), list(SHAPES)) == frozenset()
+    odd = type("Odd", (FedAvg,), {"personal": lambda self, names: frozenset({"head.scale"})})()
+    with pytest.raises(ValueError, match=r"fedavg: 'head\.scale' cannot be personal.*head\.weight"):
+        federation(Dense(), odd)
+
+
+def test_what_goes_to_files_changes_no_bit(tmp_path):
+    models = []
+    for limit_bytes in (2**30, 2 * FULL_BYTES, 0):
+        states = ClientStates(limit_bytes, tmp_path)
+        fed, _ = federation(TopK(error_feedback=1.0), PersonalHead(rank=4), states=states)
+        for round_ in range(1, 5):
+            fed.train(round_, range(4))
+            fed.aggregate({client: upload(fed, client)[0] for client in range(4)})
+        models.append({**fed.model()[1], **{f"{c}.{n}": v for c in range(4) for n, v in fed.state.residual[c].items()}})
+        assert states.held_bytes <= limit_bytes
+        assert bool(list(tmp_path.iterdir())) == (limit_bytes < 2**30)
+        states.close()
+        assert list(tmp_path.iterdir()) == []
+    assert_same_bits(models[0], models[1])
+    assert_same_bits(models[0], models[2])
 
 
 def fetch(fed, client):
@@ -347,7 +555,8 @@ def test_a_client_trains_from_the_model_that_it_fetched_while_the_server_moves_o
     for name in SHAPES:
         wanted = second[name].astype(float) + sent[name]
         np.testing.assert_allclose(fed.state.model[name], wanted, rtol=0, atol=3 * SINGLE * np.abs(wanted).max())
-    assert fed.state.pending.keys() == fed.state.trained_version.keys() == {1}
+    assert fed.state.training.keys() == fed.state.trained_version.keys() == {1}
+    assert fed.state.pending == {}
     assert len(fetch(fed, 0).data) == FULL_BYTES  # it holds version 0 of 2
     assert fetch(fed, 1) == fed.state.last_change
 

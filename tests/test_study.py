@@ -43,6 +43,8 @@ arms:
 class MadeUpWork:
     """A learning side with payloads of a fixed size; `accident` is called before each training."""
 
+    known_at_once = False
+
     def __init__(self, accident: Callable[[int], None]) -> None:
         self._accident, self._round = accident, 0
 
@@ -65,7 +67,13 @@ class MadeUpWork:
     def encode(self, client: int, point: Point) -> Payload:
         return Payload(bytes(point.bits // 8), point.kept_fraction)
 
+    def stopped(self, client: int) -> None:
+        pass
+
     def lost(self, client: int) -> None:
+        pass
+
+    def model(self) -> None:
         pass
 
     def aggregate(self, arrivals: dict[int, Payload], factors: Any = None) -> None:
@@ -89,7 +97,7 @@ def learning(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str, int], 
     """Put made-up learning in the place of the real one; ``accident(schedule, round)`` may raise."""
 
     def install(accident: Callable[[str, int], None] = lambda schedule, round_: None) -> None:
-        def build_work(scenario: Scenario, memo_folder: Path | None) -> tuple[MadeUpWork, dict[str, Any]]:
+        def build_work(scenario: Scenario, memo_folder: Path | None, **kept: Any) -> tuple[MadeUpWork, dict[str, Any]]:
             return MadeUpWork(lambda round_: accident(scenario.schedule.kind, round_)), {"made": "up"}  # type: ignore[attr-defined]
 
         module = ModuleType("wfl_sim.learning.federated")

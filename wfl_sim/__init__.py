@@ -39,6 +39,7 @@ def run(
     output: str | Path = "runs",
     force: bool = False,
     jobs: int | None = None,
+    workers: int = 1,
     report: Any = None,
 ) -> Traces:
     """Run all cells of a scenario and return their tables.
@@ -55,6 +56,9 @@ def run(
         Replace runs that are there already.
     jobs : int, optional
         Processes side by side; default one a core, at most one a cell.
+    workers : int, optional
+        Processes that train the clients of each run. They change no result; take more than one where there are more
+        cores than cells.
     report : callable, optional
         Called as ``report(cell, row)`` after every round.
 
@@ -69,4 +73,4 @@ def run(
     from wfl_sim import study
 
     plan = load_scenario(scenario, overrides) if isinstance(scenario, (str, Path)) else scenario
-    return load(study.run(plan, Path(output), force=force, jobs=jobs, report=report))
+    return load(study.run(plan, Path(output), force=force, jobs=jobs, workers=workers, report=report))

@@ -78,6 +78,9 @@ def run(
     output: Annotated[Path, typer.Option(help="Folder that gets NAME/ARM-seedK/.")] = Path("runs"),
     force: Annotated[bool, typer.Option(help="Replace runs that are there already.")] = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes side by side; default: one a core.")] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that train the clients of each run, for more cores than runs.")
+    ] = 1,
     plots: Annotated[bool, typer.Option(help="Draw the pictures at the end.")] = True,
     quiet: Quiet = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="The estimate first, and a line a round.")] = False,
@@ -100,7 +103,7 @@ def run(
             typer.echo(present.estimate_text(estimate(study, jobs), bold), err=True)
         try:
             with _progress(study, quiet=quiet or answer is Format.json, lines=verbose) as report:
-                traces = wfl_sim.run(study, output=output, force=force, jobs=jobs, report=report)
+                traces = wfl_sim.run(study, output=output, force=force, jobs=jobs, workers=workers, report=report)
         except KeyboardInterrupt:
             typer.echo("interrupted; the traces hold all finished rounds", err=True)
             raise typer.Exit(130) from None

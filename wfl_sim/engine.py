@@ -13,7 +13,7 @@ import platform
 import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,7 +24,11 @@ import simpy
 from channels.links import Links
 from channels.recorded import RecordedLinks
 from channels.streams import Stream
+from wfl_sim.checkpoint import Checkpoint
+from wfl_sim.checkpoint import write as write_checkpoint
+from wfl_sim.clientstate import MEMORY_LIMIT_BYTES, ClientStates
 from wfl_sim.contracts import Work
+from wfl_sim.errors import NotFinite, RunFailed
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.networkonly import NetworkOnly
 from wfl_sim.presence import Presence
@@ -87,8 +91,13 @@ def simulate(scenario: Scenario, work: Work, commit: Commit, stop: Callable[[str
     """Run one scenario (its first seed) to the end; `commit` gets every round, `stop` why it ended before the last.
 
     Returns the medium for its ledger.
+
+    Raises
+    ------
+    RunFailed
+        A number that is not finite came up, or whatever else went wrong in the simulated world.
     """
-    env = simpy.Environment()
+    env, state = simpy.Environment(), ProtocolState()
     root = Stream.root(scenario.seeds[0])
     medium, clients = build_medium(env, scenario, root), scenario.clients
     world = World(
@@ -105,7 +114,10 @@ def simulate(scenario: Scenario, work: Work, commit: Commit, stop: Callable[[str
         stop=stop,
     )
     with _few_collections():
-        env.run(env.process(scenario.protocol.run(world, ProtocolState())))
+        try:
+            env.run(env.process(scenario.protocol.run(world, state)))
+        except NotFinite as error:
+            raise RunFailed(f"round {state.round + 1}: {error}") from error
     medium.ledger.check()
     return medium
 
@@ -121,14 +133,19 @@ def _few_collections() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def build_work(scenario: Scenario, memo_folder: Path | None) -> tuple[Work, dict[str, Any]]:
-    """The work of a scenario, and what its manifest records of it: model and data, or nothing without learning."""
+def build_work(
+    scenario: Scenario, memo_folder: Path | None, states: ClientStates | None = None, workers: int = 1
+) -> tuple[Work, dict[str, Any]]:
+    """The work of a scenario, and what its manifest records of it: model and data, or nothing without learning.
+
+    In `states` the clients' state is kept; so many `workers` train.
+    """
     method = scenario.method
     if isinstance(method, NoLearning):
         return NetworkOnly(method.menu(), method.download_bits(), scenario.clients.count), {}
     from wfl_sim.learning import federated  # loads the tensor library
 
-    work, data = federated.build_work(scenario, memo_folder)
+    work, data = federated.build_work(scenario, memo_folder, states=states, workers=workers)
     return work, {"data": data}
 
 
@@ -147,13 +164,18 @@ def run_cell(
     directory: Path,
     report: Report = lambda row: None,
     memo_folder: Path | None = None,
+    client_memory_bytes: int = MEMORY_LIMIT_BYTES,
+    workers: int = 1,
 ) -> dict[str, Any]:
     """Run one cell into an empty directory, and return its manifest.
 
-    `memo_folder` may hold results of training that other cells left; it changes no result.
+    `memo_folder` may hold results of training that other cells left; beyond `client_memory_bytes` the state of clients
+    goes to files in the directory while the run lasts; with several `workers`, clients are trained in as many processes
+    besides this one. None of them changes a result.
 
     The manifest's status is ``running`` until the end, then ``finished``, ``interrupted`` (KeyboardInterrupt) or
-    ``failed``; whatever the end, all rounds that were committed can be read.
+    ``failed``; whatever the end, all rounds that were committed can be read, and the model after the last of them (the
+    first one, if there are none) is in ``model.safetensors``: where a model diverged, the last that was finite.
     """
     began_s, cpu_s = time.perf_counter(), time.process_time()
     text = to_yaml(cell.scenario)
@@ -178,27 +200,38 @@ def run_cell(
     (directory / "scenario.yaml").write_text(text, encoding="utf-8")
     _write_json(directory / "manifest.json", manifest)
     trace = TraceWriter(directory / "trace.sqlite")
+    states = ClientStates(client_memory_bytes, directory)
+    last: Checkpoint | None = None  # of the last round that was committed
+    work: Work | None = None
 
     def commit(round_row: Row, transmissions: Sequence[AnyRow], decisions: Sequence[AnyRow]) -> None:
+        nonlocal last
         trace.commit_round(round_row, transmissions, decisions)
+        if work is not None:  # which it is
+            last = _checkpoint(round_row["round"], work)
         report(round_row)
 
     try:
-        work, recorded = build_work(cell.scenario, memo_folder)
+        work, recorded = build_work(cell.scenario, memo_folder, states, workers)
         manifest |= recorded
+        last = _checkpoint(0, work)
         stopped: list[str] = []
         scenario = _with_work(cell.scenario, manifest)
         medium = simulate(scenario, work, commit, lambda why: stopped.append(f"the run ended early: {why}"))
         warnings = [*medium.links.warnings, *stopped]
+        manifest["checkpoint"] = _keep(directory, last)
         manifest |= {"status": "finished", "ledger": medium.ledger.totals(), "warnings": warnings}
-    except KeyboardInterrupt:
-        manifest["status"] = "interrupted"
-        raise
     except BaseException as error:
-        manifest |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+        interrupted = isinstance(error, KeyboardInterrupt)
+        manifest |= {"status": "interrupted"} if interrupted else {"status": "failed", "error": _told(error)}
+        with suppress(RunFailed):  # there is an error already
+            manifest["checkpoint"] = _keep(directory, last)
         raise
     finally:
         trace.close()
+        states.close()
+        if work is not None:
+            work.close()
         write_csv(directory / "trace.sqlite", directory / "rounds.csv")
         manifest["rounds_done"] = len(read_rows(directory / "trace.sqlite", "rounds"))
         manifest["measured"] = {
@@ -208,6 +241,27 @@ def run_cell(
         }
         _write_json(directory / "manifest.json", manifest)
     return manifest
+
+
+def _checkpoint(round_: int, work: Work) -> Checkpoint | None:
+    """The model after a round; None where nothing is learnt."""
+    model = work.model()
+    return None if model is None else Checkpoint(round_, *model)
+
+
+def _keep(directory: Path, checkpoint: Checkpoint | None) -> dict[str, Any] | None:
+    """Write the model file of a run, if it has one; what the manifest says of it."""
+    if checkpoint is None:
+        return None
+    try:
+        file = write_checkpoint(directory, checkpoint)
+    except OSError as error:
+        raise RunFailed(f"the model cannot be written to {directory}: {error.strerror or error}") from error
+    return {"file": file.name, "round": checkpoint.round, "version": checkpoint.version}
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _version(package: str) -> str | None:

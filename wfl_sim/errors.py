@@ -8,6 +8,7 @@ WflError                      everything below; the command line prints it witho
 |-- PluginError               an installed plug-in cannot be used (plugins.py)    exit 2
 |-- ContractError             a plug-in breaks its contract (checks/contract.py) exit 1
 |-- RunFailed                 the run itself went wrong (divergence, ...)        exit 1
+|   `-- NotFinite             a number of it is not finite; the engine adds the round
 `-- LedgerError               bits do not balance: a defect of the simulator     exit 1
 """
 
@@ -140,6 +141,10 @@ class OutputExists(WflError):
 
 class RunFailed(WflError):
     """A run stopped for a reason of its own."""
+
+
+class NotFinite(RunFailed):
+    """A number of a run is not finite: what, and what to do about it. In which round, the engine knows."""
 
 
 class LedgerError(WflError):

@@ -16,6 +16,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -129,19 +130,21 @@ def estimate(study: Study, jobs: int | None = None) -> Estimate:
 
 
 def layout_of(scenario: Scenario, info: ModelInfo) -> Layout:
-    """Shapes of what a run trains, under names of its own: LoRA on query and value of each layer kept, and a head.
+    """Shapes of what a run trains, under names of its own: LoRA on layers of each block kept, and a head.
 
-    A model whose layers share their weights (ALBERT) has fewer.
+    A model whose layers share their weights (ALBERT) has fewer; one whose keys and values are narrower, smaller ones.
     """
     adapter, classes = scenario.method.adapter(), len(data_set(scenario.learning.data.name).classes)
     shapes: dict[str, tuple[int, ...]] = {"head.weight": (classes, info.hidden), "head.bias": (classes,)}
-    pairs = []
+    plain, pairs = ("head.weight", "head.bias"), []
     if adapter is not None:
-        for number in range(machine.layers_of(scenario.learning, info)):
-            for module in (f"{number}.query", f"{number}.value"):
-                pairs.append((f"{module}.A", f"{module}.B"))
-                shapes |= {f"{module}.A": (adapter.rank, info.hidden), f"{module}.B": (info.hidden, adapter.rank)}
-    return Layout(tuple(pairs), ("head.weight", "head.bias"), shapes)
+        for number, role in product(range(machine.layers_of(scenario.learning, info)), adapter.roles):
+            a, b = f"{number}.{role}.A", f"{number}.{role}.B"
+            pairs.append((a, b))
+            shapes[a] = adapter.rank, info.intermediate if role == "down" else info.hidden
+            shapes[b] = info.intermediate if role == "up" else info.hidden, adapter.rank
+    layout = Layout(tuple(pairs), plain, shapes)
+    return layout.without({a for a, _ in pairs}) if adapter is not None and adapter.freeze_a else layout
 
 
 def sizes(scenario: Scenario) -> tuple[PayloadMenu, int, int]:

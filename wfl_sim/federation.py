@@ -5,17 +5,22 @@ The learning side of a run. Knows neither SimPy nor the radio: a protocol calls 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
 from wfl_sim import lowrank
+from wfl_sim.clientstate import ClientStates
 from wfl_sim.codecs.base import Codec, Layout, Update
 from wfl_sim.contracts import AnyPayload, Params, Payload, PayloadMenu, Point, Trained
-from wfl_sim.errors import RunFailed
-from wfl_sim.methods.base import Arrival, Method
+from wfl_sim.errors import NotFinite, RunFailed
+from wfl_sim.methods.base import Arrival, Method, personal_of
+
+OnDivergence = Literal["fail", "drop_client"]
+_REMEDY = "lower learning.local.lr or learning.local.head_lr"
 
 
 class Learner(Protocol):
@@ -33,6 +38,7 @@ class Learner(Protocol):
     def examples(self, client: int) -> int: ...
     def train(self, starts: Mapping[int, Params], round_: int) -> Mapping[int, Trained]: ...
     def evaluate(self, params: Params) -> dict[str, float]: ...
+    def close(self) -> None: ...
 
 
 class Fetched(NamedTuple):
@@ -42,9 +48,20 @@ class Fetched(NamedTuple):
     model: Params
 
 
+class Training(NamedTuple):
+    """A client's local training that was started and has not been waited for."""
+
+    round: int
+    start: Params
+    trained: Trained
+
+
 @dataclass
 class FederationState:
-    """All that a run must keep to go on: plain arrays and numbers."""
+    """All that a run must keep to go on: plain arrays and numbers, but for what training is still to give.
+
+    That follows from round, client and start, so that it can be started again.
+    """
 
     model: Params
     version: int = 0
@@ -52,20 +69,52 @@ class FederationState:
     held_version: dict[int, int] = field(default_factory=dict)  # by client; absent: it has nothing yet
     fetching: dict[int, Fetched] = field(default_factory=dict)  # by client: what the last downlink to it brings
     fetched: dict[int, Fetched] = field(default_factory=dict)  # by client: what it has and has not trained from yet
-    trained_version: dict[int, int] = field(default_factory=dict)  # of what a pending update is a change
-    residual: dict[int, Params] = field(default_factory=dict)
+    trained_version: dict[int, int] = field(default_factory=dict)  # of what a training or a pending update starts
+    training: dict[int, Training] = field(default_factory=dict)  # by client: started, not waited for yet
+    residual: MutableMapping[int, Params] = field(default_factory=dict)
+    personal: MutableMapping[int, Params] = field(default_factory=dict)  # by client; absent: as it was at the start
     pending: dict[int, Update] = field(default_factory=dict)  # trained, not yet aggregated or lost
     sent: dict[int, Params] = field(default_factory=dict)  # decoded payloads of the same
     diagnostics: dict[str, float | None] = field(default_factory=dict)
 
 
 class Federation:
-    """See `wfl_sim.contracts.Work` for what a protocol may ask."""
+    """See `wfl_sim.contracts.Work` for what a protocol may ask.
 
-    def __init__(self, method: Method, codec: Codec, learner: Learner, clients: int) -> None:
+    Training is started by `train` and waited for when its result is first needed: by `encode`, `lost` or `aggregate`.
+    `model` and `version` are those that the server has; tensors that the method leaves with each client
+    (`Method.personal`) are in neither, nor in what is coded.
+
+    Parameters
+    ----------
+    method, codec, learner
+    clients : int
+    on_divergence : {"fail", "drop_client"}
+        What becomes of a client whose update is not finite: the run ends, or the client sends nothing.
+    states : ClientStates, optional
+        Where the clients' residuals and personal tensors are kept.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        codec: Codec,
+        learner: Learner,
+        clients: int,
+        on_divergence: OnDivergence = "fail",
+        states: ClientStates | None = None,
+    ) -> None:
         self.method, self.codec, self.learner, self.clients = method, codec, learner, clients
-        self.state = FederationState(learner.initial())
-        self._menu = codec.menu(learner.layout)
+        self.known_at_once = False
+        self._drops = on_divergence == "drop_client"
+        names = tuple(learner.layout.shapes)
+        self._personal = personal_of(method, names)
+        self.layout = learner.layout.without(self._personal)
+        first, states = learner.initial(), states or ClientStates()
+        self._own = {name: first.pop(name) for name in names if name in self._personal}
+        self.state = FederationState(first, residual=states.book("residual"), personal=states.book("personal"))
+        self._mean: Params | None = self._own  # of the tensors that clients have; None: not known yet
+        self._menu = codec.menu(self.layout)
         self._full: tuple[int, Payload] | None = None  # of the version that was asked for last
         total = sum(learner.examples(client) for client in range(clients))
         self._weight = [learner.examples(client) / total for client in range(clients)]
@@ -102,42 +151,86 @@ class Federation:
             state.held_version[client] = state.fetched[client].version
 
     def train(self, round_: int, clients: Sequence[int]) -> None:
-        """Train `clients` from the model that they have received, or the current one if they have not received any.
+        """Start to train `clients`, all at once, from the model that they have received, or the current one if none.
 
-        Their changes wait, with what was left unsent before.
+        Tensors of their own they train on from where they left them.
         """
-        state = self.state
+        state, starts = self.state, dict[int, Params]()
         for client in clients:
             version, model = state.fetched.pop(client, Fetched(state.version, state.model))
             state.trained_version[client] = version
-            after = self.learner.train({client: model}, round_)[client]()
-            change = {name: value - model[name] for name, value in after.items()}
-            left = self.state.residual.pop(client, None)
+            starts[client] = self._whole(model, state.personal.get(client, self._own))
+        for client, trained in self.learner.train(starts, round_).items():
+            state.training[client] = Training(round_, starts[client], trained)
+
+    def _whole(self, model: Params, own: Params) -> Params:
+        """The global tensors with those of one client, in the learner's order."""
+        if not own:
+            return model
+        return {name: own[name] if name in own else model[name] for name in self.learner.layout.shapes}
+
+    def update(self, client: int) -> Update | None:
+        """What came of a client's training, with what was left unsent before; None where it diverged.
+
+        Waits for the training the first time.
+        """
+        state = self.state
+        if (training := state.training.pop(client, None)) is None:
+            return state.pending[client]
+        after, start = training.trained(), training.start
+        left = state.residual.pop(client, None)
+        own = {name: after[name] for name in self._own}
+        base = {name: value for name, value in start.items() if name not in own} if own else start
+        with np.errstate(over="ignore", invalid="ignore"):  # which is told below
+            change = {name: after[name] - value for name, value in base.items()}
             if left is not None:
                 change = {name: value + left[name] for name, value in change.items()}
-            if not all(np.isfinite(value).all() for value in change.values()):
-                raise RunFailed(
-                    f"round {round_}: the training of client {client} diverged (an update is not finite); "
-                    "lower learning.local.lr or learning.local.head_lr"
-                )
-            self.state.pending[client] = Update(model, change, self.learner.layout)
+        if not (_finite(change) and _finite(own)):
+            if self._drops:
+                return None
+            raise RunFailed(
+                f"round {training.round}: the training of client {client} diverged (an update is not finite); "
+                f"{_REMEDY}, or set learning.on_divergence to drop_client"
+            )
+        if own:
+            state.personal[client], self._mean = own, None
+        state.pending[client] = Update(base, change, self.layout)
+        return state.pending[client]
 
-    def encode(self, client: int, point: Point) -> Payload:
-        """Code a trained client's change; what is left out waits at the client if the codec feeds errors back."""
-        update = self.state.pending[client]
+    def encode(self, client: int, point: Point) -> Payload | None:
+        """Code a trained client's change; what is left out waits at the client if the codec feeds errors back.
+
+        A client whose training diverged, where that does not end the run, has nothing to send: nothing of it is kept,
+        nor of what had waited at it before.
+        """
+        update = self.update(client)
+        if update is None:
+            self._forget(client)
+            return None
         payload = self.codec.encode(update, point.kept_fraction)
         sent = self.codec.decode(payload.data, update.layout)
         self.state.sent[client] = sent
         self._keep(client, {name: value - sent[name] for name, value in update.change.items()})
         return payload
 
+    def stopped(self, client: int) -> None:
+        """Computing was cut short: there is no change of this round, and nobody waits for what it would have been.
+
+        What is simulated is a client that left, or was told to stop, in the midst of its steps, and whose energy counts
+        up to then. To keep its change, as `lost` does, would give it work that it has not done. What had waited at it
+        before goes on waiting, and tensors of its own are as they were.
+        """
+        self._forget(client)
+
     def lost(self, client: int) -> None:
         """A payload did not arrive, or was never sent: the whole change waits at the client, whatever the codec."""
-        self.state.residual[client] = self.state.pending[client].change
+        update = self.update(client)
+        if update is not None:
+            self.state.residual[client] = update.change
         self._forget(client)
 
     def _forget(self, client: int) -> None:
-        for book in (self.state.pending, self.state.sent, self.state.trained_version):
+        for book in (self.state.training, self.state.pending, self.state.sent, self.state.trained_version):
             book.pop(client, None)
 
     def _keep(self, client: int, unsent: Params) -> None:
@@ -151,7 +244,7 @@ class Federation:
         With `factors`, a client's change counts times its own: the shares go as data times factor, and the model goes
         that part of the way to what the method makes of them to which data times factor sum.
         """
-        state, layout = self.state, self.learner.layout
+        state, layout = self.state, self.layout
         order = sorted(arrivals)  # by client, also for the total: who was faster changes no bit
         total = sum(self._weight[client] for client in order)
         share = {client: self._weight[client] / total for client in order}
@@ -168,23 +261,52 @@ class Federation:
             self._forget(client)
         if not merged or not step:
             return
-        target = self.method.aggregate(state.model, merged)
-        change = {name: value - state.model[name] for name, value in target.items()}
-        if factors is not None:
-            change = {name: np.float32(step) * value for name, value in change.items()}
-        # The server moves by what it will broadcast, so that clients hold its model bit for bit.
-        payload = self.codec.encode_changed(Update(state.model, change, layout))
-        decoded = self.codec.decode(payload.data, layout)
-        state.model = {name: value + decoded[name] for name, value in state.model.items()}
-        state.version, state.last_change = state.version + 1, payload
+        with np.errstate(over="ignore", invalid="ignore"):  # which is told below
+            target = self.method.aggregate(state.model, merged)
+            change = {name: value - state.model[name] for name, value in target.items()}
+            if factors is not None:
+                change = {name: np.float32(step) * value for name, value in change.items()}
+            _check_model(change)
+            # The server moves by what it will broadcast, so that clients hold its model bit for bit.
+            payload = self.codec.encode_changed(Update(state.model, change, layout))
+            decoded = self.codec.decode(payload.data, layout)
+            model = {name: value + decoded[name] for name, value in state.model.items()}
+        _check_model(model)
+        state.model, state.version, state.last_change = model, state.version + 1, payload
 
     def evaluate(self) -> dict[str, float | None]:
-        """Accuracy and loss of the current model on held-out examples."""
-        return {**self.learner.evaluate(self.state.model)}
+        """Accuracy and loss of `model` on held-out examples."""
+        metrics = self.learner.evaluate(self.model()[1])
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                raise NotFinite(f"the {name} of the global model is {value}; {_REMEDY}")
+        return {**metrics}
+
+    def close(self) -> None:
+        """Stop what still trains."""
+        self.learner.close()
+
+    def model(self) -> tuple[int, Params]:
+        """The number of the version, and the model: the server's tensors, and the means of those that clients have.
+
+        Means are weighted by data, over all clients: who has not trained yet has the first values.
+        """
+        return self.state.version, self._whole(self.state.model, self._mean_own())
+
+    def _mean_own(self) -> Params:
+        if self._mean is None:
+            trained, personal = sorted(self.state.personal), self.state.personal
+            rest = 1.0 - math.fsum(self._weight[client] for client in trained)
+            total = {name: rest * value.astype(np.float64) for name, value in self._own.items()}
+            for client in trained:
+                for name, value in personal[client].items():
+                    total[name] += self._weight[client] * value.astype(np.float64)
+            self._mean = {name: value.astype(np.float32) for name, value in total.items()}
+        return self._mean
 
     def diagnostics(self) -> dict[str, Any]:
         """Rank, coherence of the global factors, and the errors of the last aggregation."""
-        pairs = self.learner.layout.pairs
+        pairs = self.layout.pairs
         adapter = self.method.adapter()
         model = self.state.model
         return {
@@ -200,7 +322,7 @@ class Federation:
         Changes are merged on the model of now, so e_cov takes each client's factors to be that model and its change.
         What the codec left out it left out of the client's own factors: e_sp starts from the model that was fetched.
         """
-        pairs, model = self.learner.layout.pairs, self.state.model
+        pairs, model = self.layout.pairs, self.state.model
         if not pairs or not arrivals:
             return {"e_cov": None, "e_sp": None}
         weights = [arrival.weight for arrival in arrivals]
@@ -216,3 +338,12 @@ class Federation:
                     base_a + full[a], base_b + full[b], base_a + sent[a], base_b + sent[b]
                 )
         return {"e_cov": e_cov, "e_sp": e_sp}
+
+
+def _finite(params: Params) -> bool:
+    return all(np.isfinite(value).all() for value in params.values())
+
+
+def _check_model(params: Params) -> None:
+    if not _finite(params):
+        raise NotFinite(f"the global model is not finite after the aggregation; {_REMEDY}")

@@ -20,6 +20,8 @@ class NetworkOnly:
     Nothing is kept for a client, so that a call costs the same with any number of them.
     """
 
+    known_at_once = True  # a size needs no training
+
     def __init__(self, menu: PayloadMenu, downlink_bits: int, clients: int) -> None:
         self._menu, self._weight = menu, 1.0 / clients
         self._download = Sized(downlink_bits)
@@ -47,6 +49,9 @@ class NetworkOnly:
         """The size of the point."""
         return self._uploads[point]
 
+    def stopped(self, client: int) -> None:
+        """Nothing was computed."""
+
     def lost(self, client: int) -> None:
         """Nothing waits."""
 
@@ -60,3 +65,9 @@ class NetworkOnly:
     def diagnostics(self) -> dict[str, Any]:
         """None, and the rank 0."""
         return _NO_DIAGNOSTICS
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+    def model(self) -> None:
+        """There is none."""

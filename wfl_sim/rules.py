@@ -54,6 +54,7 @@ def physics(scenario: Scenario) -> list[Finding]:
         *_presence(scenario),
         *_examples(scenario),
         *_targets(scenario),
+        *_codec(scenario),
         *radiorules.problems(scenario),
         *timerules.problems(scenario),
     ]
@@ -245,6 +246,20 @@ def _targets(scenario: Scenario) -> list[Finding]:
             read = ("learning.targets", "learning.data.name")
             found.append(_finding(f"learning.targets.{number}", quality.rule, f"{target:g}", *read))
     return found
+
+
+def _codec(scenario: Scenario) -> list[Finding]:
+    """A codec that chooses among pairs of factors finds some."""
+    method, codec = scenario.method, scenario.codec
+    adapter = None if isinstance(method, NoLearning) else method.adapter()
+    if adapter is None or not adapter.freeze_a or not getattr(codec, "needs_pairs", False):
+        return []
+    fit = [kind for kind, cls in NOUNS["codec"].items() if not getattr(cls, "needs_pairs", False)]
+    message = (
+        f"{codec.kind} chooses among pairs of A and B, and {method.kind} trains B alone: all would be sent whole; "
+        f"codecs that fit: {', '.join(fit)}"
+    )
+    return [_finding("codec", message, "", "method", fits=f"{{kind: {fit[0]}}}")]
 
 
 def resources(scenario: Scenario) -> list[Finding]:

@@ -36,9 +36,17 @@ def cell_directory(output: Path, cell: Cell) -> Path:
 
 
 def run(
-    study: Study, output: Path, *, force: bool = False, jobs: int | None = None, report: Report | None = None
+    study: Study,
+    output: Path,
+    *,
+    force: bool = False,
+    jobs: int | None = None,
+    workers: int = 1,
+    report: Report | None = None,
 ) -> Path:
     """Run all cells and return the study's directory.
+
+    So many `jobs` run side by side, by default one a core; each has so many `workers` besides to train its clients.
 
     Raises
     ------
@@ -65,9 +73,9 @@ def run(
         raise RunFailed(f"cannot write to {output / study.name}: {error.strerror}") from None
     with tempfile.TemporaryDirectory(prefix=".training-", dir=output / study.name) as memo:
         if jobs == 1:
-            failures = _run_here(tasks, Path(memo), report)
+            failures = _run_here(tasks, Path(memo), workers, report)
         else:
-            failures = _run_pool([tasks[i] for i in spread(study.cells)], jobs, Path(memo), report)
+            failures = _run_pool([tasks[i] for i in spread(study.cells)], jobs, Path(memo), workers, report)
     for cell, cause in failures:
         if isinstance(cause, BrokenProcessPool):
             raise RunFailed(
@@ -94,19 +102,20 @@ def spread(cells: Sequence[Cell]) -> list[int]:
     return sorted(range(len(cells)), key=lambda i: turns[i])
 
 
-def _run_here(tasks: list[Task], memo: Path, report: Report | None) -> list[Failure]:
+def _run_here(tasks: list[Task], memo: Path, workers: int, report: Report | None) -> list[Failure]:
     from wfl_sim.engine import run_cell
 
     failures: list[Failure] = []
     for cell, arm_index, directory in tasks:
         try:
-            run_cell(cell, arm_index, directory, partial(report, cell) if report else lambda row: None, memo)
+            told = partial(report, cell) if report else lambda row: None
+            run_cell(cell, arm_index, directory, told, memo, workers=workers)
         except Exception as error:
             failures.append((cell, error))
     return failures
 
 
-def _run_pool(tasks: list[Task], jobs: int, memo: Path, report: Report | None) -> list[Failure]:
+def _run_pool(tasks: list[Task], jobs: int, memo: Path, workers: int, report: Report | None) -> list[Failure]:
     # Fresh interpreters: a forked one would inherit torch's thread pools half alive.
     context = multiprocessing.get_context("spawn")
     messages, stop = context.Queue(), context.Event()
@@ -117,7 +126,7 @@ def _run_pool(tasks: list[Task], jobs: int, memo: Path, report: Report | None) -
         # A worker inherits the blocked signal, so that an interrupt cannot hit it while it is starting.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            futures = [pool.submit(_run_in_worker, number, *task, memo) for number, task in enumerate(tasks)]
+            futures = [pool.submit(_run_in_worker, number, *task, memo, workers) for number, task in enumerate(tasks)]
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         wait(futures)
@@ -150,13 +159,13 @@ def _start_worker(messages: Any, stop: Any) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def _run_in_worker(number: int, cell: Cell, arm_index: int, directory: Path, memo: Path) -> None:
+def _run_in_worker(number: int, cell: Cell, arm_index: int, directory: Path, memo: Path, workers: int) -> None:
     signal.signal(signal.SIGINT, _interrupt)
     try:
         if not _stop.is_set():
             from wfl_sim.engine import run_cell
 
-            run_cell(cell, arm_index, directory, lambda row: _messages.put((number, row)), memo)
+            run_cell(cell, arm_index, directory, lambda row: _messages.put((number, row)), memo, workers=workers)
     except KeyboardInterrupt:
         _stop.set()  # the parent may not have come to it yet
     finally:

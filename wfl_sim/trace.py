@@ -70,7 +70,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("bandwidth_hz", "REAL", "Hz", "time-averaged bandwidth held while sending"),
         Column("kept_fraction", "REAL", "1", "kept fraction of the update; 1 for a dense one"),
         Column("outcome", "TEXT", "", "delivered, partial (some packets arrived, the update did not) or dropped"),
-        Column("reason", "TEXT", "", "why it was not delivered: attempts, deadline, left or timeout; else empty"),
+        Column("reason", "TEXT", "", "why not delivered: attempts, deadline, diverged, left or timeout; else empty"),
         Column("energy_j", "REAL", "J", "client's transmission energy; 0 for the downlink"),
     ),
     "decisions": (

@@ -11,6 +11,7 @@ from wfl_sim import lowrank
 from wfl_sim.methods import METHODS, fedavg
 from wfl_sim.methods.base import Arrival
 from wfl_sim.methods.fedavg import FedAvg
+from wfl_sim.methods.ffa import Ffa
 from wfl_sim.methods.head_only import HeadOnly
 from wfl_sim.methods.soft import Soft
 
@@ -20,7 +21,7 @@ WEIGHTS = (0.41, 0.07, 0.3, 0.22)
 SINGLE = 4 * 2.0**-24
 DOUBLE = 1e-12  # sums of some tens of float64 products
 
-every_method = pytest.mark.parametrize("method", [FedAvg(), HeadOnly(), Soft()], ids=lambda m: m.kind)
+every_method = pytest.mark.parametrize("method", [FedAvg(), HeadOnly(), Soft(), Ffa()], ids=lambda m: m.kind)
 
 
 def draw(seed, scale=1.0):
@@ -113,6 +114,28 @@ def test_averaging_factors_misses_the_mean_of_products_by_their_covariance():
     assert np.sum((mean_product - exact_b @ exact_a) ** 2) == pytest.approx(e_cov, rel=DOUBLE)
 
 
+def test_with_a_frozen_a_the_mean_of_products_is_the_product_of_means():
+    """What FFA is for: sum_k w_k (B + dB_k) A = (B + sum_k w_k dB_k) A, and there is no covariance."""
+    a = draw(11)["q.A"].astype(float)
+    arrivals = [Arrival(k, {"q.B": draw(k + 1)["q.B"]}, w) for k, w in enumerate(WEIGHTS)]
+    merged = Ffa().aggregate({"q.B": MODEL["q.B"]}, arrivals)
+    assert list(merged) == ["q.B"]
+    held = [MODEL["q.B"].astype(float) + x.change["q.B"] for x in arrivals]
+    mean_product = sum(w * b @ a for w, b in zip(WEIGHTS, held, strict=True))
+    np.testing.assert_allclose(merged["q.B"].astype(float) @ a, mean_product, rtol=0, atol=SINGLE * 10)
+    assert lowrank.covariance_gap([(a, b) for b in held], WEIGHTS) < DOUBLE
+
+
+@pytest.mark.parametrize("cls", [FedAvg, Soft, Ffa])
+def test_adapters_sit_where_the_options_say(cls):
+    assert cls().adapter().roles == ("query", "value")
+    adapter = cls(adapt=("down", "query"), rank=5).adapter()
+    assert (adapter.roles, adapter.rank, adapter.freeze_a) == (("down", "query"), 5, cls is Ffa)
+    for wrong in ((), ("query", "query"), ("query", "keys")):
+        with pytest.raises(OptionError, match=rf"{cls.__name__}\.adapt: "):
+            cls(adapt=wrong)
+
+
 def test_what_is_trained():
     assert HeadOnly().adapter() is None
     assert HeadOnly().regulariser() is None
@@ -124,7 +147,7 @@ def test_what_is_trained():
     assert Soft(orthogonality=0.1).regulariser() is not None
 
 
-@pytest.mark.parametrize("cls", [FedAvg, Soft])
+@pytest.mark.parametrize("cls", [FedAvg, Soft, Ffa])
 @pytest.mark.parametrize(
     ("option", "value"), [("rank", 0), ("rank", -2), ("alpha", 0.0), ("alpha", -1.0), ("init", "zeros")]
 )
@@ -138,8 +161,8 @@ def test_a_negative_penalty_is_refused():
         Soft(orthogonality=-0.1)
 
 
-def test_the_registry_holds_the_three():
-    assert {"head_only": HeadOnly, "fedavg": FedAvg, "soft": Soft}.items() <= METHODS.items()
+def test_the_registry_holds_them():
+    assert {"head_only": HeadOnly, "fedavg": FedAvg, "ffa": Ffa, "soft": Soft}.items() <= METHODS.items()
 
 
 def test_fedavg_fits_on_one_page():

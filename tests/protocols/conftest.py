@@ -39,6 +39,7 @@ class StubWork:
     calls: list = field(default_factory=list)
     aggregated: list = field(default_factory=list)
     factors: list = field(default_factory=list)
+    known_at_once: bool = False
 
     def weight(self, client):
         return 1.0 + client
@@ -61,6 +62,9 @@ class StubWork:
 
     def encode(self, client, point):
         return Payload(bytes(point.bits // 8), point.kept_fraction)
+
+    def stopped(self, client):
+        self.calls.append(("stopped", client))
 
     def lost(self, client):
         self.calls.append(("lost", client))
@@ -98,6 +102,19 @@ class FixedAir:
         return self.env.timeout(end_s - self.env.now, value)
 
     def uplink(self, client, payload_bits, bandwidth_hz, *, begin_s=None, until_s=math.inf, reason="deadline"):
+        if not callable(payload_bits):
+            return self._up(client, payload_bits, bandwidth_hz, begin_s, until_s, reason)
+        done = self.env.event()
+
+        def begins(_):
+            if bits := payload_bits():
+                up = self._up(client, bits, bandwidth_hz, begin_s, until_s, reason)
+                up.callbacks.append(lambda event: done.succeed(event.value))
+
+        self.env.timeout(max(0.0, begin_s - self.env.now)).callbacks.append(begins)
+        return done
+
+    def _up(self, client, payload_bits, bandwidth_hz, begin_s, until_s, reason):
         begin_s, seconds = begin_s or self.env.now, payload_bits / bandwidth_hz
         self.granted.append((begin_s, min(begin_s + seconds, until_s), bandwidth_hz))
         reached = () if client in self.mute else (client,)
@@ -213,6 +230,7 @@ def play():
         compute=None,
         work=None,
         protocol=None,
+        presence=None,
         seed=1,
     ):
         root = Stream.root(seed)
@@ -232,6 +250,7 @@ def play():
         radio = radio or Radio(uplink=Uplink(work_conserving=False))
         medium = Medium(env, radio, links, loss or NoLoss(), channel.child("loss"), tx_power_w=TX_POWER_W)
         out = SimpleNamespace(rounds=[], transmissions=[], decisions=[], medium=medium, work=work or StubWork())
+        out.work.env = env
 
         def commit(round_row, transmissions, decisions):
             out.rounds.append(dict(round_row))
@@ -248,6 +267,7 @@ def play():
             clients=clients,
             rounds=rounds,
             commit=commit,
+            presence=presence or Presence(),
         )
         out.state = ProtocolState()
         env.run(env.process((protocol or Sync()).run(out.world, out.state)))

@@ -57,7 +57,8 @@ def test_who_still_computes_at_the_deadline_stops_then(act):
         stopped_s = decision["compute_start_s"] + decision["compute_s"]
         assert stopped_s == pytest.approx(row["t_end_s"], rel=SUM)
         assert decision["compute_energy_j"] == pytest.approx(2.0 * decision["compute_s"], rel=SUM)
-    assert of(out.transmissions, client=2) == [] and ("lost", 2) in out.work.calls
+    assert of(out.transmissions, client=2) == [] and ("stopped", 2) in out.work.calls
+    assert not [call for call in out.work.calls if call[0] == "lost"]
     assert [sorted(arrivals) for arrivals in out.work.aggregated] == [[0, 1]] * 2
 
 

@@ -73,7 +73,7 @@ def test_who_leaves_while_it_computes_sends_nothing(act, shifts):
     assert decision["compute_s"] == pytest.approx(0.3, rel=SUM)
     assert decision["compute_energy_j"] == pytest.approx(2.0 * 0.3, rel=SUM)
     assert (out.rounds[0]["delivered"], out.rounds[0]["dropped"]) == (1, 1)
-    assert out.work.calls == [("received", (0, 1)), ("train", 1, (0, 1)), ("lost", 1)]
+    assert out.work.calls == [("received", (0, 1)), ("train", 1, (0, 1)), ("stopped", 1)]
 
 
 def test_who_leaves_before_the_model_has_come_never_trains(act, shifts):

@@ -28,7 +28,10 @@ def check_method(method: Method) -> None:
     if (regulariser := contract.ask(2, "regulariser()", method.regulariser)) is not None:
         _check_regulariser(contract, regulariser)
 
-    shapes = {**HEAD, **(LORA if adapter is not None else {})}
+    lora = {} if adapter is None else {n: s for n, s in LORA.items() if not (adapter.freeze_a and n.endswith(".A"))}
+    shapes = {**HEAD, **lora}
+    for name in _check_personal(contract, list(shapes)):
+        del shapes[name]
     model, weights = drawn(shapes, 0), (0.4, 0.1, 0.3, 0.2)
     # Two of the changes cancel but for what float32, and another order of sums, would lose beside them.
     large = drawn(shapes, 1, 1e18)
@@ -56,6 +59,18 @@ def check_method(method: Method) -> None:
         close = np.allclose(together[name], value, rtol=SINGLE, atol=SINGLE)
         contract.holds(4, close, f"four clients that send the same change of {name!r} count for another one than it")
     contract.card(5)
+
+
+def _check_personal(contract: Contract, names: list[str]) -> frozenset[str]:
+    """What the method leaves with clients, which its aggregation then does not see."""
+    if not hasattr(contract.model, "personal"):
+        return frozenset()
+    own: Any = contract.ask(7, "personal()", lambda: contract.model.personal(list(names)))
+    contract.holds(7, isinstance(own, frozenset), f"personal() gives a {type(own).__name__}, not a frozenset of names")
+    contract.holds(7, own <= set(names), f"personal() gives {sorted(own - set(names))}, not among {names}")
+    again = contract.ask(7, "personal()", lambda: contract.model.personal(names[::-1]))
+    contract.holds(7, again == own, "personal() depends on the order of the names, or on earlier calls")
+    return frozenset(own)
 
 
 def _check_regulariser(contract: Contract, regulariser: Callable[[Any, Any], Any]) -> None:

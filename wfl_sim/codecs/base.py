@@ -18,7 +18,7 @@ Knows neither time nor SNR, nor what an update is for. An implementer's contract
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol
 
@@ -48,6 +48,25 @@ class Layout:
     def factors(self) -> tuple[str, ...]:
         """The names in `pairs`, in order."""
         return tuple(name for pair in self.pairs for name in pair)
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """What belongs to adapters: the factors, and each plain array outside the head (``head.``)."""
+        return (*self.factors, *(name for name in self.plain if not name.startswith("head.")))
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The arrays of the task head."""
+        return tuple(name for name in self.plain if name.startswith("head."))
+
+    def without(self, names: Set[str]) -> Layout:
+        """The layout of what is left when `names` are taken out; the other factor of a pair is then plain."""
+        if not names:
+            return self
+        pairs = tuple(pair for pair in self.pairs if names.isdisjoint(pair))
+        single = [name for pair in self.pairs if pair not in pairs for name in pair]
+        plain = tuple(name for name in (*self.plain, *single) if name not in names)
+        return Layout(pairs, plain, {name: shape for name, shape in self.shapes.items() if name not in names})
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ scored by norms without an SVD.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,8 @@ class Components(ValueOptions):
     score : What makes a component matter: ``change`` is what is missing if it is not sent, ``weight`` its own size
         after training, the reading closest to the paper's words.
     """
+
+    needs_pairs: ClassVar[bool] = True
 
     kind: Literal["components"] = "components"
     score: Literal["change", "weight"] = "change"

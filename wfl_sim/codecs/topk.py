@@ -49,14 +49,14 @@ class TopK(ValueOptions):
     kind: Literal["topk"] = "topk"
 
     def menu(self, layout: Layout) -> PayloadMenu:
-        total = layout.size(layout.factors)
-        fixed = len(FORMAT) + self.plain_bytes(layout, layout.plain)
+        total = layout.size(layout.adapters)
+        fixed = len(FORMAT) + self.plain_bytes(layout, layout.heads)
         if not total:
             return menu_of([(1.0, fixed)])
         sizes = []
         for level in range(1, LEVELS + 1):
             kept = _kept(level / LEVELS, total)
-            scales = len(layout.factors) if self.bits == 16 else 0
+            scales = len(layout.adapters) if self.bits == 16 else 0
             index_bytes = -(-index.bound_bits(total, kept) // 8)
             sizes.append((level / LEVELS, fixed + index_bytes + scales + kept * self.bits // 8))
         longest = np.maximum.accumulate([length for _, length in sizes])
@@ -79,7 +79,7 @@ class TopK(ValueOptions):
         return self._serialise(update, mask)
 
     def _serialise(self, update: Update, mask: Mask) -> Payload:
-        data = [FORMAT, self.pack_plain(update, update.layout.plain)]
+        data = [FORMAT, self.pack_plain(update, update.layout.heads)]
         if mask.size:
             data.append(index.encode(mask))
         for name, part in _by_name(update.layout, mask):
@@ -88,8 +88,8 @@ class TopK(ValueOptions):
         return Payload(b"".join(data), float(mask.mean()) if mask.size else 1.0)
 
     def decode(self, data: bytes, layout: Layout) -> Params:
-        change, offset = self.unpack_plain(data, len(FORMAT), layout.plain, layout)
-        total = layout.size(layout.factors)
+        change, offset = self.unpack_plain(data, len(FORMAT), layout.heads, layout)
+        total = layout.size(layout.adapters)
         mask, offset = index.decode(data, offset, total) if total else (np.zeros(0, dtype=bool), offset)
         for name, part in _by_name(layout, mask):
             flat = np.zeros(part.size, dtype=np.float32)
@@ -104,10 +104,10 @@ def _kept(kept_fraction: float, total: int) -> int:
 
 
 def _flatten(update: Update) -> NDArray[np.float32]:
-    parts = [update.change[name].ravel() for name in update.layout.factors]
+    parts = [update.change[name].ravel() for name in update.layout.adapters]
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
 
 
 def _by_name(layout: Layout, mask: Mask) -> list[tuple[str, Mask]]:
-    sizes = [layout.size([name]) for name in layout.factors]
-    return list(zip(layout.factors, np.split(mask, np.cumsum(sizes)[:-1]), strict=True)) if sizes else []
+    sizes = [layout.size([name]) for name in layout.adapters]
+    return list(zip(layout.adapters, np.split(mask, np.cumsum(sizes)[:-1]), strict=True)) if sizes else []

@@ -12,6 +12,7 @@ import torch
 import transformers
 
 from channels.streams import Stream
+from wfl_sim.clientstate import ClientStates
 from wfl_sim.federation import Federation
 from wfl_sim.learning import data, sources
 from wfl_sim.learning.local import Setup
@@ -22,11 +23,13 @@ from wfl_sim.learning.workers import Here, Workers
 from wfl_sim.scenario import Scenario
 
 
-def build_work(scenario: Scenario, memo_folder: Path | None, workers: int = 1) -> tuple[Federation, dict[str, Any]]:
+def build_work(
+    scenario: Scenario, memo_folder: Path | None, states: ClientStates | None = None, workers: int = 1
+) -> tuple[Federation, dict[str, Any]]:
     """The federation of a scenario (its first seed), and what the manifest records of model and data.
 
-    `memo_folder` holds results of training that other cells of the study have left (`wfl_sim.learning.memo`). With more
-    than one of `workers`, so many processes train; they change no bit.
+    `memo_folder` holds results of training that other cells of the study have left (`wfl_sim.learning.memo`).
+    In `states` the clients' state is kept. With more than one of `workers`, so many processes train; they change no bit.
     """
     torch.set_num_threads(1)  # two threads change the last bits, and spin on small machines
     learning, method, clients = scenario.learning, scenario.method, scenario.clients.count
@@ -62,4 +65,4 @@ def build_work(scenario: Scenario, memo_folder: Path | None, workers: int = 1) -
     recorded["holdings"] = {"classes": list(task.classes), "counts": counts.tolist()}
     if scenario.clients.compute.is_counted:
         recorded["step_flop"] = trainer.step_flop()
-    return Federation(method, scenario.codec, trainer, clients), recorded
+    return Federation(method, scenario.codec, trainer, clients, learning.on_divergence, states), recorded

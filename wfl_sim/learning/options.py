@@ -154,6 +154,8 @@ class Learning(Options):
         fast; what is trained stays in 32 bits.
     targets : Accuracies below 1, or perplexities above 1 for a language task, for which tables and figures state time
         and uplink traffic; the median of three rounds counts. They change nothing in a run.
+    on_divergence : What becomes of a client whose update is not finite. ``fail``: the run ends, and says which client
+        and what to lower. ``drop_client``: the client sends nothing in that round, and forgets what it had left unsent.
     """
 
     model: Model = Model()
@@ -162,3 +164,4 @@ class Learning(Options):
     device: Device = "auto"
     precision: Precision = "fp32"
     targets: tuple[Positive, ...] = ()
+    on_divergence: Literal["fail", "drop_client"] = "fail"

@@ -14,6 +14,8 @@ Knows arrays; of each arrival it sees weight and staleness, never time, SNR or b
 5. It is a frozen dataclass derived from `Options`; its field ``kind`` holds its name, and the docstring's
    section Options says what each other one means.
 6. It stands in `METHODS` under its kind, or is an entry point of the group ``wfl_sim.method``.
+7. It may have ``personal(names) -> frozenset[str]``: those of the tensors named that stay with each client. They are
+   neither sent nor merged nor broadcast, and `aggregate` never sees them; a client trains on from its own.
 """
 
 from __future__ import annotations
@@ -69,6 +71,15 @@ class Method(Protocol):
     def adapter(self) -> Adapter | None: ...
     def regulariser(self) -> Regulariser | None: ...
     def aggregate(self, model: Params, arrivals: Sequence[Arrival]) -> Params: ...
+
+
+def personal_of(method: Method, names: Sequence[str]) -> frozenset[str]:
+    """Those of the tensors `names` that a method leaves with each client: none, unless it says so (`personal`)."""
+    personal: Callable[[Sequence[str]], frozenset[str]] | None = getattr(method, "personal", None)
+    chosen = frozenset() if personal is None else frozenset(personal(names))
+    if unknown := sorted(chosen - set(names)):
+        raise ValueError(f"method {method.kind}: {unknown[0]!r} cannot be personal: the tensors are {', '.join(names)}")
+    return chosen
 
 
 def add_weighted(model: Params, arrivals: Sequence[Arrival]) -> Params:

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
-from channels.options import Count, Options, Whole
 from wfl_sim.contracts import Params
-from wfl_sim.methods.base import Adapter, Arrival, Regulariser, add_weighted
+from wfl_sim.methods.base import Arrival, add_weighted
+from wfl_sim.methods.lora import Lora
 
 
-@dataclass(frozen=True)
-class FedAvg(Options):
+@dataclass(frozen=True, kw_only=True)
+class FedAvg(Lora):
     """FedAvg of LoRA adapters, A and B averaged separately.
 
-    Adapters sit on the query and value projections of the attention; the task head is averaged along with them.
+    Adapters sit on the layers that `adapt` names; the task head is averaged along with them.
 
     Formula
     -------
@@ -37,25 +37,9 @@ class FedAvg(Options):
     ------
     FedIT, arXiv:2305.05644; the averaging: McMahan et al. 2017, arXiv:1602.05629; the adapters: Hu et al. 2021,
     arXiv:2106.09685.
-
-    Options
-    -------
-    rank : Number of rank components of each adapter. Larger: more to learn with, and adapters whose
-        payload grows in proportion.
-    alpha : Scale of the adapters: they count alpha / rank times. Twice the rank is a common choice.
-    init : First values of A: ``orthonormal`` rows, or ``kaiming``, uniform in +-1/sqrt(n), n the width of the layer.
     """
 
     kind: Literal["fedavg"] = "fedavg"
-    rank: Annotated[int, Whole(ge=1, le=100_000)] = 8
-    alpha: Count = 16
-    init: Literal["orthonormal", "kaiming"] = "orthonormal"
-
-    def adapter(self) -> Adapter | None:
-        return Adapter(self.rank, self.alpha, self.init)
-
-    def regulariser(self) -> Regulariser | None:
-        return None
 
     def aggregate(self, model: Params, arrivals: Sequence[Arrival]) -> Params:
         return add_weighted(model, arrivals)

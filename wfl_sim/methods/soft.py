@@ -18,7 +18,7 @@ from wfl_sim.methods.base import Regulariser
 from wfl_sim.methods.fedavg import FedAvg
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Soft(FedAvg):
     """FedAvg of LoRA adapters whose rank components are kept near orthogonal (SOFT).
 

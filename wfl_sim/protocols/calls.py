@@ -2,16 +2,17 @@
 
 Knows the medium and the learning side; who is called when, and what is done with what arrives, is the protocol's.
 
-No client has a SimPy process. A downlink that ends asks for the uploads of all that it reached, each from the time at
-which it will have computed, and an upload that ends leaves a note in `Calls.ended`, to be taken once its latency is
-over.
+No client has a SimPy process. A downlink that ends starts the training of all that it reached and asks for their
+uploads, each from the time at which it will have computed, and an upload that ends leaves a note in `Calls.ended`, to
+be taken once its latency is over. What training gave is waited for when the air needs the size of the upload, so that
+simulated time goes on while clients train, unless the work knows all payloads at once.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Literal, NamedTuple, cast
 
@@ -130,7 +131,7 @@ class Calls:
 
     def _compute(self, calls: Sequence[Call], start_s: float) -> None:
         """Clients have the model: they compute, and then send."""
-        encode, uplink, up = self._world.work.encode, self._world.medium.uplink, self._up
+        uplink, up, at_once = self._world.medium.uplink, self._up, self._world.work.known_at_once
         cut_s = math.inf if self._carry else self._cut_s
         computed: list[float] = []
         for call in calls:
@@ -145,21 +146,37 @@ class Calls:
                 computed.append(min(call.compute_s, max(0.0, cut_s + self.latency_s - start_s)))
                 continue
             computed.append(call.compute_s)
-            call.payload = payload = encode(call.client, call.point)
+            size = partial(self._encode, call, begin_s)
+            bits = size() if at_once else size
+            if bits == 0:
+                continue
             until_s, reason = (leaves_s, _LEFT) if leaves_s <= cut_s else (cut_s, _DEADLINE)
-            event = uplink(
-                call.client, payload.bits, call.bandwidth_hz, begin_s=begin_s, until_s=until_s, reason=reason
-            )
+            event = uplink(call.client, bits, call.bandwidth_hz, begin_s=begin_s, until_s=until_s, reason=reason)
             assert event.callbacks is not None  # it has just been made
             event.callbacks.append(up)
         self._log.compute([call.client for call in calls], start_s, computed)
 
+    def _encode(self, call: Call, begin_s: float) -> int:
+        """The size of an upload that begins at `begin_s`; 0 if there is none, which ends the call then."""
+        call.payload = payload = self._world.work.encode(call.client, call.point)
+        if payload is not None:
+            return payload.bits
+        self._at(begin_s, lambda: self._diverged(call, begin_s))
+        return 0
+
+    def _diverged(self, call: Call, now_s: float) -> None:
+        self._log.diverged(call.client, now_s, call.bandwidth_hz)
+        self._end(now_s + self.latency_s, call, "dropped")
+
     def _give_up(self, call: Call, end_s: float, outcome: Outcome) -> None:
         """It is gone, or the round is over, before it has computed."""
-        self._world.work.lost(call.client)
-        event = self._world.env.timeout(max(0.0, end_s - self._world.env.now))
+        self._world.work.stopped(call.client)
+        self._at(end_s, lambda: self._end(end_s + self.latency_s, call, outcome))
+
+    def _at(self, time_s: float, act: Callable[[], None]) -> None:
+        event = self._world.env.timeout(max(0.0, time_s - self._world.env.now))
         assert event.callbacks is not None  # it has just been made
-        event.callbacks.append(lambda _: self._end(end_s + self.latency_s, call, outcome))
+        event.callbacks.append(lambda _: act())
 
     def _up(self, event: simpy.Event) -> None:
         if not event.ok:

@@ -49,9 +49,9 @@ class Deadline(Rounds):
     -------
     deadline_s : How long a round lasts at most, from the downlink to the aggregation. Larger: fewer clients are late,
         and rounds are longer.
-    late : What becomes of who is late. ``drop``: its computing or upload ends at the deadline, and its change waits at
-        the client. ``carry``: it goes on and counts in the round in which it arrives; its client is not asked again
-        before.
+    late : What becomes of who is late. ``drop``: its computing or upload ends at the deadline; a change that was
+        computed waits at the client, and one that was not never comes to be. ``carry``: it goes on and counts in the
+        round in which it arrives; its client is not asked again before.
     staleness : What a carried update is worth.
     """
 

@@ -5,6 +5,7 @@ Knows the columns of the trace (`wfl_sim.trace.TABLES`) and their order; decides
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -73,6 +74,12 @@ class Log:
             self._kept.append(kept_fraction)
         else:
             state.downlink_bits += done.sent_bits
+
+    def diverged(self, client: int, now_s: float, bandwidth_hz: float) -> None:
+        """A client that was to send now has nothing to send, since its training diverged."""
+        nothing = Transmission(client, "up", now_s, now_s, now_s, 0, 0, 0, 0, 0, 0, 0.0, math.nan, math.nan,
+                               bandwidth_hz, "dropped", "diverged", 0.0, ())  # fmt: skip
+        self._transmissions.append((self._state.round + 1, *nothing[:15], 0.0, *nothing[15:18]))
 
     def commit(self, ages: Sequence[int], *, dropped: int, late: int, last: bool = False) -> None:
         """The round is over and the model updated, with arrivals of these `ages`: evaluate it, write it all down.

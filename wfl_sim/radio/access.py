@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +34,13 @@ class Job:
     reason: Reason
     client: int  # or what stands for a broadcast
     done: simpy.Event
+    size: Callable[[], int] | None = None  # what tells `payload_bits`, if they are not known yet
+
+    def sized(self) -> bool:
+        """Whether there is anything to send, now that it has to be known."""
+        if self.size is not None:
+            self.payload_bits, self.size = self.size(), None
+        return self.payload_bits > 0
 
     def give_up_s(self, timeout_s: float) -> float:
         """When it is given up at the latest."""

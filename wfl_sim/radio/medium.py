@@ -5,6 +5,9 @@ Knows SimPy and channels; payloads are sizes, and rounds, methods and tensors do
 How a band is used is the business of a `Planned` or a `Shared` access, which carries transfers on without a clock; the
 medium wakes it when something ends, or is asked for. What is asked for at one instant is added together at the end of
 that instant. Gains and losses are functions of time and of attempts, so when the medium wakes changes no draw.
+
+The size of an upload may be a function, which is called when it is needed: as the upload begins, or, where those that
+were asked for at one instant are planned together, as the first of them does. That it came late changes no result.
 """
 
 from __future__ import annotations
@@ -15,7 +18,6 @@ from typing import cast
 
 import numpy as np
 import simpy
-from simpy.events import EventPriority
 
 from channels.cqi import Cqi
 from channels.erasure import Loss
@@ -26,6 +28,7 @@ from channels.ratecurve import Curve, planning_curve
 from channels.streams import Stream
 from wfl_sim.contracts import Air, FloatArray
 from wfl_sim.radio.access import NO_SUPPLY, Job, Planned, Shared, Supply
+from wfl_sim.radio.clock import LAST, act_at, places, succeed_at
 from wfl_sim.radio.fdma import Fdma, FixedShares, SharedBand
 from wfl_sim.radio.flows import Losses, Sizes
 from wfl_sim.radio.ledger import Ledger
@@ -33,15 +36,15 @@ from wfl_sim.radio.onebyone import Broadcasts, EachAlone, OneByOne
 from wfl_sim.radio.options import Downlink, Radio, Uplink
 from wfl_sim.radio.packetwise import PacketByPacket
 from wfl_sim.radio.schedulers import Kind, Scheduler
-from wfl_sim.radio.signal import Signal
+from wfl_sim.radio.signal import Signal, check_finite
 from wfl_sim.radio.slotted import Blocks, Slotted
 from wfl_sim.radio.transmission import BROADCAST, Reason, Transmission
 from wfl_sim.radio.walk import Walker
 
 __all__ = ["BROADCAST", "Medium", "Transmission"]
 
-_NORMAL = simpy.events.NORMAL
-_LAST = cast(EventPriority, 2)  # priority of an event that comes behind all others of its instant
+PayloadBits = int | Callable[[], int]
+
 _EDGE = 1e-9  # of a slot
 _BAND = 1e-6  # relative: sums of many grants round
 
@@ -162,7 +165,7 @@ class Medium:
     def uplink(
         self,
         client: int,
-        payload_bits: int,
+        payload_bits: PayloadBits,
         bandwidth_hz: float,
         *,
         begin_s: float | None = None,
@@ -172,7 +175,8 @@ class Medium:
         """Start an upload in a granted bandwidth, now or at `begin_s`; the event's value is its `Transmission`.
 
         What is not through by `until_s` is dropped then, for the `reason` given. The event fires when the upload ends,
-        of which the base station learns one `radio.latency_s` later. Under ``ofdma`` the bandwidth is not used.
+        of which the base station learns one `radio.latency_s` later. Under ``ofdma`` the bandwidth is not used. Where
+        `payload_bits` is a function and gives 0, there is nothing to send after all, and the event never fires.
         """
         if not 0 < bandwidth_hz <= self.radio.uplink.bandwidth_hz * (1 + _BAND):
             raise ValueError(f"client {client}: a bandwidth of {bandwidth_hz} Hz cannot be granted")
@@ -241,6 +245,7 @@ class Medium:
             gain = gain[:, 0].mean(axis=-1)
         else:
             gain = 10 ** (self.links.large_scale_db(np.array([time]), clients=ids, direction=direction)[:, 0] / 10)
+        check_finite(gain[:, None], direction, ids, np.array([time]))
         density = signal.density_w_per_hz(ids, np.full(ids.size, time))
         power_w = signal.power_w(density, signal.bandwidth_hz / max(1, places or ids.size))
         return np.asarray(power_w * gain / signal.noise_w_per_hz)
@@ -263,53 +268,71 @@ class Medium:
         self,
         direction: Direction,
         clients: tuple[int, ...],
-        payload_bits: int,
+        payload_bits: PayloadBits,
         bandwidth_hz: float,
         begin_s: float,
         until_s: float,
         reason: Reason,
         client: int,
     ) -> simpy.Event:
-        if payload_bits <= 0:
-            raise ValueError(f"a transfer needs a payload, got {payload_bits} bit")
+        size, bits = (payload_bits, 0) if callable(payload_bits) else (None, payload_bits)
+        if size is None and bits <= 0:
+            raise ValueError(f"a transfer needs a payload, got {bits} bit")
         if not begin_s < until_s:
             raise ValueError(f"a transfer cannot begin at {begin_s} s and end by {until_s} s")
         env, line = self.env, self._lines[direction]
         done = simpy.Event(env)
         done.callbacks.append(self._on_end)
-        job = Job(clients, payload_bits, bandwidth_hz, begin_s, begin_s, until_s, reason, client, done)
+        job = Job(clients, bits, bandwidth_hz, begin_s, begin_s, until_s, reason, client, done, size)
         if begin_s > env.now and line.planned is None:
-            _at(env, begin_s, lambda: self._take(line, job))
+            act_at(env, begin_s, lambda: self._take(line, job))
         else:
             self._take(line, job)
         return job.done
 
     def _take(self, line: _Line, job: Job) -> None:
         """Note a job; what else is asked for at this instant comes with it."""
+        if line.planned is None and not job.sized():
+            return
         if not line.asked:
-            _at(self.env, self.env.now, lambda: self._flush(line), _LAST)
+            act_at(self.env, self.env.now, lambda: self._flush(line), LAST)
         line.asked.append(job)
         if job.begin_s < self.env.now:  # by what floats lose on the way there
             job.begin_s = self.env.now
-        self.ledger.offer(job.client, line.direction, job.payload_bits)
 
     def _flush(self, line: _Line) -> None:
         jobs, line.asked = line.asked, []
-        if line.shared is not None:
-            self._settle(line)
-        self._check_band(line, jobs)
-        line.busy += len(jobs)
         jobs.sort(key=lambda job: (job.begin_s, job.clients))  # whoever asked first at an instant does not count
         if line.planned is not None:
-            now_s = self.env.now
-            for job, transmission in line.planned.plan(jobs):  # whoever waits is told when the end has come
-                job.done._ok, job.done._value = True, transmission
-                self.env.schedule(job.done, delay=max(0.0, transmission.t_end_s - now_s))
-        else:
-            assert line.shared is not None
-            line.shared.add(jobs)
-            self._schedule(line)
+            now_s, order = self.env.now, places(self.env, len(jobs))
+            if jobs[0].begin_s > now_s and any(job.size is not None for job in jobs):
+                act_at(self.env, jobs[0].begin_s, lambda: self._plan(line, jobs, now_s, order))
+            else:
+                self._plan(line, jobs, now_s, order)
+            return
+        assert line.shared is not None
+        self._settle(line)
+        self._offer(line, jobs)
+        line.shared.add(jobs)
+        self._schedule(line)
         self._yield_band(line)
+
+    def _plan(self, line: _Line, jobs: list[Job], asked_s: float, order: Sequence[int]) -> None:
+        """Work out what was asked for at one instant, and tell whoever waits when the end of each has come."""
+        assert line.planned is not None
+        if jobs := [job for job in jobs if job.sized()]:
+            self._offer(line, jobs)
+            for (job, transmission), place in zip(line.planned.plan(jobs), order, strict=False):
+                # the time as it would be had it been planned when it was asked for
+                end_s = asked_s + max(0.0, transmission.t_end_s - asked_s)
+                succeed_at(job.done, transmission, end_s, place)
+            self._yield_band(line)
+
+    def _offer(self, line: _Line, jobs: Sequence[Job]) -> None:
+        self._check_band(line, jobs)
+        line.busy += len(jobs)
+        for job in jobs:
+            self.ledger.offer(job.client, line.direction, job.payload_bits)
 
     def _check_band(self, line: _Line, jobs: Sequence[Job]) -> None:
         uplink = self.radio.uplink
@@ -336,7 +359,7 @@ class Medium:
             line.waking_s = next_s
             if next_s < math.inf:
                 number = line.wake
-                _at(self.env, next_s, lambda: self._woken(line, number))
+                act_at(self.env, next_s, lambda: self._woken(line, number))
 
     def _woken(self, line: _Line, number: int) -> None:
         if number == line.wake:  # else something else came in between, and another wake holds
@@ -359,12 +382,4 @@ class Medium:
         line.busy -= 1
         self.ledger.settle(transmission.client, transmission.direction, arrived, transmission.payload_bits - arrived)
         if self._half and line.direction == "down" and not line.busy:
-            _at(self.env, self.env.now, lambda: self._yield_band(line), _LAST)
-
-
-def _at(env: simpy.Environment, time_s: float, act: Callable[[], None], priority: EventPriority = _NORMAL) -> None:
-    """Act at a time, behind what was scheduled for the same instant before, or behind all of it (`_LAST`)."""
-    event = simpy.Event(env)
-    event._ok, event._value = True, None
-    event.callbacks.append(lambda _: act())
-    env.schedule(event, priority=priority, delay=max(0.0, time_s - env.now))
+            act_at(self.env, self.env.now, lambda: self._yield_band(line), LAST)

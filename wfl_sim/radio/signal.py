@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from channels.linkbudget import THERMAL_NOISE_W_PER_HZ
 from channels.links import Direction, LinkModel
 from wfl_sim.contracts import FloatArray
+from wfl_sim.errors import NotFinite
 from wfl_sim.radio.options import Radio
 
 Ints = NDArray[np.int64]
@@ -96,9 +97,9 @@ class Signal:
 
     def _ask(self, times_s: FloatArray, clients: Ints, offsets_hz: FloatArray | None = None) -> FloatArray:
         offsets = self.offsets_hz if offsets_hz is None else offsets_hz
-        if offsets.size == 1:
-            return self.links.gain(times_s, clients=clients, direction=self.direction)
-        return self.links.gain(times_s, clients=clients, direction=self.direction, offsets_hz=offsets)
+        among = {} if offsets.size == 1 else {"offsets_hz": offsets}
+        gain = self.links.gain(times_s, clients=clients, direction=self.direction, **among)
+        return check_finite(gain, self.direction, clients, times_s)
 
     def _block(self, clients: Ints, block: int) -> FloatArray:
         """The gains of clients in one block of slots, kept for whoever passes through it again."""
@@ -118,6 +119,17 @@ class Signal:
         while len(self._blocks) > 2 and sum(kept.size for _, kept in self._blocks.values()) > _VALUES_KEPT:
             del self._blocks[next(iter(self._blocks))]
         return np.asarray(gains[np.searchsorted(held, clients)])
+
+
+def check_finite(gain: FloatArray, direction: Direction, clients: Ints, times_s: FloatArray) -> FloatArray:
+    """Gains [clients, times, ...] as they are; a number among them that is not finite ends the run."""
+    if not np.isfinite(gain).all():
+        row, column = (int(where[0]) for where in np.nonzero(~np.isfinite(gain))[:2])
+        raise NotFinite(
+            f"the {direction}link gain of client {clients[row]} at {times_s[column]:g} s is {gain[row, column]}; look "
+            "at the models under channel, at clients.mobility and at recorded files; `wfl_sim.checks` tries a model"
+        )
+    return gain
 
 
 def over_band(values: FloatArray) -> FloatArray:

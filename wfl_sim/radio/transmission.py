@@ -13,7 +13,7 @@ BROADCAST = -1
 """Stands for the client of a broadcast."""
 
 Outcome = Literal["delivered", "partial", "dropped"]
-Reason = Literal["", "attempts", "deadline", "left", "timeout"]
+Reason = Literal["", "attempts", "deadline", "diverged", "left", "timeout"]
 
 
 class Transmission(NamedTuple):

@@ -1,0 +1,49 @@
+"""Which codecs go with a method that has no pairs of factors, and what its update is planned to hold."""
+
+from __future__ import annotations
+
+import pytest
+
+from wfl_sim.codecs.topk import TopK
+from wfl_sim.errors import ScenarioError
+from wfl_sim.estimate import layout_of
+from wfl_sim.learning.sources import ModelInfo
+from wfl_sim.scenario import parse
+
+SCENARIO = """\
+schema_version: 1
+name: ffa
+rounds: 2
+radio: {uplink: {bandwidth: 1 MHz}}
+channel: {path_loss: {kind: uma}}
+clients: {count: 4, placement: {kind: disc, from: 35 m, to: 300 m}, compute: {time: 400 ms}}
+method: {kind: METHOD, rank: 4, adapt: [query, up, down]}
+codec: {kind: CODEC}
+"""
+
+
+def read(method: str, codec: str):
+    return parse(SCENARIO.replace("METHOD", method).replace("CODEC", codec)).cells[0].scenario
+
+
+def test_components_need_pairs():
+    with pytest.raises(ScenarioError) as told:
+        read("ffa", "components")
+    (problem,) = told.value.args
+    assert (problem.key, problem.line) == ("codec", 8)
+    assert "ffa trains B alone" in problem.message and "codecs that fit: dense, topk" in problem.message
+
+
+@pytest.mark.parametrize(("method", "codec"), [("ffa", "dense"), ("ffa", "topk"), ("soft", "components")])
+def test_what_fits_is_taken(method, codec):
+    assert read(method, codec).codec.kind == codec
+
+
+def test_an_update_of_ffa_is_planned_as_b_and_the_head(tmp_path):
+    info = ModelInfo(tmp_path, 6, 384, 1536, 30_000, 512)
+    pairs, single = (layout_of(read(method, "topk"), info) for method in ("fedavg", "ffa"))
+    assert len(pairs.pairs) == 6 * 3 and single.pairs == ()
+    values = 6 * 4 * (384 + 1536 + 384)  # 6 blocks, rank 4; widths out of query, up and down
+    assert single.size(single.adapters) == values
+    assert pairs.size(pairs.adapters) == values + 6 * 4 * (384 + 384 + 1536)  # and into them
+    assert single.heads == pairs.heads and TopK().menu(single).points[0].bits < TopK().menu(pairs).points[0].bits
