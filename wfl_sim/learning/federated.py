@@ -29,7 +29,7 @@ def build_work(
     """The federation of a scenario (its first seed), and what the manifest records of model and data.
 
     `memo_folder` holds results of training that other cells of the study have left (`wfl_sim.learning.memo`).
-    In `states` the clients' state is kept. With more than one of `workers`, so many processes train; they change no bit.
+    In `states` the clients' state is kept. With more than one of `workers`, so many processes train, and change no bit.
     """
     torch.set_num_threads(1)  # two threads change the last bits, and spin on small machines
     learning, method, clients = scenario.learning, scenario.method, scenario.clients.count
