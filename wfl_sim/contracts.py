@@ -206,8 +206,8 @@ class Work(Protocol):
        a client is not trained again. Where `aggregate` is given `factors`, the change of a client counts times its
        factor: what an old change is worth, and the server's step.
     5. `evaluate` gives the metrics of the current model; `diagnostics` the rest of a trace row. `model` is the current
-       model itself and the number of its version, or None where nothing is learnt; its arrays are never changed. `close`
-       stops what still computes.
+       model itself and the number of its version, or None where nothing is learnt; its arrays are never changed.
+       `close` stops what still computes.
     """
 
     @property
