@@ -40,7 +40,7 @@ SMALL = (
     "clients.count=3",
 )
 ARMS = ("head-only", "dense-equal", "dense-min-max", "soft-tsfa", "topk-tsfa")
-FILES = ["manifest.json", "rounds.csv", "scenario.yaml", "trace.sqlite"]
+FILES = ["manifest.json", "model.safetensors", "rounds.csv", "scenario.yaml", "trace.sqlite"]
 # Sums of a few dozen floats of either sign order: far above rounding, far below any single term.
 SUM_TOLERANCE = 1e-9
 USER, MACHINE_USER = "somebody-unmistakable", getpass.getuser()
@@ -122,7 +122,7 @@ def test_the_table_of_the_arms_is_printed(finished: Finished) -> None:
     assert f"traces    {finished.folder}" in finished.stdout
 
 
-def test_a_run_directory_holds_four_files(finished: Finished) -> None:
+def test_a_run_directory_holds_five_files(finished: Finished) -> None:
     assert sorted(path.name for path in finished.folder.iterdir()) == sorted(f"{arm}-seed1" for arm in ARMS)
     for arm in ARMS:
         assert sorted(path.name for path in finished.directory(arm).iterdir()) == FILES

@@ -146,8 +146,7 @@ class Calls:
                 computed.append(min(call.compute_s, max(0.0, cut_s + self.latency_s - start_s)))
                 continue
             computed.append(call.compute_s)
-            size = partial(self._encode, call, begin_s)
-            bits = size() if at_once else size
+            bits = self._encode(call, begin_s) if at_once else partial(self._encode, call, begin_s)
             if bits == 0:
                 continue
             until_s, reason = (leaves_s, _LEFT) if leaves_s <= cut_s else (cut_s, _DEADLINE)
