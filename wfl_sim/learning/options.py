@@ -19,7 +19,7 @@ Examples = Annotated[int, Whole(ge=1, le=10**8)]
 
 @dataclass(frozen=True)
 class Model(Options):
-    """A pre-trained model, frozen and the same in all clients: of texts, of images, or a causal language model.
+    """A pre-trained model of texts, images or language, frozen and the same in all clients.
 
     Formula
     -------
