@@ -66,6 +66,7 @@ def test_the_image_model_is_made_alike_each_time_and_serves(monkeypatch):
     assert json.loads((model.folder / packages.SOURCE).read_text())["how"].startswith("4 epochs of batches of 64, seed")
 
 
+@pytest.mark.slow
 def test_pre_training_learns(tmp_path):
     said = []
     share = pretrain.train(halves(256), tmp_path, said.append, epochs=6)

@@ -34,7 +34,7 @@ else:
 
 @dataclass(frozen=True)
 class Model(Options):
-    """A pre-trained model, frozen and the same in all clients: of texts, of images, or a causal language model.
+    """A pre-trained model of texts, images or language, frozen and the same in all clients.
 
     Formula
     -------
