@@ -60,6 +60,9 @@ class Learner:
     def _trained(self, start: Any, client: int, round_: int) -> Any:
         return {"head.weight": start["head.weight"] + np.float32(self.bad.get((client, round_), 1.0))}
 
+    def close(self) -> None:
+        self.closed = True
+
     def evaluate(self, params: Any) -> dict[str, float]:
         level = float(params["head.weight"][0, 0])
         return {"accuracy": 0.5, "loss": self.loss(level)}
@@ -72,7 +75,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def play(
         bad: Any = None, loss: Any = lambda level: level, on_divergence: str = "fail", into: str = "run", **how: Any
     ) -> Any:
-        def build_work(scenario: Any, memo_folder: Any, states: Any) -> Any:
+        def build_work(scenario: Any, memo_folder: Any, states: Any, workers: int) -> Any:
             learning = scenario.learning
             learner: Any = Learner(bad or {}, loss)
             clients = scenario.clients.count

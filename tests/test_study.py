@@ -76,6 +76,9 @@ class MadeUpWork:
     def model(self) -> None:
         pass
 
+    def close(self) -> None:
+        pass
+
     def aggregate(self, arrivals: dict[int, Payload], factors: Any = None) -> None:
         pass
 

@@ -24,8 +24,8 @@ from wfl_sim.learning.workers import Executor, Result
 from wfl_sim.methods.base import Adapter
 
 # Tokens of a step, all its clients together. A step with few tokens costs its calls, not its arithmetic, which clients
-# share when they are trained side by side; beyond some thousand its intermediate results leave the processor's cache.
-CHUNK_TOKENS = 2048
+# share when they are trained side by side; beyond a few thousand its intermediate results leave the processor's cache.
+CHUNK_TOKENS = 1536
 # A client with more tokens a step than this is trained by itself: there is nothing left to share.
 ALONE_TOKENS = 1024
 MOST_TOGETHER = 64  # clients in a chunk: a worker lost loses no more
@@ -99,13 +99,14 @@ class Trainer:
         return trained
 
     def _groups(self, clients: Sequence[int]) -> list[Group]:
-        """Clients with batches of one size, in chunks of about equal numbers."""
+        """Clients with batches of one size, in chunks of about equal numbers: an even one, for pairs of workers."""
         by_batch: dict[int, list[int]] = {}
         for client in clients:
             by_batch.setdefault(self._batch(client), []).append(client)
         groups: list[Group] = []
         for batch, members in sorted(by_batch.items()):
             count = -(-len(members) // self._together(batch))
+            count += count % 2 if 1 < count < len(members) else 0
             groups += [tuple(part.tolist()) for part in np.array_split(np.array(members), count)]
         return groups
 
