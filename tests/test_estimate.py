@@ -172,18 +172,15 @@ def test_the_mean_over_fading_is_near_a_real_run_too(played: Any) -> None:
 
 @pytest.mark.parametrize("method", ["head_only", "fedavg", "soft"])
 def test_sizes_are_those_of_the_trainer_on_the_real_model(method: str) -> None:
-    from wfl_sim.learning.memo import Memo
-    from wfl_sim.learning.training import Trainer
+    from wfl_sim.learning.local import LocalTraining, Setup
 
     (scenario,) = {
         cell.scenario.method.kind: cell.scenario for cell in study().cells
         if cell.scenario.method.kind == method
     }.values()  # fmt: skip
-    stream = Stream.root(1)
-    task = data.load(Data(train=40, test=20, max_tokens=8), stream)
-    parts = [np.arange(40)]
+    task = data.load(Data(train=40, test=20, max_tokens=8), Stream.root(1))
     model, adapter = scenario.learning.model, scenario.method.adapter()
-    real = Trainer(model, adapter, task, 8, parts, Local(), None, stream, Memo(None, "")).layout
+    real = LocalTraining(Setup(model, adapter, task, 8, Local())).layout
     found = layout_of(scenario, model_info(model.name))
     assert [found.shapes[name] for name in (*found.plain, *found.factors)] == [
         real.shapes[name] for name in (*real.plain, *real.factors)

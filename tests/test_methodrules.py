@@ -40,7 +40,7 @@ def test_what_fits_is_taken(method, codec):
 
 
 def test_an_update_of_ffa_is_planned_as_b_and_the_head(tmp_path):
-    info = ModelInfo(tmp_path, 6, 384, 1536, 30_000, 512)
+    info = ModelInfo(tmp_path, 6, 384, 1536, 30_000, 512, ("text",), 384, 384, 6, False, "bert", 0)
     pairs, single = (layout_of(read(method, "topk"), info) for method in ("fedavg", "ffa"))
     assert len(pairs.pairs) == 6 * 3 and single.pairs == ()
     values = 6 * 4 * (384 + 1536 + 384)  # 6 blocks, rank 4; widths out of query, up and down

@@ -30,6 +30,7 @@ NUMBERED_AFTER_PADDING = frozenset((
 CAUSAL = frozenset(("gpt2", "gpt_neox", "gpt_neo", "llama", "mistral", "qwen2", "qwen3", "phi3", "opt", "gemma"))
 _CAUSAL_ENDINGS = ("ForCausalLM", "LMHeadModel")
 # Kinds with one projection for query, key and value; and those with one for both ways up as well.
+CENTRED = frozenset(("gpt2", "gpt_neox", "gpt_neo", "opt"))  # whose last norm has a bias
 FUSED = frozenset(("gpt2", "gpt_neox", "phi3"))
 FUSED_UP = frozenset(("phi3",))
 
