@@ -30,6 +30,7 @@ from wfl_sim.yamlfile import write
 
 SUFFIX, LONGEST_NAME = "-tune", 64  # of the study's name; longer ones are no folder everywhere
 FIRST_SEED = 1000  # from here on seeds are taken that the scenario does not report
+WIDEST_STEP = 10.0  # between a rate tried and the next to try
 VALIDATION = ("learning", "data", "validation")
 TABLES = ("tune.json", "tune.csv")
 
@@ -349,7 +350,7 @@ def _outcome(trial: Trial, output: Path, failure: RunFailed | None) -> Outcome:
 def _edge(key: str, rate: float, tried: tuple[float, ...]) -> Edge | None:
     if len(tried) < 2 or rate not in (tried[0], tried[-1]):
         return None
-    steps = [high / low for low, high in pairwise(tried)]
+    steps = [min(high / low, WIDEST_STEP) for low, high in pairwise(tried)]
     if rate == tried[0]:
         return Edge(key, rate, "smallest", (_rounded(rate / steps[0]), *tried))
     return Edge(key, rate, "largest", (*tried, _rounded(rate * steps[-1])))

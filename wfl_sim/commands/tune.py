@@ -35,7 +35,7 @@ def tune(
         typer.Option(
             metavar="NAME", help="Tune this arm; may be repeated; default: all.", autocompletion=completion.arms
         ),
-    ] = None,  # fmt: skip
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of all runs; default: from 1000 on, one not in the scenario.")
     ] = None,
