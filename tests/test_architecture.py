@@ -84,6 +84,7 @@ LIGHT = (
     "wfl_sim.completion", "wfl_sim.checks", "wfl_sim.nouns", "wfl_sim.checks",
     "wfl_sim.learning.data", "wfl_sim.learning.datasets", "wfl_sim.learning.fetch", "wfl_sim.commands.fetch",
     "wfl_sim.export", "wfl_sim.commands.export", "wfl_sim.learningwork", "wfl_sim.machine",
+    "wfl_sim.tuning", "wfl_sim.commands.tune",
 )  # fmt: skip
 
 
@@ -371,6 +372,7 @@ def test_importing_stays_light(module: str) -> None:
         (["explain", "tsfa"], "latency_budget"),
         (["plot", "--help"], "Draw the pictures"),
         (["run", "--help"], "Run a scenario"),
+        (["tune", "--help"], "Choose learning rates"),
     ],
 )
 def test_commands_stay_light(arguments: list[str], says: str) -> None:

@@ -1,4 +1,4 @@
-"""The command line: run, validate, explain, schema, plot; the commands of the radio stand in `wfl_sim.commands`.
+"""The command line: run, validate, explain, schema, plot; further commands stand in `wfl_sim.commands`.
 
 Knows how to talk to a person; everything heavy is imported inside the command that needs it.
 """
@@ -31,6 +31,7 @@ from wfl_sim.commands.export import export
 from wfl_sim.commands.fetch import fetch
 from wfl_sim.commands.linkbudget import linkbudget
 from wfl_sim.commands.selftest import selftest
+from wfl_sim.commands.tune import tune
 from wfl_sim.errors import ScenarioError, WflError
 
 if TYPE_CHECKING:
@@ -160,6 +161,7 @@ def validate(
     typer.echo(f"{scenario}: valid\n\n{present.estimate_text(costs, bold, notes)}")
 
 
+app.command(epilog=EXIT_CODES)(tune)
 app.command(epilog=EXIT_CODES)(linkbudget)
 app.command(epilog=EXIT_CODES)(export)
 app.command(epilog=EXIT_CODES)(selftest)

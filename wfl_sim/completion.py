@@ -80,6 +80,12 @@ def overrides(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 @_silent
+def arms(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of the scenario's arms."""
+    return _begin(_Line(str(ctx.params.get("scenario") or ""), ()).arms, incomplete)
+
+
+@_silent
 def names(incomplete: str) -> list[str]:
     """Everything that ``explain`` has a card of."""
     from wfl_sim import cards

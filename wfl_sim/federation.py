@@ -20,7 +20,7 @@ from wfl_sim.errors import NotFinite, RunFailed
 from wfl_sim.methods.base import Arrival, Method, personal_of
 
 OnDivergence = Literal["fail", "drop_client"]
-_REMEDY = "lower learning.local.lr or learning.local.head_lr"
+REMEDY = "lower learning.local.lr or learning.local.head_lr"
 
 
 class Learner(Protocol):
@@ -190,7 +190,7 @@ class Federation:
                 return None
             raise RunFailed(
                 f"round {training.round}: the training of client {client} diverged (an update is not finite); "
-                f"{_REMEDY}, or set learning.on_divergence to drop_client"
+                f"{REMEDY}, or set learning.on_divergence to drop_client"
             )
         if own:
             state.personal[client], self._mean = own, None
@@ -279,7 +279,7 @@ class Federation:
         metrics = self.learner.evaluate(self.model()[1])
         for name, value in metrics.items():
             if not math.isfinite(value):
-                raise NotFinite(f"the {name} of the global model is {value}; {_REMEDY}")
+                raise NotFinite(f"the {name} of the global model is {value}; {REMEDY}")
         return {**metrics}
 
     def close(self) -> None:
@@ -346,4 +346,4 @@ def _finite(params: Params) -> bool:
 
 def _check_model(params: Params) -> None:
     if not _finite(params):
-        raise NotFinite(f"the global model is not finite after the aggregation; {_REMEDY}")
+        raise NotFinite(f"the global model is not finite after the aggregation; {REMEDY}")
