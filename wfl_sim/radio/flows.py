@@ -12,12 +12,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from channels.erasure import Loss
+from channels.erasure import Loss, NoLoss
 from channels.streams import Stream
 from wfl_sim.contracts import FloatArray
 from wfl_sim.radio.signal import in_db
@@ -103,16 +104,20 @@ class Flows:
 
     def take(self, rows: Ints | Bools) -> Flows:
         """A copy of some of them."""
-        return Flows(*(getattr(self, item.name)[rows] for item in fields(self)))
+        return Flows(*[getattr(self, name)[rows] for name in _names()])
+
+    def copy(self) -> Flows:
+        """A copy of all of them."""
+        return Flows(*[getattr(self, name).copy() for name in _names()])
 
     def put(self, rows: Ints, some: Flows) -> None:
         """Write some of them back."""
-        for item in fields(self):
-            getattr(self, item.name)[rows] = getattr(some, item.name)
+        for name in _names():
+            getattr(self, name)[rows] = getattr(some, name)
 
     def joined(self, others: Flows) -> Flows:
         """These, and others behind them."""
-        pairs = ((getattr(self, item.name), getattr(others, item.name)) for item in fields(self))
+        pairs = ((getattr(self, name), getattr(others, name)) for name in _names())
         return Flows(*(np.concatenate(pair) for pair in pairs))
 
     def size_bits(self, sizes: Sizes) -> FloatArray:
@@ -128,6 +133,11 @@ class Flows:
         """Payload bits of the packets that are through."""
         whole = np.rint(self.served * (sizes.packet_bits - sizes.header_bits)).astype(np.int64)
         return np.asarray(np.where(self.state == DELIVERED, self.payload_bits, np.minimum(whole, self.payload_bits)))
+
+
+@cache
+def _names() -> tuple[str, ...]:
+    return tuple(item.name for item in fields(Flows))
 
 
 class Course(NamedTuple):
@@ -171,19 +181,26 @@ def send(flows: Flows, sizes: Sizes, losses: Losses, course: Course) -> None:
     last_s = course.ends_s[:, -1] if course.bits.shape[1] else flows.now_s
     flows.now_s = np.where(flows.state == SENDING, last_s, flows.now_s)
     rows = np.flatnonzero(flows.state == SENDING)
+    lossless = isinstance(losses.model, NoLoss) and course.lost is None
     while rows.size:
         size, left = flows.size_bits(sizes)[rows], flows.packets[rows] - flows.served[rows]
         need = np.where(left > 1, left - 1, 1)  # successes until the size changes, or the end
         room = np.maximum(np.floor((total[rows] - at[rows]) / size + _EXACT), 0).astype(np.int64)
+        if not room.any():
+            break  # no attempt ends here
         most = max(1, _MOST_ATTEMPTS // rows.size)
         count = np.minimum(room, np.minimum(2 * need + sizes.attempts, most))
         if course.lost is not None:
             count = np.minimum(count, np.maximum(_before_lost(rows, size, at[rows], course), 1))
-        lost = _fates(flows, rows, size, at[rows], count, losses, course)
         behind = None
-        if course.lost is not None and lost.shape[1]:
-            behind = _spoil(flows, rows, size, at[rows], count, lost, course)
-        used, won, tries, dropped = resolve(lost, count, flows.tries[rows], need, sizes.attempts)
+        if lossless:
+            used = won = np.minimum(count, need)
+            tries, dropped = np.where(used > 0, 0, flows.tries[rows]), np.zeros(rows.size, np.bool_)
+        else:
+            lost = _fates(flows, rows, size, at[rows], count, losses, course)
+            if course.lost is not None and lost.shape[1]:
+                behind = _spoil(flows, rows, size, at[rows], count, lost, course)
+            used, won, tries, dropped = resolve(lost, count, flows.tries[rows], need, sizes.attempts)
         at[rows] += used * size
         if behind is not None:
             at[rows] = np.where(used > 0, np.maximum(at[rows], behind), at[rows])

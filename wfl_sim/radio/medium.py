@@ -279,6 +279,7 @@ class Medium:
         done.callbacks.append(self._on_end)
         job = Job(clients, payload_bits, bandwidth_hz, begin_s, begin_s, until_s, reason, client, done)
         if begin_s > env.now and line.planned is None:
+            self._signals[direction].expect(client, begin_s)
             _at(env, begin_s, lambda: self._take(line, job))
         else:
             self._take(line, job)
@@ -286,6 +287,7 @@ class Medium:
 
     def _take(self, line: _Line, job: Job) -> None:
         """Note a job; what else is asked for at this instant comes with it."""
+        self._signals[line.direction].begun(job.client)
         if not line.asked:
             _at(self.env, self.env.now, lambda: self._flush(line), _LAST)
         line.asked.append(job)

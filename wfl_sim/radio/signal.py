@@ -48,6 +48,7 @@ class Signal:
         self.offsets_hz = links.offsets_hz(band.bandwidth_hz)
         self.control = radio.uplink.power_control if direction == "up" else None
         self._blocks: dict[int, tuple[Ints, FloatArray]] = {}
+        self._expected: dict[int, int] = {}  # by client: the slot in which it will begin
 
     @property
     def flat(self) -> bool:
@@ -77,6 +78,17 @@ class Signal:
             factor = factor.reshape(-1, *(1,) * (gain.ndim - 1))
         return np.asarray(gain * factor)
 
+    def expect(self, client: int, begin_s: float) -> None:
+        """A client will send from a time on: who asks for gains of that time has those of the client made as well.
+
+        One question about several clients costs little more than one about one of them.
+        """
+        self._expected[client] = math.floor(begin_s / self.radio.slot_s)
+
+    def begun(self, client: int) -> None:
+        """A client need not be expected any more."""
+        self._expected.pop(client, None)
+
     def density_w_per_hz(self, clients: Ints, times_s: FloatArray) -> FloatArray:
         """Largest power density that power control lets each client [K] use, from its path loss at its time [K]."""
         if self.control is None:
@@ -103,18 +115,27 @@ class Signal:
     def _block(self, clients: Ints, block: int) -> FloatArray:
         """The gains of clients in one block of slots, kept for whoever passes through it again."""
         held, gains = self._blocks.get(block, (np.empty(0, np.int64), np.empty((0, 0))))
+        rows = np.searchsorted(held, clients)
+        if held.size and (held[np.minimum(rows, held.size - 1)] == clients).all():
+            if next(reversed(self._blocks)) != block:
+                self._blocks[block] = self._blocks.pop(block)  # last, as the one asked for last
+            return np.asarray(gains[rows])
         missing = np.setdiff1d(clients, held)  # in rising order
-        if missing.size and held.size + missing.size > _CLIENTS_KEPT:  # who asked before has likely ended
+        if held.size + missing.size > _CLIENTS_KEPT:  # who asked before has likely ended
             held, gains, missing = held[:0], gains[:0], np.unique(clients)
-        if missing.size:
-            slots = np.arange(block * BLOCK_SLOTS, (block + 1) * BLOCK_SLOTS)
-            asked = self._ask(np.asarray((slots + 0.5) * self.radio.slot_s, np.float64), missing)
-            held = np.concatenate([held, missing])
-            gains = asked if not gains.size else np.concatenate([gains, asked])
-            order = np.argsort(held)
-            held, gains = held[order], gains[order]
+        elif 0 < len(self._expected) <= _CLIENTS_KEPT:
+            soon = [client for client, slot in self._expected.items() if slot < (block + 1) * BLOCK_SLOTS]
+            more = np.setdiff1d(np.array(soon, np.int64), held)
+            if held.size + missing.size + more.size <= _CLIENTS_KEPT:
+                missing = np.union1d(missing, more)
+        slots = np.arange(block * BLOCK_SLOTS, (block + 1) * BLOCK_SLOTS)
+        asked = self._ask(np.asarray((slots + 0.5) * self.radio.slot_s, np.float64), missing)
+        held = np.concatenate([held, missing])
+        gains = asked if not gains.size else np.concatenate([gains, asked])
+        order = np.argsort(held)
+        held, gains = held[order], gains[order]
         self._blocks.pop(block, None)
-        self._blocks[block] = held, gains  # last, as the one asked for last
+        self._blocks[block] = held, gains
         while len(self._blocks) > 2 and sum(kept.size for _, kept in self._blocks.values()) > _VALUES_KEPT:
             del self._blocks[next(iter(self._blocks))]
         return np.asarray(gains[np.searchsorted(held, clients)])
