@@ -137,9 +137,7 @@ class Grants:
         Whether the same slots will be asked for again, as in `Signal.gain`. The rates of few senders are kept too.
     """
 
-    def __init__(
-        self, fdma: Fdma, client: Ints, bandwidth_hz: FloatArray, power_w: FloatArray, kept: bool
-    ) -> None:
+    def __init__(self, fdma: Fdma, client: Ints, bandwidth_hz: FloatArray, power_w: FloatArray, kept: bool) -> None:
         self._fdma, self._kept, self.client = fdma, kept, client
         self.bandwidth_hz, self.power_w = bandwidth_hz, power_w
         self._keeps = kept and client.size <= _FEW and fdma.signal.flat
