@@ -101,7 +101,9 @@ def _over_times(shift_hz: Floats, phase: Floats, times_s: Floats, both: bool) ->
     if times_s.size and times_s.max() >= _LAST_TICK_S:
         raise ValueError(f"a time of {times_s.max()} s is beyond the clock of the fading")
     if times_s.size > 1 and not shift_hz.any():  # nobody moves
-        return np.repeat(_over_times(shift_hz, phase, times_s[:1], both), times_s.size, axis=-1)
+        summed = [np.cumsum(part, axis=0)[-1] for part in _circle(shift_hz, np.zeros(1), phase)[: 1 + both]]
+        still = np.stack(summed) * np.sqrt(1.0 / len(shift_hz))
+        return np.repeat((still if both else still[0])[..., None], times_s.size, axis=-1)
     ticks = np.rint(times_s * _TICKS_PER_SECOND).astype(np.int64)
     count, rows = shift_hz.shape
     result = np.empty((2 if both else 1, rows, ticks.size))

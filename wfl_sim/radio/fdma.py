@@ -60,18 +60,24 @@ class Fdma:
                 break
             if need.size:
                 slots = math.ceil(_LIKELY * _most(need))
-            first = math.floor(float(flows.now_s[going].min()) / self.slot_s)
+            all_go = bool(going.all())
+            first = math.floor(float((flows.now_s if all_go else flows.now_s[going]).min()) / self.slot_s)
             values = int(going.sum()) * self.signal.offsets_hz.size  # of a slot
             most = max(4, min(_MOST_VALUES // values, _MOST_SLOTS))
-            last = min(first + min(slots, most), math.ceil(float(stop_s[going].max()) / self.slot_s))
-            last = max(last, first + 1)
+            last_s = float((stop_s if all_go else stop_s[going]).max())
+            last = max(min(first + min(slots, most), math.ceil(last_s / self.slot_s)), first + 1)
+            to_the_end = last * self.slot_s >= last_s
             rows = np.flatnonzero(going & (flows.now_s < last * self.slot_s))
             whole, before_s = rows.size == len(flows), flows.now_s[rows]
             part, granted = (flows, grants) if whole else (flows.take(rows), grants.take(rows))
-            left_bits = part.left_bits(self.sizes)
+            left_bits = part.left_bits(self.sizes) if not to_the_end else None
             course, snr = self.course(part, first, last, granted, stop_s if whole else stop_s[rows])
             send(part, self.sizes, self.losses, course)
             account(part, course, snr, granted.bandwidth_hz, granted.power_w)
+            if to_the_end:
+                if not whole:
+                    flows.put(rows, part)
+                break
             # less than floats can tell may be left of a slot
             stuck = (part.state == SENDING) & (part.now_s <= before_s)
             if stuck.any():
@@ -82,9 +88,9 @@ class Fdma:
             if more.any():
                 pace = course.passed_bits[more, -1] / (last - first)
                 need = left_bits[more] / np.maximum(pace, left_bits[more] / _MOST_SLOTS)
-        late = (flows.state == SENDING) & (flows.now_s >= flows.give_up_s)
+        late = flows.now_s >= flows.give_up_s
         if late.any():
-            flows.state[late] = TIME_UP
+            flows.state[late & (flows.state == SENDING)] = TIME_UP
 
     def course(
         self, part: Flows, first: int, last: int, grants: Grants, stop_s: FloatArray
@@ -97,8 +103,11 @@ class Fdma:
         bits = rate_bps * (ends_s - starts_s)
         return Course(starts_s, ends_s, bits, np.cumsum(bits, axis=1)), snr
 
-    def earliest_s(self, flows: Flows, grants: Grants, ahead_slots: int) -> float:
-        """A time before which none can be done, nor be given up, in these bandwidths: at most so many slots ahead."""
+    def earliest_s(self, flows: Flows, grants: Grants, ahead_slots: int) -> tuple[float, bool]:
+        """A time before which none can be done, nor be given up, in these bandwidths: at most so many slots ahead.
+
+        And whether one is likely to be done then.
+        """
         left_bits, stop_s = flows.left_bits(self.sizes), float(flows.give_up_s.min())
         ahead = copy.copy(flows)
         first = begin = math.floor(float(ahead.now_s.min()) / self.slot_s)
@@ -109,11 +118,11 @@ class Fdma:
             rows = np.flatnonzero(course.passed_bits[:, -1] >= left_bits)
             if rows.size:
                 times_s = course.time_of(rows, course.slot_of(rows, left_bits[rows]), left_bits[rows])
-                return min(float(times_s.min()), stop_s)
+                return min(float(times_s.min()), stop_s), True
             left_bits = left_bits - course.passed_bits[:, -1]
             ahead.now_s = np.maximum(ahead.now_s, last * self.slot_s)
             first, slots = last, 2 * slots
-        return min(first * self.slot_s, stop_s)
+        return min(first * self.slot_s, stop_s), False
 
 
 def _most(need: FloatArray) -> float:
@@ -215,7 +224,8 @@ class SharedBand:
         self._flows = fdma.flows([], self._attempts)
         self._granted_hz, self._density = np.zeros(0), np.zeros(0)
         self._grants: Grants | None = None  # as long as none begins or ends
-        self._ahead: tuple[float, Flows] | None = None  # where the flows will be at a time, if nothing changes
+        # where the flows will be at a time, if nothing changes; left open where that is not asked for yet
+        self._ahead: tuple[float, Flows | None] | None = None
         self._reach_slots = _NEAREST
         self._paused = False
 
@@ -231,7 +241,11 @@ class SharedBand:
 
     def settle(self, now_s: float) -> list[Ended]:
         if self._ahead is not None and self._ahead[0] <= now_s:
-            self._flows = self._ahead[1]
+            ahead_s, ahead = self._ahead
+            if ahead is None:
+                self._fdma.carry(self._flows, self._granted(), ahead_s)
+            else:
+                self._flows = ahead
             self._reach_slots = min(4 * self._reach_slots, _FARTHEST)
         self._ahead = None
         flows = self._flows
@@ -264,7 +278,11 @@ class SharedBand:
             # Nobody is done before `next_s`, but one whose packet is lost too often may end sooner.
             # What is left may need less time than floats tell apart: the clock has to move all the same.
             after_s = math.nextafter(float(flows.now_s.min()), math.inf)
-            next_s = max(self._fdma.earliest_s(flows, self._granted(), self._reach_slots), after_s)
+            next_s, is_end = self._fdma.earliest_s(flows, self._granted(), self._reach_slots)
+            next_s = max(next_s, after_s)
+            if not is_end and self._fdma.losses.never:
+                self._ahead = next_s, None
+                return next_s
             ahead = flows.copy()
             self._fdma.carry(ahead, self._granted(), next_s)
             ends_s = ahead.now_s[ahead.state != SENDING]

@@ -45,6 +45,11 @@ class Losses(NamedTuple):
     model: Loss
     stream: Stream
 
+    @property
+    def never(self) -> bool:
+        """Whether there are none."""
+        return isinstance(self.model, NoLoss)
+
 
 @dataclass
 class Flows:
@@ -181,7 +186,7 @@ def send(flows: Flows, sizes: Sizes, losses: Losses, course: Course) -> None:
     last_s = course.ends_s[:, -1] if course.bits.shape[1] else flows.now_s
     flows.now_s = np.where(flows.state == SENDING, last_s, flows.now_s)
     rows = np.flatnonzero(flows.state == SENDING)
-    lossless = isinstance(losses.model, NoLoss) and course.lost is None
+    lossless = losses.never and course.lost is None
     while rows.size:
         # all of them are nearly always meant, and a slice is looked up in a tenth of the time
         which = slice(None) if rows.size == len(flows) else rows
