@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -292,8 +293,15 @@ class CappedCurve:
 
 def planning_curve(fading: Law, plan: Plan) -> Curve:
     """The mean rate over a fading model, for a rate model whose plan is given."""
-    curve = RateCurve(*fading.quadrature(), gap=plan.gap)
+    gains, weights = fading.quadrature()
+    curve = _curve(tuple(map(float, gains)), tuple(map(float, weights)), plan.gap)
     return curve if plan.scale == 1.0 and plan.cap == math.inf else CappedCurve(curve, plan.scale, plan.cap)
+
+
+@lru_cache(maxsize=16)
+def _curve(gains: tuple[float, ...], weights: tuple[float, ...], gap: float) -> RateCurve:
+    """Made once: a run plans with the same law in both directions, and so do runs with other seeds."""
+    return RateCurve(gains, weights, gap)
 
 
 class _Spline:

@@ -5,6 +5,8 @@ Knows no gain and no law: amplitudes of mean power 1, whose last bits depend on 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +22,7 @@ PHASORS = 16  # of the fast sum: such a test always tells it from a Gaussian
 _CHUNK = 1 << 14  # samples evaluated at once: the work arrays stay in the second-level cache
 _TIMES_AT_ONCE = 1 << 12  # shares the cosines of a grid among enough times
 _ROWS_AT_ONCE = 128  # long enough a loop that starting it does not count, short enough for the cache
+_FEW_ROWS = 64  # whose waves are kept for the next question
 _TICKS_PER_SECOND = 1e9
 _LAST_TICK_S = 2.0**62 / _TICKS_PER_SECOND
 _WINDOW_TICKS = 64_000_000  # 64 ms: a whole number of slots of 1, 1/2, 1/4, 1/8 and 1/16 ms
@@ -40,18 +43,35 @@ def scattered(stream: Stream, rows: Ints, times_s: Floats, doppler_hz: Floats, f
 
     theta, p_n and q_n are uniform over a turn, drawn once for each client.
     """
+    few = rows.size <= _FEW_ROWS
+    waves = (
+        _same_waves(stream, rows.tobytes(), doppler_hz.tobytes(), fast)
+        if few
+        else _waves(stream, rows, doppler_hz, fast)
+    )
+    summed = _over_times(*waves, times_s, both=fast)
+    return summed if fast else summed.reshape(2, rows.size, times_s.size)
+
+
+def _waves(stream: Stream, rows: Ints, doppler_hz: Floats, fast: bool) -> tuple[Floats, Floats]:
+    """Doppler shifts in Hz and phases in turns of the waves of each row, [N, R]; both quadratures unless `fast`."""
     theta = stream.uniform(rows, 0) - 0.5  # in turns
     if fast:
         number = np.arange(PHASORS)[:, None]
         angle = (2.0 * np.pi) * (number + 0.5 + theta) / PHASORS
-        return _over_times(np.cos(angle) * doppler_hz, stream.uniform(rows, 1 + number), times_s, both=True)
+        return np.cos(angle) * doppler_hz, stream.uniform(rows, 1 + number)
     number, part = np.arange(OSCILLATORS)[:, None, None], np.arange(2)[:, None]
     angle = (2.0 * np.pi) * (number[:, 0] + 0.5 + theta) / (4.0 * OSCILLATORS)
     shift_hz = np.stack([np.cos(angle), np.sin(angle)], axis=1) * doppler_hz  # [N, 2, K]
     phase = stream.uniform(rows, 1 + number + OSCILLATORS * part)
     flat = (OSCILLATORS, 2 * rows.size)
-    summed = _over_times(shift_hz.reshape(flat), phase.reshape(flat), times_s, both=False)
-    return summed.reshape(2, rows.size, times_s.size)
+    return shift_hz.reshape(flat), phase.reshape(flat)
+
+
+@lru_cache(maxsize=32)
+def _same_waves(stream: Stream, rows: bytes, doppler_hz: bytes, fast: bool) -> tuple[Floats, Floats]:
+    """The same of few rows, who are asked about again and again."""
+    return _waves(stream, np.frombuffer(rows, np.int64), np.frombuffer(doppler_hz, np.float64), fast)
 
 
 def scattered_taps(stream: Stream, taps: int, rows: Ints, times_s: Floats, doppler_hz: Floats) -> Floats:
@@ -80,6 +100,10 @@ def _over_times(shift_hz: Floats, phase: Floats, times_s: Floats, both: bool) ->
     """sqrt(1/N) sum_n cos(2 pi (shift_n t + phase_n)) of [N, R], as [R, T]; if `both`, sines too, as [2, R, T]."""
     if times_s.size and times_s.max() >= _LAST_TICK_S:
         raise ValueError(f"a time of {times_s.max()} s is beyond the clock of the fading")
+    if times_s.size > 1 and not shift_hz.any():  # nobody moves
+        summed = [np.cumsum(part, axis=0)[-1] for part in _circle(shift_hz, np.zeros(1), phase)[: 1 + both]]
+        still = np.stack(summed) * np.sqrt(1.0 / len(shift_hz))
+        return np.repeat((still if both else still[0])[..., None], times_s.size, axis=-1)
     ticks = np.rint(times_s * _TICKS_PER_SECOND).astype(np.int64)
     count, rows = shift_hz.shape
     result = np.empty((2 if both else 1, rows, ticks.size))

@@ -18,11 +18,10 @@ Knows neither time nor SNR, nor what an update is for. An implementer's contract
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol
-
-import numpy as np
 
 from channels.options import Options
 from channels.units import Quantity
@@ -42,7 +41,7 @@ class Layout:
 
     def size(self, names: Sequence[str]) -> int:
         """Number of values in the named arrays."""
-        return sum(int(np.prod(self.shapes[name])) for name in names)
+        return sum([math.prod(self.shapes[name]) for name in names])
 
     @property
     def factors(self) -> tuple[str, ...]:

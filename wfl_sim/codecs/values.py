@@ -5,6 +5,8 @@ Knows flat arrays; which numbers they are and where they belong is the codec's b
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +25,7 @@ def pack(values: Float32, bits: int) -> bytes:
     if bits == 32:
         return values.astype("<f4").tobytes()
     largest = float(np.abs(values).max(initial=0.0))
-    exponent = int(np.clip(np.frexp(largest)[1] - 1, -126, 127)) if largest > 0 else 0
+    exponent = min(max(math.frexp(largest)[1] - 1, -126), 127) if largest > 0 else 0
     scaled = np.ldexp(values.astype(np.float64), -exponent)
     if exponent == 127:  # a half of 2 would be 2^128, which is no float32: take the half below
         scaled = np.clip(scaled, -BELOW_TWO, BELOW_TWO)
@@ -34,7 +36,7 @@ def unpack(data: bytes, offset: int, count: int, bits: int) -> tuple[Float32, in
     """The inverse of `pack`: `count` values from `offset` on, and the offset behind them."""
     if bits == 32:
         return np.frombuffer(data, "<f4", count, offset).astype(np.float32), offset + 4 * count
-    exponent = int(np.frombuffer(data, np.int8, 1, offset)[0])
+    exponent = int.from_bytes(data[offset : offset + 1], "little", signed=True)
     halves = np.frombuffer(data, "<f2", count, offset + 1).astype(np.float64)
     return np.ldexp(halves, exponent).astype(np.float32), offset + 1 + 2 * count
 

@@ -12,12 +12,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from channels.erasure import Loss
+from channels.erasure import Loss, NoLoss
 from channels.streams import Stream
 from wfl_sim.contracts import FloatArray
 from wfl_sim.radio.signal import in_db
@@ -43,6 +44,11 @@ class Losses(NamedTuple):
 
     model: Loss
     stream: Stream
+
+    @property
+    def never(self) -> bool:
+        """Whether there are none."""
+        return isinstance(self.model, NoLoss)
 
 
 @dataclass
@@ -103,16 +109,20 @@ class Flows:
 
     def take(self, rows: Ints | Bools) -> Flows:
         """A copy of some of them."""
-        return Flows(*(getattr(self, item.name)[rows] for item in fields(self)))
+        return Flows(*[getattr(self, name)[rows] for name in _names()])
+
+    def copy(self) -> Flows:
+        """A copy of all of them."""
+        return Flows(*[getattr(self, name).copy() for name in _names()])
 
     def put(self, rows: Ints, some: Flows) -> None:
         """Write some of them back."""
-        for item in fields(self):
-            getattr(self, item.name)[rows] = getattr(some, item.name)
+        for name in _names():
+            getattr(self, name)[rows] = getattr(some, name)
 
     def joined(self, others: Flows) -> Flows:
         """These, and others behind them."""
-        pairs = ((getattr(self, item.name), getattr(others, item.name)) for item in fields(self))
+        pairs = ((getattr(self, name), getattr(others, name)) for name in _names())
         return Flows(*(np.concatenate(pair) for pair in pairs))
 
     def size_bits(self, sizes: Sizes) -> FloatArray:
@@ -128,6 +138,11 @@ class Flows:
         """Payload bits of the packets that are through."""
         whole = np.rint(self.served * (sizes.packet_bits - sizes.header_bits)).astype(np.int64)
         return np.asarray(np.where(self.state == DELIVERED, self.payload_bits, np.minimum(whole, self.payload_bits)))
+
+
+@cache
+def _names() -> tuple[str, ...]:
+    return tuple(item.name for item in fields(Flows))
 
 
 class Course(NamedTuple):
@@ -171,32 +186,44 @@ def send(flows: Flows, sizes: Sizes, losses: Losses, course: Course) -> None:
     last_s = course.ends_s[:, -1] if course.bits.shape[1] else flows.now_s
     flows.now_s = np.where(flows.state == SENDING, last_s, flows.now_s)
     rows = np.flatnonzero(flows.state == SENDING)
+    lossless = losses.never and course.lost is None
     while rows.size:
-        size, left = flows.size_bits(sizes)[rows], flows.packets[rows] - flows.served[rows]
+        # all of them are nearly always meant, and a slice is looked up in a tenth of the time
+        which = slice(None) if rows.size == len(flows) else rows
+        size, left = flows.size_bits(sizes)[which], flows.packets[which] - flows.served[which]
         need = np.where(left > 1, left - 1, 1)  # successes until the size changes, or the end
-        room = np.maximum(np.floor((total[rows] - at[rows]) / size + _EXACT), 0).astype(np.int64)
+        room = np.maximum(np.floor((total[which] - at[which]) / size + _EXACT), 0).astype(np.int64)
+        if not room.any():
+            break  # no attempt ends here
         most = max(1, _MOST_ATTEMPTS // rows.size)
         count = np.minimum(room, np.minimum(2 * need + sizes.attempts, most))
-        if course.lost is not None:
-            count = np.minimum(count, np.maximum(_before_lost(rows, size, at[rows], course), 1))
-        lost = _fates(flows, rows, size, at[rows], count, losses, course)
-        behind = None
-        if course.lost is not None and lost.shape[1]:
-            behind = _spoil(flows, rows, size, at[rows], count, lost, course)
-        used, won, tries, dropped = resolve(lost, count, flows.tries[rows], need, sizes.attempts)
-        at[rows] += used * size
+        behind = dropped = None
+        if lossless:
+            used = won = np.minimum(count, need)
+            tries = np.where(used > 0, 0, flows.tries[which])
+        else:
+            if course.lost is not None:
+                count = np.minimum(count, np.maximum(_before_lost(rows, size, at[rows], course), 1))
+            lost = _fates(flows, rows, size, at[rows], count, losses, course)
+            if course.lost is not None and lost.shape[1]:
+                behind = _spoil(flows, rows, size, at[rows], count, lost, course)
+            used, won, tries, dropped = resolve(lost, count, flows.tries[rows], need, sizes.attempts)
+            flows.lost[which] += used - won
+        bits = used * size
+        at[which] += bits
         if behind is not None:
             at[rows] = np.where(used > 0, np.maximum(at[rows], behind), at[rows])
-        flows.sent[rows] += used
-        flows.lost[rows] += used - won
-        flows.sent_bits[rows] += used * size
-        flows.served[rows] += won
-        flows.tries[rows] = tries
-        done = flows.served[rows] == flows.packets[rows]
-        ended = done | dropped
-        flows.state[rows[done]] = DELIVERED
-        flows.state[rows[dropped]] = GIVEN_UP
+        flows.sent[which] += used
+        flows.sent_bits[which] += bits
+        flows.served[which] += won
+        flows.tries[which] = tries
+        ended = done = flows.served[which] == flows.packets[which]
+        if dropped is not None:
+            ended = done | dropped
         if ended.any():
+            flows.state[rows[done]] = DELIVERED
+            if dropped is not None:
+                flows.state[rows[dropped]] = GIVEN_UP
             over = rows[ended]
             flows.now_s[over] = course.time_of(over, course.slot_of(over, at[over]), at[over])
         rows = rows[~ended & ((used < room) | (won == need))]  # a new size, or attempts not looked at yet
@@ -320,7 +347,7 @@ def account(flows: Flows, course: Course, snr: FloatArray, bandwidth_hz: FloatAr
 
     `bandwidth_hz` and `power_w` are [flows] or [flows, slots]; a slot without bandwidth does not count.
     """
-    held_s = np.clip(np.minimum(course.ends_s, flows.now_s[:, None]) - course.starts_s, 0.0, None)
+    held_s = np.maximum(np.minimum(course.ends_s, flows.now_s[:, None]) - course.starts_s, 0.0)
     if bandwidth_hz.ndim == 2:
         held_s *= bandwidth_hz > 0
         flows.hz_s += (held_s * bandwidth_hz).sum(axis=1)

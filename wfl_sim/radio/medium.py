@@ -285,6 +285,7 @@ class Medium:
         done.callbacks.append(self._on_end)
         job = Job(clients, bits, bandwidth_hz, begin_s, begin_s, until_s, reason, client, done, size)
         if begin_s > env.now and line.planned is None:
+            self._signals[direction].expect(client, begin_s)
             act_at(env, begin_s, lambda: self._take(line, job))
         else:
             self._take(line, job)
@@ -292,6 +293,7 @@ class Medium:
 
     def _take(self, line: _Line, job: Job) -> None:
         """Note a job; what else is asked for at this instant comes with it."""
+        self._signals[line.direction].begun(job.client)
         if line.planned is None and not job.sized():
             return
         if not line.asked:

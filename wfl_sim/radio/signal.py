@@ -21,6 +21,8 @@ Ints = NDArray[np.int64]
 BLOCK_SLOTS = 256
 _VALUES_KEPT = 1 << 22  # of gains, of each direction: 32 MiB
 _CLIENTS_KEPT = 512  # in a block, or those who ask together
+_NOBODY = np.empty(0, np.int64)
+_NOTHING = _NOBODY, np.empty((0, 0))
 _LEAST_DB = 1e-30  # as a ratio: an SNR of 0 has no decibels
 
 
@@ -49,6 +51,8 @@ class Signal:
         self.offsets_hz = links.offsets_hz(band.bandwidth_hz)
         self.control = radio.uplink.power_control if direction == "up" else None
         self._blocks: dict[int, tuple[Ints, FloatArray]] = {}
+        self._asked: tuple[Ints, Ints, Ints] = _NOBODY, _NOBODY, _NOBODY  # clients, of whom, and where they stand
+        self._expected: dict[int, int] = {}  # by client: the slot in which it will begin
 
     @property
     def flat(self) -> bool:
@@ -63,10 +67,16 @@ class Signal:
         slots = np.maximum(slots, 0)
         if not kept:
             return self._ask(np.asarray((slots + 0.5) * self.radio.slot_s, np.float64), clients, offsets_hz)
-        first, last = int(slots[0]) // BLOCK_SLOTS, int(slots[-1]) // BLOCK_SLOTS
-        parts = [self._block(clients, block) for block in range(first, last + 1)]
-        whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        return np.asarray(whole[:, slots - first * BLOCK_SLOTS])
+        first, last = int(slots[0]), int(slots[-1])
+        parts = []
+        for block in range(first // BLOCK_SLOTS, last // BLOCK_SLOTS + 1):
+            rows, gains = self._block(clients, block)
+            begin = block * BLOCK_SLOTS
+            parts.append(gains[max(first - begin, 0) : last + 1 - begin].take(rows, axis=1))
+        whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if slots.size != whole.shape[0]:  # some stand for slots before time 0
+            whole = whole[slots - first]
+        return np.swapaxes(whole, 0, 1)
 
     def snr(
         self, clients: Ints, slots: Ints, bandwidth_hz: FloatArray | float, power_w: FloatArray | float, kept: bool
@@ -77,6 +87,17 @@ class Signal:
         if factor.ndim:
             factor = factor.reshape(-1, *(1,) * (gain.ndim - 1))
         return np.asarray(gain * factor)
+
+    def expect(self, client: int, begin_s: float) -> None:
+        """A client will send from a time on: who asks for gains of that time has those of the client made as well.
+
+        One question about several clients costs little more than one about one of them.
+        """
+        self._expected[client] = math.floor(begin_s / self.radio.slot_s)
+
+    def begun(self, client: int) -> None:
+        """A client need not be expected any more."""
+        self._expected.pop(client, None)
 
     def density_w_per_hz(self, clients: Ints, times_s: FloatArray) -> FloatArray:
         """Largest power density that power control lets each client [K] use, from its path loss at its time [K]."""
@@ -101,24 +122,42 @@ class Signal:
         gain = self.links.gain(times_s, clients=clients, direction=self.direction, **among)
         return check_finite(gain, self.direction, clients, times_s)
 
-    def _block(self, clients: Ints, block: int) -> FloatArray:
-        """The gains of clients in one block of slots, kept for whoever passes through it again."""
-        held, gains = self._blocks.get(block, (np.empty(0, np.int64), np.empty((0, 0))))
+    def _block(self, clients: Ints, block: int) -> tuple[Ints, FloatArray]:
+        """Where clients stand in the gains [slots, clients] of a block, kept for whoever passes through it again."""
+        held, gains = self._blocks.get(block, _NOTHING)
+        if clients is self._asked[0] and held is self._asked[1]:
+            return self._asked[2], gains
+        rows = np.searchsorted(held, clients)
+        if held.size and (held[np.minimum(rows, held.size - 1)] == clients).all():
+            if next(reversed(self._blocks)) != block:
+                self._blocks[block] = self._blocks.pop(block)  # last, as the one asked for last
+        else:
+            held, gains = self._with(clients, held, gains, block)
+            rows = np.searchsorted(held, clients)
+            self._blocks.pop(block, None)
+            self._blocks[block] = held, gains
+            while len(self._blocks) > 2 and sum(kept.size for _, kept in self._blocks.values()) > _VALUES_KEPT:
+                del self._blocks[next(iter(self._blocks))]
+        self._asked = clients, held, rows
+        return rows, gains
+
+    def _with(self, clients: Ints, held: Ints, gains: FloatArray, block: int) -> tuple[Ints, FloatArray]:
+        """The gains of a block with those of clients that it lacks, and of others that will soon be asked for."""
         missing = np.setdiff1d(clients, held)  # in rising order
-        if missing.size and held.size + missing.size > _CLIENTS_KEPT:  # who asked before has likely ended
-            held, gains, missing = held[:0], gains[:0], np.unique(clients)
-        if missing.size:
-            slots = np.arange(block * BLOCK_SLOTS, (block + 1) * BLOCK_SLOTS)
-            asked = self._ask(np.asarray((slots + 0.5) * self.radio.slot_s, np.float64), missing)
-            held = np.concatenate([held, missing])
-            gains = asked if not gains.size else np.concatenate([gains, asked])
-            order = np.argsort(held)
-            held, gains = held[order], gains[order]
-        self._blocks.pop(block, None)
-        self._blocks[block] = held, gains  # last, as the one asked for last
-        while len(self._blocks) > 2 and sum(kept.size for _, kept in self._blocks.values()) > _VALUES_KEPT:
-            del self._blocks[next(iter(self._blocks))]
-        return np.asarray(gains[np.searchsorted(held, clients)])
+        if held.size + missing.size > _CLIENTS_KEPT:  # who asked before has likely ended
+            held, missing = held[:0], np.unique(clients)
+        elif 0 < len(self._expected) <= _CLIENTS_KEPT:
+            soon = [client for client, slot in self._expected.items() if slot < (block + 1) * BLOCK_SLOTS]
+            more = np.setdiff1d(np.array(soon, np.int64), held)
+            if held.size + missing.size + more.size <= _CLIENTS_KEPT:
+                missing = np.union1d(missing, more)
+        slots = np.arange(block * BLOCK_SLOTS, (block + 1) * BLOCK_SLOTS)
+        asked = np.swapaxes(self._ask(np.asarray((slots + 0.5) * self.radio.slot_s, np.float64), missing), 0, 1)
+        if not held.size:
+            return missing, np.ascontiguousarray(asked)
+        held = np.concatenate([held, missing])
+        order = np.argsort(held)
+        return held[order], np.concatenate([gains, asked], axis=1).take(order, axis=1)
 
 
 def check_finite(gain: FloatArray, direction: Direction, clients: Ints, times_s: FloatArray) -> FloatArray:
