@@ -28,7 +28,7 @@ from wfl_sim import study as studies
 from wfl_sim.codecs.base import Layout
 from wfl_sim.contracts import PayloadMenu
 from wfl_sim.engine import build_medium
-from wfl_sim.learning.data import data_set
+from wfl_sim.learning.data import data_set, is_language
 from wfl_sim.learning.sources import ModelInfo, model_info
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.networkonly import NetworkOnly
@@ -132,17 +132,22 @@ def estimate(study: Study, jobs: int | None = None) -> Estimate:
 def layout_of(scenario: Scenario, info: ModelInfo) -> Layout:
     """Shapes of what a run trains, under names of its own: LoRA on layers of each block kept, and a head.
 
-    A model whose layers share their weights (ALBERT) has fewer; one whose keys and values are narrower, smaller ones.
+    Of a language model the head is the norm before its output matrix: a gain, and a bias where the family has one.
     """
-    adapter, classes = scenario.method.adapter(), len(data_set(scenario.learning.data.name).classes)
-    shapes: dict[str, tuple[int, ...]] = {"head.weight": (classes, info.hidden), "head.bias": (classes,)}
-    plain, pairs = ("head.weight", "head.bias"), []
+    learning, adapter = scenario.learning, scenario.method.adapter()
+    shapes: dict[str, tuple[int, ...]]
+    if is_language(learning.data):
+        shapes = {"head.weight": (info.hidden,)} | ({} if info.gated else {"head.bias": (info.hidden,)})
+    else:
+        classes = len(data_set(learning.data.name).classes)
+        shapes = {"head.weight": (classes, info.hidden), "head.bias": (classes,)}
+    plain, pairs = tuple(shapes), []
     if adapter is not None:
-        for number, role in product(range(machine.layers_of(scenario.learning, info)), adapter.roles):
-            a, b = f"{number}.{role}.A", f"{number}.{role}.B"
+        depth = min(machine.layers_of(learning, info), info.blocks)  # ALBERT's layers share their weights
+        for number, (name, inputs, outputs) in product(range(depth), info.projections(adapter.roles)):
+            a, b = f"{number}.{name}.A", f"{number}.{name}.B"
             pairs.append((a, b))
-            shapes[a] = adapter.rank, info.intermediate if role == "down" else info.hidden
-            shapes[b] = info.intermediate if role == "up" else info.hidden, adapter.rank
+            shapes |= {a: (adapter.rank, inputs), b: (outputs, adapter.rank)}
     layout = Layout(tuple(pairs), plain, shapes)
     return layout.without({a for a, _ in pairs}) if adapter is not None and adapter.freeze_a else layout
 
