@@ -16,7 +16,6 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -29,6 +28,7 @@ from wfl_sim.codecs.base import Layout
 from wfl_sim.contracts import PayloadMenu
 from wfl_sim.engine import build_medium
 from wfl_sim.learning.data import data_set
+from wfl_sim.learning.layouts import layout
 from wfl_sim.learning.sources import ModelInfo, model_info
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.networkonly import NetworkOnly
@@ -130,21 +130,15 @@ def estimate(study: Study, jobs: int | None = None) -> Estimate:
 
 
 def layout_of(scenario: Scenario, info: ModelInfo) -> Layout:
-    """Shapes of what a run trains, under names of its own: LoRA on layers of each block kept, and a head.
-
-    A model whose layers share their weights (ALBERT) has fewer; one whose keys and values are narrower, smaller ones.
-    """
+    """Shapes of what a run trains, under names of its own: adapters on layers of each block kept, and a head."""
     adapter, classes = scenario.method.adapter(), len(data_set(scenario.learning.data.name).classes)
-    shapes: dict[str, tuple[int, ...]] = {"head.weight": (classes, info.hidden), "head.bias": (classes,)}
-    plain, pairs = ("head.weight", "head.bias"), []
-    if adapter is not None:
-        for number, role in product(range(machine.layers_of(scenario.learning, info)), adapter.roles):
-            a, b = f"{number}.{role}.A", f"{number}.{role}.B"
-            pairs.append((a, b))
-            shapes[a] = adapter.rank, info.intermediate if role == "down" else info.hidden
-            shapes[b] = info.intermediate if role == "up" else info.hidden, adapter.rank
-    layout = Layout(tuple(pairs), plain, shapes)
-    return layout.without({a for a, _ in pairs}) if adapter is not None and adapter.freeze_a else layout
+    blocks = min(info.blocks, machine.layers_of(scenario.learning, info))
+    layers = {
+        f"{number}.{name}": (outputs, inputs)
+        for number in range(blocks)
+        for name, inputs, outputs in info.projections(() if adapter is None else adapter.roles)
+    }
+    return layout(adapter, layers, {"head.weight": (classes, info.hidden), "head.bias": (classes,)})
 
 
 def sizes(scenario: Scenario) -> tuple[PayloadMenu, int, int]:
