@@ -16,7 +16,6 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -29,6 +28,7 @@ from wfl_sim.codecs.base import Layout
 from wfl_sim.contracts import PayloadMenu
 from wfl_sim.engine import build_medium
 from wfl_sim.learning.data import data_set, is_language
+from wfl_sim.learning.layouts import layout
 from wfl_sim.learning.modelinfo import CENTRED
 from wfl_sim.learning.sources import ModelInfo, model_info
 from wfl_sim.methods.none import NoLearning
@@ -131,27 +131,24 @@ def estimate(study: Study, jobs: int | None = None) -> Estimate:
 
 
 def layout_of(scenario: Scenario, info: ModelInfo) -> Layout:
-    """Shapes of what a run trains, under names of its own: LoRA on layers of each block kept, and a head.
+    """Shapes of what a run trains, under names of its own: adapters on layers of each block kept, and a head.
 
     The head of a language model is the gain of its last norm, with a bias where the norm has one.
     """
     adapter, data = scenario.method.adapter(), scenario.learning.data
-    shapes: dict[str, tuple[int, ...]]
+    head: dict[str, tuple[int, ...]]
     if is_language(data):
         names = ("head.weight", "head.bias") if info.family in CENTRED else ("head.weight",)
-        shapes = dict.fromkeys(names, (info.hidden,))
+        head = dict.fromkeys(names, (info.hidden,))
     else:
         classes = len(data_set(data.name).classes)
-        shapes = {"head.weight": (classes, info.hidden), "head.bias": (classes,)}
-    plain, pairs = tuple(shapes), []
-    if adapter is not None:
-        blocks = range(min(machine.layers_of(scenario.learning, info), info.blocks))
-        for number, (name, inputs, outputs) in product(blocks, info.projections(adapter.roles)):
-            a, b = f"{number}.{name}.A", f"{number}.{name}.B"
-            pairs.append((a, b))
-            shapes |= {a: (adapter.rank, inputs), b: (outputs, adapter.rank)}
-    layout = Layout(tuple(pairs), plain, shapes)
-    return layout.without({a for a, _ in pairs}) if adapter is not None and adapter.freeze_a else layout
+        head = {"head.weight": (classes, info.hidden), "head.bias": (classes,)}
+    layers = {
+        f"{number}.{name}": (outputs, inputs)
+        for number in range(min(info.blocks, machine.layers_of(scenario.learning, info)))
+        for name, inputs, outputs in info.projections(() if adapter is None else adapter.roles)
+    }
+    return layout(adapter, layers, head)
 
 
 def sizes(scenario: Scenario) -> tuple[PayloadMenu, int, int]:

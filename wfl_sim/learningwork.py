@@ -2,7 +2,7 @@
 
 Knows neither tensors nor devices; `wfl_sim.learning.flops` counts the same from the real model. Both count matrix
 products alone, a multiplication and an addition as two operations. Forward: patches of an image, projections,
-attention scores and sums, feed-forward layers, LoRA factors, and the task head, or in language modelling the output
+attention scores and sums, feed-forward layers, adapters, and the task head, or in language modelling the output
 matrix. Backward: one more product for each factor of a product that needs a gradient. Frozen weights need none, and
 nothing does below the lowest adapter. Lookups, norms, softmax, activations and the optimiser's steps are left out:
 they are a few operations a number, not hundreds.
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from wfl_sim.learning.data import data_set
 from wfl_sim.learning.examples import TaskKind
 from wfl_sim.learning.sources import ModelInfo, model_info
-from wfl_sim.methods.base import Adapter, Role
+from wfl_sim.methods.base import AnyAdapter, Role
 
 if TYPE_CHECKING:
     from wfl_sim.devices import Compute
@@ -81,7 +81,7 @@ def forward_flop(sizes: Sizes) -> float:
     return _backbone(sizes, 1.0, None)[0]
 
 
-def step_flop(sizes: Sizes, kind: TaskKind, adapter: Adapter | None, batch: int, classes: int) -> float:
+def step_flop(sizes: Sizes, kind: TaskKind, adapter: AnyAdapter | None, batch: int, classes: int) -> float:
     """Operations of one step of local training, forward and backward.
 
     Without adapters the frozen layers are passed forward all the same: that the simulator works their answers out but
@@ -116,7 +116,7 @@ def compute_of(scenario: Scenario) -> Compute:
     return compute.of(round_flop(scenario)) if compute.is_counted else compute
 
 
-def _backbone(sizes: Sizes, batch: float, adapter: Adapter | None) -> tuple[float, bool]:
+def _backbone(sizes: Sizes, batch: float, adapter: AnyAdapter | None) -> tuple[float, bool]:
     """Operations of the layers, and whether what leaves them needs a gradient."""
     flop, needed = _product(batch * sizes.patches, sizes.patch, sizes.hidden), False
     for _ in range(sizes.layers):
@@ -125,7 +125,7 @@ def _backbone(sizes: Sizes, batch: float, adapter: Adapter | None) -> tuple[floa
     return flop, needed
 
 
-def _layer(sizes: Sizes, batch: float, adapter: Adapter | None, needed: bool) -> tuple[float, bool]:
+def _layer(sizes: Sizes, batch: float, adapter: AnyAdapter | None, needed: bool) -> tuple[float, bool]:
     """Operations of one layer, and whether what leaves it needs a gradient; `needed` says so of what enters."""
     rows, hidden, flop = batch * sizes.tokens, sizes.hidden, 0.0
 
@@ -135,9 +135,7 @@ def _layer(sizes: Sizes, batch: float, adapter: Adapter | None, needed: bool) ->
         flop += _product(rows, wide_in, wide_out, needed)
         if adapter is None or not set(roles) & set(adapter.roles):
             return needed
-        trained = not adapter.freeze_a
-        flop += _product(rows, wide_in, adapter.rank, needed, trained)
-        flop += _product(rows, adapter.rank, wide_out, needed or trained, True)
+        flop += sum(_product(*product) for product in adapter.products(rows, wide_out, wide_in, needed))
         return True
 
     if sizes.fused:
@@ -156,7 +154,7 @@ def _layer(sizes: Sizes, batch: float, adapter: Adapter | None, needed: bool) ->
     return flop, needed
 
 
-def _product(rows: float, inner: float, columns: float, *needed: bool) -> float:
+def _product(rows: float, inner: float, columns: float, *needed: int) -> float:
     """Operations of a matrix product, and backward of one for each factor that needs a gradient."""
     return 2.0 * rows * inner * columns * (1 + sum(needed))
 

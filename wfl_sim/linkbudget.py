@@ -344,7 +344,7 @@ class _Planner:
         if adapter is None or not hasattr(scenario.method, "rank"):
             return None
         info = model_info(scenario.learning.model.name)
-        sizes = dense_sizes(scenario, info.hidden)
+        sizes = dense_sizes(scenario, adapter.most_rank(info.hidden)[0])
         wire = np.array([self.air["uplink"].wire_bits(bits) for bits in sizes])
         return np.searchsorted(wire, capacity_bits, side="right").astype(np.float64)
 

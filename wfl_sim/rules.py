@@ -252,11 +252,12 @@ def _codec(scenario: Scenario) -> list[Finding]:
     """A codec that chooses among pairs of factors finds some."""
     method, codec = scenario.method, scenario.codec
     adapter = None if isinstance(method, NoLearning) else method.adapter()
-    if adapter is None or not adapter.freeze_a or not getattr(codec, "needs_pairs", False):
+    if adapter is None or adapter.pairs or not getattr(codec, "needs_pairs", False):
         return []
     fit = [kind for kind, cls in NOUNS["codec"].items() if not getattr(cls, "needs_pairs", False)]
+    trained = "B alone" if adapter.frozen else "none"
     message = (
-        f"{codec.kind} chooses among pairs of A and B, and {method.kind} trains B alone: all would be sent whole; "
+        f"{codec.kind} chooses among pairs of A and B, and {method.kind} trains {trained}: all would be sent whole; "
         f"codecs that fit: {', '.join(fit)}"
     )
     return [_finding("codec", message, "", "method", fits=f"{{kind: {fit[0]}}}")]
@@ -282,8 +283,9 @@ def _model(scenario: Scenario) -> list[Finding]:
         message = f"serves {what}; {data.name} needs one for {_SERVES[kind]}"
         return [_finding("learning.model.name", message, model.name, "learning.data.name")]
     tokens = None if kind == "image" else data.max_tokens
+    most_rank = (None, "") if adapter is None else adapter.most_rank(info.hidden)
     limits = [
-        ("method.rank", adapter.rank if adapter is not None else None, info.hidden, "the width of the layers"),
+        ("method.rank", adapter.rank if adapter is not None else None, *most_rank),
         ("learning.model.layers", model.layers, info.layers, "the model's depth"),
         ("learning.data.max_tokens", tokens, info.positions, "the longest text that the model takes"),
     ]

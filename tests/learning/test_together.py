@@ -14,6 +14,7 @@ from wfl_sim.learning.options import Local
 from wfl_sim.learning.workers import Here, Workers
 from wfl_sim.methods.base import Adapter
 from wfl_sim.methods.soft import Soft
+from wfl_sim.methods.tensortrain import TensorTrain
 
 # Sums of float32 in another order, through two layers and some steps; AdamW divides by the gradient's size, so that it
 # hands on roundings of vanishing gradients as shares of its rate, which is 1e-3 here.
@@ -28,6 +29,7 @@ VARIANTS = {
     "ffa": {"adapter": Adapter(8, 16, "orthonormal", freeze_a=True)},
     "head_only": {"adapter": None},
     "all_roles": {"adapter": Adapter(4, 8, "kaiming", roles=("query", "key", "value", "output", "up", "down"))},
+    "tensor_train": {"adapter": TensorTrain(rank=3, bottleneck=16)},
     "proximal": {"local": Local(steps=3, batch=8, proximal=0.5, **RATES)},
     "clipped": {"local": Local(steps=3, batch=8, clip_norm=0.05, **RATES)},
     "decayed": {"local": Local(steps=3, batch=8, weight_decay=0.1, **RATES)},

@@ -12,9 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from wfl_sim.checks.contract import HEAD, LORA, Contract, drawn, same
+from wfl_sim.checks.contract import HEAD, Contract, drawn, same
+from wfl_sim.learning.layouts import layout
 from wfl_sim.methods.base import Adapter, Arrival, Method
+from wfl_sim.methods.tensortrain import TensorTrain
 
+LAYERS = {"q": (9, 12), "v": (30, 12)}  # outputs and inputs
 SINGLE = 2.0**-20  # relative: a few roundings to float32
 
 
@@ -23,13 +26,13 @@ def check_method(method: Method) -> None:
     contract = Contract(method, "wfl_sim.methods.base")
     contract.options(5)
     adapter = contract.ask(1, "adapter()", method.adapter)
-    contract.holds(1, adapter is None or isinstance(adapter, Adapter), f"adapter() is {adapter!r}, no Adapter or None")
+    known = adapter is None or isinstance(adapter, (Adapter, TensorTrain))
+    contract.holds(1, known, f"adapter() is {adapter!r}, no Adapter or None")
     contract.holds(1, adapter is None or adapter.rank >= 1, f"the rank of {adapter!r} is below 1")
     if (regulariser := contract.ask(2, "regulariser()", method.regulariser)) is not None:
         _check_regulariser(contract, regulariser)
 
-    lora = {} if adapter is None else {n: s for n, s in LORA.items() if not (adapter.freeze_a and n.endswith(".A"))}
-    shapes = {**HEAD, **lora}
+    shapes = dict(layout(adapter, LAYERS, HEAD).shapes)
     for name in _check_personal(contract, list(shapes)):
         del shapes[name]
     model, weights = drawn(shapes, 0), (0.4, 0.1, 0.3, 0.2)

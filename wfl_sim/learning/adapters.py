@@ -4,40 +4,88 @@ Knows linear layers and stacked tensors; neither tasks, nor optimisers, nor who 
 
 Libraries of adapters put one into a layer at a time (or choose one for each row when nothing is trained). Here K
 clients share a forward pass: their rows follow each other in the batch, the frozen layer sees all of them at once, and
-each client's own rows meet its own factors in one batched product. With K = 1 that is LoRA as ever.
+each client's own rows meet its own tensors in batched products. With K = 1 that is an adapter as ever.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import gelu
 
-from wfl_sim.methods.base import Adapter
+from wfl_sim.methods.base import Adapter, AnyAdapter
+from wfl_sim.methods.tensortrain import TensorTrain
 
 
 class Adapted(torch.nn.Module):
-    """A frozen linear layer with the LoRA factors of K clients: A [K, r, n] and B [K, m, r].
+    """A frozen linear layer with the adapters of K clients: `tensors` are [K, ...], by the short names of their kind.
 
-    Rows of input come client after client, equally many of each. Without factors it is the frozen layer.
+    Rows of input come client after client, equally many of each. Without tensors it is the frozen layer.
     """
 
-    def __init__(self, frozen: torch.nn.Module, scale: float) -> None:
+    def __init__(self, frozen: torch.nn.Module) -> None:
         super().__init__()
-        self.frozen, self._scale = frozen, scale
-        self.a: Tensor | None = None
-        self.b: Tensor | None = None
+        self.frozen, self.tensors = frozen, dict[str, Tensor]()
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.frozen(x)
-        if self.a is None or self.b is None:
+        if not self.tensors:
             return y
-        clients = self.a.shape[0]
-        low = torch.bmm(x.reshape(clients, -1, x.shape[-1]), self.a.mT)
-        own = y.reshape(clients, -1, y.shape[-1])
-        return torch.baddbmm(own, low, self.b.mT, alpha=self._scale).reshape(y.shape)
+        clients = next(iter(self.tensors.values())).shape[0]
+        own = self.adapted(x.reshape(clients, -1, x.shape[-1]), y.reshape(clients, -1, y.shape[-1]))
+        return own.reshape(y.shape)
+
+    @abstractmethod
+    def adapted(self, x: Tensor, y: Tensor) -> Tensor:
+        """What comes out, from inputs [K, rows, n] and what the frozen layer makes of them, y [K, rows, m]."""
+
+
+class LoraLayer(Adapted):
+    """With `wfl_sim.methods.base.Adapter`: A [K, r, n] and B [K, m, r]."""
+
+    def __init__(self, frozen: torch.nn.Module, adapter: Adapter) -> None:
+        super().__init__(frozen)
+        self._scale = adapter.alpha / adapter.rank
+
+    def adapted(self, x: Tensor, y: Tensor) -> Tensor:
+        return torch.baddbmm(y, torch.bmm(x, self.tensors["A"].mT), self.tensors["B"].mT, alpha=self._scale)
+
+
+class TensorTrainLayer(Adapted):
+    """With `wfl_sim.methods.tensortrain.TensorTrain`: factors [K, bond, mode, bond], and biases.
+
+    Down and Up are each rebuilt as two thin matrices, those of the modes before and behind the bond between width and
+    bottleneck. That is the cheapest way: whole matrices took up to five times as long, in one more product with all
+    rows, and factor by factor up to fifteen, as each mode is a stride through all of them.
+    """
+
+    def __init__(self, frozen: torch.nn.Module, adapter: TensorTrain) -> None:
+        super().__init__(frozen)
+        wide, narrow = adapter.modes(_features(frozen)[0])
+        self._names = {
+            "down": [f"down.{i}" for i in range(len(wide + narrow))],
+            "up": [f"up.{i}" for i in range(len(wide + narrow))],
+        }
+        self._cuts = {"down": len(wide), "up": len(narrow)}
+
+    def adapted(self, x: Tensor, y: Tensor) -> Tensor:
+        left, right = self._halves("down")
+        inner = gelu(torch.baddbmm(self.tensors["down.bias"][:, None], torch.bmm(y, left), right))
+        left, right = self._halves("up")
+        return torch.baddbmm(y + self.tensors["up.bias"][:, None], torch.bmm(inner, left), right)
+
+    def _halves(self, name: str) -> tuple[Tensor, Tensor]:
+        """The thin matrices [K, inputs, r] and [K, r, outputs]."""
+        factors, cut = [self.tensors[own] for own in self._names[name]], self._cuts[name]
+        clients, rank = factors[cut].shape[:2]
+        return _joined(factors[:cut]).reshape(clients, -1, rank), _joined(factors[cut:]).reshape(clients, rank, -1)
+
+
+_LAYERS: dict[type, type[Any]] = {Adapter: LoraLayer, TensorTrain: TensorTrainLayer}
 
 
 class Adapters:
@@ -49,28 +97,32 @@ class Adapters:
         Its named linear layers are replaced by `Adapted` ones.
     names : sequence of str
         Dotted paths of the layers.
-    adapter : Adapter
+    adapter : AnyAdapter
     """
 
-    def __init__(self, model: Any, names: Sequence[str], adapter: Adapter) -> None:
-        self._layers: dict[str, Adapted] = {}
-        self.shapes: dict[str, tuple[int, int]] = {}
+    def __init__(self, model: Any, names: Sequence[str], adapter: AnyAdapter) -> None:
+        self._adapted: dict[str, Adapted] = {}
+        self.layers: dict[str, tuple[int, int]] = {}  # outputs and inputs
         for name in names:
             frozen = model.get_submodule(name)
-            outputs, inputs = _features(frozen)
-            self._layers[name] = Adapted(frozen, adapter.alpha / adapter.rank)
-            self.shapes |= {f"{name}.A": (adapter.rank, inputs), f"{name}.B": (outputs, adapter.rank)}
-            model.set_submodule(name, self._layers[name])
-
-    @property
-    def pairs(self) -> tuple[tuple[str, str], ...]:
-        """The names of A and B of each layer."""
-        return tuple((f"{name}.A", f"{name}.B") for name in self._layers)
+            self.layers[name] = _features(frozen)
+            self._adapted[name] = _LAYERS[type(adapter)](frozen, adapter)
+            model.set_submodule(name, self._adapted[name])
+        self._names = {name: tuple(adapter.shapes(*widths)) for name, widths in self.layers.items()}
 
     def use(self, tensors: Mapping[str, Tensor]) -> None:
-        """From now on the layers read these factors [K, ...]."""
-        for name, layer in self._layers.items():
-            layer.a, layer.b = tensors[f"{name}.A"], tensors[f"{name}.B"]
+        """From now on the layers read these tensors [K, ...]."""
+        for name, layer in self._adapted.items():
+            layer.tensors = {own: tensors[f"{name}.{own}"] for own in self._names[name]}
+
+
+def _joined(factors: Sequence[Tensor]) -> Tensor:
+    """A chain of factors [K, bond, mode, bond], contracted over the bonds between them."""
+    whole = factors[0]
+    for factor in factors[1:]:
+        clients, bond = factor.shape[:2]
+        whole = torch.bmm(whole.reshape(clients, -1, bond), factor.reshape(clients, bond, -1))
+    return whole
 
 
 def _features(layer: Any) -> tuple[int, int]:

@@ -15,16 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wfl_sim.codecs.base import Layout
 from wfl_sim.contracts import Params
 from wfl_sim.errors import RunFailed
-from wfl_sim.learning import flops, models, targets
+from wfl_sim.learning import flops, layouts, models, targets
 from wfl_sim.learning.adapters import Adapters
 from wfl_sim.learning.examples import Task
 from wfl_sim.learning.heads import ClassHead, Head, LanguageHead, Score
 from wfl_sim.learning.models import Batch, Inputs
 from wfl_sim.learning.options import Device, Local, Model, Precision
-from wfl_sim.methods.base import Adapter, Regulariser
+from wfl_sim.methods.base import AnyAdapter, Regulariser
 
 EVALUATION_BATCH = 128
 Rows = NDArray[np.int64]
@@ -35,7 +34,7 @@ class Setup:
     """All that a process needs to train and evaluate; it can be sent to another one."""
 
     model: Model
-    adapter: Adapter | None
+    adapter: AnyAdapter | None
     task: Task
     max_tokens: int
     local: Local
@@ -68,21 +67,9 @@ class LocalTraining:
         else:
             self.head = ClassHead(self._backbone.hidden, len(setup.task.classes))
         self._states: dict[str, Tensor] = {}
-        self.frozen_shapes: dict[str, tuple[int, ...]] = {}
-        self.layout = self._layout()
+        self.layers = {} if self._adapters is None else self._adapters.layers
+        self.layout = layouts.layout(setup.adapter, self.layers, self.head.shapes)
         self._frozen: dict[str, Tensor] = {}
-
-    def _layout(self) -> Layout:
-        plain, shapes = tuple(self.head.shapes), dict(self.head.shapes)
-        pairs: tuple[tuple[str, str], ...] = ()
-        if self._adapters is not None and self._setup.adapter is not None:
-            pairs = self._adapters.pairs
-            factors: dict[str, tuple[int, ...]] = dict(self._adapters.shapes)
-            if self._setup.adapter.freeze_a:
-                self.frozen_shapes = {a: factors.pop(a) for a, _ in pairs}
-                plain, pairs = (*factors, *plain), ()
-            shapes = factors | shapes
-        return Layout(pairs, plain, shapes)
 
     def freeze(self, values: Params) -> None:
         """Give the values of what adapters need and nobody trains."""

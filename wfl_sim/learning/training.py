@@ -4,7 +4,7 @@ Knows clients, rounds and keyed draws; neither time, nor SNR, nor what becomes o
 business of `wfl_sim.learning.local`, and where it runs that of `wfl_sim.learning.workers`.
 
 Parameters pass through here as float32 arrays by name: those of the head begin with ``head.``, and every adapted layer
-has ``LAYER.A`` and ``LAYER.B``.
+has tensors of its adapter, such as ``LAYER.A`` and ``LAYER.B``.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from channels.streams import Stream
 from wfl_sim.contracts import Params, Trained
+from wfl_sim.learning import layouts
 from wfl_sim.learning.local import EVALUATION_BATCH, by_length
 from wfl_sim.learning.memo import Memo
 from wfl_sim.learning.options import Local
 from wfl_sim.learning.workers import Executor, Result
-from wfl_sim.methods.base import Adapter
+from wfl_sim.methods.base import AnyAdapter
 
 # Tokens of a step, all its clients together. A step with few tokens costs its calls, not its arithmetic, which clients
 # share when they are trained side by side; beyond a few thousand its intermediate results leave the processor's cache.
@@ -40,8 +41,8 @@ class Trainer:
     ----------
     executor : Executor
         What computes.
-    adapter : Adapter or None
-        LoRA, or None where the head alone is trained.
+    adapter : AnyAdapter or None
+        None where the head alone is trained.
     parts : sequence of array
         Indices of each client's training examples.
     local : Local
@@ -54,7 +55,7 @@ class Trainer:
     def __init__(
         self,
         executor: Executor,
-        adapter: Adapter | None,
+        adapter: AnyAdapter | None,
         parts: Sequence[NDArray[np.int64]],
         local: Local,
         stream: Stream,
@@ -67,21 +68,18 @@ class Trainer:
         self.layout = self._described.layout
         order = by_length(self._described.lengths, held_out)
         self._evaluated = [order[i : i + EVALUATION_BATCH] for i in range(0, order.size, EVALUATION_BATCH)]
-        frozen = {name: self._first_a(name, shape) for name, shape in self._described.frozen_shapes.items()}
-        executor.freeze(frozen)
+        executor.freeze({name: value for name, value in self._first().items() if name not in self.layout.shapes})
 
     def initial(self) -> Params:
-        """First parameters: A as the adapter says, B = 0, the head as it begins."""
-        params: Params = {name: np.zeros(shape, dtype=np.float32) for name, shape in self.layout.shapes.items()}
-        for name, _ in self.layout.pairs:
-            params[name] = self._first_a(name, self.layout.shapes[name])
+        """First parameters: adapters and the head as they begin."""
+        params = {name: value for name, value in self._first().items() if name in self.layout.shapes}
         return params | self._executor.first_head(self._stream.child("weights").generator(0, 0))
 
-    def _first_a(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        described = self._described
-        names = [a for a, _ in described.layout.pairs] or list(described.frozen_shapes)
-        assert self._adapter is not None  # there are factors
-        return _first_a(self._adapter, shape, self._stream.child("weights").generator(1, names.index(name)))
+    def _first(self) -> Params:
+        """First values of all tensors of the adapters; those that are not in the layout are frozen."""
+        if self._adapter is None:
+            return {}
+        return layouts.first(self._adapter, self._described.layers, self._stream.child("weights"))
 
     def examples(self, client: int) -> int:
         """Size of the client's data."""
@@ -160,11 +158,3 @@ class Trainer:
 
 def _pick(result: Result[list[Params]], place: int) -> Params:
     return result()[place]
-
-
-def _first_a(adapter: Adapter, shape: tuple[int, ...], random: np.random.Generator) -> NDArray[np.float32]:
-    rank, width = shape
-    if adapter.init == "kaiming":
-        return random.uniform(-(width**-0.5), width**-0.5, shape).astype(np.float32)
-    q, r = np.linalg.qr(random.standard_normal((width, rank)))
-    return np.ascontiguousarray((q * np.sign(np.diag(r))).T, dtype=np.float32)

@@ -20,6 +20,7 @@ from wfl_sim.codecs.base import Layout
 from wfl_sim.contracts import Params
 from wfl_sim.errors import RunFailed
 from wfl_sim.learning.heads import Score
+from wfl_sim.learning.layouts import Layers
 from wfl_sim.learning.local import LocalTraining, Rows, Setup
 
 T = TypeVar("T")
@@ -30,12 +31,12 @@ Result = Callable[[], T]  # waits if need be
 class Described:
     """What there is to train.
 
-    `frozen_shapes` are arrays that adapters need besides; `tokens` is the longest training example, `lengths` those of
-    the held-out ones, where they differ; `step_flop` what a step with a batch of full length computes.
+    `layers` are the outputs and inputs of the adapted layers; `tokens` is the longest training example, `lengths` those
+    of the held-out ones, where they differ; `step_flop` what a step with a batch of full length computes.
     """
 
     layout: Layout
-    frozen_shapes: dict[str, tuple[int, ...]]
+    layers: Layers
     tokens: int
     lengths: Rows | None
 
@@ -169,4 +170,4 @@ def _evaluate(params: Params, rows: Rows, frozen: Params) -> Score:
 
 
 def _described(local: LocalTraining) -> Described:
-    return Described(local.layout, local.frozen_shapes, local.tokens(), local.lengths())
+    return Described(local.layout, local.layers, local.tokens(), local.lengths())

@@ -2,7 +2,8 @@
 
 Knows arrays; of each arrival it sees weight and staleness, never time, SNR or bits. An implementer's contract:
 
-1. `adapter` says which LoRA adapters are trained, or None for the task head alone.
+1. `adapter` says which adapters are trained (`Adapter`, which is LoRA, or `wfl_sim.methods.tensortrain.TensorTrain`),
+   or None for the task head alone.
 2. `regulariser`, if there is one, maps a pair (A [..., r, n], B [..., m, r]) of tensors to what local training adds to
    its loss, of the shape [...]: clients may be trained side by side, each along the first axis. It uses tensor methods
    only, so that this package imports no tensor library.
@@ -25,12 +26,48 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wfl_sim.contracts import Params
 
 Regulariser = Callable[[Any, Any], Any]
 # What a linear layer of a transformer block does; `wfl_sim.learning.targets` knows the names of its module.
 Role = Literal["query", "key", "value", "output", "up", "down"]
+
+
+# A matrix product of a training step: rows, inner size, columns, and how many of its factors need a gradient.
+Product = tuple[float, float, float, int]
+
+
+class AnyAdapter(Protocol):
+    """What is added to linear layers of the transformer's blocks; `wfl_sim.learning.adapters` computes it.
+
+    `roles` says which layers. What a layer's adapter consists of depends on the layer's widths alone; its tensors have
+    short names here ("A"), and the layer's path before them elsewhere. `pairs` are factors (A, B) of which only the
+    product B A counts, rank component by rank component, where both are trained. What is `frozen` is neither trained
+    nor sent: it stays as the seed gave it, the same at all clients.
+    """
+
+    @property
+    def rank(self) -> int: ...
+    @property
+    def roles(self) -> tuple[Role, ...]: ...
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]: ...
+    @property
+    def frozen(self) -> frozenset[str]: ...
+
+    def shapes(self, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
+        """The tensors of one layer."""
+
+    def first(self, outputs: int, inputs: int, random: np.random.Generator) -> Params:
+        """Their first values."""
+
+    def products(self, rows: float, outputs: int, inputs: int, needed: bool) -> list[Product]:
+        """What a step computes with them; `needed` says whether what enters the layer needs a gradient."""
+
+    def most_rank(self, width: int) -> tuple[int, str]:
+        """The largest rank that adds anything, in a model of this width, and what sets it."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +83,33 @@ class Adapter:
     init: Literal["orthonormal", "kaiming"]
     roles: tuple[Role, ...] = ("query", "value")
     freeze_a: bool = False
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        return () if self.freeze_a else (("A", "B"),)
+
+    @property
+    def frozen(self) -> frozenset[str]:
+        return frozenset("A") if self.freeze_a else frozenset()
+
+    def shapes(self, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
+        return {"A": (self.rank, inputs), "B": (outputs, self.rank)}
+
+    def first(self, outputs: int, inputs: int, random: np.random.Generator) -> Params:
+        return {"A": self._first_a(inputs, random), "B": np.zeros((outputs, self.rank), np.float32)}
+
+    def products(self, rows: float, outputs: int, inputs: int, needed: bool) -> list[Product]:
+        trained = not self.freeze_a
+        return [(rows, inputs, self.rank, needed + trained), (rows, self.rank, outputs, (needed or trained) + 1)]
+
+    def most_rank(self, width: int) -> tuple[int, str]:
+        return width, "the width of the layers"
+
+    def _first_a(self, inputs: int, random: np.random.Generator) -> NDArray[np.float32]:
+        if self.init == "kaiming":
+            return random.uniform(-(inputs**-0.5), inputs**-0.5, (self.rank, inputs)).astype(np.float32)
+        q, r = np.linalg.qr(random.standard_normal((inputs, self.rank)))
+        return np.ascontiguousarray((q * np.sign(np.diag(r))).T, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -68,7 +132,7 @@ class Method(Protocol):
 
     @property
     def kind(self) -> str: ...
-    def adapter(self) -> Adapter | None: ...
+    def adapter(self) -> AnyAdapter | None: ...
     def regulariser(self) -> Regulariser | None: ...
     def aggregate(self, model: Params, arrivals: Sequence[Arrival]) -> Params: ...
 
