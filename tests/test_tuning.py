@@ -401,7 +401,8 @@ def test_a_real_run_of_four_points(tmp_path: Path) -> None:
         [
             "tune", "quickstart", "--arm", "dense-equal", "--rounds", "2", "--lr", "1e-6,1e-2",
             "--head-lr", "1e-6,3e-2", "--jobs", "1", "--output", str(tmp_path), "--format", "json",
-            "learning.model.layers=1", "learning.data.train=40", "learning.data.test=200", "learning.data.partition={kind: iid}",
+            "learning.model.layers=1", "learning.data.train=40", "learning.data.test=200",
+            "learning.data.partition={kind: iid}",
         ],
     )  # fmt: skip
     assert found.exit_code == 0, found.output
