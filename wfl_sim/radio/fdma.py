@@ -70,7 +70,7 @@ class Fdma:
             rows = np.flatnonzero(going & (flows.now_s < last * self.slot_s))
             whole, before_s = rows.size == len(flows), flows.now_s[rows]
             part, granted = (flows, grants) if whole else (flows.take(rows), grants.take(rows))
-            left_bits = part.left_bits(self.sizes) if not to_the_end else None
+            left_bits = np.zeros(0) if to_the_end else part.left_bits(self.sizes)
             course, snr = self.course(part, first, last, granted, stop_s if whole else stop_s[rows])
             send(part, self.sizes, self.losses, course)
             account(part, course, snr, granted.bandwidth_hz, granted.power_w)
