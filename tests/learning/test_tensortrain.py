@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from channels.streams import Stream
 from wfl_sim import learningwork, rules
 from wfl_sim.checks.method import check_method
 from wfl_sim.codecs.components import Components
+from wfl_sim.estimate import layout_of
 from wfl_sim.learning import layouts, sources
 from wfl_sim.learning.adapters import Adapters
 from wfl_sim.learning.examples import Examples, Task
@@ -103,7 +105,7 @@ def test_first_values_have_the_shapes_and_follow_from_the_layers_place(adapter):
     assert not any(np.array_equal(values[name], values["b" + name[1:]]) for name in drawn)
 
 
-@pytest.mark.parametrize(("width", "rank", "draws"), [(512, 1, 200), (12, 4, 600), (768, 5, 30)])
+@pytest.mark.parametrize(("width", "rank", "draws"), [(512, 1, 200), (12, 4, 300), (768, 5, 30)])
 def test_rebuilt_entries_have_the_variance_of_the_widths(width, rank, draws):
     adapter = TensorTrain(rank=rank, bottleneck=16 if width == 12 else 64)
     inner = adapter.bottleneck
@@ -199,6 +201,11 @@ def test_bias_is_all_that_is_left_without_factors():
     assert torch.equal(model(x), (frozen.reshape(2, 3, -1) + bias[:, None]).reshape(6, -1))
 
 
+def test_no_other_kind_of_adapter_is_taken():
+    with pytest.raises(TypeError, match="an adapter is an Adapter or a TensorTrain; got 8"):
+        Adapters(torch.nn.Sequential(torch.nn.Linear(2, 2)), ["0"], 8)
+
+
 FOUND = {
     "bert": ("attention.output.dense", "output.dense"),
     "vit": ("attention.o_proj", "mlp.fc2"),
@@ -245,6 +252,22 @@ def test_adapters_follow_attention_and_feed_forward_part_of_each_block(make_trai
         assert real.step_flop() == planned
 
 
+ADAPTERS = [SMALL, Adapter(3, 8, "kaiming", ("query", "up", "down")), Adapter(3, 8, "kaiming", freeze_a=True)]
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS, ids=["tensor_train", "lora", "ffa"])
+@pytest.mark.parametrize("kind", [*FOUND, "albert"])
+def test_plans_know_the_tensors_of_the_trainer(make_trainer, task_for, folder_of, kind, adapter):
+    model = Model(name=folder_of(kind), layers=None if kind == "albert" else 2)
+    real = make_trainer(model=model, task=task_for(kind), adapter=adapter).layout
+    (cell,) = parse(SCENARIO).cells
+    method = SimpleNamespace(adapter=lambda: adapter)
+    learning = replace(cell.scenario.learning, model=model)
+    found = layout_of(replace(cell.scenario, learning=learning, method=method), sources.model_info(model.name))
+    assert [found.shapes[name] for name in found.adapters] == [real.shapes[name] for name in real.adapters]
+    assert len(found.pairs) == len(real.pairs)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trains(FedAvg):
     """FedAvg of tensor trains, made for these tests.
@@ -287,7 +310,7 @@ def test_a_method_may_train_them():
     (cell,) = parse(SCENARIO).cells
     scenario = replace(cell.scenario, method=Trains(rank=65))
     (problem,) = rules.resources(scenario)
-    assert problem.key == "method.rank" and "must be at most 64, the width of the bottleneck" in problem.message
+    assert problem.path == ("method", "rank") and "must be at most 64, the width of the bottleneck" in problem.message
     assert rules.resources(replace(scenario, method=Trains(rank=64))) == []
     (problem,) = rules._codec(replace(scenario, codec=Components()))
     assert "trains none: all would be sent whole" in problem.message

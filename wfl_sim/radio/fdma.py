@@ -177,12 +177,13 @@ class Grants:
             block_end = -(-last // BLOCK_SLOTS) * BLOCK_SLOTS
             end = max(last, min(self._last + _AT_ONCE, block_end))
             new = self._worked_out(self._last, end)
-            past = first - self._first
+            # what is looked ahead at is asked for again from where it began
+            past = first - self._first if self._snr.size > _MOST_VALUES else 0
             self._snr, self._rate_bps = (
                 np.concatenate([kept[:, past:].T, more.T]).T
                 for kept, more in zip((self._snr, self._rate_bps), new, strict=True)
             )
-            self._first, self._last = first, end
+            self._first, self._last = self._first + past, end
         asked = slice(first - self._first, last - self._first)
         return self._snr[:, asked], self._rate_bps[:, asked]
 
