@@ -26,7 +26,7 @@ PAGES = (
     "README.md",
     *(f"docs/{name}.md" for name in ("scenarios", "quickstart", "air", "timelines", "radio", "architecture")),
 )
-ALL_PAGES = (*PAGES, "CONTRIBUTING.md")
+ALL_PAGES = (*PAGES, "CONTRIBUTING.md", "docs/tasks.md")  # the last shows runs of many minutes
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#]+)\)")
 COMMAND = re.compile(r"`(wfl-sim [^`]+)`")
 LONG = 12  # words that two pages must not share in a row
@@ -114,7 +114,7 @@ def test_everything_that_a_page_shows_works(
 
 @pytest.mark.parametrize("page", ALL_PAGES)
 def test_commands_in_the_text_are_ones_that_exist(page: str) -> None:
-    known = {"run", "validate", "explain", "schema", "plot", "linkbudget", "export", "selftest", "--install-completion"}
+    known = {"run", "validate", "explain", "schema", "plot", "linkbudget", "export", "selftest", "fetch", "--install-completion"}
     for command in COMMAND.findall((ROOT / page).read_text()):
         words = command.split()
         assert words[1] in known, f"{page}: {command}"
