@@ -26,7 +26,7 @@ PAGES = (
     "README.md",
     *(f"docs/{name}.md" for name in ("scenarios", "quickstart", "air", "timelines", "radio", "architecture")),
 )
-ALL_PAGES = (*PAGES, "CONTRIBUTING.md")
+ALL_PAGES = (*PAGES, "CONTRIBUTING.md", "docs/tasks.md")  # the last shows runs of many minutes
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#]+)\)")
 COMMAND = re.compile(r"`(wfl-sim [^`]+)`")
 LONG = 12  # words that two pages must not share in a row

@@ -150,8 +150,8 @@ class Learning(Options):
     local : How a client trains in a round.
     device : Where the machine that simulates does the training: ``auto`` takes a GPU if there is one. Results on the
         two agree to rounding, no further.
-    precision : Of the model's matrix products: ``fp32``, or ``bf16``, 8 bits that GPUs do several times as fast. What is
-        trained stays in 32 bits.
+    precision : Of the model's matrix products: ``fp32``, or ``bf16``, 8 bits that GPUs do several times as fast. What
+        is trained stays in 32 bits.
     targets : Accuracies below 1, or perplexities above 1 for a language task, for which tables and figures state time
         and uplink traffic; the median of three rounds counts. They change nothing in a run.
     on_divergence : What becomes of a client whose update is not finite. ``fail``: the run ends, and says which client
