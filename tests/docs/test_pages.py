@@ -115,9 +115,18 @@ def test_everything_that_a_page_shows_works(
 @pytest.mark.parametrize("page", ALL_PAGES)
 def test_commands_in_the_text_are_ones_that_exist(page: str) -> None:
     known = {
-        "run", "tune", "validate", "explain", "schema", "plot", "linkbudget", "export", "selftest",
+        "run",
+        "tune",
+        "validate",
+        "explain",
+        "schema",
+        "plot",
+        "linkbudget",
+        "export",
+        "selftest",
+        "fetch",
         "--install-completion",
-    }  # fmt: skip
+    }
     for command in COMMAND.findall((ROOT / page).read_text()):
         words = command.split()
         assert words[1] in known, f"{page}: {command}"
