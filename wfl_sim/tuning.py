@@ -226,44 +226,6 @@ def snippet(plan: Plan, tuned: Sequence[Tuned]) -> str:
     return write({"arms": arms} if _has_arms(plan) else next(iter(arms.values()), {}), comment)
 
 
-def as_dict(plan: Plan, tuned: Sequence[Tuned]) -> dict[str, Any]:
-    """Everything for JSON."""
-    arms = []
-    for one in tuned:
-        best = None if one.best is None else {**one.best.trial.rates, "value": one.best.value}
-        edges = [{"key": edge.key, "value": edge.value, "end": edge.end} for edge in one.edges]
-        rows = [{key: value for key, value in row.items() if key not in ("arm", "metric")} for row in records([one])]
-        arms.append({"arm": one.arm, **one.quality._asdict(), "best": best, "edges": edges, "points": rows})
-    return {
-        "name": plan.name,
-        "seed": plan.seed,
-        "validation": plan.validation,
-        "grid": {key: list(rates) for key, rates in plan.grid._asdict().items()},
-        "runs": len(plan.trials),
-        "arms": arms,
-        "overrides": overrides(plan, tuned),
-        "yaml": snippet(plan, tuned),
-    }
-
-
-def records(tuned: Sequence[Tuned]) -> list[dict[str, Any]]:
-    """One record a trial."""
-    return [
-        {
-            "arm": one.arm,
-            "lr": outcome.trial.lr,
-            "head_lr": outcome.trial.head_lr,
-            "metric": one.quality.metric,
-            "value": outcome.value,
-            "status": outcome.status,
-            "best": outcome is one.best,
-            "directory": outcome.directory.name,
-        }
-        for one in tuned
-        for outcome in one.outcomes
-    ]
-
-
 def shown(rate: float) -> str:
     """A rate as short as it can be told from all others."""
     return f"{rate:g}" if float(f"{rate:g}") == rate else repr(rate)

@@ -117,7 +117,7 @@ def test_commands_in_the_text_are_ones_that_exist(page: str) -> None:
     known = {
         "run", "tune", "fetch", "validate", "explain", "schema", "plot", "linkbudget", "export", "selftest",
         "--install-completion",
-    }  # fmt: skip
+    }
     for command in COMMAND.findall((ROOT / page).read_text()):
         words = command.split()
         assert words[1] in known, f"{page}: {command}"

@@ -9,7 +9,7 @@ import csv
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -82,7 +82,7 @@ def tune(
         folder = output / plan.name
         _write(folder, plan, tuned)
     if answer is Format.json:
-        print_json({"folder": str(folder), **tuning.as_dict(plan, tuned)})
+        print_json({"folder": str(folder), **as_dict(plan, tuned)})
     elif not quiet:
         typer.echo("\n".join(text(plan, tuned)))
         typer.echo(f"\ntables  {folder / 'tune.csv'}, {folder / 'tune.json'}")
@@ -149,8 +149,6 @@ def _reporter(plan: Plan, *, every_round: bool) -> Callable[[Cell, Row], None]:
 
 def _write(folder: Path, plan: Plan, tuned: Sequence[Tuned]) -> None:
     """`tune.json` and `tune.csv`."""
-    from wfl_sim.tuning import as_dict, records
-
     rows = records(tuned)
     try:
         (folder / "tune.json").write_text(json.dumps(as_dict(plan, tuned), indent=2) + "\n", encoding="utf-8")
@@ -160,6 +158,46 @@ def _write(folder: Path, plan: Plan, tuned: Sequence[Tuned]) -> None:
             writer.writerows(rows)
     except OSError as error:
         raise RunFailed(f"cannot write to {folder}: {error.strerror}") from None
+
+
+def as_dict(plan: Plan, tuned: Sequence[Tuned]) -> dict[str, Any]:
+    """Everything for JSON."""
+    from wfl_sim.tuning import overrides, snippet
+
+    arms = []
+    for one in tuned:
+        best = None if one.best is None else {**one.best.trial.rates, "value": one.best.value}
+        edges = [{"key": edge.key, "value": edge.value, "end": edge.end} for edge in one.edges]
+        rows = [{key: value for key, value in row.items() if key not in ("arm", "metric")} for row in records([one])]
+        arms.append({"arm": one.arm, **one.quality._asdict(), "best": best, "edges": edges, "points": rows})
+    return {
+        "name": plan.name,
+        "seed": plan.seed,
+        "validation": plan.validation,
+        "grid": {key: list(rates) for key, rates in plan.grid._asdict().items()},
+        "runs": len(plan.trials),
+        "arms": arms,
+        "overrides": overrides(plan, tuned),
+        "yaml": snippet(plan, tuned),
+    }
+
+
+def records(tuned: Sequence[Tuned]) -> list[dict[str, Any]]:
+    """One record a trial."""
+    return [
+        {
+            "arm": one.arm,
+            "lr": outcome.trial.lr,
+            "head_lr": outcome.trial.head_lr,
+            "metric": one.quality.metric,
+            "value": outcome.value,
+            "status": outcome.status,
+            "best": outcome is one.best,
+            "directory": outcome.directory.name,
+        }
+        for one in tuned
+        for outcome in one.outcomes
+    ]
 
 
 def text(plan: Plan, tuned: Sequence[Tuned]) -> Iterator[str]:
