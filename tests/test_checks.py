@@ -403,12 +403,30 @@ def as_they_come(model: Any, arrivals: Any) -> Any:
     return {name: value.astype(np.float32) for name, value in total.items()}
 
 
+def gram(a: Any, b: Any) -> Any:
+    return a @ a.mT
+
+
+def one_for_all(a: Any, b: Any) -> Any:
+    return a.square().sum() + b.square().sum()
+
+
+def beside_others(a: Any, b: Any) -> Any:
+    return a.square().sum((-2, -1)) + a.mean()
+
+
+def without_gradient(a: Any, b: Any) -> Any:
+    return a.detach().sum((-2, -1))
+
+
 METHODS = [
     (variant(FedAvg, adapter=lambda self: 8), 1, "no Adapter or None"),
     (variant(FedAvg, adapter=lambda self: replace(FedAvg().adapter(), rank=0)), 1, "is below 1"),
-    (variant(FedAvg, regulariser=lambda self: lambda a, b: a @ a.T), 2, "not a finite scalar"),
-    (variant(FedAvg, regulariser=lambda self: lambda a, b: 1.0), 2, "not a finite scalar"),
-    (variant(FedAvg, regulariser=lambda self: lambda a, b: a.detach().sum()), 2, "gradient raises RuntimeError"),
+    (variant(FedAvg, regulariser=lambda self: lambda a, b: (a @ a.mT).sum((-2, -1))), 2, "copy of the regulariser"),
+    (variant(FedAvg, regulariser=lambda self: gram), 2, "not three numbers"),
+    (variant(FedAvg, regulariser=lambda self: one_for_all), 2, "not three numbers"),
+    (variant(FedAvg, regulariser=lambda self: beside_others), 2, "beside others"),
+    (variant(FedAvg, regulariser=lambda self: without_gradient), 2, "gradient raises RuntimeError"),
     (aggregated(lambda model, arrivals: None), 3, "gives a NoneType"),
     (aggregated(lambda model, arrivals: {k: v.astype(float) for k, v in model.items()}), 3, "no float32 array"),
     (aggregated(lambda model, arrivals: dict(list(add_weighted(model, arrivals).items())[1:])), 3, "no float32 array"),

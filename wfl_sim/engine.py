@@ -230,8 +230,6 @@ def run_cell(
     finally:
         trace.close()
         states.close()
-        if work is not None:
-            work.close()
         write_csv(directory / "trace.sqlite", directory / "rounds.csv")
         manifest["rounds_done"] = len(read_rows(directory / "trace.sqlite", "rounds"))
         manifest["measured"] = {
@@ -240,6 +238,8 @@ def run_cell(
             "peak_rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         }
         _write_json(directory / "manifest.json", manifest)
+        if work is not None:
+            work.close()
     return manifest
 
 

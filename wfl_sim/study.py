@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from wfl_sim.errors import MissingResource, OutputExists, RunFailed, WflError
+from wfl_sim.processes import end_with_parent
 from wfl_sim.scenario import Cell, Study
 from wfl_sim.trace import Row
 
@@ -155,6 +156,7 @@ def _listen(messages: Any, tasks: list[Task], report: Report | None) -> None:
 def _start_worker(messages: Any, stop: Any) -> None:
     global _messages, _stop
     _messages, _stop = messages, stop
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # between cells there is nothing to interrupt
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 

@@ -115,7 +115,16 @@ def test_everything_that_a_page_shows_works(
 @pytest.mark.parametrize("page", ALL_PAGES)
 def test_commands_in_the_text_are_ones_that_exist(page: str) -> None:
     known = {
-        "run", "tune", "fetch", "validate", "explain", "schema", "plot", "linkbudget", "export", "selftest",
+        "run",
+        "tune",
+        "fetch",
+        "validate",
+        "explain",
+        "schema",
+        "plot",
+        "linkbudget",
+        "export",
+        "selftest",
         "--install-completion",
     }
     for command in COMMAND.findall((ROOT / page).read_text()):

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from wfl_sim.errors import MissingResource
 from wfl_sim.learning import training
 from wfl_sim.learning.local import LocalTraining, Setup
-from wfl_sim.learning.options import Local
+from wfl_sim.learning.options import Local, Model
 from wfl_sim.learning.workers import Here, Workers
 from wfl_sim.methods.base import Adapter
 from wfl_sim.methods.soft import Soft
@@ -227,3 +228,22 @@ def test_what_nobody_asks_for_is_not_trained(make_trainer, monkeypatch):
     pending[0]()
     assert trained == [1]
     assert isinstance(trainer._executor, Here)
+
+
+def test_a_worker_that_cannot_start_says_why(task):
+    """The same error as without workers, not that a process died."""
+    workers = Workers(Setup(Model(layers=99), None, task, 8, Local()), 1)
+    try:
+        with pytest.raises(MissingResource, match="has 6 layers, 99 are asked for"):
+            workers.describe()
+    finally:
+        workers.close()
+
+
+def test_workers_that_are_closed_do_not_finish_what_they_owe(make_trainer):
+    made = []
+    trainer = make_trainer(executor=lambda setup: made.append(Workers(setup, 1)) or made[0])
+    processes = [*made[0]._pool._processes.values()]
+    trainer.train({0: trainer.initial()}, 1)
+    trainer.close()
+    assert processes and not any(process.is_alive() for process in processes)

@@ -6,6 +6,7 @@ Know the contract and no method; torch is loaded for a regulariser alone.
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Callable
 from itertools import permutations
 from typing import Any
@@ -79,10 +80,17 @@ def _check_personal(contract: Contract, names: list[str]) -> frozenset[str]:
 def _check_regulariser(contract: Contract, regulariser: Callable[[Any, Any], Any]) -> None:
     import torch  # a check of what runs inside local training; nothing else here needs it
 
-    a, b = (torch.from_numpy(value).requires_grad_() for value in drawn({"A": (4, 12), "B": (9, 4)}, 5).values())
-    penalty = contract.ask(2, "the regulariser", lambda: regulariser(a, b))
-    scalar = isinstance(penalty, torch.Tensor) and penalty.ndim == 0 and bool(torch.isfinite(penalty))
-    contract.holds(2, scalar, f"the regulariser gives {penalty!r:.60}, not a finite scalar")
+    contract.ask(2, "a copy of the regulariser for another process", lambda: pickle.dumps(regulariser))
+    draws = [drawn({"A": (4, 12), "B": (9, 4)}, seed) for seed in (5, 6, 7)]
+    a, b = (torch.from_numpy(np.stack([draw[name] for draw in draws])).requires_grad_() for name in ("A", "B"))
+    penalties = contract.ask(2, "the regulariser", lambda: regulariser(a, b))
+    each = isinstance(penalties, torch.Tensor) and penalties.shape == (3,) and bool(torch.isfinite(penalties).all())
+    contract.holds(2, each, f"the regulariser of three clients side by side gives {penalties!r:.60}, not three numbers")
+    for number, penalty in enumerate(penalties.tolist()):
+        alone = float(regulariser(a[number], b[number]))
+        close = np.isclose(penalty, alone, rtol=SINGLE, atol=SINGLE)
+        contract.holds(2, close, f"the regulariser gives a client {penalty:g} beside others, and {alone:g} alone")
+    penalty = penalties.sum()
     contract.ask(2, "the regulariser's gradient", penalty.backward)
     gradients = [x.grad for x in (a, b) if x.grad is not None]
     finite = all(bool(torch.isfinite(gradient).all()) for gradient in gradients)

@@ -56,13 +56,18 @@ def build_work(
         learning.device,
         learning.precision,
     )
-    # The head alone is soon trained: the model's states are worked out once, in one process.
-    executor = Workers(setup, workers) if workers > 1 and setup.adapter is not None else Here(setup)
-    trainer = Trainer(executor, setup.adapter, parts, learning.local, stream, memo, len(task.test))
-    recorded["examples_per_client"] = [int(part.size) for part in parts]
-    recorded["classes"] = list(task.classes)
-    counts = holdings(task.train.labels, parts, len(task.classes))
-    recorded["holdings"] = {"classes": list(task.classes), "counts": counts.tolist()}
-    if scenario.clients.compute.is_counted:
-        recorded["step_flop"] = trainer.step_flop()
-    return Federation(method, scenario.codec, trainer, clients, learning.on_divergence, states), recorded
+    # The head alone of a classifier is soon trained: the model's states are worked out once, in one process.
+    many = workers > 1 and (setup.adapter is not None or task.kind == "language")
+    executor = Workers(setup, workers) if many else Here(setup)
+    try:
+        trainer = Trainer(executor, setup.adapter, parts, learning.local, stream, memo, len(task.test))
+        recorded["examples_per_client"] = [int(part.size) for part in parts]
+        recorded["classes"] = list(task.classes)
+        counts = holdings(task.train.labels, parts, len(task.classes))
+        recorded["holdings"] = {"classes": list(task.classes), "counts": counts.tolist()}
+        if scenario.clients.compute.is_counted:
+            recorded["step_flop"] = trainer.step_flop()
+        return Federation(method, scenario.codec, trainer, clients, learning.on_divergence, states), recorded
+    except BaseException:
+        executor.close()
+        raise

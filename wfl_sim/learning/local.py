@@ -110,11 +110,11 @@ class LocalTraining:
 
         Where only the head is trained the states count too: a device has no reason to hold those of all its data.
         """
-        setup, inputs = self._setup, self._inputs["train"]
-        shape = inputs.values.shape[1:] if inputs.lengths is None else (self._backbone.tokens(setup.max_tokens),)
-        values = torch.zeros(setup.local.batch, *shape, dtype=inputs.values.dtype, device=self._device)
-        labels = torch.zeros(setup.local.batch, dtype=torch.int64, device=self._device)
-        batch = Batch(values, None, labels)
+        setup, size = self._setup, self._setup.local.batch
+        batch = self._inputs["train"].batch(torch.zeros(size, dtype=torch.int64))
+        if self._inputs["train"].lengths is not None:
+            values = batch.values.new_zeros(size, self._backbone.tokens(setup.max_tokens))
+            batch = Batch(values, None, batch.labels)
         first = {name: torch.zeros(1, *shape, device=self._device) for name, shape in self.layout.shapes.items()}
         tensors = {name: value.clone().requires_grad_() for name, value in first.items()}
 
@@ -130,7 +130,11 @@ class LocalTraining:
         local, regulariser = self._setup.local, self._setup.regulariser
         if regulariser is not None:
             for a, b in self.layout.pairs:
-                loss = loss + regulariser(tensors[a], tensors[b])
+                penalty = regulariser(tensors[a], tensors[b])
+                if penalty.shape != loss.shape:  # it would be broadcast, and count once for each client
+                    got, wanted = tuple(penalty.shape), tuple(loss.shape)
+                    raise RunFailed(f"the method's regulariser gives {got} for {wanted[0]} clients, not {wanted}")
+                loss = loss + penalty
         if local.proximal > 0:
             for name, value in tensors.items():
                 loss = loss + 0.5 * local.proximal * (value - first[name]).square().flatten(1).sum(1)

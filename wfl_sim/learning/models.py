@@ -173,6 +173,11 @@ def load(model: Model, kind: TaskKind = "text", device: str = "cpu") -> Backbone
 
 def _pretrained(folder: Path, name: str, kind: TaskKind) -> Any:
     """The whole model, with all its weights from the folder."""
+    if (folder / "adapter_config.json").is_file():  # which the library would put in without a word
+        raise MissingResource(
+            f"model {name!r}: its folder holds an adapter (adapter_config.json); merge it into the weights, or move "
+            "its files elsewhere"
+        )
     import transformers  # loads for seconds; what only tokenises does without
 
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]

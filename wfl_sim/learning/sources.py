@@ -28,8 +28,8 @@ ROOTS_VARIABLE = "WFL_SIM_ROOTS"
 _ROOTS_SAID = f"the working directory, and the folders of the variable {ROOTS_VARIABLE}"
 _LONGEST_PATH, _LONGEST_PART = 4096, 255  # bytes: PATH_MAX and NAME_MAX of Linux
 _LARGEST_JSON = 8 << 20  # bytes
-_SINGLE = ("model.safetensors", "pytorch_model.bin")
 _INDEX = "model.safetensors.index.json"  # of weights in several files
+_WEIGHTS = ("model.safetensors", _INDEX, "pytorch_model.bin")  # in the order in which they are looked for
 
 
 def model_folder(name: str, whole: bool = False) -> Path:
@@ -176,7 +176,7 @@ def _json(path: Path, name: str) -> dict[str, Any]:
 
 def _weights(folder: Path) -> list[str]:
     """The names of the files that hold a folder's weights, or of the one that lists them."""
-    return [file for file in (*_SINGLE, _INDEX) if _is_file(folder / file)][:1]
+    return [file for file in _WEIGHTS if _is_file(folder / file)][:1]
 
 
 def weights_files(name: str) -> list[Path]:

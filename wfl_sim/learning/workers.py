@@ -22,6 +22,7 @@ from wfl_sim.errors import RunFailed
 from wfl_sim.learning.heads import Score
 from wfl_sim.learning.layouts import Layers
 from wfl_sim.learning.local import LocalTraining, Rows, Setup
+from wfl_sim.processes import end_with_parent
 
 T = TypeVar("T")
 Result = Callable[[], T]  # waits if need be
@@ -32,7 +33,7 @@ class Described:
     """What there is to train.
 
     `layers` are the outputs and inputs of the adapted layers; `tokens` is the longest training example, `lengths` those
-    of the held-out ones, where they differ; `step_flop` what a step with a batch of full length computes.
+    of the held-out ones, where they differ.
     """
 
     layout: Layout
@@ -121,7 +122,9 @@ class Workers:
         return cache(partial(self._wait, self._pool.submit(_evaluate, params, rows, self._frozen)))
 
     def close(self) -> None:
-        """Stop the processes; what they have not begun is forgotten."""
+        """Stop the processes at once: what they still owe nobody asks for."""
+        for process in list(self._pool._processes.values()):
+            process.terminate()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     @staticmethod
@@ -135,38 +138,48 @@ class Workers:
 # What follows runs in a worker, and is found there by its name: a function of a script's main module would be sent by
 # value, and would load the model for each task.
 _here: LocalTraining
+_failed: BaseException | None = None  # why there is none: told by each task, since a pool would only say that it broke
 
 
 def _start(setup: Setup) -> None:
-    global _here
+    global _here, _failed
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this process
+    end_with_parent()
     import torch
 
     torch.set_num_threads(1)
-    _here = LocalTraining(setup)
+    try:
+        _here = LocalTraining(setup)
+    except Exception as error:
+        _failed = error
+
+
+def _ready(frozen: Params | None = None) -> LocalTraining:
+    if _failed is not None:
+        raise _failed
+    if frozen is not None:
+        _here.freeze(frozen)
+    return _here
 
 
 def _describe() -> Described:
-    return _described(_here)
+    return _described(_ready())
 
 
 def _first_head(random: np.random.Generator) -> Params:
-    return _here.head.initial(random)
+    return _ready().head.initial(random)
 
 
 def _step_flop(frozen: Params) -> float:
-    _here.freeze(frozen)
-    return _here.step_flop()
+    return _ready(frozen).step_flop()
 
 
 def _train(starts: Sequence[Params], rows: Rows, frozen: Params) -> list[Params]:
-    _here.freeze(frozen)
-    return _here.train(starts, rows)
+    return _ready(frozen).train(starts, rows)
 
 
 def _evaluate(params: Params, rows: Rows, frozen: Params) -> Score:
-    _here.freeze(frozen)
-    return _here.evaluate(params, rows)
+    return _ready(frozen).evaluate(params, rows)
 
 
 def _described(local: LocalTraining) -> Described:

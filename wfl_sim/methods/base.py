@@ -6,7 +6,8 @@ Knows arrays; of each arrival it sees weight and staleness, never time, SNR or b
    or None for the task head alone.
 2. `regulariser`, if there is one, maps a pair (A [..., r, n], B [..., m, r]) of tensors to what local training adds to
    its loss, of the shape [...]: clients may be trained side by side, each along the first axis. It uses tensor methods
-   only, so that this package imports no tensor library.
+   only, so that this package imports no tensor library, and can be pickled (a method of the dataclass, no lambda): it
+   travels to workers.
 3. `aggregate` returns the new global parameters, of the names, shapes and types of the old ones, and changes none of
    its arguments. It is a pure function, and sums in order of client in float64: the result does not depend, by a single
    bit, on the order of the arrivals.

@@ -85,7 +85,8 @@ class HubData(Options):
         """The folder, or the copy in the hub's cache."""
         if (folder := _folder(self.kind)) is not None:
             return folder
-        home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        home = Path(os.environ.get("HF_HOME") or f"{base}/huggingface").expanduser()
         hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub") / f"datasets--{self.kind.replace('/', '--')}"
         tables = Path(os.environ.get("HF_DATASETS_CACHE") or home / "datasets") / self.kind.replace("/", "___")
         for place in (hub, tables):
