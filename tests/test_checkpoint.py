@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import wfl_sim.learning
 from wfl_sim import checkpoint
 from wfl_sim.checkpoint import Checkpoint
 from wfl_sim.codecs.base import Layout
@@ -84,6 +85,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         module: Any = ModuleType("wfl_sim.learning.federated")
         module.build_work = build_work
         monkeypatch.setitem(sys.modules, module.__name__, module)
+        # Where the real one has been imported, `from` finds it on the package.
+        monkeypatch.setattr(wfl_sim.learning, "federated", module, raising=False)
         (cell,) = parse(SCENARIO.format(on_divergence=on_divergence)).cells
         return run_cell(cell, 0, tmp_path / into, **how)
 

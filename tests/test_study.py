@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import wfl_sim.learning
 from channels.options import OptionError
 from wfl_sim import engine, study
 from wfl_sim.contracts import Payload, PayloadMenu, Point
@@ -106,6 +107,8 @@ def learning(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str, int], 
         module = ModuleType("wfl_sim.learning.federated")
         module.build_work = build_work  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, module.__name__, module)
+        # Where the real one has been imported, `from` finds it on the package.
+        monkeypatch.setattr(wfl_sim.learning, "federated", module, raising=False)
 
     return install
 

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
+import wfl_sim.learning
 from analysis.traces import load as load_traces
 from analysis.tradeoff import summary
 from wfl_sim import tuning, yamlfile
@@ -113,6 +114,8 @@ def learning(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         module: Any = ModuleType("wfl_sim.learning.federated")
         module.build_work = build_work
         monkeypatch.setitem(sys.modules, module.__name__, module)
+        # Where the real one has been imported, `from` finds it on the package.
+        monkeypatch.setattr(wfl_sim.learning, "federated", module, raising=False)
 
     return install
 
