@@ -238,12 +238,3 @@ def test_a_worker_that_cannot_start_says_why(task):
             workers.describe()
     finally:
         workers.close()
-
-
-def test_workers_that_are_closed_do_not_finish_what_they_owe(make_trainer):
-    made = []
-    trainer = make_trainer(executor=lambda setup: made.append(Workers(setup, 1)) or made[0])
-    processes = [*made[0]._pool._processes.values()]
-    trainer.train({0: trainer.initial()}, 1)
-    trainer.close()
-    assert processes and not any(process.is_alive() for process in processes)

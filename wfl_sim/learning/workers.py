@@ -122,9 +122,7 @@ class Workers:
         return cache(partial(self._wait, self._pool.submit(_evaluate, params, rows, self._frozen)))
 
     def close(self) -> None:
-        """Stop the processes at once: what they still owe nobody asks for."""
-        for process in list(self._pool._processes.values()):
-            process.terminate()
+        """Stop the processes once they are through with what they have begun; the rest is forgotten."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     @staticmethod
