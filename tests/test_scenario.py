@@ -130,6 +130,7 @@ def test_an_arm_merges_into_the_same_kind(read: Read) -> None:
         "rank": 8,
         "alpha": 4.0,
         "init": "orthonormal",
+        "adapt": ["query", "value"],
     }
     assert arm(read, "{method: {kind: fedavg, alpha: 4}}") == arm(read, "{method: {alpha: 4}}")
     placed = arm(read, "{clients: {placement: {to: 100 m}}}")

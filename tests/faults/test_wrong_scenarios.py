@@ -1338,9 +1338,9 @@ WRONG_OVERRIDES: list[tuple[str, ...]] = [
     ),
     (
         "learning.model.name=nowhere/model",
-        "command line: learning.model.name=nowhere/model: learning.model.name: model 'nowhere/model': no "
-        "config.json in its folder, looked for in the places for models: the working directory, and the folders "
-        "of the variable WFL_SIM_ROOTS; expected a folder as `save_pretrained` writes it",
+        "command line: learning.model.name=nowhere/model: learning.model.name: model 'nowhere/model' is not "
+        "there: no such folder in the working directory, and the folders of the variable WFL_SIM_ROOTS, and none in the "
+        "hub's cache; HF_HUB_OFFLINE=0 lets it be loaded from the hub",
     ),
     (
         "learning.data.name='builtin:shakespear'",

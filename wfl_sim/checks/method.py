@@ -6,9 +6,9 @@ Know the contract and no method; torch is loaded for a regulariser alone.
 from __future__ import annotations
 
 import copy
-import pickle
 from collections.abc import Callable
 from itertools import permutations
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import numpy as np
@@ -80,14 +80,14 @@ def _check_personal(contract: Contract, names: list[str]) -> frozenset[str]:
 def _check_regulariser(contract: Contract, regulariser: Callable[[Any, Any], Any]) -> None:
     import torch  # a check of what runs inside local training; nothing else here needs it
 
-    contract.ask(2, "a copy of the regulariser for another process", lambda: pickle.dumps(regulariser))
+    contract.ask(2, "a copy of the regulariser for another process", lambda: ForkingPickler.dumps(regulariser))
     draws = [drawn({"A": (4, 12), "B": (9, 4)}, seed) for seed in (5, 6, 7)]
     a, b = (torch.from_numpy(np.stack([draw[name] for draw in draws])).requires_grad_() for name in ("A", "B"))
     penalties = contract.ask(2, "the regulariser", lambda: regulariser(a, b))
     each = isinstance(penalties, torch.Tensor) and penalties.shape == (3,) and bool(torch.isfinite(penalties).all())
     contract.holds(2, each, f"the regulariser of three clients side by side gives {penalties!r:.60}, not three numbers")
     for number, penalty in enumerate(penalties.tolist()):
-        alone = float(regulariser(a[number], b[number]))
+        alone = float(regulariser(a[number], b[number]).detach())
         close = np.isclose(penalty, alone, rtol=SINGLE, atol=SINGLE)
         contract.holds(2, close, f"the regulariser gives a client {penalty:g} beside others, and {alone:g} alone")
     penalty = penalties.sum()
