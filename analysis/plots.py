@@ -275,7 +275,7 @@ def save_all(
             paths.append(target / f"{name}{suffix}")
             figure.savefig(paths[-1], metadata=metadata)
             # The second file keeps the layout of the first, which takes the longest to find.
-            figure.set_layout_engine("none")
+            figure.set_layout_engine(None)
     return paths
 
 

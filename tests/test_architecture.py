@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -110,6 +111,11 @@ def below(module: str, packages: tuple[str, ...]) -> bool:
 
 def imports(source: str, module: str, known: Mapping[str, object] = MODULES) -> list[Import]:
     """All imports of a source, wherever they stand; ``from a import b`` is of ``a.b`` where that is a module."""
+    return _imports(source, module, frozenset(known))
+
+
+@cache  # a source is asked about under many rules
+def _imports(source: str, module: str, known: frozenset[str]) -> list[Import]:
     found: list[Import] = []
 
     def visit(node: ast.AST, late: bool, typing: bool) -> None:

@@ -12,6 +12,7 @@ import math
 import shutil
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from wfl_sim.errors import MissingResource
 from wfl_sim.estimate import estimate
 from wfl_sim.learning.data import data_set
 from wfl_sim.learning.datasets import fashion_mnist, shakespeare
+from wfl_sim.learning.datasets.shakespeare import Shakespeare
 from wfl_sim.learning.packages import cache_dir, sha256
 from wfl_sim.learning.pretrain import PROCESSOR
 from wfl_sim.learning.sources import model_folder
@@ -109,7 +111,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(fashion_mnist, "INSTALLED", tmp_path / "nowhere")
     monkeypatch.setattr(fashion_mnist, "PRETRAINING_EACH", 2)
     # Plays of a few passages, under the names of the real ones.
-    monkeypatch.setattr(shakespeare, "COUNTS", dict.fromkeys(shakespeare.COUNTS, 4))
+    monkeypatch.setattr(Shakespeare, "sizes", dict.fromkeys(shakespeare.COUNTS, 4))
     return tmp_path
 
 
@@ -137,11 +139,11 @@ def language(folder: Path) -> tuple[str, ...]:
     """An archive laid out as the plays' own, with nonsense in it, and a random Llama of two layers."""
     cache = cache_dir("shakespeare")
     cache.mkdir(parents=True)
-    with tarfile.open(cache / shakespeare.FILE, "w:gz") as archive:
+    with tarfile.open(cache / shakespeare.PACKAGE.file, "w:gz") as archive:
         for number, play in enumerate(shakespeare.COUNTS):
             lines = [f"The {word} king number {number} has {word * 7} words, my lord." for word in range(40)]
             content = "\n".join(["PERSONS", "ACT I", *lines]).encode()
-            member = tarfile.TarInfo(f"{shakespeare.PACKAGE}-{shakespeare.VERSION}/shksprdata/texts/{play}_gut.txt")
+            member = tarfile.TarInfo(shakespeare.TEXT.format(play))
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     config = transformers.LlamaConfig(
@@ -190,7 +192,8 @@ def test_a_small_version_of_a_task_runs_from_end_to_end(
 ) -> None:
     overrides = (*small(place), f"learning.model.name={place / 'model'}", "rounds=2", "learning.local.steps=1")
     if small is language:
-        monkeypatch.setattr(shakespeare, "SHA256", sha256(cache_dir("shakespeare") / shakespeare.FILE))
+        fetched = sha256(cache_dir("shakespeare") / shakespeare.PACKAGE.file)
+        monkeypatch.setattr(Shakespeare, "package", replace(shakespeare.PACKAGE, sha256=fetched))
     study = load(SCENARIOS / f"{name}.yaml", overrides, resources=True)
     planned = {row.arm: row for row in estimate(study, jobs=1).arms}
     sent: dict[str, int] = {}

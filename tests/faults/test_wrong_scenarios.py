@@ -1339,8 +1339,8 @@ WRONG_OVERRIDES: list[tuple[str, ...]] = [
     (
         "learning.model.name=nowhere/model",
         "command line: learning.model.name=nowhere/model: learning.model.name: model 'nowhere/model' is not "
-        "there: no such folder in the working directory, and the folders of the variable WFL_SIM_ROOTS, and none in the "
-        "hub's cache; HF_HUB_OFFLINE=0 lets it be loaded from the hub",
+        "there: no such folder in the working directory, and the folders of the variable WFL_SIM_ROOTS, and none in "
+        "the hub's cache; HF_HUB_OFFLINE=0 lets it be loaded from the hub",
     ),
     (
         "learning.data.name='builtin:shakespear'",

@@ -10,8 +10,9 @@ import pytest
 from wfl_sim.errors import MissingResource
 from wfl_sim.learning import wordnet
 from wfl_sim.learning.datasets import DATA_SETS, OPEN
-from wfl_sim.learning.datasets.base import counted, fingerprint
+from wfl_sim.learning.datasets.base import counted
 from wfl_sim.learning.datasets.supersenses import COUNTS, WordNet10, WordNet19
+from wfl_sim.learning.packages import fingerprint
 
 NOUN = "{offset:08d} {code:02d} n 01 word 0 000 | {gloss}  \n"
 

@@ -17,7 +17,9 @@ from typer.testing import CliRunner
 from wfl_sim.cli import app
 from wfl_sim.errors import MissingResource
 from wfl_sim.learning import fetch, packages, wordnet
-from wfl_sim.learning.datasets import DATA_SETS, fashion_mnist, newsgroups20, shakespeare
+from wfl_sim.learning.datasets import DATA_SETS, fashion_mnist
+from wfl_sim.learning.datasets.newsgroups20 import Newsgroups20
+from wfl_sim.learning.datasets.shakespeare import Shakespeare
 from wfl_sim.learning.fetch import FETCHABLE, Fetchable
 from wfl_sim.learning.options import Data, Learning, Model
 from wfl_sim.learning.packages import Unavailable, cache_dir
@@ -88,9 +90,9 @@ def test_packages_are_kept_as_they_came(empty: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(packages, "debian", debian)
     names = ["builtin:newsgroups20", "builtin:shakespeare", "builtin:fashion_mnist"]
     assert fetch.bring(names, lambda line: None) == names
-    for module, folder in ((newsgroups20, "newsgroups20"), (shakespeare, "shakespeare")):
-        text = (cache_dir(folder) / module.FILE).read_text()
-        assert text == f"{module.PACKAGE} {module.VERSION} {module.SHA256}"
+    for data in (Newsgroups20(), Shakespeare()):
+        of = data.package
+        assert data.locate().read_text() == f"{of.name} {of.version} {of.sha256}"
     assert (cache_dir("fashion_mnist") / fashion_mnist.FILES[2]).read_text() == fashion_mnist.FILES[2]
     record = packages.recorded(cache_dir("fashion_mnist"))
     assert record == {"origin": "Debian dataset-fashion-mnist", "package_version": "9"}

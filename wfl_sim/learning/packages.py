@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 SOURCE = "source.json"
@@ -64,6 +65,22 @@ def sha256(path: Path) -> str:
     """The hash of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(path: Path) -> str:
+    """The hash of a file; one that has not changed is read once in a process."""
+    return _sha256_as_of(path, *state_of(path))
+
+
+def state_of(path: Path) -> tuple[int, int]:
+    """What tells one state of a file from another: its size, and the time of its last change in ns."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=32)
+def _sha256_as_of(path: Path, size: int, mtime_ns: int) -> str:
+    return sha256(path)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any
 
 from channels.units import shown
 from wfl_sim.errors import MissingResource
-from wfl_sim.learning import modelhub, zoo
+from wfl_sim.learning import modelhub, packages, zoo
 from wfl_sim.learning.modelinfo import ModelInfo, Unsaid, described
 
 __all__ = ["ModelInfo", "fingerprint", "model_folder", "model_info", "weights_files"]
@@ -199,10 +199,7 @@ def weights_files(name: str) -> list[Path]:
 
 def fingerprint(*paths: Path) -> str:
     """sha256 of a file, for the manifest; of several that of the list of theirs, which depends on their names."""
-    hashes = []
-    for path in paths:
-        with path.open("rb") as stream:
-            hashes.append(hashlib.file_digest(stream, "sha256").hexdigest())
+    hashes = [packages.fingerprint(path) for path in paths]
     if len(hashes) == 1:
         return hashes[0]
     lines = [f"{digest}  {path.name}\n" for digest, path in zip(hashes, paths, strict=True)]

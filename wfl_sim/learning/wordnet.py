@@ -140,7 +140,7 @@ def fetch() -> Path:
 
 def describe(path: Path) -> dict[str, str]:
     """Return what a manifest records of a noun file: origin, package version, release, sha256; no path."""
-    digest = packages.sha256(path)
+    digest = packages.fingerprint(path)
     record = {
         "origin": "installed copy",
         "package_version": "unknown",

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from wfl_sim.errors import MissingResource
+from channels.options import Options
 from wfl_sim.learning.examples import Examples, TaskKind
 from wfl_sim.learning.sources import ROOTS_VARIABLE
 
@@ -81,6 +81,43 @@ class DataSet(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Contents:
+    """What a data set holds that one has to read to know; `about` is for the manifest."""
+
+    examples: Examples
+    classes: tuple[str, ...]
+    natural: tuple[str, ...]
+    about: Mapping[str, Any]
+
+
+class FromContents(Options):
+    """What such data sets have in common: all but where they lie, and what `contents` finds there."""
+
+    def contents(self) -> Contents:
+        """What is there, read once as long as it stays the same."""
+        raise NotImplementedError
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names that the data declare, or their labels in order: of numbers if all are, else of names."""
+        return self.contents().classes
+
+    @property
+    def natural(self) -> tuple[str, ...]:
+        """The clients in order."""
+        return self.contents().natural
+
+    def counts(self) -> tuple[int, ...]:
+        """Examples of each class."""
+        held = self.contents()
+        return counted(held.examples, len(held.classes))
+
+    def examples(self) -> Examples:
+        """Inputs with their labels, in the order in which they lie there."""
+        return self.contents().examples
+
+
 def labelled(rows: Iterable[tuple[str, int]]) -> Examples:
     """Examples of texts with their labels."""
     pairs = list(rows)
@@ -90,18 +127,6 @@ def labelled(rows: Iterable[tuple[str, int]]) -> Examples:
 def counted(examples: Examples, classes: int) -> tuple[int, ...]:
     """Number of examples of each class."""
     return tuple(int(number) for number in np.bincount(examples.labels, minlength=classes))
-
-
-def fingerprint(path: Path) -> str:
-    """sha256 of a file; a file that has not changed is read once in a process."""
-    status = path.stat()
-    return _sha256(path, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=32)
-def _sha256(path: Path, size: int, mtime_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest(examples: Examples) -> str:
@@ -116,21 +141,6 @@ def digest(examples: Examples) -> str:
     if examples.groups is not None:
         found.update(examples.groups.tobytes())
     return found.hexdigest()
-
-
-def absent(kind: str) -> MissingResource:
-    """The error of data that can be fetched and have not been."""
-    return MissingResource(f"data {kind!r}: not on this computer; `wfl-sim fetch {kind}` brings it")
-
-
-def pinned(kind: str, path: Path, sha256: str) -> Path:
-    """`path` itself where it is the file that was fetched; MissingResource where something else took its place."""
-    if fingerprint(path) != sha256:
-        raise MissingResource(
-            f"data {kind!r}: {path.name} is not the file that was fetched: sha256 {fingerprint(path)}, expected "
-            f"{sha256}; remove it, and `wfl-sim fetch {kind}` brings it again"
-        )
-    return path
 
 
 def classes_of(labels: Iterable[str]) -> tuple[str, ...]:

@@ -15,11 +15,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from channels.options import Options
 from channels.units import shown
 from wfl_sim.errors import MissingResource
-from wfl_sim.learning.datasets.base import classes_of, counted, fingerprint, labelled, places
+from wfl_sim.learning.datasets.base import Contents, FromContents, classes_of, labelled, places
 from wfl_sim.learning.examples import Examples, TaskKind
+from wfl_sim.learning.packages import fingerprint, state_of
 
 PREFIX = "csv:"
 LARGEST_BYTES = 1 << 28
@@ -27,7 +27,7 @@ NEEDED, CLIENT = ("text", "label"), "client"
 
 
 @dataclass(frozen=True)
-class CsvTexts(Options):
+class CsvTexts(FromContents):
     """Texts with labels from a CSV file of your own.
 
     ``PATH`` is looked for beside the scenario, in the working directory, and in the folders of WFL_SIM_ROOTS.
@@ -57,16 +57,6 @@ class CsvTexts(Options):
         """Whether a name in a scenario means a file like this."""
         return name.startswith(PREFIX)
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The labels in order: of numbers if all are, else of names."""
-        return self._read().classes
-
-    @property
-    def natural(self) -> tuple[str, ...]:
-        """The clients in order."""
-        return self._read().natural
-
     def locate(self) -> Path:
         """The file."""
         name = self.kind.removeprefix(PREFIX)
@@ -79,39 +69,19 @@ class CsvTexts(Options):
             "and in the folders of the variable WFL_SIM_ROOTS"
         )
 
-    def counts(self) -> tuple[int, ...]:
-        """Texts of each class."""
-        return counted(self._read().examples, len(self.classes))
-
-    def examples(self) -> Examples:
-        """Texts with their labels, in the order of the file."""
-        return self._read().examples
-
     def record(self) -> dict[str, Any]:
         """Name and sha256 of the file, and how many rows repeated a text."""
-        found = self._read()
-        about = {"file": self.locate().name, "rows": found.rows, "duplicates": found.duplicates}
-        return {**about, "sha256": fingerprint(self.locate())}
-
-    def _read(self) -> Table:
         path = self.locate()
-        status = path.stat()
-        return _table(path, Path(self.kind.removeprefix(PREFIX)), status.st_size, status.st_mtime_ns)
+        return {"file": path.name, **self.contents().about, "sha256": fingerprint(path)}
 
-
-@dataclass(frozen=True)
-class Table:
-    """What a file holds."""
-
-    examples: Examples
-    classes: tuple[str, ...]
-    natural: tuple[str, ...]
-    rows: int
-    duplicates: int
+    def contents(self) -> Contents:
+        """What the file holds."""
+        path = self.locate()
+        return _table(path, Path(self.kind.removeprefix(PREFIX)), *state_of(path))
 
 
 @lru_cache(maxsize=4)
-def _table(path: Path, said: Path, size: int, mtime_ns: int) -> Table:
+def _table(path: Path, said: Path, size: int, mtime_ns: int) -> Contents:
     """The file at `path`, called `said` in errors; its size and time tell one state of it from another."""
     if size > LARGEST_BYTES:
         raise MissingResource(f"{said}: is larger than {LARGEST_BYTES >> 20} MiB")
@@ -139,7 +109,8 @@ def _table(path: Path, said: Path, size: int, mtime_ns: int) -> Table:
     plain = labelled(zip(texts, map({name: n for n, name in enumerate(classes)}.__getitem__, labels), strict=True))
     number = {name: n for n, name in enumerate(natural)}
     groups = np.array([number[client] for client in clients], dtype=np.int64) if natural else None
-    return Table(Examples(plain.inputs, plain.labels, groups), classes, natural, rows, rows - len(texts))
+    about = {"rows": rows, "duplicates": rows - len(texts)}
+    return Contents(Examples(plain.inputs, plain.labels, groups), classes, natural, about)
 
 
 def _rows(file: Any, said: Path) -> Iterator[tuple[int, dict[str, str]]]:

