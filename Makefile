@@ -120,7 +120,7 @@ check: env
 	$(PY) -m mypy
 
 bench: env
-	@for file in benchmarks/*.py; do \
+	@for file in benchmarks/[!_]*.py; do \
 		[ -e "$$file" ] || continue; echo "== $$file"; $(PY) "$$file" $(ARGS) || exit 1; done
 
 clean:

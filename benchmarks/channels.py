@@ -5,16 +5,13 @@
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
+from _table import Benchmark, main, median
 
 # Python looks for modules in the folder of a script first, where this file would hide the package of the same name.
 HERE = Path(__file__).resolve().parent
@@ -26,16 +23,6 @@ from channels.tdl import TDL  # noqa: E402
 
 CLIENTS, SLOTS, SLOT_S, DOPPLER_HZ = 1000, 1000, 1e-3, 70.0
 RUNS = 5
-
-
-class Benchmark(NamedTuple):
-    """One row of the table: `measure` gives the value of one run."""
-
-    name: str
-    unit: str
-    target: float
-    peer: str
-    measure: Callable[[], float]
 
 
 def cpu_s(work: Callable[[], object]) -> float:
@@ -75,31 +62,16 @@ def link_budget_s() -> float:
 
 # Peers by shared measurements on one thread of a like machine: samples a CPU second.
 BENCHMARKS = (
-    Benchmark("rayleigh_samples_per_s", "1/s", 4e6, "pyphysim 1.1e6", lambda: samples_per_s(Rayleigh())),
+    Benchmark("rayleigh_samples_per_s", "1/s", 4e6, "pyphysim 1.1e6", median(lambda run: samples_per_s(Rayleigh()))),
     Benchmark(
         "rayleigh_fast_samples_per_s", "1/s", 8e6, "16 phasors, direct 0.7e6, by recursion 10.8e6",
-        lambda: samples_per_s(Rayleigh(fast=True)),
+        median(lambda run: samples_per_s(Rayleigh(fast=True))),
     ),
-    Benchmark("tdl_client_slots_per_s", "1/s", 0.13e6, "Sionna 2.2 TDL-A 0.13e6", tdl_client_slots_per_s),
-    Benchmark("linkbudget_10k_s", "s", 1.0, "none: at most the target", link_budget_s),
+    Benchmark("tdl_client_slots_per_s", "1/s", 0.13e6, "Sionna 2.2 TDL-A 0.13e6",
+              median(lambda run: tdl_client_slots_per_s())),
+    Benchmark("linkbudget_10k_s", "s", 1.0, "none", median(lambda run: link_budget_s()), True),
 )  # fmt: skip
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path)
-    file = parser.parse_args().json
-    records = []
-    print(f"{'':<28} {'value':>10} {'target':>10}  unit   peer")
-    for name, unit, target, peer, measure in BENCHMARKS:
-        measure()  # the first run pays for fresh memory
-        value = statistics.median(measure() for _ in range(RUNS))
-        print(f"{name:<28} {value:10.3g} {target:10.3g}  {unit:<6} {peer}")
-        records.append({"name": name, "value": float(f"{value:.4g}"), "unit": unit, "target": target, "peer": peer})
-    if file:
-        file.write_text(json.dumps(records, indent=2) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__ or "", BENCHMARKS, RUNS)

@@ -6,8 +6,6 @@ value, unit, target, peer}; ``--only NAME`` measures one row; ``--runs N`` takes
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -17,7 +15,8 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+
+from _table import Benchmark, main, median
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -161,33 +160,22 @@ def growth(run: int) -> float:
     return fleet("10k", run)[0] / 10_000 / (fleet("100", run)[0] / 100)
 
 
-class Benchmark(NamedTuple):
-    """One row of the table: `measure` gives the value of one run, given its number."""
-
-    name: str
-    unit: str
-    target: float
-    peer: str
-    measure: Callable[[int], float]
-    at_most: bool = False
-
-
 # Figures of peers were measured on one thread of a like machine.
 BENCHMARKS = (
     Benchmark("ofdma_pf_100_client_slots_per_s", "1/s", 1.5e6, "ns-3 LTE 28e3, Sionna 8.4e3",
-              lambda run: saturated_per_s(100, 8192, RAYLEIGH)),
+              median(lambda run: saturated_per_s(100, 8192, RAYLEIGH))),
     Benchmark("ofdma_pf_1000_client_slots_per_s", "1/s", 3e6, "none",
-              lambda run: saturated_per_s(1000, 4096, RAYLEIGH)),
+              median(lambda run: saturated_per_s(1000, 4096, RAYLEIGH))),
     Benchmark("ofdma_pf_100_subband_slots_per_s", "1/s", 1.5e6, "Sionna 8.4e3 x 24 = 0.2e6",
-              lambda run: SUBBANDS * saturated_per_s(100, 2048, SELECTIVE)),
+              median(lambda run: SUBBANDS * saturated_per_s(100, 2048, SELECTIVE))),
     Benchmark("fdma_arq_packets_per_s", "1/s", 20e6, "ns-3 point to point 0.15e6",
-              lambda run: arq_packets_per_s(1000, 3000, "chunk")),
-    Benchmark("chunk_over_packet", "1", 50.0, "none", lambda run: chunk_over_packet()),
-    Benchmark("fleet_10k_cpu_s", "s", 60.0, "none", lambda run: fleet("10k", run)[0], True),
-    Benchmark("fleet_10k_rss_mib", "MiB", 1024.0, "none", lambda run: fleet("10k", run)[1], True),
-    Benchmark("fleet_100k_cpu_s", "s", 60.0, "none", lambda run: fleet("100k", run)[0], True),
-    Benchmark("fleet_100k_rss_mib", "MiB", 1024.0, "none", lambda run: fleet("100k", run)[1], True),
-    Benchmark("growth_100_to_10k", "1", 1.5, "none", growth, True),
+              median(lambda run: arq_packets_per_s(1000, 3000, "chunk"))),
+    Benchmark("chunk_over_packet", "1", 50.0, "none", median(lambda run: chunk_over_packet())),
+    Benchmark("fleet_10k_cpu_s", "s", 60.0, "none", median(lambda run: fleet("10k", run)[0], warm=False), True),
+    Benchmark("fleet_10k_rss_mib", "MiB", 1024.0, "none", median(lambda run: fleet("10k", run)[1], warm=False), True),
+    Benchmark("fleet_100k_cpu_s", "s", 60.0, "none", median(lambda run: fleet("100k", run)[0], warm=False), True),
+    Benchmark("fleet_100k_rss_mib", "MiB", 1024.0, "none", median(lambda run: fleet("100k", run)[1], warm=False), True),
+    Benchmark("growth_100_to_10k", "1", 1.5, "none", median(growth, warm=False), True),
 )  # fmt: skip
 # Not asked for, but they tell what bounds the rows above.
 FRACTIONS = {
@@ -197,30 +185,12 @@ FRACTIONS = {
 }
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--only", choices=[row.name for row in BENCHMARKS])
-    parser.add_argument("--runs", type=int, default=RUNS)
-    options = parser.parse_args()
-    records = []
-    print(f"{'':<34} {'value':>10} {'target':>10}  {'unit':<4} {'of fading':>9}  peers")
-    for name, unit, target, peer, measure, at_most in BENCHMARKS:
-        if options.only not in (None, name):
-            continue
-        if not at_most:
-            measure(0)  # the first run pays for fresh memory
-        value = statistics.median(measure(run) for run in range(1, options.runs + 1))
-        share = ""
-        if name in FRACTIONS:
-            share = f"{value / statistics.median(FRACTIONS[name]() for _ in range(options.runs)):.0%}"
-        sign = "<" if at_most else ">"
-        print(f"{name:<34} {value:10.3g} {sign}{target:9.3g}  {unit:<4} {share:>9}  {peer}", flush=True)
-        records.append({"name": name, "value": float(f"{value:.4g}"), "unit": unit, "target": target, "peer": peer})
-    if options.json:
-        options.json.write_text(json.dumps(records, indent=2) + "\n")
+def share(name: str, value: float, runs: int) -> str:
+    """How much of the speed of drawing the fading alone is left."""
+    if name not in FRACTIONS:
+        return ""
+    return f"{value / statistics.median(FRACTIONS[name]() for _ in range(runs)):.0%} of the fading alone"
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__ or "", BENCHMARKS, RUNS, share)

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import statistics
 import subprocess
 import sys
 from pathlib import Path
+
+from _table import Benchmark, main, median
 
 ROOT = Path(__file__).parents[1]
 TARGET_S = 1.0
@@ -31,22 +30,10 @@ def cpu_s(command: list[str]) -> float:
     return after.children_user + after.children_system - before.children_user - before.children_system
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path)
-    file = parser.parse_args().json
-    records = []
-    for name, command in COMMANDS.items():
-        value = statistics.median(cpu_s(command) for _ in range(5))
-        print(f"{name:<12} {value:6.2f} s")
-        if name != "python":
-            records.append(
-                {"name": f"{name}_s", "value": round(value, 3), "unit": "s", "target": TARGET_S, "peer": None}
-            )
-    if file:
-        file.write_text(json.dumps(records, indent=2) + "\n")
+def row(name: str, command: list[str]) -> Benchmark:
+    """A bare interpreter takes its part of each."""
+    return Benchmark(f"{name}_s", "s", TARGET_S, "none", median(lambda run: cpu_s(command)), True)
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__ or "", [row(name, command) for name, command in COMMANDS.items()], 5)

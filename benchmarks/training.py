@@ -8,9 +8,7 @@ sees a GPU, rows of a larger model follow.
 
 from __future__ import annotations
 
-import argparse
 import gc
-import json
 import os
 import resource
 import shutil
@@ -23,7 +21,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+from _table import Benchmark, main
 
 os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
@@ -380,17 +380,6 @@ def gpu_rows(runs: int) -> list[tuple[str, float, str]]:
     return found
 
 
-class Benchmark(NamedTuple):
-    """One row of the table."""
-
-    name: str
-    unit: str
-    target: float
-    peer: str
-    measure: Callable[[int], float]
-    at_most: bool = False
-
-
 # Figures of peers were measured on a like machine: pfl-research and a plain loop in one process, Flower with Ray.
 BENCHMARKS = (
     Benchmark("overhead_over_bare", "1", 1.05, "plain loop 1.02 to 1.08, Flower with Ray 1.63 to 1.70", overhead, True),
@@ -407,31 +396,8 @@ BENCHMARKS = (
 )  # fmt: skip
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--only", choices=[row.name for row in BENCHMARKS])
-    parser.add_argument("--runs", type=int, default=RUNS)
-    options = parser.parse_args()
+if __name__ == "__main__":
     import torch
 
     torch.set_num_threads(1)
-    records = []
-    print(f"{'':<28} {'value':>9} {'target':>10}  unit  peers")
-    for name, unit, target, peer, measure, at_most in BENCHMARKS:
-        if options.only not in (None, name):
-            continue
-        value = measure(options.runs)
-        print(f"{name:<28} {value:9.3g} {'<' if at_most else '>'}{target:9.3g}  {unit:<4}  {peer}", flush=True)
-        records.append({"name": name, "value": float(f"{value:.4g}"), "unit": unit, "target": target, "peer": peer})
-    if torch.cuda.is_available() and options.only is None:
-        for name, value, unit in gpu_rows(options.runs):
-            print(f"{name:<40} {value:9.3g}  {unit}", flush=True)
-            records.append({"name": name, "value": float(f"{value:.4g}"), "unit": unit, "target": None, "peer": "none"})
-    if options.json:
-        options.json.write_text(json.dumps(records, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    main(__doc__ or "", BENCHMARKS, RUNS, more=gpu_rows if torch.cuda.is_available() else lambda runs: ())
