@@ -32,11 +32,19 @@ def online() -> bool:
 
 def repository(name: str) -> Path:
     """The folder of a model in the hub's cache; it may not exist."""
+    return Path(os.path.realpath(cache())) / f"models--{name.replace('/', '--')}"
+
+
+def home() -> Path:
+    """Where the hub's libraries keep what they have loaded."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache")
-    home = os.environ.get("HF_HOME") or os.path.join(base, "huggingface")
-    cache = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or os.path.join(home, "hub")
-    organisation, _, model = name.partition("/")
-    return Path(os.path.realpath(os.path.expanduser(cache))) / f"models--{organisation}--{model}"
+    return Path(os.environ.get("HF_HOME") or os.path.join(base, "huggingface")).expanduser()
+
+
+def cache() -> Path:
+    """The part of it that holds files as they are on the hub."""
+    named = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    return Path(named).expanduser() if named else home() / "hub"
 
 
 def cached(name: str) -> Path | None:

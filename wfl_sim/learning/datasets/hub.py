@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from channels.units import shown
 from wfl_sim.errors import MissingResource
+from wfl_sim.learning import modelhub
 from wfl_sim.learning.datasets.base import Contents, FromContents, classes_of, digest, places
 from wfl_sim.learning.examples import Examples, TaskKind
 
@@ -74,20 +75,19 @@ class HubData(FromContents):
         """The folder, or the copy in the hub's cache."""
         if (folder := _folder(self.kind)) is not None:
             return folder
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        home = Path(os.environ.get("HF_HOME") or f"{base}/huggingface").expanduser()
-        hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub") / f"datasets--{self.kind.replace('/', '--')}"
-        tables = Path(os.environ.get("HF_DATASETS_CACHE") or home / "datasets") / self.kind.replace("/", "___")
+        hub = modelhub.cache() / f"datasets--{self.kind.replace('/', '--')}"
+        tables = Path(os.environ.get("HF_DATASETS_CACHE") or modelhub.home() / "datasets")
+        tables /= self.kind.replace("/", "___")
         for place in (hub, tables):
             if place.is_dir():
                 return place
-        if _offline():
+        if not modelhub.online():
             raise MissingResource(
                 f"data {shown(self.kind)}: no such folder, and no copy of the hub's data set of that name is on this "
                 f"computer; HF_HUB_OFFLINE=1 forbids to ask the hub: `HF_HUB_OFFLINE=0 wfl-sim fetch {self.kind}` "
                 "brings it"
             )
-        return home
+        return modelhub.home()
 
     def record(self) -> dict[str, Any]:
         """Split, columns, numbers of rows, and the sha256 of the examples."""
@@ -104,10 +104,6 @@ class HubData(FromContents):
             )
         local = _folder(self.kind)
         return _found(self.kind, str(local) if local else self.kind, _state(place) if local else ())
-
-
-def _offline() -> bool:
-    return os.environ.get("HF_HUB_OFFLINE", "1").upper() not in ("0", "FALSE", "NO", "OFF")
 
 
 def _folder(name: str) -> Path | None:
@@ -147,7 +143,8 @@ def _found(name: str, source: str, state: tuple[tuple[str, int, int], ...]) -> C
             loaded = datasets.load_dataset(source)
     except Exception as error:  # whatever the package, its readers and the network raise
         why = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        remedy = f"; `HF_HUB_OFFLINE=0 wfl-sim fetch {name}` asks the hub" if source == name and _offline() else ""
+        may_ask = source == name and not modelhub.online()
+        remedy = f"; `HF_HUB_OFFLINE=0 wfl-sim fetch {name}` asks the hub" if may_ask else ""
         raise MissingResource(f"data {shown(name)} cannot be loaded: {shown(why)}{remedy}") from None
     split, rows = "all", loaded
     if isinstance(loaded, dict):
