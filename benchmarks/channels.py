@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from _table import Benchmark, main, median
 
-# Python looks for modules in the folder of a script first, where this file would hide the package of the same name.
+# Python looks for modules in the folder of a script first, where this file would hide the package of that name.
 HERE = Path(__file__).resolve().parent
-sys.path[:] = [str(HERE.parent), *(place for place in sys.path if Path(place).resolve() != HERE)]
+sys.path[:] = [str(HERE.parent), *(place for place in sys.path if Path(place).resolve() != HERE), str(HERE)]
 
 from channels.fading import Rayleigh  # noqa: E402
 from channels.streams import Stream  # noqa: E402

@@ -23,9 +23,9 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import simpy
 
-# Python looks for modules in the folder of a script first, where files are called as packages are.
+# Python looks for modules in the folder of a script first, where files are called as packages are: let it be last.
 HERE = Path(__file__).resolve().parent
-sys.path[:] = [str(HERE.parent), *(place for place in sys.path if Path(place or ".").resolve() != HERE)]
+sys.path[:] = [str(HERE.parent), *(place for place in sys.path if Path(place or ".").resolve() != HERE), str(HERE)]
 
 from channels.erasure import IndependentLoss, Loss, NoLoss  # noqa: E402
 from channels.fading import BlockRayleigh, Fading, Rayleigh, Selective  # noqa: E402

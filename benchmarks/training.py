@@ -27,9 +27,9 @@ from _table import Benchmark, main
 
 os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
-# Python looks for modules in the folder of a script first, where files are called as packages are.
+# Python looks for modules in the folder of a script first, where files are called as packages are: let it be last.
 HERE = Path(__file__).resolve().parent
-sys.path[:] = [str(HERE.parent), *(place for place in sys.path if Path(place or ".").resolve() != HERE)]
+sys.path[:] = [str(HERE.parent), *(place for place in sys.path if Path(place or ".").resolve() != HERE), str(HERE)]
 
 import numpy as np  # noqa: E402
 

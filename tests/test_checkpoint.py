@@ -9,7 +9,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -45,6 +45,7 @@ class Learner:
     """Adds 1 to every number in every step, but for what `bad` says of (client, round) and `loss` of a model."""
 
     layout = Layout((), ("head.weight",), {"head.weight": (2, 3)})
+    frozen: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, bad: dict[tuple[int, int], float], loss: Any) -> None:
         self.bad, self.loss = bad, loss

@@ -40,6 +40,7 @@ class FakeLearner:
 
     def __init__(self, layout=LAYOUT, examples=EXAMPLES):
         self.layout, self._examples = layout, examples
+        self.frozen = {}
         self.changes = {}  # (client, round) -> change as a client can know it, in float32
         self.starts = {}
         self.asked, self.waited = [], []  # calls of `train`, and of what it gives
@@ -734,3 +735,14 @@ def test_head_only_has_no_factors_to_diagnose():
 def test_all_clients_have_the_codecs_menu():
     fed, _ = federation(Components())
     assert all(fed.menu(client) == Components().menu(LAYOUT) for client in range(4))
+
+
+def test_the_model_that_is_kept_has_what_is_frozen_and_the_one_that_is_evaluated_has_not():
+    fed, fake = federation(Dense(bits=32))
+    fake.frozen = {"layer.A": np.ones((2, 3), np.float32)}
+    evaluated = []
+    fake.evaluate = lambda params: evaluated.append(set(params)) or {"loss": 0.0}
+    fed.evaluate()
+    _, model = fed.model()
+    assert model["layer.A"] is fake.frozen["layer.A"]
+    assert evaluated == [set(model) - {"layer.A"}] == [set(LAYOUT.shapes)]

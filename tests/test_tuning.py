@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -71,6 +71,7 @@ class Learner:
     """Adds 1 a round; where `bad` says so of the rates, its update or its loss is no number."""
 
     layout = Layout((), ("head.weight",), {"head.weight": (2, 3)})
+    frozen: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, lr: float, head_lr: float, quality: Quality, bad: Callable[[float, float], str]) -> None:
         self.rates, self.quality, self.bad = (lr, head_lr), quality, bad(lr, head_lr)
@@ -223,6 +224,15 @@ def test_a_best_at_the_edge_is_told_with_a_grid_that_leaves_it(where: int, data:
         tried = getattr(SQUARE, edge.key)
         assert set(edge.wider) > set(tried) and list(edge.wider) == sorted(edge.wider)
         assert edge.wider[0] < edge.value < edge.wider[-1]
+
+
+@pytest.mark.parametrize("rates", [(0.01, 0.012), (0.012, 0.013), (0.0099, 0.01), (1e-3, 1.4e-3, 1.7e-3)])
+def test_a_grid_of_close_rates_is_widened_beyond_them(rates: tuple[float, ...]) -> None:
+    for rate, end in ((rates[0], min), (rates[-1], max)):
+        edge = tuning._edge("lr", rate, rates)
+        assert edge is not None
+        assert len(set(edge.wider)) == len(rates) + 1
+        assert end(edge.wider) not in rates and list(edge.wider) == sorted(edge.wider)
 
 
 def test_a_single_rate_has_no_edge_and_equal_points_give_the_smaller_rates() -> None:

@@ -228,18 +228,20 @@ def run_cell(
             manifest["checkpoint"] = _keep(directory, last)
         raise
     finally:
-        trace.close()
-        states.close()
-        write_csv(directory / "trace.sqlite", directory / "rounds.csv")
-        manifest["rounds_done"] = len(read_rows(directory / "trace.sqlite", "rounds"))
-        manifest["measured"] = {
-            "wall_s": round(time.perf_counter() - began_s, 3),
-            "cpu_s": round(time.process_time() - cpu_s, 3),
-            "peak_rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-        }
-        _write_json(directory / "manifest.json", manifest)
-        if work is not None:
-            work.close()
+        try:
+            trace.close()
+            states.close()
+            manifest["rounds_done"] = len(read_rows(directory / "trace.sqlite", "rounds"))
+            manifest["measured"] = {
+                "wall_s": round(time.perf_counter() - began_s, 3),
+                "cpu_s": round(time.process_time() - cpu_s, 3),
+                "peak_rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            }
+            _write_json(directory / "manifest.json", manifest)
+            write_csv(directory / "trace.sqlite", directory / "rounds.csv")
+        finally:
+            if work is not None:
+                work.close()
     return manifest
 
 

@@ -29,10 +29,11 @@ class Learner(Protocol):
     `train` starts a round of local training of clients, each from its own parameters, and says for each how to get
     what became of them. Who is trained together with whom may change the last bits of a result, so that clients whose
     training begins at the same instant are handed over in one call, and in no other. What is never asked for need not
-    be trained.
+    be trained. `frozen` is what belongs to the model besides, and is neither trained nor sent.
     """
 
     layout: Layout
+    frozen: Params
 
     def initial(self) -> Params: ...
     def examples(self, client: int) -> int: ...
@@ -276,7 +277,7 @@ class Federation:
 
     def evaluate(self) -> dict[str, float | None]:
         """Accuracy and loss of `model` on held-out examples."""
-        metrics = self.learner.evaluate(self.model()[1])
+        metrics = self.learner.evaluate(self._global())
         for name, value in metrics.items():
             if not math.isfinite(value):
                 raise NotFinite(f"the {name} of the global model is {value}; {REMEDY}")
@@ -287,11 +288,14 @@ class Federation:
         self.learner.close()
 
     def model(self) -> tuple[int, Params]:
-        """The number of the version, and the model: the server's tensors, and the means of those that clients have.
+        """The number of the version, and the model: what the server has, what is frozen, means of what clients have.
 
         Means are weighted by data, over all clients: who has not trained yet has the first values.
         """
-        return self.state.version, self._whole(self.state.model, self._mean_own())
+        return self.state.version, {**self.learner.frozen, **self._global()}
+
+    def _global(self) -> Params:
+        return self._whole(self.state.model, self._mean_own())
 
     def _mean_own(self) -> Params:
         if self._mean is None:

@@ -30,7 +30,7 @@ from wfl_sim.yamlfile import write
 
 SUFFIX, LONGEST_NAME = "-tune", 64  # of the study's name; longer ones are no folder everywhere
 FIRST_SEED = 1000  # from here on seeds are taken that the scenario does not report
-WIDEST_STEP = 10.0  # between a rate tried and the next to try
+WIDEST_STEP, LEAST_STEP = 10.0, 2.0  # between a rate tried and the next to try
 VALIDATION = ("learning", "data", "validation")
 TABLES = ("tune.json", "tune.csv")
 
@@ -314,9 +314,10 @@ def _edge(key: str, rate: float, tried: tuple[float, ...]) -> Edge | None:
         return None
     steps = [min(high / low, WIDEST_STEP) for low, high in pairwise(tried)]
     if rate == tried[0]:
-        return Edge(key, rate, "smallest", (_rounded(rate / steps[0]), *tried))
-    return Edge(key, rate, "largest", (*tried, _rounded(rate * steps[-1])))
+        return Edge(key, rate, "smallest", (_rounded(rate / max(steps[0], LEAST_STEP)), *tried))
+    return Edge(key, rate, "largest", (*tried, _rounded(rate * max(steps[-1], LEAST_STEP))))
 
 
 def _rounded(rate: float) -> float:
+    """To one digit, which a step of `LEAST_STEP` or more survives."""
     return float(f"{rate:.1g}")

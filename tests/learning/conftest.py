@@ -43,9 +43,13 @@ def lora() -> Adapter:
 def make_trainer(task: examples.Task, lora: Adapter) -> Callable[..., Trainer]:
     """A trainer of two layers; four clients hold fifty texts each, unless told otherwise."""
     # These load the tensor library: only where a test asks for it.
+    import torch
+
     from wfl_sim.learning.local import Setup
     from wfl_sim.learning.training import Trainer
     from wfl_sim.learning.workers import Here
+
+    torch.set_num_threads(1)  # as in every run: two change the last bits
 
     def make(**changes: Any) -> Trainer:
         options: dict[str, Any] = {

@@ -100,6 +100,28 @@ def test_images_of_different_sizes_are_refused() -> None:
         found.counts()
 
 
+def test_names_of_files_in_place_of_images_are_told() -> None:
+    with pytest.raises(MissingResource, match=r"row 0 of its images is 'a\.png', no picture; .*metadata\.csv"):
+        csv("made", "image,label\na.png,0\nb.png,1\n").counts()
+
+
+def test_an_image_that_cannot_be_decoded_is_told(folder: Path) -> None:
+    csv("made", "file_name,label\na.png,0\n", "metadata.csv")
+    (folder / "made" / "a.png").write_bytes(b"no picture")
+    with pytest.raises(MissingResource, match=r"data 'made'.*cannot be (read|loaded)"):
+        HubData("made").counts()
+
+
+def test_a_folder_named_like_a_format_is_read() -> None:
+    assert csv("csv", "text,label\na,0\nb,1\n").counts() == (1, 1)
+
+
+def test_a_damaged_folder_does_not_point_to_the_hub() -> None:
+    with pytest.raises(MissingResource, match="cannot be loaded") as caught:
+        csv("made", "").counts()
+    assert "asks the hub" not in str(caught.value)
+
+
 WRONG = [
     ("words,label\na,0\n", "no column holds an input: looked for text, .*; there are: words, label"),
     ("text,mark\na,0\n", "no column holds labels: looked for label, .*; there are: text, mark"),

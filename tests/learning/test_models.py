@@ -13,6 +13,7 @@ import transformers
 from wfl_sim.errors import MissingResource
 from wfl_sim.learning import models, pixels, tokens
 from wfl_sim.learning.examples import Examples
+from wfl_sim.learning.norms import is_plain
 from wfl_sim.learning.options import Model
 
 DEPTH, WIDTH = 3, 32
@@ -238,6 +239,23 @@ def test_a_language_model_with_more_than_norm_and_matrix_is_an_error(tmp_path):
     model.save_pretrained(tmp_path)
     with pytest.raises(MissingResource, match="does more between its last layer and its logits than a norm and a"):
         models.load(Model(name=str(tmp_path)), "language")
+
+
+def test_a_language_model_whose_norm_is_of_another_kind_is_an_error(tmp_path):
+    """Gemma's gain is one more than its weight: as a plain norm, its logits would be wrong without a word."""
+    config = transformers.GemmaConfig(
+        vocab_size=40, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, head_dim=8,
+        num_key_value_heads=1, bos_token_id=0, eos_token_id=0, pad_token_id=0,
+    )  # fmt: skip
+    transformers.GemmaForCausalLM(config).save_pretrained(tmp_path)
+    with pytest.raises(MissingResource, match="its last norm, GemmaRMSNorm, is no plain layer norm or RMS norm"):
+        models.load(Model(name=str(tmp_path)), "language")
+
+
+def test_a_norm_without_a_gain_is_not_plain():
+    assert is_plain(torch.nn.LayerNorm(8), 8) and is_plain(torch.nn.LayerNorm(8, bias=False), 8)
+    assert is_plain(torch.nn.RMSNorm(8, eps=1e-6), 8)
+    assert not is_plain(torch.nn.LayerNorm(8, elementwise_affine=False), 8)
 
 
 def test_weights_that_are_not_all_there_are_an_error_not_random(folder_of, tmp_path):

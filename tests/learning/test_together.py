@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from wfl_sim.errors import MissingResource
+from wfl_sim.errors import MissingResource, RunFailed
 from wfl_sim.learning import training
+from wfl_sim.learning.heads import Score
 from wfl_sim.learning.local import LocalTraining, Setup
 from wfl_sim.learning.options import Local, Model
 from wfl_sim.learning.workers import Here, Workers
@@ -192,6 +194,11 @@ def test_bf16_is_near_and_trains_in_full_precision(make_trainer):
     start = moved(full.initial(), 0)
     one, other = full.evaluate(start), half.evaluate(start)
     assert one["loss"] != other["loss"] == pytest.approx(one["loss"], rel=0.02)  # 8 bits a product, averaged
+    local = half._executor._local  # what comes after the model is in full precision, in training and in evaluation
+    seen = []
+    local.head.score = lambda states, batch, tensors: seen.append((states @ states.mT).dtype) or Score(1.0, 1.0, 1.0)
+    half.evaluate(start)
+    assert set(seen) == {torch.float32}
     after = half.train({0: start}, 1)[0]()
     assert all(value.dtype == np.float32 for value in after.values())
     assert all(np.abs(after[n] - value).max() < 0.25 for n, value in results(full, {0: start})[0].items())
@@ -228,6 +235,21 @@ def test_what_nobody_asks_for_is_not_trained(make_trainer, monkeypatch):
     pending[0]()
     assert trained == [1]
     assert isinstance(trainer._executor, Here)
+
+
+def test_a_worker_that_died_is_told_whenever_it_did(task, monkeypatch):
+    """Also where nothing was asked of it when it died: then the pool itself refuses more work."""
+    workers = Workers(Setup(Model(layers=1), None, task, 8, Local()), 1)
+    workers.close()
+
+    def broken(*arguments):
+        raise BrokenProcessPool("a process ended abruptly")
+
+    monkeypatch.setattr(workers._pool, "submit", broken)
+    with pytest.raises(RunFailed, match="a training worker died"):
+        workers.describe()
+    with pytest.raises(RunFailed, match="a training worker died"):
+        workers.train([], np.zeros((0, 0, 1), dtype=np.int64))
 
 
 def test_a_worker_that_cannot_start_says_why(task):

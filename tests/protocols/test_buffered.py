@@ -164,6 +164,7 @@ class Drifts:
     """A learner of one number, which each client moves by a step of its own."""
 
     layout = Layout((), ("head.weight",), {"head.weight": (1, 1)})
+    frozen = {}  # noqa: RUF012
 
     def initial(self):
         return {"head.weight": np.zeros((1, 1), np.float32)}

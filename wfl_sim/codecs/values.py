@@ -20,13 +20,13 @@ def pack(values: Float32, bits: int) -> bytes:
     The exponent is that of the largest magnitude, so that small updates keep the precision of half floats
     (relative 2^-11) down to 2^-14 of the largest. Raises ValueError on a number that is not finite.
     """
-    if not np.isfinite(values).all():
+    largest = float(np.abs(values).max(initial=0.0))
+    if not math.isfinite(largest):
         raise ValueError("an update holds a number that is not finite, and cannot be sent")
     if bits == 32:
         return values.astype("<f4").tobytes()
-    largest = float(np.abs(values).max(initial=0.0))
     exponent = min(max(math.frexp(largest)[1] - 1, -126), 127) if largest > 0 else 0
-    scaled = np.ldexp(values.astype(np.float64), -exponent)
+    scaled = np.ldexp(values, -exponent)  # exact, but for what is far below the smallest half
     if exponent == 127:  # a half of 2 would be 2^128, which is no float32: take the half below
         scaled = np.clip(scaled, -BELOW_TWO, BELOW_TWO)
     return np.int8(exponent).tobytes() + scaled.astype("<f2").tobytes()
@@ -37,8 +37,8 @@ def unpack(data: bytes, offset: int, count: int, bits: int) -> tuple[Float32, in
     if bits == 32:
         return np.frombuffer(data, "<f4", count, offset).astype(np.float32), offset + 4 * count
     exponent = int.from_bytes(data[offset : offset + 1], "little", signed=True)
-    halves = np.frombuffer(data, "<f2", count, offset + 1).astype(np.float64)
-    return np.ldexp(halves, exponent).astype(np.float32), offset + 1 + 2 * count
+    halves = np.frombuffer(data, "<f2", count, offset + 1).astype(np.float32)
+    return np.ldexp(halves, exponent), offset + 1 + 2 * count
 
 
 def packed_bytes(count: int, bits: int) -> int:

@@ -14,7 +14,7 @@ from typing import Protocol
 from wfl_sim.errors import MissingResource
 from wfl_sim.learning import packages, wordnet, zoo
 from wfl_sim.learning.datasets import DATA_SETS, fashion_mnist, newsgroups20, shakespeare
-from wfl_sim.learning.datasets.hub import HubData
+from wfl_sim.learning.datasets.hub import HubData, local_folder
 from wfl_sim.learning.options import Learning
 from wfl_sim.learning.packages import Unavailable, cache_dir, store, workspace
 
@@ -177,7 +177,7 @@ def named(learning: Learning) -> list[str]:
 
 
 def _from_hub(name: str) -> bool:
-    return name not in DATA_SETS and HubData.takes(name) and not Path(name).is_dir()
+    return name not in DATA_SETS and HubData.takes(name) and local_folder(name) is None
 
 
 def bring(names: Iterable[str], say: Say) -> list[str]:

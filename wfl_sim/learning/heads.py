@@ -13,10 +13,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, layer_norm, linear
+from torch.nn.functional import cross_entropy, linear
 
 from wfl_sim.contracts import Params
 from wfl_sim.learning.models import Batch
+from wfl_sim.learning.norms import without_gain
 
 WEIGHT, BIAS = "head.weight", "head.bias"
 LOGITS_AT_ONCE = 1 << 24  # values of a block of logits in an evaluation: 64 MiB
@@ -80,8 +81,7 @@ class LanguageHead:
 
     def __init__(self, norm: Any, vocabulary: Tensor) -> None:
         self._vocabulary = vocabulary
-        self._eps = float(getattr(norm, "variance_epsilon", 0.0) or getattr(norm, "eps", 1e-6))
-        self._centred = isinstance(norm, torch.nn.LayerNorm)
+        self._without_gain = without_gain(norm)
         first = {WEIGHT: norm.weight} | ({BIAS: norm.bias} if getattr(norm, "bias", None) is not None else {})
         self._first: Params = {name: value.detach().cpu().numpy().copy() for name, value in first.items()}
         self.shapes: dict[str, tuple[int, ...]] = {name: value.shape for name, value in self._first.items()}
@@ -115,11 +115,7 @@ class LanguageHead:
 
     def _normed(self, states: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
         weight = tensors[WEIGHT]
-        if self._centred:
-            normed = layer_norm(states, states.shape[-1:], eps=self._eps)
-        else:
-            normed = states * torch.rsqrt(states.square().mean(-1, keepdim=True) + self._eps)
-        own = normed.reshape(weight.shape[0], -1, states.shape[-1]) * weight[:, None]
+        own = self._without_gain(states).reshape(weight.shape[0], -1, states.shape[-1]) * weight[:, None]
         if BIAS in tensors:
             own = own + tensors[BIAS][:, None]
         return own.reshape(states.shape)

@@ -148,9 +148,10 @@ class LocalTraining:
     def evaluate(self, params: Params, rows: Rows) -> Score:
         """The score of parameters on some rows of the held-out examples."""
         tensors = {name: self._tensor(params[name])[None] for name in self.layout.shapes}
-        with torch.inference_mode(), self._precision():
+        with torch.inference_mode():
             batch = self._inputs["test"].batch(torch.from_numpy(rows))
-            states = self._seen("test", batch, rows, tensors)
+            with self._precision():
+                states = self._seen("test", batch, rows, tensors)
             return self.head.score(states.float(), batch, tensors)
 
     def _seen(self, split: str, batch: Batch, rows: Rows, tensors: dict[str, Tensor]) -> Tensor:

@@ -27,7 +27,7 @@ NUMBERED_AFTER_PADDING = frozenset((
     "longformer", "mpnet", "xmod", "luke",
 ))  # fmt: skip
 # Kinds that predict the next token, besides all of which the folder says so itself.
-CAUSAL = frozenset(("gpt2", "gpt_neox", "gpt_neo", "llama", "mistral", "qwen2", "qwen3", "phi3", "opt", "gemma"))
+CAUSAL = frozenset(("gpt2", "gpt_neox", "gpt_neo", "llama", "mistral", "qwen2", "qwen3", "phi3", "opt"))
 _CAUSAL_ENDINGS = ("ForCausalLM", "LMHeadModel")
 # Kinds with one projection for query, key and value; and those with one for both ways up as well.
 CENTRED = frozenset(("gpt2", "gpt_neox", "gpt_neo", "opt"))  # whose last norm has a bias

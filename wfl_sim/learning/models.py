@@ -23,6 +23,7 @@ from channels.units import shown
 from wfl_sim.errors import MissingResource
 from wfl_sim.learning import pixels, tokens
 from wfl_sim.learning.examples import Examples, TaskKind
+from wfl_sim.learning.norms import is_plain
 from wfl_sim.learning.options import Model
 from wfl_sim.learning.sources import model_folder
 
@@ -249,6 +250,11 @@ def _opened(whole: Any, name: str) -> tuple[Any, torch.nn.Module, Tensor]:
             raise MissingResource(
                 f"model {name!r} does more between its last layer and its logits than a norm and a matrix; models of "
                 "the families Llama and GPT-2 do not"
+            )
+        if not is_plain(norm, output.weight.shape[1]):
+            raise MissingResource(
+                f"model {name!r}: its last norm, {type(norm).__name__}, is no plain layer norm or RMS norm with a "
+                "gain, which is what would be trained; models of the families Llama and GPT-2 have one"
             )
     return body, norm, output.weight
 

@@ -68,7 +68,8 @@ class Trainer:
         self.layout = self._described.layout
         order = by_length(self._described.lengths, held_out)
         self._evaluated = [order[i : i + EVALUATION_BATCH] for i in range(0, order.size, EVALUATION_BATCH)]
-        executor.freeze({name: value for name, value in self._first().items() if name not in self.layout.shapes})
+        self.frozen = {name: value for name, value in self._first().items() if name not in self.layout.shapes}
+        executor.freeze(self.frozen)
 
     def initial(self) -> Params:
         """First parameters: adapters and the head as they begin."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Protocol, TypeVar
@@ -104,33 +105,44 @@ class Workers:
         self._frozen: Params = {}
 
     def describe(self) -> Described:
-        return self._wait(self._pool.submit(_describe))
+        return self._submit(_describe)()
 
     def first_head(self, random: np.random.Generator) -> Params:
-        return self._wait(self._pool.submit(_first_head, random))
+        return self._submit(_first_head, random)()
 
     def freeze(self, values: Params) -> None:
         self._frozen = values
 
     def step_flop(self) -> float:
-        return self._wait(self._pool.submit(_step_flop, self._frozen))
+        return self._submit(_step_flop, self._frozen)()
 
     def train(self, starts: Sequence[Params], rows: Rows) -> Result[list[Params]]:
-        return cache(partial(self._wait, self._pool.submit(_train, starts, rows, self._frozen)))
+        return self._submit(_train, starts, rows, self._frozen)
 
     def evaluate(self, params: Params, rows: Rows) -> Result[Score]:
-        return cache(partial(self._wait, self._pool.submit(_evaluate, params, rows, self._frozen)))
+        return self._submit(_evaluate, params, rows, self._frozen)
 
     def close(self) -> None:
         """Stop the processes once they are through with what they have begun; the rest is forgotten."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    @staticmethod
-    def _wait(future: Future[T]) -> T:
-        try:
-            return future.result()
-        except BrokenProcessPool:
-            raise RunFailed("a training worker died; was it out of memory? Take fewer --workers") from None
+    def _submit(self, work: Callable[..., T], *arguments: object) -> Result[T]:
+        with _told_if_dead():
+            future = self._pool.submit(work, *arguments)
+
+        def result() -> T:
+            with _told_if_dead():
+                return future.result()
+
+        return result
+
+
+@contextmanager
+def _told_if_dead() -> Iterator[None]:
+    try:
+        yield
+    except BrokenProcessPool:
+        raise RunFailed("a training worker died; was it out of memory? Take fewer --workers") from None
 
 
 # What follows runs in a worker, and is found there by its name: a function of a script's main module would be sent by

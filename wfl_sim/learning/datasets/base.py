@@ -121,7 +121,9 @@ class FromContents(Options):
 def labelled(rows: Iterable[tuple[str, int]]) -> Examples:
     """Examples of texts with their labels."""
     pairs = list(rows)
-    return Examples(tuple(text for text, _ in pairs), np.array([label for _, label in pairs], dtype=np.int64))
+    labels = np.array([label for _, label in pairs], dtype=np.int64)
+    labels.flags.writeable = False  # they may be kept for others
+    return Examples(tuple(text for text, _ in pairs), labels)
 
 
 def counted(examples: Examples, classes: int) -> tuple[int, ...]:

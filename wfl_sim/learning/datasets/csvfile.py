@@ -77,7 +77,7 @@ class CsvTexts(FromContents):
     def contents(self) -> Contents:
         """What the file holds."""
         path = self.locate()
-        return _table(path, Path(self.kind.removeprefix(PREFIX)), *state_of(path))
+        return _table(path.resolve(), Path(self.kind.removeprefix(PREFIX)), *state_of(path))
 
 
 @lru_cache(maxsize=4)

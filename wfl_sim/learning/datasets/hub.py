@@ -5,6 +5,7 @@ Knows names of columns; imports the package only where a scenario names such dat
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import re
@@ -64,7 +65,7 @@ class HubData(FromContents):
     @staticmethod
     def takes(name: str) -> bool:
         """Whether a name in a scenario means a folder or an id of the hub."""
-        return ":" not in name and (HUB_ID.fullmatch(name) is not None or _folder(name) is not None)
+        return ":" not in name and (HUB_ID.fullmatch(name) is not None or local_folder(name) is not None)
 
     @property
     def task(self) -> TaskKind:
@@ -73,7 +74,7 @@ class HubData(FromContents):
 
     def locate(self) -> Path:
         """The folder, or the copy in the hub's cache."""
-        if (folder := _folder(self.kind)) is not None:
+        if (folder := local_folder(self.kind)) is not None:
             return folder
         hub = modelhub.cache() / f"datasets--{self.kind.replace('/', '--')}"
         tables = Path(os.environ.get("HF_DATASETS_CACHE") or modelhub.home() / "datasets")
@@ -102,11 +103,12 @@ class HubData(FromContents):
                 f"data {shown(self.kind)}: needs the package `datasets`, which is not installed: "
                 "`pip install 'wfl-sim[hub]'`"
             )
-        local = _folder(self.kind)
-        return _found(self.kind, str(local) if local else self.kind, _state(place) if local else ())
+        local = local_folder(self.kind)
+        return _found(self.kind, str(local.resolve()) if local else self.kind, _state(place) if local else ())
 
 
-def _folder(name: str) -> Path | None:
+def local_folder(name: str) -> Path | None:
+    """Where a folder of that name lies, or None."""
     if not name or not name.isprintable():
         return None
     try:
@@ -163,7 +165,10 @@ def _from_rows(name: str, split: str, rows: Any) -> Contents:
     client = next((column for column in CLIENTS if column in columns), None)
     labels, classes = _labels(name, rows, target)
     if source in IMAGES:
-        images, keys = _images(name, rows[source])
+        try:
+            images, keys = _images(name, rows[source])
+        except (OSError, ValueError, SyntaxError) as error:  # what decoders of pictures raise
+            raise MissingResource(f"data {shown(name)}: an image cannot be read: {shown(str(error))}") from None
     else:
         texts = [text.strip() if isinstance(text, str) else "" for text in rows[source]]
         keys = [text.encode("utf-8", "surrogatepass") for text in texts]
@@ -218,6 +223,11 @@ def _images(name: str, pictures: Iterable[Any]) -> tuple[NDArray[np.uint8], list
     arrays: list[NDArray[np.uint8]] = []
     mode, total = "", 0
     for row, picture in enumerate(pictures):
+        if not hasattr(picture, "convert"):
+            raise MissingResource(
+                f"data {shown(name)}: row {row} of its images is {shown(picture)}, no picture; in a folder of pictures "
+                "the package `datasets` finds them by a file metadata.csv with a column file_name"
+            )
         mode = mode or ("L" if picture.mode in ("1", "L") else "RGB")
         arrays.append(np.asarray(picture.convert(mode), dtype=np.uint8))
         total += arrays[-1].nbytes
@@ -229,4 +239,6 @@ def _images(name: str, pictures: Iterable[Any]) -> tuple[NDArray[np.uint8], list
             )
         if total > LARGEST_BYTES:
             raise MissingResource(f"data {shown(name)}: its images take more than {LARGEST_BYTES >> 30} GiB unpacked")
-    return np.stack(arrays), [array.tobytes() for array in arrays]
+    if not arrays:
+        raise MissingResource(f"data {shown(name)}: holds no image")
+    return np.stack(arrays), [hashlib.sha256(array.tobytes()).digest() for array in arrays]

@@ -61,7 +61,7 @@ class _Supersenses(Options):
         """Definitions with their labels, in the order of the dictionary."""
         path = self.locate()
         try:
-            return _definitions(path, self.classes, *state_of(path))
+            return _definitions(path.resolve(), self.classes, *state_of(path))
         except (OSError, ValueError) as error:
             raise MissingResource(
                 f"data {self.kind!r}: {error}; remove {path.name} there, and `wfl-sim fetch {self.kind}` brings another"
