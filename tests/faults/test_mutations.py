@@ -28,7 +28,7 @@ from wfl_sim.scenario import Study, parse, to_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "scenarios").glob("*.yaml"))]
-EXAMPLES = int(os.environ.get("WFL_SIM_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("WFL_SIM_EXAMPLES", "200"))
 PARTS = 5  # tests below that share the examples
 FUZZ = settings(
     max_examples=max(1, EXAMPLES // PARTS),
