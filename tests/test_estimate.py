@@ -406,7 +406,7 @@ def test_texts_are_no_longer_than_the_data_has_them() -> None:
     long, longer = (study(f"learning.data.max_tokens={n}").cells[0].scenario.learning for n in (200, 512))
     info = model_info(long.model.name)
     assert machine.memory_mib(long, info, 10, 1000, True) == machine.memory_mib(longer, info, 10, 1000, True)
-    assert machine.tokens_of(long) == machine.tokens_of(longer)
+    assert machine.tokens_of(long, info) == machine.tokens_of(longer, info)
 
 
 def test_texts_of_ones_own_are_measured_and_images_and_passages_have_a_length(
@@ -416,9 +416,13 @@ def test_texts_of_ones_own_are_measured_and_images_and_passages_have_a_length(
     monkeypatch.chdir(tmp_path)
     Path("mine.csv").write_text("text,label\n" + "".join(f"{n:045d},{n % 2}\n" for n in range(3000)))
     learning = study("learning.data.max_tokens=200").cells[0].scenario.learning
-    for name, tokens in (("csv:mine.csv", 12.0), ("builtin:shakespeare", 200.0), ("builtin:fashion_mnist", 50.0)):
+    texts = model_info(learning.model.name)
+    images = dataclasses.replace(texts, image_tokens=50)
+    for name, info, tokens in (
+        ("csv:mine.csv", texts, 12.0), ("builtin:shakespeare", texts, 200.0), ("builtin:fashion_mnist", images, 50.0)
+    ):  # fmt: skip
         other = dataclasses.replace(learning, data=dataclasses.replace(learning.data, name=name))
-        assert (*machine.tokens_of(other), machine.longest_tokens(other)) == pytest.approx((tokens,) * 3)
+        assert (*machine.tokens_of(other, info), machine.longest_tokens(other, info)) == pytest.approx((tokens,) * 3)
 
 
 NETWORK = ("method={kind: none, payload: 1 Mbit}", NO_FADING, STATIC, "rounds=10")

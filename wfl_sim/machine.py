@@ -43,7 +43,6 @@ NOUNS = (3.0, 8.0, 9.0, 11.0, 13.0, 14.0, 16.0, 19.0, 22.0, 27.0, 32.0, 37.0, 43
 MESSAGES = (4.0, 65.0, 95.0, 125.0, 154.0, 187.0, 226.0, 277.0, 362.0, 539.0, 816.0, 1159.0, 1210.0, 1969.0)
 TABLES = {"builtin:wordnet10": NOUNS, "builtin:wordnet19": NOUNS, "builtin:newsgroups20": MESSAGES}
 CHARACTERS, ENDS = 4.5, 2.0  # of a token of English; tokens that the tokenizer adds
-IMAGE_TOKENS = 50.0  # 7 x 7 patches and the class token
 
 
 def layers_of(learning: Learning, info: ModelInfo) -> int:
@@ -51,9 +50,9 @@ def layers_of(learning: Learning, info: ModelInfo) -> int:
     return learning.model.layers or info.layers
 
 
-def tokens_of(learning: Learning) -> tuple[float, float]:
+def tokens_of(learning: Learning, info: ModelInfo) -> tuple[float, float]:
     """Tokens of an example in the mean, and of the longest one of a training batch, to which others are padded."""
-    most, table = float(learning.data.max_tokens), _table(learning.data.name)
+    most, table = _most_tokens(learning, info), _table(learning.data.name)
     if table is None:
         return most, most
     mean = np.minimum(np.interp(np.linspace(0.025, 0.975, 20), SHARES, table), most).mean()
@@ -61,19 +60,23 @@ def tokens_of(learning: Learning) -> tuple[float, float]:
     return float(mean), float(min(longest, most))
 
 
-def longest_tokens(learning: Learning) -> float:
+def longest_tokens(learning: Learning, info: ModelInfo) -> float:
     """Tokens of the longest example."""
-    table, most = _table(learning.data.name), float(learning.data.max_tokens)
+    table, most = _table(learning.data.name), _most_tokens(learning, info)
     return most if table is None else min(most, table[-1])
 
 
+def _most_tokens(learning: Learning, info: ModelInfo) -> float:
+    return float(info.image_tokens or learning.data.max_tokens)
+
+
 def _table(name: str) -> tuple[float, ...] | None:
-    """How long examples are, at `SHARES`; None where each is as long as may be: passages are cut to that."""
+    """How long texts are, at `SHARES`; None where each example is as long as may be: images, and passages."""
     if name in TABLES:
         return TABLES[name]
     found = data_set(name)
     if found.task != "text":
-        return (IMAGE_TOKENS,) * len(SHARES) if found.task == "image" else None
+        return None
     texts = found.examples().inputs
     sample = [len(text) / CHARACTERS + ENDS for text in texts[:: len(texts) // 1000 + 1]]
     return tuple(float(tokens) for tokens in np.quantile(sample, SHARES))
@@ -97,7 +100,7 @@ def learning_s(learning: Learning, info: ModelInfo, rounds: int, trained: int, a
     adapters : bool
         Whether the encoder has any.
     """
-    layers, local, (mean, longest) = layers_of(learning, info), learning.local, tokens_of(learning)
+    layers, local, (mean, longest) = layers_of(learning, info), learning.local, tokens_of(learning, info)
     texts, step_s = learning.data.train + learning.data.test, STEP_S
     if adapters:
         texts = rounds * learning.data.test
@@ -154,6 +157,6 @@ def memory_mib(learning: Learning, info: ModelInfo, clients: int, update: int, a
     a_layer = 4 * hidden**2 + 2 * hidden * info.intermediate
     weights = (info.vocabulary + info.positions) * hidden + info.layers * a_layer
     width = 10 * hidden + 4 * info.intermediate  # numbers kept for the gradient, of a token in a layer
-    trained = learning.local.batch * tokens_of(learning)[1] * layers if adapters else 0.0
-    evaluated = EVALUATION_BATCH * longest_tokens(learning)
+    trained = learning.local.batch * tokens_of(learning, info)[1] * layers if adapters else 0.0
+    evaluated = EVALUATION_BATCH * longest_tokens(learning, info)
     return PROCESS_MIB + 4 / 2**20 * (weights + width * max(trained, evaluated) + 4 * clients * update)

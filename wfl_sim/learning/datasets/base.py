@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,12 +92,12 @@ class Contents:
     about: Mapping[str, Any]
 
 
-class FromContents(Options):
+class FromContents(Options, ABC):
     """What such data sets have in common: all but where they lie, and what `contents` finds there."""
 
+    @abstractmethod
     def contents(self) -> Contents:
         """What is there, read once as long as it stays the same."""
-        raise NotImplementedError
 
     @property
     def classes(self) -> tuple[str, ...]:
