@@ -202,11 +202,12 @@ def records(tuned: Sequence[Tuned]) -> list[dict[str, Any]]:
 
 def text(plan: Plan, tuned: Sequence[Tuned]) -> Iterator[str]:
     """A table for each arm, with what is best and what to beware of; then what to paste."""
+    from analysis.tradeoff import TARGET_WINDOW
     from wfl_sim.tuning import overrides, snippet
 
     for one in tuned:
         better = " (lower is better)" if one.quality.better == "lower" else ""
-        yield bold(f"{one.arm}: {one.quality.metric}{better}, median of the last 3 rounds; best: *")
+        yield bold(f"{one.arm}: {one.quality.metric}{better}, median of the last {TARGET_WINDOW} rounds; best: *")
         yield from _table(one)
         yield from _verdict(one)
         yield ""

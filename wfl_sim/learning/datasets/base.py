@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from channels.options import Options
+from wfl_sim.errors import MissingResource
 from wfl_sim.learning.examples import Examples, TaskKind
 from wfl_sim.learning.sources import ROOTS_VARIABLE
 
@@ -144,6 +145,11 @@ def digest(examples: Examples) -> str:
     if examples.groups is not None:
         found.update(examples.groups.tobytes())
     return found.hexdigest()
+
+
+def absent(kind: str) -> MissingResource:
+    """The error of data that can be fetched and have not been."""
+    return MissingResource(f"data {kind!r}: not on this computer; `wfl-sim fetch {kind}` brings it")
 
 
 def classes_of(labels: Iterable[str]) -> tuple[str, ...]:

