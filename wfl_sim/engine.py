@@ -184,6 +184,8 @@ def run_cell(
         "name": cell.scenario.name,
         "arm": cell.arm,
         "arm_index": arm_index,
+        "group": cell.group or cell.arm,
+        "point": [coordinate._asdict() for coordinate in cell.point],
         "seed": cell.seed,
         "status": "running",
         "rounds": cell.scenario.rounds,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache, reduce
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
 
 from pydantic import ConfigDict, Discriminator, TypeAdapter
 
@@ -192,13 +192,32 @@ class Scenario(Options):
             )
 
 
+class Coordinate(NamedTuple):
+    """The value of one key of a grid: as it was written, and as a number in an SI unit where it is one."""
+
+    key: str  # radio.uplink.bandwidth
+    text: str  # 1 MHz
+    value: float | None  # 1e6
+    unit: str  # Hz; "" for a number without one
+
+
 @dataclass(frozen=True)
 class Cell:
-    """One run of a study: a scenario with a single seed, under the name of its arm."""
+    """One run of a study: a scenario with a single seed, under the name of its arm.
+
+    Each point of a grid is an arm of its own, called after its `group`, which is the arm in the file, and the point.
+    """
 
     arm: str
     seed: int
     scenario: Scenario
+    group: str = ""
+    point: tuple[Coordinate, ...] = ()
+
+    @property
+    def folder(self) -> str:
+        """What the directory of the run is called."""
+        return f"{self.arm}-seed{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -260,7 +279,7 @@ def _study(document: yamlfile.Document, overrides: Sequence[str], resources: boo
     named = {arm.name or arm.scenario.method.kind: arm for arm in arms}
     first = arms[0].scenario
     cells = tuple(
-        Cell(name, seed, replace(arm.scenario, seeds=(seed,))) for seed in first.seeds for name, arm in named.items()
+        Cell(name, seed, replace(arm.scenario, seeds=(seed,)), name) for seed in first.seeds for name, arm in named.items()
     )
     return Study(first.name, cells, {name: arm.locate for name, arm in named.items()})
 

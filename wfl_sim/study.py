@@ -33,7 +33,7 @@ _stop: Any = None  # in a worker process: set when no further cell shall start
 
 def cell_directory(output: Path, cell: Cell) -> Path:
     """``NAME/ARM-seedK`` below `output`."""
-    return output / cell.scenario.name / f"{cell.arm}-seed{cell.seed}"
+    return output / cell.scenario.name / cell.folder
 
 
 def run(
