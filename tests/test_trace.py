@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from wfl_sim.errors import RunFailed
 from wfl_sim.trace import TABLES, TraceWriter, dump, named, read_rows, write_csv
 
 # What the end of a column's name says of its unit.
@@ -179,9 +180,25 @@ def test_an_unknown_table_is_refused_with_the_names_of_the_known(tmp_path):
         read_rows(write(tmp_path / "trace.sqlite"), "columns; DROP")
 
 
-def test_a_trace_is_not_written_over(tmp_path):
+def test_a_trace_that_was_begun_is_gone_on_with(tmp_path):
     path = write(tmp_path / "trace.sqlite")
     before = dump(path)
-    with pytest.raises(sqlite3.OperationalError, match="already exists"):
-        TraceWriter(path)
-    assert dump(path) == before
+    writer = TraceWriter(path)
+    assert dump(path) == before and writer.committed().rounds == len(before["rounds"])
+    number = len(before["rounds"]) + 1
+    writer.commit_round(row("rounds", number), [], [])
+    assert dump(path)["rounds"] == [*before["rounds"], tuple(row("rounds", number).values())]
+
+
+def test_a_file_that_is_no_trace_of_this_format_is_left_alone(tmp_path):
+    path = write(tmp_path / "trace.sqlite")
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 99")
+    db.commit()
+    db.close()
+    (tmp_path / "text.sqlite").write_text("no database, but long enough to be taken for one at first sight\n" * 99)
+    for name, says in (("trace.sqlite", "trace format 99; this version writes"), ("text.sqlite", "not a database")):
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises(RunFailed, match=says):
+            TraceWriter(tmp_path / name)
+        assert (tmp_path / name).read_bytes() == before

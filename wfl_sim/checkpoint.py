@@ -5,16 +5,17 @@ Knows arrays and a file. A reader sees the old file or the new one, whole, whate
 
 from __future__ import annotations
 
-import os
+import json
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from wfl_sim import wholefile
 from wfl_sim.contracts import Params
 
-NAME = "model.safetensors"
-FORMAT = 1
+NAME, TOLD = "model.safetensors", "wfl_sim"
+FORMAT = 2
 
 
 class Checkpoint(NamedTuple):
@@ -26,23 +27,14 @@ class Checkpoint(NamedTuple):
 
 
 def write(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write the model file of a run directory; it is on the disk when this returns."""
+    """Write the model file of a run directory; it is on the disk when this returns. Raises RunFailed."""
     from safetensors.numpy import save  # runs without learning have none
 
-    told = {"format": str(FORMAT), "round": str(checkpoint.round), "version": str(checkpoint.version)}
-    data = save({name: np.ascontiguousarray(value) for name, value in checkpoint.model.items()}, told)
-    target, partial = folder / NAME, folder / f"{NAME}.partial"
-    try:
-        with partial.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(partial, target)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
-    _sync(folder)
-    return target
+    # All in one entry: a file with several has them in any order, and the same model would not give the same bytes.
+    told = json.dumps({"format": FORMAT, "round": checkpoint.round, "version": checkpoint.version})
+    model = {name: np.ascontiguousarray(value) for name, value in checkpoint.model.items()}
+    wholefile.write(folder / NAME, save(model, {TOLD: told}))
+    return folder / NAME
 
 
 def read(folder: Path) -> Checkpoint:
@@ -58,22 +50,8 @@ def read(folder: Path) -> Checkpoint:
     from safetensors import safe_open
 
     with safe_open(folder / NAME, framework="numpy") as file:
-        told = file.metadata() or {}
-        if told.get("format") != str(FORMAT):
+        told = json.loads((file.metadata() or {}).get(TOLD, "{}"))
+        if told.get("format") != FORMAT:
             raise ValueError(f"{NAME}: format {told.get('format')!r} is not {FORMAT}, the one that is read here")
         model = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-    return Checkpoint(int(told["round"]), int(told["version"]), model)
-
-
-def _sync(folder: Path) -> None:
-    """Have the new name on the disk too, where folders can be synchronised."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    except OSError:
-        pass
-    finally:
-        os.close(handle)
+    return Checkpoint(told["round"], told["version"], model)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import OrderedDict
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from wfl_sim.contracts import Params
 from wfl_sim.errors import RunFailed
+from wfl_sim.statefiles import Kept, StateFiles
 
 MEMORY_LIMIT_BYTES = 512 * 2**20
 _Key = tuple[str, int]  # book and client
@@ -37,6 +38,8 @@ class ClientStates:
         self._held: OrderedDict[_Key, Params] = OrderedDict()  # in memory, whoever was used last at the end
         self._files: dict[_Key, Path] = {}  # of entries that have one, whether or not they are in memory too
         self._spilled: Path | None = None
+        self._kept: dict[_Key, Kept] = {}  # of entries that have a place in the state of the run
+        self._state: StateFiles | None = None
         self.held_bytes = 0
 
     def book(self, name: str) -> MutableMapping[int, Params]:
@@ -49,6 +52,7 @@ class ClientStates:
             shutil.rmtree(self._spilled, ignore_errors=True)
         self._held.clear()
         self._files.clear()
+        self._kept.clear()
         self.held_bytes, self._spilled = 0, None
 
     def get(self, key: _Key) -> Params:
@@ -67,19 +71,35 @@ class ClientStates:
 
     def forget(self, key: _Key) -> bool:
         """Remove an entry; says whether there was one."""
-        held, file = self._held.pop(key, None), self._files.pop(key, None)
+        held, file, kept = self._held.pop(key, None), self._files.pop(key, None), self._kept.pop(key, None)
         if held is not None:
             self.held_bytes -= _size_bytes(held)
         if file is not None:
             file.unlink(missing_ok=True)
-        return held is not None or file is not None
+        return held is not None or file is not None or kept is not None
 
     def clients(self, name: str) -> list[int]:
         """Who has an entry in a book, in rising order."""
-        return sorted({client for book, client in (*self._held, *self._files) if book == name})
+        return sorted({client for book, client in (*self._held, *self._files, *self._kept) if book == name})
 
     def __contains__(self, key: _Key) -> bool:
-        return key in self._held or key in self._files
+        return key in self._held or key in self._files or key in self._kept
+
+    def snapshot(self, state: StateFiles) -> dict[str, list[tuple[int, Kept]]]:
+        """All entries by book, kept in the state of the run; what has not changed since the last time is not read."""
+        self._state, books = state, dict[str, list[tuple[int, Kept]]]()
+        for key in sorted({*self._held, *self._files, *self._kept}):
+            if key not in self._kept:
+                self._kept[key] = Kept(waiting=self._held[key] if key in self._held else self._read(key))
+            books.setdefault(key[0], []).append((key[1], state.use(self._kept[key])))
+        return books
+
+    def restore(self, books: Mapping[str, Sequence[tuple[int, tuple[int, int]]]], state: StateFiles) -> None:
+        """Take up what `snapshot` gave, with the place of each entry; they are read when they are needed."""
+        self._state = state
+        self._kept = {
+            (book, client): state.find(*place) for book, entries in books.items() for client, place in entries
+        }
 
     def _hold(self, key: _Key, params: Params) -> None:
         self._held[key] = params
@@ -87,8 +107,11 @@ class ClientStates:
         while self.held_bytes > self._limit_bytes:
             oldest, arrays = self._held.popitem(last=False)
             self.held_bytes -= _size_bytes(arrays)
-            if oldest not in self._files:
+            if oldest not in self._files and not self._has_place(oldest):
                 self._write(oldest, arrays)
+
+    def _has_place(self, key: _Key) -> bool:
+        return key in self._kept and self._kept[key].waiting is None
 
     def _write(self, key: _Key, params: Params) -> None:
         from safetensors.numpy import save  # most runs never come here
@@ -110,6 +133,8 @@ class ClientStates:
     def _read(self, key: _Key) -> Params:
         from safetensors.numpy import load
 
+        if key not in self._files and key in self._kept and self._state is not None:
+            return self._state.read(self._kept[key])
         file = self._files[key]
         try:
             return dict(load(file.read_bytes()))

@@ -9,12 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from channels.ratecurve import Curve
+
+if TYPE_CHECKING:
+    from wfl_sim.statefiles import StateFiles
 
 FloatArray = NDArray[np.float64]
 Params = dict[str, NDArray[np.float32]]
@@ -208,6 +211,10 @@ class Work(Protocol):
     5. `evaluate` gives the metrics of the current model; `diagnostics` the rest of a trace row. `model` is the current
        model itself and the number of its version, or None where nothing is learnt; its arrays are never changed.
        `close` stops what still computes.
+    6. Between two rounds, `snapshot(files)` is all that it takes to go on: plain data for JSON, whose arrays are kept
+       in `files`; None where there is nothing. `restore` goes on from there, in a work that was built anew and has been
+       asked for nothing but weights and menus, which are the same in all of a run: the air is played again up to there
+       with the sizes that were given the first time (`wfl_sim.replay`).
     """
 
     @property
@@ -224,4 +231,6 @@ class Work(Protocol):
     def evaluate(self) -> dict[str, float | None]: ...
     def diagnostics(self) -> dict[str, Any]: ...
     def model(self) -> tuple[int, Params] | None: ...
+    def snapshot(self, files: StateFiles) -> dict[str, Any] | None: ...
+    def restore(self, plain: Mapping[str, Any], files: StateFiles) -> None: ...
     def close(self) -> None: ...

@@ -6,16 +6,9 @@ Owns the clock. Imports no tensor library: the learning side is made by a functi
 from __future__ import annotations
 
 import gc
-import hashlib
-import json
-import os
-import platform
-import resource
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,8 +17,7 @@ import simpy
 from channels.links import Links
 from channels.recorded import RecordedLinks
 from channels.streams import Stream
-from wfl_sim.checkpoint import Checkpoint
-from wfl_sim.checkpoint import write as write_checkpoint
+from wfl_sim.cellrecord import CellRecord, Report
 from wfl_sim.clientstate import MEMORY_LIMIT_BYTES, ClientStates
 from wfl_sim.contracts import Work
 from wfl_sim.errors import NotFinite, RunFailed
@@ -33,14 +25,9 @@ from wfl_sim.methods.none import NoLearning
 from wfl_sim.networkonly import NetworkOnly
 from wfl_sim.presence import Presence
 from wfl_sim.protocols.base import Commit, ProtocolState, World
-from wfl_sim.quality import quality_of
 from wfl_sim.radio.bands import bands
 from wfl_sim.radio.medium import Medium
-from wfl_sim.scenario import Cell, Scenario, to_yaml
-from wfl_sim.trace import AnyRow, Row, TraceWriter, read_rows, write_csv
-
-Report = Callable[[Row], None]
-REPORTED_PACKAGES = ("wfl-sim", "torch", "transformers", "peft", "numpy", "scipy", "simpy")
+from wfl_sim.scenario import Cell, Scenario
 
 
 def build_links(scenario: Scenario, stream: Stream) -> Links:
@@ -167,116 +154,41 @@ def run_cell(
     client_memory_bytes: int = MEMORY_LIMIT_BYTES,
     workers: int = 1,
 ) -> dict[str, Any]:
-    """Run one cell into an empty directory, and return its manifest.
+    """Run one cell into a directory, and return its manifest; one that was begun there goes on after its last round.
 
     `memo_folder` may hold results of training that other cells left; beyond `client_memory_bytes` the state of clients
     goes to files in the directory while the run lasts; with several `workers`, clients are trained in as many processes
-    besides this one. None of them changes a result.
+    besides this one. None of them changes a result, nor does it that a run was continued.
 
     The manifest's status is ``running`` until the end, then ``finished``, ``interrupted`` (KeyboardInterrupt) or
     ``failed``; whatever the end, all rounds that were committed can be read, and the model after the last of them (the
     first one, if there are none) is in ``model.safetensors``: where a model diverged, the last that was finite.
+
+    Raises
+    ------
+    OutputExists
+        In the directory is a run of another scenario, or one that other versions have begun.
+    RunFailed
+        The run failed, or cannot be written. The next call goes on after the last round that was committed.
     """
-    began_s, cpu_s = time.perf_counter(), time.process_time()
-    text = to_yaml(cell.scenario)
-    quality = quality_of(cell.scenario)
-    manifest: dict[str, Any] = {
-        "name": cell.scenario.name,
-        "arm": cell.arm,
-        "arm_index": arm_index,
-        "group": cell.group or cell.arm,
-        "point": [coordinate._asdict() for coordinate in cell.point],
-        "seed": cell.seed,
-        "status": "running",
-        "rounds": cell.scenario.rounds,
-        "targets": [] if isinstance(cell.scenario.method, NoLearning) else list(cell.scenario.learning.targets),
-        "quality": quality._asdict() if quality is not None else None,
-        "latency_budget_s": cell.scenario.schedule.latency_budget,
-        "deadline_s": getattr(cell.scenario.protocol, "deadline_s", None),
-        "clients": cell.scenario.clients.count,
-        "scenario_sha256": hashlib.sha256(text.encode()).hexdigest(),
-        "versions": {name: _version(name) for name in REPORTED_PACKAGES} | {"python": platform.python_version()},
-        "warnings": [],
-    }
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "scenario.yaml").write_text(text, encoding="utf-8")
-    _write_json(directory / "manifest.json", manifest)
-    trace = TraceWriter(directory / "trace.sqlite")
-    states = ClientStates(client_memory_bytes, directory)
-    last: Checkpoint | None = None  # of the last round that was committed
+    record = CellRecord(cell, arm_index, directory, report)
     work: Work | None = None
-
-    def commit(round_row: Row, transmissions: Sequence[AnyRow], decisions: Sequence[AnyRow]) -> None:
-        nonlocal last
-        trace.commit_round(round_row, transmissions, decisions)
-        if work is not None:  # which it is
-            last = _checkpoint(round_row["round"], work)
-        report(round_row)
-
+    states = ClientStates(client_memory_bytes, directory)
     try:
         work, recorded = build_work(cell.scenario, memo_folder, states, workers)
-        manifest |= recorded
-        last = _checkpoint(0, work)
+        noted = record.works_on(work, recorded)
         stopped: list[str] = []
-        scenario = _with_work(cell.scenario, manifest)
-        medium = simulate(scenario, work, commit, lambda why: stopped.append(f"the run ended early: {why}"))
-        warnings = [*medium.links.warnings, *stopped]
-        manifest["checkpoint"] = _keep(directory, last)
-        manifest |= {"status": "finished", "ledger": medium.ledger.totals(), "warnings": warnings}
+        scenario = _with_work(cell.scenario, record.manifest)
+        medium = simulate(scenario, noted, record.commit, lambda why: stopped.append(f"the run ended early: {why}"))
+        record.finish(ledger=medium.ledger.totals(), warnings=[*medium.links.warnings, *stopped])
     except BaseException as error:
-        interrupted = isinstance(error, KeyboardInterrupt)
-        manifest |= {"status": "interrupted"} if interrupted else {"status": "failed", "error": _told(error)}
-        with suppress(RunFailed):  # there is an error already
-            manifest["checkpoint"] = _keep(directory, last)
+        record.fail(error)
         raise
     finally:
         try:
-            trace.close()
+            record.close()
             states.close()
-            manifest["rounds_done"] = len(read_rows(directory / "trace.sqlite", "rounds"))
-            manifest["measured"] = {
-                "wall_s": round(time.perf_counter() - began_s, 3),
-                "cpu_s": round(time.process_time() - cpu_s, 3),
-                "peak_rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-            }
-            _write_json(directory / "manifest.json", manifest)
-            write_csv(directory / "trace.sqlite", directory / "rounds.csv")
         finally:
             if work is not None:
                 work.close()
-    return manifest
-
-
-def _checkpoint(round_: int, work: Work) -> Checkpoint | None:
-    """The model after a round; None where nothing is learnt."""
-    model = work.model()
-    return None if model is None else Checkpoint(round_, *model)
-
-
-def _keep(directory: Path, checkpoint: Checkpoint | None) -> dict[str, Any] | None:
-    """Write the model file of a run, if it has one; what the manifest says of it."""
-    if checkpoint is None:
-        return None
-    try:
-        file = write_checkpoint(directory, checkpoint)
-    except OSError as error:
-        raise RunFailed(f"the model cannot be written to {directory}: {error.strerror or error}") from error
-    return {"file": file.name, "round": checkpoint.round, "version": checkpoint.version}
-
-
-def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _write_json(path: Path, data: dict[str, Any]) -> None:
-    """Write a JSON file so that a reader sees the old or the new one, never a part."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    return record.manifest

@@ -6,18 +6,19 @@ The learning side of a run. Knows neither SimPy nor the radio: a protocol calls 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from wfl_sim import lowrank
+from wfl_sim import federationstate, lowrank
 from wfl_sim.clientstate import ClientStates
 from wfl_sim.codecs.base import Codec, Layout, Update
 from wfl_sim.contracts import AnyPayload, Params, Payload, PayloadMenu, Point, Trained
 from wfl_sim.errors import NotFinite, RunFailed
+from wfl_sim.federationstate import FederationState, Fetched, Training
 from wfl_sim.methods.base import Arrival, Method, personal_of
+from wfl_sim.statefiles import StateFiles
 
 OnDivergence = Literal["fail", "drop_client"]
 REMEDY = "lower learning.local.lr or learning.local.head_lr"
@@ -40,43 +41,6 @@ class Learner(Protocol):
     def train(self, starts: Mapping[int, Params], round_: int) -> Mapping[int, Trained]: ...
     def evaluate(self, params: Params) -> dict[str, float]: ...
     def close(self) -> None: ...
-
-
-class Fetched(NamedTuple):
-    """A model as a client got it, which the server may have moved on from since."""
-
-    version: int
-    model: Params
-
-
-class Training(NamedTuple):
-    """A client's local training that was started and has not been waited for."""
-
-    round: int
-    start: Params
-    trained: Trained
-
-
-@dataclass
-class FederationState:
-    """All that a run must keep to go on: plain arrays and numbers, but for what training is still to give.
-
-    That follows from round, client and start, so that it can be started again.
-    """
-
-    model: Params
-    version: int = 0
-    last_change: Payload | None = None  # what brought version - 1 to version, as it is broadcast
-    held_version: dict[int, int] = field(default_factory=dict)  # by client; absent: it has nothing yet
-    fetching: dict[int, Fetched] = field(default_factory=dict)  # by client: what the last downlink to it brings
-    fetched: dict[int, Fetched] = field(default_factory=dict)  # by client: what it has and has not trained from yet
-    trained_version: dict[int, int] = field(default_factory=dict)  # of what a training or a pending update starts
-    training: dict[int, Training] = field(default_factory=dict)  # by client: started, not waited for yet
-    residual: MutableMapping[int, Params] = field(default_factory=dict)
-    personal: MutableMapping[int, Params] = field(default_factory=dict)  # by client; absent: as it was at the start
-    pending: dict[int, Update] = field(default_factory=dict)  # trained, not yet aggregated or lost
-    sent: dict[int, Params] = field(default_factory=dict)  # decoded payloads of the same
-    diagnostics: dict[str, float | None] = field(default_factory=dict)
 
 
 class Federation:
@@ -112,6 +76,7 @@ class Federation:
         self._personal = personal_of(method, names)
         self.layout = learner.layout.without(self._personal)
         first, states = learner.initial(), states or ClientStates()
+        self._states = states
         self._own = {name: first.pop(name) for name in names if name in self._personal}
         self.state = FederationState(first, residual=states.book("residual"), personal=states.book("personal"))
         self._mean: Params | None = self._own  # of the tensors that clients have; None: not known yet
@@ -162,7 +127,7 @@ class Federation:
             state.trained_version[client] = version
             starts[client] = self._whole(model, state.personal.get(client, self._own))
         for client, trained in self.learner.train(starts, round_).items():
-            state.training[client] = Training(round_, starts[client], trained)
+            state.training[client] = Training(round_, starts, starts[client], trained)
 
     def _whole(self, model: Params, own: Params) -> Params:
         """The global tensors with those of one client, in the learner's order."""
@@ -282,6 +247,16 @@ class Federation:
             if not math.isfinite(value):
                 raise NotFinite(f"the {name} of the global model is {value}; {REMEDY}")
         return {**metrics}
+
+    def snapshot(self, files: StateFiles) -> dict[str, Any]:
+        """What it takes to go on from here, its arrays kept in `files`."""
+        return {"federation": federationstate.snapshot(self.state, files), "clients": self._states.snapshot(files)}
+
+    def restore(self, plain: Mapping[str, Any], files: StateFiles) -> None:
+        """Go on from where `snapshot` was made. Raises RunFailed where a file with arrays is gone or damaged."""
+        federationstate.restore(self.state, plain["federation"], files, self.layout, self.learner.train)
+        self._states.restore(plain["clients"], files)
+        self._mean, self._full = None, None
 
     def close(self) -> None:
         """Stop what still trains."""

@@ -71,3 +71,9 @@ class NetworkOnly:
 
     def model(self) -> None:
         """There is none."""
+
+    def snapshot(self, files: object) -> None:
+        """There is nothing to keep."""
+
+    def restore(self, plain: object, files: object) -> None:
+        """There was nothing to keep."""

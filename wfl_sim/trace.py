@@ -6,10 +6,15 @@ Knows rows, not who makes them. Wall-clock time never enters: it belongs under `
 from __future__ import annotations
 
 import csv
+import io
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from wfl_sim import wholefile
+from wfl_sim.errors import RunFailed
 
 TRACE_FORMAT = 2
 
@@ -90,35 +95,99 @@ TABLES: dict[str, tuple[Column, ...]] = {
 }  # fmt: skip
 
 
+_RESUME = "resume (round INTEGER PRIMARY KEY, answers BLOB, state TEXT)"
+
+
+class Resume(NamedTuple):
+    """What a trace keeps beside its tables while its run is not finished: what it takes to go on after a round.
+
+    `answers` is what was asked of the learning side in the round (`wfl_sim.replay`), `state` the rest as JSON.
+    """
+
+    answers: bytes
+    state: str
+
+
 class TraceWriter:
-    """Writes a trace. `commit_round` is the only way rows get in, so that a reader sees whole rounds only."""
+    """Writes a trace, new or begun; `commit_round` is the only way rows get in: a reader sees whole rounds only.
+
+    Raises
+    ------
+    RunFailed
+        The file cannot be written, here and later, or is no trace of this format.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None)
-        # A rollback journal (not WAL) works on network file systems.
-        self._db.execute("PRAGMA journal_mode = DELETE")
-        self._db.execute(f"PRAGMA user_version = {TRACE_FORMAT}")
-        self._db.execute("BEGIN")
-        for table, columns in TABLES.items():
-            self._db.execute(f"CREATE TABLE {table} ({', '.join(f'{c.name} {c.type}' for c in columns)})")
-        self._db.execute('CREATE TABLE columns ("table" TEXT, name TEXT, unit TEXT, meaning TEXT)')
-        self._db.executemany(
-            "INSERT INTO columns VALUES (?, ?, ?, ?)",
-            [(table, c.name, c.unit, c.meaning) for table, columns in TABLES.items() for c in columns],
-        )
-        self._db.execute("COMMIT")
+        self.path = path
+        with self._told():
+            self._db = sqlite3.connect(path, isolation_level=None)
+            # A rollback journal (not WAL) works on network file systems.
+            self._db.execute("PRAGMA journal_mode = DELETE")
+            if not self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
+                self._make()
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version != TRACE_FORMAT:
+            raise RunFailed(f"{path}: trace format {version}; this version writes format {TRACE_FORMAT}")
 
-    def commit_round(self, round_row: Row, transmissions: Iterable[AnyRow], decisions: Iterable[AnyRow]) -> None:
+    def _make(self) -> None:
+        with self._transaction():
+            self._db.execute(f"PRAGMA user_version = {TRACE_FORMAT}")
+            for table, columns in TABLES.items():
+                self._db.execute(f"CREATE TABLE {table} ({', '.join(f'{c.name} {c.type}' for c in columns)})")
+            self._db.execute('CREATE TABLE columns ("table" TEXT, name TEXT, unit TEXT, meaning TEXT)')
+            self._db.executemany(
+                "INSERT INTO columns VALUES (?, ?, ?, ?)",
+                [(table, c.name, c.unit, c.meaning) for table, columns in TABLES.items() for c in columns],
+            )
+
+    def commit_round(
+        self,
+        round_row: Row,
+        transmissions: Iterable[AnyRow],
+        decisions: Iterable[AnyRow],
+        resume: Resume | None = None,
+    ) -> None:
         """Add one round and all that belongs to it, or nothing."""
-        self._db.execute("BEGIN")
-        try:
+        with self._told(), self._transaction():
             self._insert("rounds", [round_row])
             self._insert("transmissions", transmissions)
             self._insert("decisions", decisions)
+            if resume is not None:
+                number = round_row["round"]
+                self._db.execute(f"CREATE TABLE IF NOT EXISTS {_RESUME}")
+                self._db.execute("UPDATE resume SET state = NULL WHERE round = ?", (number - 1,))
+                self._db.execute("INSERT INTO resume VALUES (?, ?, ?)", (number, *resume))
+
+    def committed(self) -> Committed:
+        """The rounds that are in it."""
+        with self._told():
+            return Committed(self._db)
+
+    def finish(self) -> None:
+        """The run is over: nothing but the tables is needed any more."""
+        with self._told(), self._transaction():
+            self._db.execute("DROP TABLE IF EXISTS resume")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN")
+        try:
+            yield
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:  # some errors end it by themselves
+                with suppress(sqlite3.Error):  # there is an error already; whoever opens the file next rolls back
+                    self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.ProgrammingError:
+            raise  # no trouble with the file
+        except sqlite3.DatabaseError as error:
+            raise RunFailed(f"{self.path} cannot be written: {error}") from error
 
     def _insert(self, table: str, rows: Iterable[AnyRow]) -> None:
         names = [column.name for column in TABLES[table]]
@@ -129,6 +198,50 @@ class TraceWriter:
     def close(self) -> None:
         """Close the file; what was committed stays."""
         self._db.close()
+
+
+class Committed:
+    """Rounds that a session before this one has committed, to be gone through once, in their order."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        (count,) = db.execute("SELECT count(*) FROM rounds").fetchone()
+        self.rounds = int(count)
+        self._cursors = {table: db.execute(f"SELECT * FROM {table} ORDER BY rowid") for table in TABLES}
+        self._resume = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'resume'").fetchone() is not None
+        self._names = [column.name for column in TABLES["rounds"]]
+        self._round: tuple[Any, ...] = ()
+
+    def next(self) -> Row:
+        """The next round."""
+        self._round = self._cursors["rounds"].fetchone()
+        return dict(zip(self._names, self._round, strict=True))
+
+    def holds(self, round_row: Row, transmissions: Sequence[AnyRow], decisions: Sequence[AnyRow]) -> bool:
+        """Whether what belongs to the round that `next` gave is just this."""
+        if _stored("rounds", [round_row]) != [self._round]:
+            return False
+        asked = (("transmissions", transmissions), ("decisions", decisions))
+        return all(_stored(table, rows) == self._cursors[table].fetchmany(len(rows)) for table, rows in asked if rows)
+
+    def answers(self) -> list[bytes]:
+        """What was asked of the learning side in each round; of none, if there was nothing to learn."""
+        rows = self._db.execute("SELECT answers FROM resume ORDER BY round") if self._resume else ()
+        return [answers for (answers,) in rows]
+
+    def state(self) -> str | None:
+        """What it takes to go on after the last round."""
+        if not self._resume:
+            return None
+        row = self._db.execute("SELECT state FROM resume WHERE round = ?", (self.rounds,)).fetchone()
+        return None if row is None else row[0]
+
+
+def _stored(table: str, rows: Sequence[AnyRow]) -> list[tuple[Any, ...]]:
+    """Rows as they come back from a trace, which has no place for a NaN."""
+    names = [column.name for column in TABLES[table]]
+    cells = (row if isinstance(row, tuple) else tuple([row[n] for n in names]) for row in rows)
+    return [tuple([None if cell != cell else cell for cell in row]) for row in cells]
 
 
 def named(table: str, row: AnyRow) -> dict[str, Any]:
@@ -156,9 +269,13 @@ def dump(path: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def write_csv(trace: Path, target: Path) -> None:
-    """Write the ``rounds`` table as CSV."""
+    """Write the ``rounds`` table as CSV. Raises RunFailed."""
     names: Sequence[str] = [column.name for column in TABLES["rounds"]]
-    with target.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, fieldnames=names)
-        writer.writeheader()
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=names)
+    writer.writeheader()
+    try:
         writer.writerows(read_rows(trace, "rounds"))
+    except sqlite3.Error as error:
+        raise RunFailed(f"{trace} cannot be read: {error}") from error
+    wholefile.write(target, text.getvalue().encode())

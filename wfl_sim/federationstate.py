@@ -1,0 +1,127 @@
+"""What a federation must keep to go on, how it is written down between rounds, and how it is taken up again.
+
+Knows arrays, versions and clients; neither methods nor codecs, and of training only how it is started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from wfl_sim.codecs.base import Layout, Update
+from wfl_sim.contracts import Params, Payload, Trained
+from wfl_sim.statefiles import Kept, StateFiles
+
+
+class Fetched(NamedTuple):
+    """A model as a client got it, which the server may have moved on from since."""
+
+    version: int
+    model: Params
+
+
+class Training(NamedTuple):
+    """A client's local training that was started and has not been waited for.
+
+    `together` are the starts of all whose training was started at that instant: who is trained with whom may change
+    the last bits of a result.
+    """
+
+    round: int
+    together: Mapping[int, Params]
+    start: Params
+    trained: Trained
+
+
+@dataclass
+class FederationState:
+    """All that a run must keep to go on: plain arrays and numbers, but for what training is still to give.
+
+    That follows from the round and from the starts, so that it can be started again.
+    """
+
+    model: Params
+    version: int = 0
+    last_change: Payload | None = None  # what brought version - 1 to version, as it is broadcast
+    held_version: dict[int, int] = field(default_factory=dict)  # by client; absent: it has nothing yet
+    fetching: dict[int, Fetched] = field(default_factory=dict)  # by client: what the last downlink to it brings
+    fetched: dict[int, Fetched] = field(default_factory=dict)  # by client: what it has and has not trained from yet
+    trained_version: dict[int, int] = field(default_factory=dict)  # of what a training or a pending update starts
+    training: dict[int, Training] = field(default_factory=dict)  # by client: started, not waited for yet
+    residual: MutableMapping[int, Params] = field(default_factory=dict)
+    personal: MutableMapping[int, Params] = field(default_factory=dict)  # by client; absent: as it was at the start
+    pending: dict[int, Update] = field(default_factory=dict)  # trained, not yet aggregated or lost
+    sent: dict[int, Params] = field(default_factory=dict)  # decoded payloads of the same
+    diagnostics: dict[str, float | None] = field(default_factory=dict)
+
+
+def snapshot(state: FederationState, files: StateFiles) -> dict[str, Any]:
+    """The state, but for residuals and personal tensors, as plain data that refers to arrays in `files`."""
+    keep = files.keep
+    change = state.last_change
+    calls = {id(training.together): training for training in state.training.values()}
+    return {
+        "model": keep(state.model),
+        "version": state.version,
+        "last_change": None if change is None else [_kept_bytes(change, files), change.kept_fraction],
+        "held_version": [*state.held_version.items()],
+        "fetching": [(client, held.version, keep(held.model)) for client, held in state.fetching.items()],
+        "fetched": [(client, held.version, keep(held.model)) for client, held in state.fetched.items()],
+        "trained_version": [*state.trained_version.items()],
+        "trainings": [
+            {
+                "round": call.round,
+                "starts": [(client, keep(start)) for client, start in call.together.items()],
+                "waiting": [c for c, training in state.training.items() if training.together is call.together],
+            }
+            for call in calls.values()
+        ],
+        "pending": [(client, keep(update.base), keep(update.change)) for client, update in state.pending.items()],
+        "sent": [(client, keep(params)) for client, params in state.sent.items()],
+        "diagnostics": state.diagnostics,
+    }
+
+
+def restore(
+    state: FederationState,
+    plain: Mapping[str, Any],
+    files: StateFiles,
+    layout: Layout,
+    train: Callable[[Mapping[int, Params], int], Mapping[int, Trained]],
+) -> None:
+    """Put what `snapshot` gave into a state; training that had been started is started again.
+
+    Raises
+    ------
+    RunFailed
+        A file with arrays is gone or damaged.
+    """
+
+    def take(place: tuple[int, int]) -> Params:
+        return files.take(*place)
+
+    change = plain["last_change"]
+    state.model, state.version = take(plain["model"]), plain["version"]
+    state.last_change = None
+    if change is not None:
+        state.last_change = Payload(take(change[0])["data"].tobytes(), change[1])
+    state.held_version = dict(plain["held_version"])
+    state.fetching = {client: Fetched(version, take(place)) for client, version, place in plain["fetching"]}
+    state.fetched = {client: Fetched(version, take(place)) for client, version, place in plain["fetched"]}
+    state.trained_version = dict(plain["trained_version"])
+    state.training = {}
+    for call in plain["trainings"]:
+        together = {client: take(place) for client, place in call["starts"]}
+        results = train(together, call["round"])
+        for client in call["waiting"]:
+            state.training[client] = Training(call["round"], together, together[client], results[client])
+    state.pending = {c: Update(take(base), take(changed), layout) for c, base, changed in plain["pending"]}
+    state.sent = {client: take(place) for client, place in plain["sent"]}
+    state.diagnostics = dict(plain["diagnostics"])
+
+
+def _kept_bytes(payload: Payload, files: StateFiles) -> Kept:
+    return files.keep({"data": np.frombuffer(payload.data, np.uint8)}, owner=payload)

@@ -1,0 +1,152 @@
+"""The learning side of a run that can be continued: it notes what it was asked for, and can answer it again.
+
+Knows sizes and metrics; neither tensors nor time. The air is a function of the scenario and of the sizes that the
+learning side gave, so a run goes on by playing its air again up to its last round with the sizes that were noted, which
+takes a small part of the time that the training took, and by taking up the state of the learning side there. So
+whatever was under way on the air, in the schedule or in a queue of events is as it was, to the bit, and nothing of it
+has to be written down.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from wfl_sim.contracts import AnyPayload, Params, PayloadMenu, Point, Sized, Work
+from wfl_sim.errors import RunFailed
+from wfl_sim.statefiles import StateFiles
+from wfl_sim.trace import Row
+
+METRICS = ("accuracy", "loss")
+DIAGNOSTICS = ("rank", "coherence_a", "coherence_b", "e_cov", "e_sp")
+_NOTHING = -1.0  # in place of a size: there is nothing to send
+
+AGAIN = "the run cannot go on; --force runs it again"
+
+
+class Replayed:
+    """A `Work` that answers as it did before, until `go_on`, and from then on as the one that it holds.
+
+    Parameters
+    ----------
+    work : Work
+    """
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.known_at_once = work.known_at_once
+        self._notes: list[float] = []  # of this round: sizes in bits, and kept fractions of uploads
+        self._again: list[float] | None = None  # what is still to be answered as before
+        self._at = 0
+        self._row: Row = {}
+
+    def begin(self, answers: Sequence[bytes]) -> None:
+        """Answer as noted from now on, if anything was."""
+        self._again, self._at = [note for noted in answers for note in _unpacked(noted)], 0
+
+    def round(self, row: Row) -> None:
+        """What the next metrics and diagnostics are."""
+        self._row = row
+
+    def go_on(self) -> None:
+        """Answer by the work itself. Raises RunFailed unless all that was noted has been asked for again."""
+        if self._again is not None and self._at != len(self._again):
+            raise RunFailed(f"its trace was asked {len(self._again) - self._at} times more than it is now: {AGAIN}")
+        self._again = None
+
+    def noted(self) -> bytes:
+        """What was asked for since the last time."""
+        notes, self._notes = np.array(self._notes, np.float64), []
+        return zlib.compress(notes.tobytes(), 1)
+
+    def weight(self, client: int) -> float:
+        """Of the work."""
+        return self.work.weight(client)
+
+    def menu(self, client: int) -> PayloadMenu:
+        """Of the work."""
+        return self.work.menu(client)
+
+    def downlink(self, clients: Sequence[int]) -> AnyPayload:
+        """Of the work, or one of the same size."""
+        if self._again is not None:
+            return Sized(int(self._next()))
+        payload = self.work.downlink(clients)
+        self._notes.append(payload.bits)
+        return payload
+
+    def received(self, clients: Sequence[int]) -> None:
+        """Tell the work."""
+        if self._again is None:
+            self.work.received(clients)
+
+    def train(self, round_: int, clients: Sequence[int]) -> None:
+        """Tell the work."""
+        if self._again is None:
+            self.work.train(round_, clients)
+
+    def encode(self, client: int, point: Point) -> AnyPayload | None:
+        """Of the work, or one of the same size."""
+        if self._again is not None:
+            bits = self._next()
+            return None if bits == _NOTHING else Sized(int(bits), self._next())
+        payload = self.work.encode(client, point)
+        self._notes += [_NOTHING] if payload is None else [payload.bits, payload.kept_fraction]
+        return payload
+
+    def stopped(self, client: int) -> None:
+        """Tell the work."""
+        if self._again is None:
+            self.work.stopped(client)
+
+    def lost(self, client: int) -> None:
+        """Tell the work."""
+        if self._again is None:
+            self.work.lost(client)
+
+    def aggregate(self, arrivals: Mapping[int, AnyPayload], factors: Mapping[int, float] | None = None) -> None:
+        """Tell the work."""
+        if self._again is None:
+            self.work.aggregate(arrivals, factors)
+
+    def evaluate(self) -> dict[str, float | None]:
+        """Of the work, or those of the round."""
+        return self.work.evaluate() if self._again is None else {name: self._row[name] for name in METRICS}
+
+    def diagnostics(self) -> dict[str, Any]:
+        """Of the work, or those of the round."""
+        return self.work.diagnostics() if self._again is None else {name: self._row[name] for name in DIAGNOSTICS}
+
+    def model(self) -> tuple[int, Params] | None:
+        """Of the work."""
+        return self.work.model()
+
+    def snapshot(self, files: StateFiles) -> dict[str, Any] | None:
+        """Of the work."""
+        return self.work.snapshot(files)
+
+    def restore(self, plain: Mapping[str, Any], files: StateFiles) -> None:
+        """Of the work."""
+        self.work.restore(plain, files)
+
+    def close(self) -> None:
+        """Of the work."""
+        self.work.close()
+
+    def _next(self) -> float:
+        assert self._again is not None
+        if self._at == len(self._again):
+            raise RunFailed(f"its trace was asked less often than it is now: {AGAIN}")
+        self._at += 1
+        return self._again[self._at - 1]
+
+
+def _unpacked(noted: bytes) -> list[float]:
+    try:
+        notes: list[float] = np.frombuffer(zlib.decompress(noted), np.float64).tolist()
+    except (zlib.error, ValueError) as error:
+        raise RunFailed(f"what its trace notes of the learning side is damaged ({error}): {AGAIN}") from error
+    return notes

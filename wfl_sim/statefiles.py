@@ -1,0 +1,171 @@
+"""Arrays that a run needs to go on, in one file a round that holds what is new in it.
+
+Knows arrays, files and what is still in use; not what the arrays are. A file is on the disk, whole and under its name,
+before anybody can refer to it, and goes once nobody does.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wfl_sim import wholefile
+from wfl_sim.errors import RunFailed
+
+FOLDER = "state"
+FULL_ENOUGH = 0.5  # of a file's arrays: with fewer in use they move to a new one, so that half of the disk is not waste
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(eq=False)
+class Kept:
+    """Arrays that have, or will have by the end of the round, a place in a file."""
+
+    file: int = -1
+    entry: int = -1
+    waiting: Arrays | None = None  # to be written
+
+    def place(self) -> tuple[int, int]:
+        """What to write down in order to find them again: the number of the file, and of the entry in it."""
+        return self.file, self.entry
+
+
+class StateFiles:
+    """The files of one run, in a folder of its own.
+
+    In every round: `keep` all that is needed, `write`, write down the places, and then `settle`.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._folder = directory / FOLDER
+        self._known: dict[int, tuple[object, Kept]] = {}  # by identity of the owner, which is held so that it stays
+        self._used: list[Kept] = []
+        self._found: dict[tuple[int, int], Kept] = {}  # by place, while a state is read back
+        self._entries = Counter[int]()  # by file
+
+    def keep(self, arrays: Arrays, owner: object | None = None) -> Kept:
+        """Have arrays in a file; those of the same owner, which is the mapping itself if none is given, only once."""
+        owner = arrays if owner is None else owner
+        if id(owner) not in self._known:
+            self._known[id(owner)] = owner, Kept(waiting=arrays)
+        return self.use(self._known[id(owner)][1])
+
+    def use(self, kept: Kept) -> Kept:
+        """Say that arrays are needed further on."""
+        self._used.append(kept)
+        return kept
+
+    def write(self, number: int) -> None:
+        """Write what is new into the file of a round; it is on the disk when this returns.
+
+        Raises
+        ------
+        RunFailed
+            It cannot be written.
+        """
+        used = list({id(kept): kept for kept in self._used}.values())
+        self._used = used
+        in_use = Counter(kept.file for kept in used if kept.waiting is None)
+        sparse = {file for file, count in in_use.items() if count < FULL_ENOUGH * self._entries[file]}
+        for kept in used:
+            if kept.file in sparse:
+                kept.waiting = self._load(kept.file, kept.entry)
+        new = [kept for kept in used if kept.waiting is not None]
+        if not new:
+            return
+        data: dict[str, NDArray[Any]] = {}
+        for entry, kept in enumerate(new):
+            assert kept.waiting is not None
+            data |= {f"{entry}/{name}": np.ascontiguousarray(value) for name, value in kept.waiting.items()}
+        self._save(number, data, len(new))
+        for entry, kept in enumerate(new):
+            kept.file, kept.entry, kept.waiting = number, entry, None
+        self._entries[number] = len(new)
+
+    def settle(self) -> None:
+        """The places are written down: what was not kept again in this round may go."""
+        used = {id(kept) for kept in self._used}
+        self._known = {key: pair for key, pair in self._known.items() if id(pair[1]) in used}
+        files = {kept.file for kept in self._used}
+        for file in self._entries.keys() - files:
+            with suppress(OSError):  # it stays until the run is over
+                self._path(file).unlink(missing_ok=True)
+            del self._entries[file]
+        self._used = []
+
+    def find(self, file: int, entry: int) -> Kept:
+        """What stands at a place that was written down, without reading it."""
+        return self._found.setdefault((file, entry), Kept(file, entry))
+
+    def read(self, kept: Kept) -> dict[str, NDArray[Any]]:
+        """Arrays that have a place.
+
+        Raises
+        ------
+        RunFailed
+            The file is gone, or damaged.
+        """
+        return self._load(kept.file, kept.entry)
+
+    def take(self, file: int, entry: int) -> dict[str, NDArray[Any]]:
+        """The arrays at a place that was written down: the same mapping every time, whose place stays known."""
+        kept = self.find(file, entry)
+        for owner, known in self._known.values():
+            if known is kept:
+                return owner  # type: ignore[return-value]  # which is what this function gave
+        arrays = self.read(kept)
+        self._known[id(arrays)] = arrays, kept
+        return arrays
+
+    def found(self) -> None:
+        """All that was written down has been found: other files are what a session that was killed left."""
+        wanted = {kept.file for kept in self._found.values()}
+        for file in wanted:
+            self._open(file)
+        self._found = {}
+        for path in {*self._folder.glob("*")} - {self._path(file) for file in wanted}:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """The run is over: nothing is needed any more."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _save(self, number: int, data: Arrays, entries: int) -> None:
+        from safetensors.numpy import save  # runs without learning have none
+
+        try:
+            self._folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise RunFailed(f"{self._folder} cannot be made: {error.strerror or error}") from error
+        wholefile.write(self._path(number), save(dict(data), {"entries": str(entries)}))
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"round-{number:06d}.safetensors"
+
+    def _load(self, number: int, entry: int) -> dict[str, NDArray[Any]]:
+        return self._open(number, f"{entry}/")
+
+    def _open(self, number: int, prefix: str | None = None) -> dict[str, NDArray[Any]]:
+        """The arrays of a file whose names begin with a prefix, which is taken off; none without one."""
+        from safetensors import SafetensorError, safe_open
+
+        path = self._path(number)
+        try:
+            with safe_open(path, framework="numpy") as file:
+                self._entries[number] = int((file.metadata() or {})["entries"])
+                names = [] if prefix is None else [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+                return {name[len(prefix or "") :]: file.get_tensor(name) for name in names}
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise RunFailed(
+                f"{path} cannot be read ({error}): the run cannot go on from there; --force runs it again"
+            ) from error
