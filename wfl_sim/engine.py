@@ -36,6 +36,7 @@ from wfl_sim.protocols.base import Commit, ProtocolState, World
 from wfl_sim.quality import quality_of
 from wfl_sim.radio.bands import bands
 from wfl_sim.radio.medium import Medium
+from wfl_sim.rundirectory import FORMAT, content_hash
 from wfl_sim.scenario import Cell, Scenario, to_yaml
 from wfl_sim.trace import AnyRow, Row, TraceWriter, read_rows, write_csv
 
@@ -181,6 +182,7 @@ def run_cell(
     text = to_yaml(cell.scenario)
     quality = quality_of(cell.scenario)
     manifest: dict[str, Any] = {
+        "format": FORMAT,
         "name": cell.scenario.name,
         "arm": cell.arm,
         "arm_index": arm_index,
@@ -195,6 +197,7 @@ def run_cell(
         "deadline_s": getattr(cell.scenario.protocol, "deadline_s", None),
         "clients": cell.scenario.clients.count,
         "scenario_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "cell_sha256": content_hash(cell),
         "versions": {name: _version(name) for name in REPORTED_PACKAGES} | {"python": platform.python_version()},
         "warnings": [],
     }
