@@ -26,6 +26,7 @@ from wfl_sim.errors import OutputExists, RunFailed
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.quality import quality_of
 from wfl_sim.replay import AGAIN, Replayed
+from wfl_sim.rundirectory import FORMAT, content_hash, state
 from wfl_sim.scenario import Cell, to_yaml
 from wfl_sim.statefiles import Kept, StateFiles
 from wfl_sim.trace import AnyRow, Resume, Row, TraceWriter, read_rows, write_csv
@@ -51,14 +52,14 @@ class CellRecord:
     Raises
     ------
     OutputExists
-        What is there is of another scenario, or was begun with other versions of packages.
+        What is there is no run of this cell that can be continued, or was begun with other versions of packages.
     RunFailed
         It cannot be written, or is damaged.
     """
 
     def __init__(self, cell: Cell, arm_index: int, directory: Path, report: Report) -> None:
         self._began_s, self._cpu_s = time.perf_counter(), time.process_time()
-        self.directory, self._report = directory, report
+        self._cell, self.directory, self._report = cell, directory, report
         text = to_yaml(cell.scenario)
         self.manifest = _manifest(cell, arm_index, text)
         self._before = self._left()
@@ -79,15 +80,9 @@ class CellRecord:
 
     def _left(self) -> dict[str, Any]:
         """The manifest of the session before this one."""
-        file = self.directory / "manifest.json"
-        try:
-            left: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if state(self.directory, self._cell) == "absent":
             return {}
-        except (OSError, ValueError) as error:
-            raise RunFailed(f"{file} cannot be read ({error}): {AGAIN}") from error
-        if left.get("scenario_sha256") != self.manifest["scenario_sha256"]:
-            raise OutputExists(f"{self.directory} is of another scenario; use --force to replace it")
+        left: dict[str, Any] = json.loads((self.directory / "manifest.json").read_text(encoding="utf-8"))
         then, now = left.get("versions", {}), self.manifest["versions"]
         other = [f"{name} {then.get(name)}, now {now[name]}" for name in now if then.get(name) != now[name]]
         if other:
@@ -216,6 +211,7 @@ class CellRecord:
 def _manifest(cell: Cell, arm_index: int, text: str) -> dict[str, Any]:
     scenario, quality = cell.scenario, quality_of(cell.scenario)
     return {
+        "format": FORMAT,
         "name": scenario.name,
         "arm": cell.arm,
         "arm_index": arm_index,
@@ -230,6 +226,7 @@ def _manifest(cell: Cell, arm_index: int, text: str) -> dict[str, Any]:
         "deadline_s": getattr(scenario.protocol, "deadline_s", None),
         "clients": scenario.clients.count,
         "scenario_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "cell_sha256": content_hash(cell),
         "versions": {name: _version(name) for name in REPORTED_PACKAGES} | {"python": platform.python_version()},
         "warnings": [],
     }
