@@ -25,10 +25,10 @@ from wfl_sim.contracts import Work
 from wfl_sim.errors import OutputExists, RunFailed
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.quality import quality_of
-from wfl_sim.replay import AGAIN, Replayed
+from wfl_sim.replay import Replayed
 from wfl_sim.rundirectory import FORMAT, content_hash, state
 from wfl_sim.scenario import Cell, to_yaml
-from wfl_sim.statefiles import Kept, StateFiles
+from wfl_sim.statefiles import AGAIN, Kept, StateFiles
 from wfl_sim.trace import AnyRow, Resume, Row, TraceWriter, read_rows, write_csv
 
 Report = Callable[[Row], None]

@@ -17,14 +17,12 @@ import numpy as np
 
 from wfl_sim.contracts import AnyPayload, Params, PayloadMenu, Point, Sized, Work
 from wfl_sim.errors import RunFailed
-from wfl_sim.statefiles import StateFiles
+from wfl_sim.statefiles import AGAIN, StateFiles
 from wfl_sim.trace import Row
 
 METRICS = ("accuracy", "loss")
 DIAGNOSTICS = ("rank", "coherence_a", "coherence_b", "e_cov", "e_sp")
 _NOTHING = -1.0  # in place of a size: there is nothing to send
-
-AGAIN = "the run cannot go on; --force runs it again"
 
 
 class Replayed:

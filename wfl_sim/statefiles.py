@@ -21,6 +21,8 @@ from wfl_sim import wholefile
 from wfl_sim.errors import RunFailed
 
 FOLDER = "state"
+AGAIN = "the run cannot go on; --force runs it again"
+MOST_OPEN = 8  # files that stay open for reading
 FULL_ENOUGH = 0.5  # of a file's arrays: with fewer in use they move to a new one, so that half of the disk is not waste
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -51,6 +53,7 @@ class StateFiles:
         self._used: list[Kept] = []
         self._found: dict[tuple[int, int], Kept] = {}  # by place, while a state is read back
         self._entries = Counter[int]()  # by file
+        self._opened: dict[int, tuple[Any, list[list[str]]]] = {}
 
     def keep(self, arrays: Arrays, owner: object | None = None) -> Kept:
         """Have arrays in a file; those of the same owner, which is the mapping itself if none is given, only once."""
@@ -85,11 +88,13 @@ class StateFiles:
         data: dict[str, NDArray[Any]] = {}
         for entry, kept in enumerate(new):
             assert kept.waiting is not None
-            data |= {f"{entry}/{name}": np.ascontiguousarray(value) for name, value in kept.waiting.items()}
+            for place, (name, value) in enumerate(kept.waiting.items()):  # in their order, which a file would not keep
+                data[f"{entry}/{place}/{name}"] = np.ascontiguousarray(value)
         self._save(number, data, len(new))
         for entry, kept in enumerate(new):
             kept.file, kept.entry, kept.waiting = number, entry, None
         self._entries[number] = len(new)
+        self._opened.pop(number, None)
 
     def settle(self) -> None:
         """The places are written down: what was not kept again in this round may go."""
@@ -100,6 +105,7 @@ class StateFiles:
             with suppress(OSError):  # it stays until the run is over
                 self._path(file).unlink(missing_ok=True)
             del self._entries[file]
+            self._opened.pop(file, None)
         self._used = []
 
     def find(self, file: int, entry: int) -> Kept:
@@ -153,19 +159,28 @@ class StateFiles:
         return self._folder / f"round-{number:06d}.safetensors"
 
     def _load(self, number: int, entry: int) -> dict[str, NDArray[Any]]:
-        return self._open(number, f"{entry}/")
+        try:
+            file, names = self._open(number)
+            return {name.split("/", 2)[2]: file.get_tensor(name) for name in names[entry]}
+        except (OSError, ValueError, IndexError) as error:
+            raise self._damaged(number, error) from error
 
-    def _open(self, number: int, prefix: str | None = None) -> dict[str, NDArray[Any]]:
-        """The arrays of a file whose names begin with a prefix, which is taken off; none without one."""
+    def _open(self, number: int) -> tuple[Any, list[list[str]]]:
+        """A file, and for each entry the names of its arrays in their order; those opened last stay open."""
         from safetensors import SafetensorError, safe_open
 
-        path = self._path(number)
-        try:
-            with safe_open(path, framework="numpy") as file:
-                self._entries[number] = int((file.metadata() or {})["entries"])
-                names = [] if prefix is None else [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
-                return {name[len(prefix or "") :]: file.get_tensor(name) for name in names}
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise RunFailed(
-                f"{path} cannot be read ({error}): the run cannot go on from there; --force runs it again"
-            ) from error
+        if number not in self._opened:
+            try:
+                file = safe_open(self._path(number), framework="numpy")
+                names: list[list[str]] = [[] for _ in range(int((file.metadata() or {})["entries"]))]
+                for name in sorted(file.keys(), key=lambda name: int(name.split("/", 2)[1])):
+                    names[int(name.split("/", 1)[0])].append(name)
+            except (OSError, SafetensorError, LookupError, ValueError) as error:
+                raise self._damaged(number, error) from error
+            self._opened[number], self._entries[number] = (file, names), len(names)
+            while len(self._opened) > MOST_OPEN:
+                del self._opened[next(iter(self._opened))]
+        return self._opened[number]
+
+    def _damaged(self, number: int, error: Exception) -> RunFailed:
+        return RunFailed(f"{self._path(number)} cannot be read ({error}): {AGAIN}")

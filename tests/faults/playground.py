@@ -1,0 +1,154 @@
+"""Small runs of many kinds that take a tenth of a second: a learner of a few numbers in place of a model.
+
+As a script it plays one of them: ``playground.py NAME DIRECTORY``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
+
+import numpy as np
+
+from wfl_sim.codecs.base import Layout
+from wfl_sim.contracts import Params
+from wfl_sim.engine import run_cell
+from wfl_sim.federation import Federation
+from wfl_sim.methods.fedavg import FedAvg
+from wfl_sim.scenario import Cell, parse
+from wfl_sim.trace import dump
+
+ROUNDS = 6
+BASE = f"""\
+schema_version: 1
+name: playground
+rounds: {ROUNDS}
+radio: {{uplink: {{bandwidth: 400 kHz}}, slot: 5 ms, retransmission: {{kind: arq, attempts: 3}}}}
+channel: {{path_loss: {{kind: uma}}, loss: {{kind: independent, probability: 10 %, origin: interference}}}}
+clients:
+  count: 7
+  placement: {{kind: disc, from: 35 m, to: 400 m}}
+  mobility: {{kind: random_waypoint, speed: 30 km/h}}
+  compute: {{time: 150 ms, jitter: 0.6, power: 2 W}}
+method: {{kind: fedavg}}
+learning: {{on_divergence: drop_client}}
+"""
+ASYNCHRONOUS = ["protocol={kind: buffered, buffer: 2, concurrency: 5}"]
+OFDMA = ["radio.uplink.access=ofdma", "radio.uplink.scheduler=proportional_fair"]
+KINDS: dict[str, list[str]] = {
+    "rounds": [
+        "codec={kind: topk, error_feedback: 0.5}",
+        "schedule={kind: tsfa, latency_budget: 0.6 s, v: 1, queue_start: 1}",
+        "protocol.cohort=4",
+    ],
+    "soft": [
+        "method={kind: soft, rank: 2}",
+        "codec={kind: components, bits: 16, error_feedback: 1}",
+        "radio.uplink.work_conserving=false",
+        "clients.availability={kind: on_off, on: 3 s, off: 2 s}",
+    ],
+    "deadline": ["protocol={kind: deadline, deadline: 0.5 s, late: drop}", "codec={kind: topk}", *OFDMA],
+    "carried": ["protocol={kind: deadline, deadline: 400 ms, late: carry}", "codec={kind: topk, error_feedback: 1}"],
+    "carried-packets": ["protocol={kind: deadline, deadline: 400 ms, late: carry}", "radio.fidelity=packet"],
+    "carried-alone": [
+        "protocol={kind: deadline, deadline: 400 ms, late: carry}",
+        "radio.uplink.work_conserving=false",
+    ],
+    "buffered": [*ASYNCHRONOUS, "radio.downlink.access=unicast"],
+    "buffered-slots": [*ASYNCHRONOUS, *OFDMA, "clients.churn={join: 5 s, stay: 60 s}"],
+    "buffered-blocks": [*ASYNCHRONOUS, "radio.rate={kind: cqi}", "radio.retransmission={kind: harq}"],
+    "half-duplex": [*ASYNCHRONOUS, "radio.duplex=half"],
+    "one-at-a-time": ["protocol={kind: buffered, buffer: 1, concurrency: 4, server_lr: 0.5}", "codec={kind: topk}"],
+    "network": [*ASYNCHRONOUS, "method={kind: none, payload: 300 kbit}"],
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnHead(FedAvg):
+    """Heads stay with their clients."""
+
+    def personal(self, names: Any) -> Any:
+        return frozenset(name for name in names if name.startswith("head."))
+
+
+class Learner:
+    """Adds numbers that follow from client, round, and who is trained at the same time; client 3 diverges once."""
+
+    layout = Layout(
+        (("q.A", "q.B"),), ("head.weight",), {"q.A": (4, 900), "q.B": (700, 4), "head.weight": (3, 1000)}
+    )
+    frozen: ClassVar[Params] = {}
+
+    def initial(self) -> Params:
+        draw = np.random.default_rng(1)
+        return {name: draw.normal(size=shape).astype(np.float32) for name, shape in self.layout.shapes.items()}
+
+    def examples(self, client: int) -> int:
+        return 10 + client
+
+    def train(self, starts: Mapping[int, Params], round_: int) -> dict[int, Any]:
+        together = sum(starts)  # of the numbers of clients
+        return {client: partial(self._trained, start, (client, round_, together)) for client, start in starts.items()}
+
+    def _trained(self, start: Params, key: tuple[int, int, int]) -> Params:
+        if key[:2] == (3, 2):
+            return {name: value * np.float32(np.nan) for name, value in start.items()}
+        draw = np.random.default_rng(key)
+        return {
+            name: value + 0.1 * draw.normal(size=value.shape).astype(np.float32) for name, value in start.items()
+        }
+
+    def evaluate(self, params: Params) -> dict[str, float]:
+        level = float(sum(np.abs(value).sum(dtype=np.float64) for value in params.values()))
+        return {"accuracy": 0.5, "loss": level}
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
+def cell(kind: str) -> Cell:
+    """The cell of a kind."""
+    (found,) = parse(BASE, "playground", KINDS[kind]).cells
+    return found
+
+
+def build_work(scenario: Any, memo_folder: Any, states: Any = None, workers: int = 1) -> tuple[Federation, dict[str, Any]]:
+    """In place of the one of `wfl_sim.learning.federated`."""
+    learning, learner = scenario.learning, Learner()
+    method = OwnHead(rank=scenario.method.rank) if scenario.protocol.kind == "buffered" else scenario.method
+    clients = scenario.clients.count
+    return Federation(method, scenario.codec, learner, clients, learning.on_divergence, states), {"data": {"name": "x"}}
+
+
+def install(patch: Any) -> None:
+    """Have runs use the learner above; `patch(place, name, value)` sets it."""
+    import wfl_sim.learning
+
+    module: Any = ModuleType("wfl_sim.learning.federated")
+    module.build_work = build_work
+    sys.modules[module.__name__] = module
+    patch(wfl_sim.learning, "federated", module)
+
+
+def play(kind: str, directory: Path, **how: Any) -> dict[str, Any]:
+    """Run a cell, or go on with it. `install` comes first."""
+    return run_cell(cell(kind), 0, directory, **how)
+
+
+def left(directory: Path) -> dict[str, Any]:
+    """What a finished run leaves, as far as it must be the same every time."""
+    files = sorted(path.name for path in directory.iterdir() if path.name not in ("manifest.json", "lock", ".lock"))
+    names = [name for name in files if name != "trace.sqlite"]
+    return {"names": files, "tables": dump(directory / "trace.sqlite")} | {
+        name: (directory / name).read_bytes() for name in names
+    }
+
+
+if __name__ == "__main__":
+    install(setattr)
+    play(sys.argv[1], Path(sys.argv[2]))
