@@ -26,10 +26,10 @@ from wfl_sim.errors import OutputExists, RunFailed
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.quality import quality_of
 from wfl_sim.replay import Replayed
-from wfl_sim.rundirectory import FORMAT, content_hash, state
+from wfl_sim.rundirectory import FORMAT, content_hash, manifest, state
 from wfl_sim.scenario import Cell, to_yaml
 from wfl_sim.statefiles import AGAIN, Kept, StateFiles
-from wfl_sim.trace import AnyRow, Resume, Row, TraceWriter, read_rows, write_csv
+from wfl_sim.trace import AnyRow, Resume, Row, TraceWriter, write_csv
 
 Report = Callable[[Row], None]
 REPORTED_PACKAGES = ("wfl-sim", "torch", "transformers", "peft", "numpy", "scipy", "simpy")
@@ -74,6 +74,7 @@ class CellRecord:
         self._trace = TraceWriter(directory / "trace.sqlite")
         self._committed = self._trace.committed()
         self._files = StateFiles(directory)
+        self._done = self._committed.rounds
         self._last: Checkpoint | None = None  # of the last round that was committed
         self._work: Work | None = None
         self._goes_on = not self._committed.rounds  # else it plays again what was committed
@@ -82,7 +83,7 @@ class CellRecord:
         """The manifest of the session before this one."""
         if state(self.directory, self._cell) == "absent":
             return {}
-        left: dict[str, Any] = json.loads((self.directory / "manifest.json").read_text(encoding="utf-8"))
+        left = manifest(self.directory)
         then, now = left.get("versions", {}), self.manifest["versions"]
         other = [f"{name} {then.get(name)}, now {now[name]}" for name in now if then.get(name) != now[name]]
         if other:
@@ -131,6 +132,7 @@ class CellRecord:
         if self._goes_on:
             resume = self._resume(number)
             self._trace.commit_round(row, transmissions, decisions, resume)
+            self._done = number
             self._files.settle()
         elif not self._committed.holds(row, transmissions, decisions):
             raise RunFailed(f"round {number}, played again, is not what its trace holds, by another version?: {AGAIN}")
@@ -166,8 +168,9 @@ class CellRecord:
         self._keep_model()
         write_csv(self._trace.path, self.directory / "rounds.csv")
         self._end("finished", **results)
-        self._trace.finish()
-        self._files.remove()
+        with suppress(RunFailed):  # it is finished, and `tidy` comes back to what is left of what it took
+            self._trace.finish()
+            self._files.remove()
 
     def fail(self, error: BaseException) -> None:
         """The run ended before its time; what cannot be written now is left as it was."""
@@ -193,7 +196,7 @@ class CellRecord:
 
     def _end(self, status: str, **more: Any) -> None:
         before = self._before.get("measured", {})
-        self.manifest |= {"status": status, **more, "rounds_done": len(read_rows(self._trace.path, "rounds"))}
+        self.manifest |= {"status": status, **more, "rounds_done": self._done}
         peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         self.manifest["measured"] = {
             "wall_s": round(time.perf_counter() - self._began_s + before.get("wall_s", 0.0), 3),
@@ -206,6 +209,17 @@ class CellRecord:
     def _write_manifest(self) -> None:
         text = json.dumps(self.manifest, indent=2, ensure_ascii=False) + "\n"
         wholefile.write(self.directory / "manifest.json", text.encode())
+
+
+def tidy(directory: Path) -> None:
+    """Remove what a finished run has left of what it took to go on, if it was killed before it could."""
+    files = StateFiles(directory)
+    if files.exist:
+        with suppress(RunFailed):  # it does no harm
+            trace = TraceWriter(directory / "trace.sqlite")
+            trace.finish()
+            trace.close()
+            files.remove()
 
 
 def _manifest(cell: Cell, arm_index: int, text: str) -> dict[str, Any]:

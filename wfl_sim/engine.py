@@ -17,7 +17,8 @@ import simpy
 from channels.links import Links
 from channels.recorded import RecordedLinks
 from channels.streams import Stream
-from wfl_sim.cellrecord import CellRecord, Report
+from wfl_sim import rundirectory
+from wfl_sim.cellrecord import CellRecord, Report, tidy
 from wfl_sim.clientstate import MEMORY_LIMIT_BYTES, ClientStates
 from wfl_sim.contracts import Work
 from wfl_sim.errors import NotFinite, RunFailed
@@ -154,7 +155,9 @@ def run_cell(
     client_memory_bytes: int = MEMORY_LIMIT_BYTES,
     workers: int = 1,
 ) -> dict[str, Any]:
-    """Run one cell into a directory, and return its manifest; one that was begun there goes on after its last round.
+    """Run one cell into a directory, and return its manifest.
+
+    One that was begun there goes on after its last round, and one that is finished is left as it is.
 
     `memo_folder` may hold results of training that other cells left; beyond `client_memory_bytes` the state of clients
     goes to files in the directory while the run lasts; with several `workers`, clients are trained in as many processes
@@ -171,6 +174,9 @@ def run_cell(
     RunFailed
         The run failed, or cannot be written. The next call goes on after the last round that was committed.
     """
+    if rundirectory.state(directory, cell) == "finished":
+        tidy(directory)
+        return rundirectory.manifest(directory)
     record = CellRecord(cell, arm_index, directory, report)
     work: Work | None = None
     states = ClientStates(client_memory_bytes, directory)

@@ -126,6 +126,12 @@ def state(directory: Path, cell: Cell) -> State:
     return "finished"
 
 
+def manifest(directory: Path) -> dict[str, Any]:
+    """The manifest of a run that `state` has found to be there."""
+    found: dict[str, Any] = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+    return found
+
+
 def check_ours(directory: Path) -> None:
     """Raise `OutputExists` where a directory is there that no run made: what is in it is never removed."""
     _manifest(directory)

@@ -142,6 +142,11 @@ class StateFiles:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
 
+    @property
+    def exist(self) -> bool:
+        """Whether there are any."""
+        return self._folder.is_dir()
+
     def remove(self) -> None:
         """The run is over: nothing is needed any more."""
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -171,7 +176,7 @@ class StateFiles:
 
         if number not in self._opened:
             try:
-                file = safe_open(self._path(number), framework="numpy")
+                file: Any = safe_open(self._path(number), framework="numpy")
                 names: list[list[str]] = [[] for _ in range(int((file.metadata() or {})["entries"]))]
                 for name in sorted(file.keys(), key=lambda name: int(name.split("/", 2)[1])):
                     names[int(name.split("/", 1)[0])].append(name)

@@ -1,6 +1,6 @@
-"""Small runs of many kinds that take a tenth of a second: a learner of a few numbers in place of a model.
+"""Small runs of many kinds that take less than a second: a learner of a few numbers in place of a model.
 
-As a script it plays one of them: ``playground.py NAME DIRECTORY``.
+Knows what they leave, and what of it must be the same every time.
 """
 
 from __future__ import annotations
@@ -79,9 +79,7 @@ class OwnHead(FedAvg):
 class Learner:
     """Adds numbers that follow from client, round, and who is trained at the same time; client 3 diverges once."""
 
-    layout = Layout(
-        (("q.A", "q.B"),), ("head.weight",), {"q.A": (4, 900), "q.B": (700, 4), "head.weight": (3, 1000)}
-    )
+    layout = Layout((("q.A", "q.B"),), ("head.weight",), {"q.A": (4, 900), "q.B": (700, 4), "head.weight": (3, 1000)})
     frozen: ClassVar[Params] = {}
 
     def initial(self) -> Params:
@@ -99,9 +97,7 @@ class Learner:
         if key[:2] == (3, 2):
             return {name: value * np.float32(np.nan) for name, value in start.items()}
         draw = np.random.default_rng(key)
-        return {
-            name: value + 0.1 * draw.normal(size=value.shape).astype(np.float32) for name, value in start.items()
-        }
+        return {name: value + 0.1 * draw.normal(size=value.shape).astype(np.float32) for name, value in start.items()}
 
     def evaluate(self, params: Params) -> dict[str, float]:
         level = float(sum(np.abs(value).sum(dtype=np.float64) for value in params.values()))
@@ -111,13 +107,15 @@ class Learner:
         """Nothing runs."""
 
 
-def cell(kind: str) -> Cell:
+def cell(kind: str, rounds: int = ROUNDS) -> Cell:
     """The cell of a kind."""
-    (found,) = parse(BASE, "playground", KINDS[kind]).cells
+    (found,) = parse(BASE, "playground", [*KINDS[kind], f"rounds={rounds}"]).cells
     return found
 
 
-def build_work(scenario: Any, memo_folder: Any, states: Any = None, workers: int = 1) -> tuple[Federation, dict[str, Any]]:
+def build_work(
+    scenario: Any, memo_folder: Any, states: Any = None, workers: int = 1
+) -> tuple[Federation, dict[str, Any]]:
     """In place of the one of `wfl_sim.learning.federated`."""
     learning, learner = scenario.learning, Learner()
     method = OwnHead(rank=scenario.method.rank) if scenario.protocol.kind == "buffered" else scenario.method
@@ -135,9 +133,9 @@ def install(patch: Any) -> None:
     patch(wfl_sim.learning, "federated", module)
 
 
-def play(kind: str, directory: Path, **how: Any) -> dict[str, Any]:
+def play(kind: str, directory: Path, rounds: int = ROUNDS, **how: Any) -> dict[str, Any]:
     """Run a cell, or go on with it. `install` comes first."""
-    return run_cell(cell(kind), 0, directory, **how)
+    return run_cell(cell(kind, rounds), 0, directory, **how)
 
 
 def left(directory: Path) -> dict[str, Any]:
@@ -147,8 +145,3 @@ def left(directory: Path) -> dict[str, Any]:
     return {"names": files, "tables": dump(directory / "trace.sqlite")} | {
         name: (directory / name).read_bytes() for name in names
     }
-
-
-if __name__ == "__main__":
-    install(setattr)
-    play(sys.argv[1], Path(sys.argv[2]))
