@@ -67,7 +67,7 @@ def check(directory: Path, whole: dict[str, Any]) -> int:
     if trace.exists():
         frame = analysis.load(directory).rounds
         rounds = len(frame)
-        assert [tuple(row)[0] for row in whole["tables"]["rounds"][:rounds]] == frame["round"].tolist()
+        assert [row[0] for row in whole["tables"]["rounds"][:rounds]] == frame["round"].tolist()
         assert [row[2] for row in whole["tables"]["rounds"][:rounds]] == frame["t_end_s"].tolist()
     if (directory / "rounds.csv").exists():
         text = (directory / "rounds.csv").read_bytes()

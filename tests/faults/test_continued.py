@@ -1,0 +1,201 @@
+"""Runs that are killed, and go on: whatever the kind of protocol, and wherever it happens, the end is the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wfl_sim import cellrecord
+from wfl_sim.errors import OutputExists, RunFailed
+from wfl_sim.trace import dump
+
+KILLED = 9
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # `everywrite`, a process of its own, plays there too
+
+import playground  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _learner(monkeypatch: pytest.MonkeyPatch) -> None:
+    import wfl_sim.learning
+
+    monkeypatch.setitem(sys.modules, "wfl_sim.learning.federated", None)
+    monkeypatch.setattr(wfl_sim.learning, "federated", None, raising=False)
+    playground.install(setattr)
+
+
+def killed_after(kind: str, directory: Path, round_: int, **how: Any) -> None:
+    """Play in a process that dies, with nothing put in order, once a round has been committed."""
+    child = os.fork()
+    if not child:
+        try:
+            playground.play(
+                kind, directory, report=lambda row: os._exit(KILLED) if row["round"] == round_ else None, **how
+            )
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == KILLED
+
+
+QUICK = ("rounds", "soft", "carried", "buffered-slots", "one-at-a-time", "network")
+
+
+def test_every_protocol_ends_alike_however_often_it_was_killed(
+    tmp_path: Path, kind: str, rounds: tuple[int, ...]
+) -> None:
+    playground.play(kind, tmp_path / "whole")
+    for number in rounds:
+        killed_after(kind, tmp_path / "run", number)
+    found = playground.play(kind, tmp_path / "run")
+    assert playground.left(tmp_path / "run") == playground.left(tmp_path / "whole")
+    assert found["measured"]["continued_after"] == [rounds[-1]]  # the sessions that were killed could not say anything
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Some kinds with a kill, and where there is time for it all of them with one after every round."""
+    if "rounds" in metafunc.fixturenames:
+        every = tuple(range(1, playground.ROUNDS + 1))
+        quick = [pytest.param(kind, (3,), id=kind) for kind in QUICK]
+        slow = [pytest.param(kind, every, id=f"{kind}-every", marks=pytest.mark.slow) for kind in playground.KINDS]
+        metafunc.parametrize(("kind", "rounds"), [*quick, *slow])
+
+
+@pytest.mark.parametrize(("kind", "what"), [("carried", "pending"), ("one-at-a-time", "trainings")])
+def test_something_was_under_way_when_these_were_killed(tmp_path: Path, kind: str, what: str) -> None:
+    # else the test above would say nothing about transfers in flight
+    killed_after(kind, tmp_path, 3)
+    with sqlite3.connect(tmp_path / "trace.sqlite") as db:
+        (text,) = db.execute("SELECT state FROM resume WHERE state IS NOT NULL").fetchone()
+    assert json.loads(text)["federation"][what]
+
+
+def test_what_was_trained_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed_after("rounds", tmp_path, 4)
+    asked = []
+    train = playground.Learner.train
+
+    def noted(self: Any, starts: Any, round_: int) -> Any:
+        asked.append(round_)
+        return train(self, starts, round_)
+
+    monkeypatch.setattr(playground.Learner, "train", noted)
+    playground.play("rounds", tmp_path)
+    assert asked == [5, 6]
+
+
+def test_clients_whose_state_is_in_files_go_on_as_well(tmp_path: Path) -> None:
+    playground.play("soft", tmp_path / "whole")
+    for number in (1, 3):
+        killed_after("soft", tmp_path / "run", number, client_memory_bytes=0)
+    playground.play("soft", tmp_path / "run", client_memory_bytes=0)
+    assert playground.left(tmp_path / "run") == playground.left(tmp_path / "whole")
+
+
+def test_an_interrupted_run_goes_on_and_a_finished_one_is_left_alone(tmp_path: Path) -> None:
+    def interrupt(row: Any) -> None:
+        if row["round"] == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        playground.play("buffered", tmp_path / "run", report=interrupt)
+    playground.play("buffered", tmp_path / "run")
+    playground.play("buffered", tmp_path / "whole")
+    assert playground.left(tmp_path / "run") == playground.left(tmp_path / "whole")
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run").iterdir()}
+    reported: list[Any] = []
+    found = playground.play("buffered", tmp_path / "run", report=reported.append)
+    assert found["status"] == "finished" and not reported
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run").iterdir()} == before
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def altered(directory: Path, statement: str) -> None:
+    with sqlite3.connect(directory / "trace.sqlite") as db:
+        db.execute(statement)
+
+
+def of_other_versions(directory: Path) -> None:
+    file = directory / "manifest.json"
+    file.write_text(file.read_text().replace('"numpy": "', '"numpy": "0.'))
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], Any], type[Exception], str]] = {
+    "cut": (lambda run: [cut(path) for path in (run / "state").iterdir()], RunFailed, r"safetensors cannot be read"),
+    "gone": (lambda run: shutil.rmtree(run / "state"), RunFailed, "cannot be read"),
+    "emptied": (lambda run: altered(run, "DELETE FROM resume"), RunFailed, "does not say how to go on after round 3"),
+    "other": (lambda run: altered(run, "UPDATE rounds SET t_end_s = t_end_s + 1e-9 WHERE round = 2"), RunFailed,
+              "round 2, played again, is not what its trace holds"),
+    "fewer": (lambda run: altered(run, "DELETE FROM transmissions WHERE rowid = 4"), RunFailed, "is not what its"),
+    "unnoted": (lambda run: altered(run, "UPDATE resume SET answers = x'00' WHERE round = 1"), RunFailed, "is damaged"),
+    "no database": (lambda run: (run / "trace.sqlite").write_bytes(b"x" * 5000), RunFailed, "not a database"),
+    "versions": (of_other_versions, OutputExists, r"was begun with numpy 0\.\S+, now \d"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_what_was_damaged_meanwhile_is_told_in_one_line_and_stays(tmp_path: Path, how: str) -> None:
+    harm, error, says = DAMAGE[how]
+    killed_after("soft", tmp_path, 3)
+    harm(tmp_path)
+    trace = (tmp_path / "trace.sqlite").read_bytes()
+    with pytest.raises(error, match=says) as told:
+        playground.play("soft", tmp_path)
+    assert "\n" not in str(told.value) and ("--force" in str(told.value) or how == "no database")
+    assert how == "no database" or dump(tmp_path / "trace.sqlite")["rounds"]
+    assert (tmp_path / "trace.sqlite").read_bytes() == trace
+
+
+def test_what_a_killed_end_left_is_tidied_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    playground.play("soft", tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(cellrecord.TraceWriter, "finish", lambda self: os._exit(KILLED))
+        child = os.fork()
+        if not child:
+            playground.play("soft", tmp_path / "run")
+        os.waitpid(child, 0)
+    assert (tmp_path / "run" / "state").is_dir()
+    playground.play("soft", tmp_path / "run")
+    assert playground.left(tmp_path / "run") == playground.left(tmp_path / "whole")
+
+
+def every_write(scratch: Path, kind: str, mode: str, step: int) -> dict[str, Any]:
+    """What `everywrite` finds, with changes to files that really fail."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("needs Linux and a C compiler")
+    shim = scratch / "failing.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", shim, HERE / "failing.c", "-ldl"], check=True)
+    environment = os.environ | {"LD_PRELOAD": str(shim), "PYTHONPATH": str(HERE.parents[1])}
+    command = [sys.executable, HERE / "everywrite.py", kind, "2", mode, str(step), scratch]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert found["changes"] > 60  # else what should fail was not reached
+    return found
+
+
+@pytest.mark.parametrize(("mode", "step"), [("kill", 67), ("ENOSPC+", 51)])
+def test_a_change_to_files_that_fails_leaves_a_run_that_goes_on(tmp_path: Path, mode: str, step: int) -> None:
+    assert every_write(tmp_path, "one-at-a-time", mode, step)["outcomes"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["kill", "ENOSPC", "EIO", "EACCES", "ENOSPC+", "EIO+", "EACCES+"])
+@pytest.mark.parametrize("kind", ["rounds", "one-at-a-time"])
+def test_any_change_to_files_may_fail(tmp_path: Path, kind: str, mode: str) -> None:
+    found = every_write(tmp_path, kind, mode, 5)
+    assert set(found["outcomes"]) & {"killed", "told"}
