@@ -36,7 +36,7 @@ from wfl_sim.protocols.base import Commit, ProtocolState, World
 from wfl_sim.quality import quality_of
 from wfl_sim.radio.bands import bands
 from wfl_sim.radio.medium import Medium
-from wfl_sim.rundirectory import FORMAT, content_hash
+from wfl_sim.rundirectory import FORMAT, clear, content_hash
 from wfl_sim.scenario import Cell, Scenario, to_yaml
 from wfl_sim.trace import AnyRow, Row, TraceWriter, read_rows, write_csv
 
@@ -201,6 +201,7 @@ def run_cell(
         "versions": {name: _version(name) for name in REPORTED_PACKAGES} | {"python": platform.python_version()},
         "warnings": [],
     }
+    clear(directory)  # a stand-in: an unfinished run begins anew
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "scenario.yaml").write_text(text, encoding="utf-8")
     _write_json(directory / "manifest.json", manifest)
