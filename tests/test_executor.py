@@ -46,8 +46,8 @@ def die(tell: Tell, folder: str, times: int) -> int:
 
 def wait_long(tell: Tell, folder: str) -> str:
     """Until it is interrupted, of which it leaves word."""
-    tell(os.getpid())
     try:
+        tell(os.getpid())
         time.sleep(PATIENCE_S)
     except KeyboardInterrupt:
         (Path(folder) / "interrupted").touch()
@@ -154,18 +154,18 @@ def test_closing_interrupts_what_runs_cancels_the_rest_and_leaves_no_process(tmp
 
 
 PARENT = """
-import sys
-sys.path[:0] = [{tests!r}, {root!r}]
-from test_executor import wait_long
+import os, sys, time
+sys.path.insert(0, {root!r})
 from wfl_sim.executor import Loky
-executor = Loky(1, lambda pid: print(pid, flush=True))
-executor.submit(wait_long, {folder!r}).result()
+def work(tell):
+    tell(os.getpid())
+    time.sleep({patience_s})
+Loky(1, lambda pid: print(pid, flush=True)).submit(work).result()
 """
 
 
-def test_a_process_ends_with_its_parent_however_that_ends(tmp_path: Path) -> None:
-    here = Path(__file__).resolve().parent
-    script = PARENT.format(tests=str(here), root=str(here.parent), folder=str(tmp_path))
+def test_a_process_ends_with_its_parent_however_that_ends() -> None:
+    script = PARENT.format(root=str(Path(__file__).resolve().parents[1]), patience_s=PATIENCE_S)
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())

@@ -67,7 +67,7 @@ def run(
         Processes that train the clients of each run. They change no result; take more than one where there are more
         cores than cells.
     arms : sequence of str
-        Run the cells of these alone: arms of the file, or points of its grid. With ``seeds=K`` among the overrides
+        Run the cells of these alone: arms of the file, or points of its grid. With ``seeds=[K]`` among the overrides
         that is one cell, as a job array wants it; calls for different cells of one study may run at the same time.
     report : callable, optional
         Called as ``report(cell, row)`` after every round.

@@ -6,6 +6,7 @@ Knows how to talk to a person; everything heavy is imported inside the command t
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -91,11 +92,11 @@ def run(
 
     Every arm with every seed is one run, in a folder of its own; runs go side by side. The same command again skips
     what is finished, and goes on with what was interrupted, killed or failed. One run alone, as a task of a job array,
-    is --arm NAME with seeds=K; such tasks may share the output folder, and run at the same time.
+    is --arm NAME with seeds='[K]'; such tasks may share the output folder, and run at the same time.
 
     Example: wfl-sim run scenarios/quickstart.yaml seeds='[0,1,2]' --output runs
 
-    Example: wfl-sim run quickstart --arm dense-equal seeds=1 --jobs 1 --no-plots
+    Example: wfl-sim run quickstart --arm dense-equal seeds='[1]' --jobs 1 --no-plots
     """
     import wfl_sim
     from wfl_sim.live import progress
@@ -122,6 +123,7 @@ def run(
                     watch=shown.watch,
                 )
         except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would hit the way out
             typer.echo("interrupted; the traces hold all finished rounds", err=True)
             raise typer.Exit(130) from None
     if shown.skipped == len(cells) and not silent:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from wfl_sim.study import Event
 
 REFRESHES_HZ = 4
-RESERVED_ROWS = 5  # of the screen: head and rule of the table, the total, and the prompt that is to come
+RESERVED_ROWS = 5  # of the screen: head and rule of the table, two of totals, and the prompt that is to come
+GAP, LEAST_NAME = 2, 8  # characters between two columns, and those that a name keeps whatever happens
 FAILED, RUNNING, WAITING, DONE = range(4)  # what is worth a row, the most worth first
 
 
@@ -149,20 +151,24 @@ class Table(Progress):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         from rich import box
         from rich.table import Table as RichTable
+        from rich.text import Text
 
         with self._lock:
             lines, now_s = list(self._lines.values()), self._clock()
             shown, hidden = self._choose(lines, max(1, (options.height or console.height) - RESERVED_ROWS))
+            heads = ("seed", "state", "round", self._measure, "time, s", "up, Mbit", "left")
+            cells = [self._cells(line, now_s) for line in shown]
+            widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+            longest = max(LEAST_NAME, options.max_width - sum(widths) - GAP * len(widths))
             table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
-            table.add_column("arm", no_wrap=True, overflow="ellipsis", ratio=1, min_width=8)
-            for name in ("seed", "state", "round", self._measure, "simulated", "uplink", "left"):
-                left = name == "state"
-                table.add_column(name, justify="left" if left else "right", no_wrap=True, overflow="ellipsis")
-            for line in shown:
-                table.add_row(*self._cells(line, now_s), style=_STYLES.get(line.state))
-            total = self._total(lines, hidden, now_s)
+            table.add_column("arm", no_wrap=True)
+            for head in heads:
+                table.add_column(head, justify="left" if head == "state" else "right", no_wrap=True)
+            for line, own in zip(shown, cells, strict=True):
+                table.add_row(shortened(line.arm, longest), *own, style=_STYLES.get(line.state))
+            totals = self._totals(lines, hidden)
         yield table
-        yield total
+        yield from (Text(text, no_wrap=True, overflow="ellipsis") for text in totals)
 
     def _choose(self, lines: Sequence[_Line], most: int) -> tuple[list[_Line], int]:
         """So many lines in the order of the study, and how many are left out.
@@ -182,12 +188,12 @@ class Table(Progress):
         return [line for line in lines if id(line) in ids], len(lines) - len(chosen)
 
     def _cells(self, line: _Line, now_s: float) -> tuple[str, ...]:
-        name, seed, rounds = line.arm, str(line.seed), str(line.rounds)
+        seed, rounds = str(line.seed), str(line.rounds)
         row, state = line.row, line.state
         if state == "loading":
-            state = f"{_FRAMES[int(now_s * REFRESHES_HZ) % len(_FRAMES)]} loading {now_s - line.began_s:.0f} s"
+            state = f"loading {now_s - line.began_s:.0f} s"
         if row is None:
-            return name, seed, state, f"-/{rounds}", "", "", "", ""
+            return seed, state, f"-/{rounds}", "", "", "", ""
         value = line.quality.of(row) if line.quality is not None else None
         if line.quality is None or value is None:
             what = str(row["delivered"])
@@ -195,39 +201,28 @@ class Table(Progress):
             what = line.quality.shown(value).removeprefix(line.quality.metric).strip()
         left_s = line.left_s(now_s)
         return (
-            name,
             seed,
             state,
             f"{row['round']}/{rounds}",
             what,
-            f"{row['t_end_s']:.2f} s",
-            f"{row['uplink_bits'] / 1e6:.2f} Mbit",
+            f"{row['t_end_s']:.2f}",
+            f"{row['uplink_bits'] / 1e6:.2f}",
             "" if left_s is None else duration(left_s),
         )
 
-    def _total(self, lines: Sequence[_Line], hidden: int, now_s: float) -> str:
-        states = [line.state for line in lines]
+    def _totals(self, lines: Sequence[_Line], hidden: int) -> tuple[str, str]:
+        states = Counter("running" if line.state == "loading" else line.state for line in lines)
         done, rounds = sum(line.done for line in lines), sum(line.rounds for line in lines)
-        active = states.count("running") + states.count("loading")
-        counts = {
-            "finished": states.count("finished"),
-            "skipped": states.count("skipped"),
-            "running": active,
-            "waiting": states.count("waiting"),
-            "failed": states.count("failed"),
-        }
-        said = [f"{number} {name}" for name, number in counts.items() if number]
         known = [line.round_s for line in lines if line.round_s is not None]
-        if active and known:
-            left_s = sum(known) / len(known) * (rounds - done) / active
-            said.append(f"{duration(left_s)} left")
-        return f"{len(lines)} runs, {100 * done // max(1, rounds)} % of the rounds: {', '.join(said)}" + (
-            f"; {hidden} not shown" if hidden else ""
-        )
+        told = f"{100 * done // rounds} % of the rounds"
+        if known and states["running"]:
+            told += f", {duration(sum(known) / len(known) * (rounds - done) / states['running'])} left"
+        order = ("finished", "skipped", "running", "waiting", "failed")
+        counts = ", ".join(f"{states[state]} {state}" for state in order if states[state])
+        return f"{len(lines)} runs: {counts}", told + (f"; {hidden} runs not shown" if hidden else "")
 
 
 _STYLES = {"failed": "bold red", "loading": "bold", "running": "bold"}
-_FRAMES = "|/-\\"
 
 
 def duration(seconds: float) -> str:
@@ -237,6 +232,14 @@ def duration(seconds: float) -> str:
         return f"{whole} s"
     minutes, rest = divmod(whole, 60)
     return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def shortened(name: str, most: int) -> str:
+    """A name in so many characters: its beginning and its end, where points of a grid differ."""
+    if len(name) <= most:
+        return name
+    first = (most - 1) // 3
+    return f"{name[:first]}\N{HORIZONTAL ELLIPSIS}{name[first + 1 - most :]}"
 
 
 @contextmanager

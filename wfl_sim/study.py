@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 from wfl_sim import locks, rundirectory
 from wfl_sim.diagnose import nearest
 from wfl_sim.errors import COMMAND_LINE, MissingResource, OutputExists, Problem, RunFailed, ScenarioError, WflError
-from wfl_sim.executor import Executor, Here, Loky, LostWorker
+from wfl_sim.executor import Executor, Here, Loky
 from wfl_sim.scenario import Cell, Study
 from wfl_sim.trace import Row
 
@@ -199,8 +199,8 @@ def _play_all(tasks: list[Task], jobs: int, report: Report, watch: Watch) -> lis
             number = numbers[future]
             try:
                 failure = future.result()
-            except LostWorker as error:
-                failure = Failure(str(error), False, "")
+            except Exception as error:  # its process died, or whoever is told of it failed
+                failure = _failure(error)
                 watch(tasks[number].cell, "failed")
             if failure is not None:
                 failures[number] = failure
@@ -234,11 +234,14 @@ def _play(
             run_cell(cell, arm_index, directory, lambda row: tell((number, row)), memo, workers=workers)
     except Exception as caught:
         tell((number, "failed"))
-        error = _in_use(directory) if isinstance(caught, locks.Held) else caught
-        what = str(error) if isinstance(error, WflError) else f"{type(error).__name__}: {error}"
-        return Failure(what, isinstance(error, MissingResource), traceback.format_exc())
+        return _failure(_in_use(directory) if isinstance(caught, locks.Held) else caught)
     tell((number, "finished"))
     return None
+
+
+def _failure(error: Exception) -> Failure:
+    what = str(error) if isinstance(error, WflError) else f"{type(error).__name__}: {error}"
+    return Failure(what, isinstance(error, MissingResource), "".join(traceback.format_exception(error)))
 
 
 def _raise(failures: list[tuple[Cell, Failure]]) -> None:
