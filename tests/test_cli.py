@@ -189,13 +189,32 @@ def test_an_output_directory_that_exists_is_left_alone(main: Call, tmp_path: Pat
     (old / "mine.txt").write_text("precious")
     code, out, err = main("run", QUICKSTART, "seeds=[1]", "--output", str(tmp_path))
     assert (code, out) == (2, "")
-    assert err == f"error: {old} exists already; use --force to replace it, or --output for another place\n"
+    assert err == (
+        f"error: {old} is no run directory (it holds mine.txt and no manifest.json) and is left alone; "
+        "take another --output, or move it\n"
+    )
     assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == [
         "quickstart",
         "quickstart/dense-equal-seed1",
         "quickstart/dense-equal-seed1/mine.txt",
     ]
     assert (old / "mine.txt").read_text() == "precious"
+
+
+def test_one_run_again_alone_says_that_it_is_finished(main: Call, tmp_path: Path) -> None:
+    small = Path(__file__).with_name("small.yaml")
+    words = ("run", str(small), "method={kind: none, payload: 10 kbit}", "codec={kind: dense}", "learning.targets=[]")
+    words = (*words, "arms={one: {}, two: {schedule: {kind: min_max}}}", "--output", str(tmp_path), "--no-plots")
+    code, _, err = main(*words, "seeds=[1]", "--arm", "two")
+    assert (code, len(err.splitlines())) == (0, 3), err
+    assert [path.name for path in (tmp_path / "small").iterdir()] == ["two-seed1"]
+    code, out, err = main(*words, "seeds=[1]", "--arm", "two")
+    assert code == 0
+    assert err == "two seed 1: finished already\nall 1 runs are finished already; --force runs them again\n"
+    assert "two" in out and str(tmp_path / "small") in out, "the table is printed all the same"
+    code, out, err = main(*words, "--arm", "twoo")
+    assert (code, out) == (2, "")
+    assert err == "command line: --arm twoo: no such arm; there are: one, two; did you mean 'two'?\n"
 
 
 def test_force_does_not_remove_what_a_wrong_scenario_could_not_replace(main: Call, tmp_path: Path) -> None:

@@ -7,8 +7,14 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,9 +23,10 @@ import pytest
 
 import wfl_sim.learning
 from channels.options import OptionError
-from wfl_sim import engine, study
+from wfl_sim import engine, locks, study
 from wfl_sim.contracts import Payload, PayloadMenu, Point
-from wfl_sim.errors import MissingResource, OutputExists, RunFailed
+from wfl_sim.errors import MissingResource, OutputExists, RunFailed, ScenarioError
+from wfl_sim.methods.none import NoLearning
 from wfl_sim.scenario import Cell, Scenario, Study, load, parse
 from wfl_sim.trace import Row, dump, read_rows
 
@@ -201,27 +208,175 @@ def test_arms_see_the_same_links_and_compute_times(plan: Study, learning: Any, t
     assert len(set(columns[0][0])) == 2
 
 
-def test_what_exists_is_refused_and_left_alone(plan: Study, learning: Any, tmp_path: Path) -> None:
+def tables(output: Path) -> dict[str, Any]:
+    """All tables of all runs of a study, by the name of the run."""
+    return {path.name: dump(path / "trace.sqlite") for path in (output / "small").iterdir() if path.is_dir()}
+
+
+def test_what_no_run_made_is_refused_and_left_alone(plan: Study, learning: Any, tmp_path: Path) -> None:
     learning()
     old = tmp_path / "small" / "two-seed3"
     old.mkdir(parents=True)
     (old / "kept").write_text("x")
-    with pytest.raises(OutputExists, match=r"two-seed3 exists already; use --force to replace it"):
-        study.run(plan, tmp_path, jobs=1)
-    assert [path.name for path in (tmp_path / "small").iterdir()] == ["two-seed3"]
-    assert (old / "kept").read_text() == "x"
+    for force in (False, True):
+        with pytest.raises(OutputExists, match=r"two-seed3 is no run directory \(it holds kept"):
+            study.run(plan, tmp_path, jobs=1, force=force)
+        assert [path.name for path in (tmp_path / "small").iterdir()] == ["two-seed3"], "nothing has run"
+        assert (old / "kept").read_text() == "x"
 
 
 def test_force_replaces_the_cells_and_nothing_else(plan: Study, learning: Any, tmp_path: Path) -> None:
     learning()
+    study.run(plan, tmp_path, jobs=1)
     for name in ("two-seed3", "two-seed4", "notes"):
-        (tmp_path / "small" / name).mkdir(parents=True)
+        (tmp_path / "small" / name).mkdir(exist_ok=True)
         (tmp_path / "small" / name / "old").write_text("x")
-    study.run(plan, tmp_path, jobs=1, force=True)
+    seen: list[int] = []
+    study.run(plan, tmp_path, jobs=1, force=True, report=lambda cell, row: seen.append(row["round"]))
+    assert seen == 3 * [1, 2, 3, 4]
     assert not (tmp_path / "small" / "two-seed3" / "old").exists()
     assert whole_rounds(tmp_path / "small" / "two-seed3") == [1, 2, 3, 4]
     assert (tmp_path / "small" / "two-seed4" / "old").read_text() == "x"
     assert (tmp_path / "small" / "notes" / "old").read_text() == "x"
+
+
+def test_the_same_again_skips_what_is_finished(plan: Study, learning: Any, tmp_path: Path) -> None:
+    learning()
+    study.run(plan, tmp_path, jobs=1)
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.rglob("*") if path.is_file()}
+    events: list[tuple[str, str]] = []
+    folder = study.run(plan, tmp_path, jobs=1, watch=lambda cell, event: events.append((cell.arm, event)))
+    assert folder == tmp_path / "small"
+    assert events == [("one", "skipped"), ("two", "skipped"), ("three", "skipped")]
+    after = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.rglob("*") if path.is_file()}
+    assert after == before
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RunFailed("the disk is full")])
+def test_the_same_again_finishes_what_was_not_and_ends_identical(
+    plan: Study, tmp_path: Path, error: BaseException
+) -> None:
+    quiet = [
+        replace(cell, scenario=replace(cell.scenario, method=NoLearning(payload_bits=40_000.0))) for cell in plan.cells
+    ]
+    plan = replace(plan, cells=tuple(quiet))
+    study.run(plan, tmp_path / "whole", jobs=1)
+
+    def stop(cell: Cell, row: Row) -> None:
+        if (cell.arm, row["round"]) == ("two", 2):
+            raise error
+
+    with pytest.raises(type(error)):
+        study.run(plan, tmp_path / "broken", jobs=1, report=stop)
+    assert manifest(tmp_path / "broken" / "small" / "two-seed3")["rounds_done"] == 2
+    events: list[tuple[str, str]] = []
+    study.run(plan, tmp_path / "broken", jobs=1, watch=lambda cell, event: events.append((cell.arm, event)))
+    assert ("one", "skipped") in events and ("two", "finished") in events
+    assert tables(tmp_path / "broken") == tables(tmp_path / "whole")
+    for cell in plan.cells:
+        record = manifest(study.cell_directory(tmp_path / "broken", cell))
+        whole = manifest(study.cell_directory(tmp_path / "whole", cell))
+        assert {**record, "measured": None} == {**whole, "measured": None}
+
+
+def test_nothing_runs_or_is_removed_if_one_directory_is_of_another_scenario(
+    plan: Study, learning: Any, tmp_path: Path
+) -> None:
+    learning()
+    study.run(plan, tmp_path, jobs=1, arms=["three"])
+    other = parse(SCENARIO, overrides=["rounds=5"])
+    with pytest.raises(OutputExists, match="three-seed3 holds a run of another scenario"):
+        study.run(other, tmp_path, jobs=1)
+    assert [path.name for path in (tmp_path / "small").iterdir()] == ["three-seed3"]
+    study.run(other, tmp_path, jobs=1, force=True)
+    assert whole_rounds(tmp_path / "small" / "three-seed3") == [1, 2, 3, 4, 5]
+
+
+def test_a_cell_that_another_process_runs_is_refused(
+    plan: Study, learning: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learning()
+    monkeypatch.setattr(locks.is_held, "__defaults__", (0.0,))
+    busy = tmp_path / "small" / "two-seed3"
+    busy.mkdir(parents=True)
+    with locks.lock(busy):
+        for force in (False, True):
+            with pytest.raises(OutputExists, match="two-seed3 is being written by another process: wait for it"):
+                study.run(plan, tmp_path, jobs=1, force=force)
+        assert [path.name for path in busy.iterdir()] == [locks.NAME]
+        study.run(plan, tmp_path, jobs=1, arms=["one", "three"])  # which nobody has
+    study.run(plan, tmp_path, jobs=1)
+    assert whole_rounds(busy) == [1, 2, 3, 4]
+
+
+def test_a_cell_that_another_process_takes_meanwhile_fails_alone(
+    plan: Study, learning: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learning()
+    busy = tmp_path / "small" / "two-seed3"
+    held = ExitStack()
+
+    def take(cell: Cell, row: Row) -> None:
+        if (cell.arm, row["round"]) == ("one", 1):
+            busy.mkdir()
+            held.enter_context(locks.lock(busy))
+            monkeypatch.setattr(locks.lock.__wrapped__, "__defaults__", (0.0,))  # type: ignore[attr-defined]
+
+    with held, pytest.raises(RunFailed, match=r"^two, seed 3: .*two-seed3 is being written by another process"):
+        study.run(plan, tmp_path, jobs=1, report=take)
+    assert whole_rounds(tmp_path / "small" / "three-seed3") == [1, 2, 3, 4]
+
+
+def test_tasks_of_a_job_array_share_a_folder(plan: Study, learning: Any, tmp_path: Path) -> None:
+    learning()
+    study.run(plan, tmp_path / "one", jobs=1)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda arm: study.run(plan, tmp_path / "array", jobs=1, arms=[arm]), ("one", "two", "three")))
+    assert tables(tmp_path / "array") == tables(tmp_path / "one")
+    for place, arm in enumerate(("one", "two", "three")):
+        assert manifest(tmp_path / "array" / "small" / f"{arm}-seed3")["arm_index"] == place, "of the whole study"
+
+
+def test_arms_are_chosen_by_name_a_point_by_its_own_or_that_of_its_group(plan: Study) -> None:
+    grid = replace(
+        plan,
+        cells=tuple(
+            replace(cell, arm=f"{cell.arm}-rank={rank}", group=cell.arm) for cell in plan.cells for rank in (4, 8)
+        ),
+    )
+
+    def chosen(*arms: str) -> list[str]:
+        return [cell.arm for cell in study.selected(grid, arms)]
+
+    assert len(chosen()) == 6
+    assert chosen("two") == ["two-rank=4", "two-rank=8"]
+    assert chosen("two-rank=8", "one-rank=4") == ["one-rank=4", "two-rank=8"]
+    with pytest.raises(ScenarioError, match=r"^command line: --arm three-rank=5: no such arm; there are: one, .*"):
+        chosen("three-rank=5")
+    with pytest.raises(ScenarioError, match="did you mean 'three-rank=4'"):
+        chosen("three-rnk=4")
+
+
+def test_cells_that_lose_their_process_go_on_in_another(plan: Study, tmp_path: Path) -> None:
+    rounds, payload = 30, NoLearning(payload_bits=40_000.0)
+    cells = [replace(cell, scenario=replace(cell.scenario, method=payload, rounds=rounds)) for cell in plan.cells]
+    plan = replace(plan, cells=tuple(cells[:2]))
+    study.run(plan, tmp_path / "whole", jobs=1)
+    events: list[tuple[str, str]] = []
+    killed: list[int] = []
+
+    def kill(cell: Cell, row: Row) -> None:
+        if not killed and row["round"] == 3:
+            for process in multiprocessing.active_children():
+                assert process.pid is not None
+                os.kill(process.pid, signal.SIGKILL)
+                killed.append(process.pid)
+
+    study.run(plan, tmp_path / "lost", jobs=2, report=kill, watch=lambda cell, event: events.append((cell.arm, event)))
+    assert len(killed) == 2
+    assert events.count(("one", "running")) + events.count(("two", "running")) >= 3
+    assert events.count(("one", "finished")) == events.count(("two", "finished")) == 1
+    assert tables(tmp_path / "lost") == tables(tmp_path / "whole")
 
 
 @pytest.mark.parametrize(

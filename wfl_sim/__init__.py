@@ -40,9 +40,16 @@ def run(
     force: bool = False,
     jobs: int | None = None,
     workers: int = 1,
+    arms: Sequence[str] = (),
     report: Any = None,
+    watch: Any = None,
 ) -> Traces:
-    """Run all cells of a scenario and return their tables.
+    """Run all cells of a scenario that are not finished yet, and return the tables of the study.
+
+    Each cell has a directory of its own, in which its manifest says whether it is finished. The same call again skips
+    cells that are, and goes on with those that were interrupted, killed or failed, from their last round; the tables
+    are those of a run that nothing disturbed. A directory of another scenario (or of other input files), of another
+    version, damaged, or made by something else is refused before anything runs.
 
     Parameters
     ----------
@@ -53,24 +60,35 @@ def run(
     output : path
         Folder that gets ``NAME/ARM-seedK/``.
     force : bool
-        Replace runs that are there already.
+        Run all cells anew, in the place of what is there. What no run has made is never removed.
     jobs : int, optional
         Processes side by side; default one a core, at most one a cell.
     workers : int, optional
         Processes that train the clients of each run. They change no result; take more than one where there are more
         cores than cells.
+    arms : sequence of str
+        Run the cells of these alone: arms of the file, or points of its grid. With ``seeds=[K]`` among the overrides
+        that is one cell, as a job array wants it; calls for different cells of one study may run at the same time.
     report : callable, optional
         Called as ``report(cell, row)`` after every round.
+    watch : callable, optional
+        Called as ``watch(cell, event)``; events are ``skipped``, ``running``, ``finished`` and ``failed``.
 
     Raises
     ------
     ScenarioError, MissingResource, OutputExists
-        Before anything runs.
+        Before anything runs: the scenario, what it needs, or what is in its output directories, which another process
+        may be writing to.
     RunFailed
-        A cell failed; the others' traces are there.
+        A cell failed, or its process died twice; the others' traces are there.
+    KeyboardInterrupt
+        All cells were stopped; finished rounds are in their traces.
     """
     from analysis.traces import load
     from wfl_sim import study
 
     plan = load_scenario(scenario, overrides) if isinstance(scenario, (str, Path)) else scenario
-    return load(study.run(plan, Path(output), force=force, jobs=jobs, workers=workers, report=report))
+    folder = study.run(
+        plan, Path(output), force=force, jobs=jobs, workers=workers, arms=arms, report=report, watch=watch
+    )
+    return load(folder)

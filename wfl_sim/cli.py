@@ -5,11 +5,11 @@ Knows how to talk to a person; everything heavy is imported inside the command t
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -36,8 +36,6 @@ from wfl_sim.errors import ScenarioError, WflError
 
 if TYPE_CHECKING:
     from analysis.traces import Traces
-    from wfl_sim.scenario import Cell, Study
-    from wfl_sim.trace import Row
 
 EXIT_CODES = """Exit codes: 0 done; 1 a run or a check failed; 2 the command, a scenario or something to install is
 wrong; 3 a comparison found a regression; 130 interrupted (Ctrl-C)."""
@@ -77,7 +75,10 @@ def run(
     scenario: ScenarioFile,
     overrides: Overrides = None,
     output: Annotated[Path, typer.Option(help="Folder that gets NAME/ARM-seedK/.")] = Path("runs"),
-    force: Annotated[bool, typer.Option(help="Replace runs that are there already.")] = False,
+    force: Annotated[bool, typer.Option(help="Run all anew, in the place of what is there.")] = False,
+    arm: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only the runs of this arm or point; may be repeated.")
+    ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes side by side; default: one a core.")] = None,
     workers: Annotated[
         int, typer.Option(min=1, help="Processes that train the clients of each run, for more cores than runs.")
@@ -89,11 +90,17 @@ def run(
 ) -> None:
     """Run a scenario: traces, pictures, a table.
 
-    Every arm with every seed is one run, in a folder of its own; runs go side by side.
+    Every arm with every seed is one run, in a folder of its own; runs go side by side. The same command again skips
+    what is finished, and goes on with what was interrupted, killed or failed. One run alone, as a task of a job array,
+    is --arm NAME with seeds='[K]'; such tasks may share the output folder, and run at the same time.
 
     Example: wfl-sim run scenarios/quickstart.yaml seeds='[0,1,2]' --output runs
+
+    Example: wfl-sim run quickstart --arm dense-equal seeds='[1]' --jobs 1 --no-plots
     """
     import wfl_sim
+    from wfl_sim.live import progress
+    from wfl_sim.study import selected
 
     with errors_as(answer):
         study = load(scenario, overrides)
@@ -103,17 +110,27 @@ def run(
 
             typer.echo(present.estimate_text(estimate(study, jobs), bold), err=True)
         try:
-            with _progress(study, quiet=quiet or answer is Format.json, lines=verbose) as report:
-                traces = wfl_sim.run(study, output=output, force=force, jobs=jobs, workers=workers, report=report)
+            cells, silent = selected(study, arm or ()), quiet or answer is Format.json
+            with progress(cells, quiet=silent, lines=verbose) as shown:
+                traces = wfl_sim.run(
+                    study,
+                    output=output,
+                    force=force,
+                    jobs=jobs,
+                    workers=workers,
+                    arms=arm or (),
+                    report=shown.report,
+                    watch=shown.watch,
+                )
         except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would hit the way out
             typer.echo("interrupted; the traces hold all finished rounds", err=True)
             raise typer.Exit(130) from None
+    if shown.skipped == len(cells) and not silent:
+        typer.echo(f"all {len(cells)} runs are finished already; --force runs them again", err=True)
     folder = output / study.name / "plots"
     if plots:
-        from analysis.plots import save_all
-
-        adaptive = set(traces.cells.loc[traces.cells["latency_budget_s"].notna(), "arm"])
-        save_all(traces, folder, adaptive or None)  # `wfl-sim plot` draws those of all arms, which takes longer
+        _draw(traces, folder)
     if answer is Format.json:
         from analysis.tradeoff import summary
 
@@ -124,6 +141,18 @@ def run(
         _print_table(traces, air=not traces.learns)
         typer.echo(f"\ntraces    {output / study.name}")
         typer.echo(f"pictures  {folder}" if plots else "pictures  wfl-sim plot draws them")
+
+
+def _draw(traces: Traces, folder: Path) -> None:
+    """The pictures of a study, each put in its place whole: others may be drawing the same."""
+    from analysis.plots import save_all
+    from wfl_sim.locks import scratch
+
+    adaptive = set(traces.cells.loc[traces.cells["latency_budget_s"].notna(), "arm"])
+    folder.mkdir(exist_ok=True)
+    with scratch(folder.parent, ".plots-") as drawn:
+        for path in save_all(traces, drawn, adaptive or None):  # `wfl-sim plot` draws those of all arms, and longer
+            os.replace(path, folder / path.name)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -249,58 +278,6 @@ def _print_table(traces: Traces, *, air: bool) -> None:
         console.print(arms_table(traces))
     if air:
         console.print(air_table(traces))
-
-
-@contextmanager
-def _progress(study: Study, *, quiet: bool, lines: bool) -> Iterator[Callable[[Cell, Row], None]]:
-    """Live bars on a terminal, one plain line a round elsewhere."""
-    if quiet:
-        yield lambda cell, row: None
-        return
-    if lines or not sys.stderr.isatty():
-        yield lambda cell, row: typer.echo(_line(cell, row), err=True)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        TextColumn("{task.completed}/{task.total} rounds"),
-        TextColumn("{task.fields[detail]}"),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        tasks: dict[Any, Any] = {
-            (cell.arm, cell.seed): progress.add_task(
-                f"{cell.arm} seed {cell.seed}", total=cell.scenario.rounds, start=False, detail=""
-            )
-            for cell in study.cells
-        }
-
-        def report(cell: Cell, row: Row) -> None:
-            task = tasks[cell.arm, cell.seed]
-            if row["round"] == 1:
-                progress.start_task(task)
-            progress.update(task, completed=row["round"], detail=_detail(cell, row))
-
-        yield report
-
-
-def _detail(cell: Cell, row: Row) -> str:
-    from wfl_sim.quality import quality_of
-
-    spent = f"{row['t_end_s']:7.2f} s  {row['uplink_bits'] / 1e6:7.2f} Mbit up"
-    quality = quality_of(cell.scenario)
-    value = quality.of(row) if quality is not None else None
-    if quality is None or value is None:  # nothing was learnt
-        return f"{spent}  {row['delivered']} delivered, {row['dropped']} dropped"
-    return f"{spent}  {quality.shown(value)}"
-
-
-def _line(cell: Cell, row: Row) -> str:
-    return f"{cell.arm} seed {cell.seed}: round {row['round']:>3}/{cell.scenario.rounds}  {_detail(cell, row)}"
 
 
 def _say(error: WflError) -> None:

@@ -171,6 +171,8 @@ def _manifest(directory: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except NotADirectoryError:
+        if not directory.exists():  # one of its parents is a file, as who makes the directory will be told
+            return None
         raise OutputExists(f"{directory} is a file, where a run directory belongs; take another --output") from None
     except OSError as error:
         raise OutputExists(f"{directory} cannot be read ({error.strerror}); take another --output") from None

@@ -1,39 +1,84 @@
-"""Runs the cells of a study side by side, each in a process and a directory of its own.
+"""Runs the cells of a study that are not finished yet, each in a directory of its own, side by side.
 
-Knows cells and directories; what happens in a cell is the engine's business.
+Knows cells and directories; what happens in a cell is the engine's business, and where it happens the executor's.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import shutil
-import signal
-import tempfile
-import threading
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from functools import partial
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-from wfl_sim.errors import MissingResource, OutputExists, RunFailed, WflError
-from wfl_sim.processes import end_with_parent
+from wfl_sim import locks, rundirectory
+from wfl_sim.cellrecord import tidy
+from wfl_sim.diagnose import nearest
+from wfl_sim.errors import COMMAND_LINE, MissingResource, OutputExists, Problem, RunFailed, ScenarioError, WflError
+from wfl_sim.executor import Executor, Here, Loky
 from wfl_sim.scenario import Cell, Study
 from wfl_sim.trace import Row
 
 Report = Callable[[Cell, Row], None]
-Task = tuple[Cell, int, Path]  # a cell, the place of its arm in the study, its directory
-Failure = tuple[Cell, BaseException]
-_messages: Any = None  # in a worker process: the way back to the parent
-_stop: Any = None  # in a worker process: set when no further cell shall start
+Event = Literal["skipped", "running", "finished", "failed"]
+Watch = Callable[[Cell, Event], None]
+MEMO = ".training-"
+
+
+class Task(NamedTuple):
+    """A cell to run, as it is handed to an executor: plain data."""
+
+    number: int
+    cell: Cell
+    arm_index: int  # the place of its arm in the study
+    directory: Path
+    memo: Path
+    workers: int
+
+
+class Failure(NamedTuple):
+    """Why a cell failed; whether for want of something to install; and where in the program, or ''."""
+
+    what: str
+    missing: bool
+    traceback: str
+
+
+class Trouble(Exception):
+    """The traceback of a cell that failed, perhaps in another process."""
 
 
 def cell_directory(output: Path, cell: Cell) -> Path:
     """``NAME/ARM-seedK`` below `output`."""
     return output / cell.scenario.name / cell.folder
+
+
+def selected(study: Study, arms: Sequence[str]) -> tuple[Cell, ...]:
+    """The cells of these arms, in the order of the study; all of them if none is named.
+
+    With a grid, the name of an arm in the file stands for all its points, that of a point for itself.
+
+    Raises
+    ------
+    ScenarioError
+        There is no such arm.
+    """
+    known = dict.fromkeys(name for cell in study.cells for name in (cell.group, cell.arm) if name)
+    problems = [
+        Problem(
+            f"{COMMAND_LINE}--arm {name}",
+            "",
+            f"no such arm; there are: {', '.join(known)}",
+            near=nearest(name, known),
+        )
+        for name in arms
+        if name not in known
+    ]
+    if problems:
+        raise ScenarioError(*problems)
+    return tuple(cell for cell in study.cells if not arms or {cell.arm, cell.group} & set(arms))
 
 
 def run(
@@ -43,50 +88,87 @@ def run(
     force: bool = False,
     jobs: int | None = None,
     workers: int = 1,
+    arms: Sequence[str] = (),
     report: Report | None = None,
+    watch: Watch | None = None,
 ) -> Path:
-    """Run all cells and return the study's directory.
+    """Run all cells that are not finished and return the study's directory.
 
+    A cell that was interrupted, was killed or has failed goes on from its last round; `force` runs all of them anew.
     So many `jobs` run side by side, by default one a core; each has so many `workers` besides to train its clients.
+    With `arms`, only the cells of these. Several processes may run cells of one study at the same time: a cell that
+    another one is running is refused.
+
+    `report` is called with each round, `watch` with each cell that is skipped, begins, or ends.
 
     Raises
     ------
     ScenarioError, MissingResource, OutputExists
-        Before anything runs or is removed.
+        Before anything runs or is removed: a directory is of another scenario or format, damaged, no run directory, or
+        in use.
     RunFailed
         A cell failed; the others ran to their end.
     KeyboardInterrupt
         All cells were stopped; finished rounds are in their traces.
     """
     study.check()
-    directories = [cell_directory(output, cell) for cell in study.cells]
-    existing = [directory for directory in directories if directory.exists()]
-    if existing and not force:
-        raise OutputExists(f"{existing[0]} exists already; use --force to replace it, or --output for another place")
-    for directory in existing:
-        shutil.rmtree(directory)
-    jobs = max(1, min(len(study.cells), jobs or os.cpu_count() or 1))
-    arms = list(dict.fromkeys(cell.arm for cell in study.cells))
-    tasks = [(cell, arms.index(cell.arm), directory) for cell, directory in zip(study.cells, directories, strict=True)]
-    try:
-        (output / study.name).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunFailed(f"cannot write to {output / study.name}: {error.strerror}") from None
-    with tempfile.TemporaryDirectory(prefix=".training-", dir=output / study.name) as memo:
-        if jobs == 1:
-            failures = _run_here(tasks, Path(memo), workers, report)
-        else:
-            failures = _run_pool([tasks[i] for i in spread(study.cells)], jobs, Path(memo), workers, report)
-    for cell, cause in failures:
-        if isinstance(cause, BrokenProcessPool):
-            raise RunFailed(
-                "a worker process died; finished rounds are in the traces. Was it out of memory? In a script, runs "
-                "side by side need `if __name__ == '__main__':` around the call, or jobs=1"
-            )
-        kind = MissingResource if isinstance(cause, MissingResource) else RunFailed
-        what = str(cause) if isinstance(cause, WflError) else f"{type(cause).__name__}: {cause}"
-        raise kind(f"{cell.arm}, seed {cell.seed}: {what}") from cause
-    return output / study.name
+    order = list(dict.fromkeys(cell.arm for cell in study.cells))
+    cells = [(cell, cell_directory(output, cell)) for cell in selected(study, arms)]
+    todo = _unfinished(cells, force)
+    folder = output / study.name
+    told = watch or (lambda cell, event: None)
+    for number, (cell, directory) in enumerate(cells):
+        if number not in todo:
+            tidy(directory)
+            told(cell, "skipped")
+    if not todo:
+        return folder
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            memo = stack.enter_context(locks.scratch(folder, MEMO))
+            if force:
+                for _, directory in cells:
+                    _empty(directory)
+        except OSError as error:
+            raise RunFailed(f"cannot write to {folder}: {error.strerror or error}") from None
+        jobs = max(1, min(len(todo), jobs or os.cpu_count() or 1))
+        if jobs > 1:
+            todo = [todo[i] for i in spread([cells[number][0] for number in todo])]
+        tasks = [
+            Task(place, cell, order.index(cell.arm), directory, memo, workers)
+            for place, (cell, directory) in enumerate(cells[number] for number in todo)
+        ]
+        failures = _play_all(tasks, jobs, report or (lambda cell, row: None), told)
+    _raise(failures)
+    return folder
+
+
+def _unfinished(cells: Sequence[tuple[Cell, Path]], force: bool) -> list[int]:
+    """The numbers of the cells to run, after a look at all their directories; nothing is changed."""
+    if force:
+        for _, directory in cells:
+            rundirectory.check_ours(directory)
+        todo = list(range(len(cells)))
+    else:
+        todo = [number for number, (cell, place) in enumerate(cells) if rundirectory.state(place, cell) != "finished"]
+    for number in todo:
+        if locks.is_held(cells[number][1]):
+            raise _in_use(cells[number][1])
+    return todo
+
+
+def _in_use(directory: Path) -> OutputExists:
+    return OutputExists(f"{directory} is being written by another process: wait for it, or take another --output")
+
+
+def _empty(directory: Path) -> None:
+    if directory.exists():
+        try:
+            with locks.lock(directory):
+                rundirectory.clear(directory)
+        except locks.Held:
+            raise _in_use(directory) from None
 
 
 def spread(cells: Sequence[Cell]) -> list[int]:
@@ -103,78 +185,70 @@ def spread(cells: Sequence[Cell]) -> list[int]:
     return sorted(range(len(cells)), key=lambda i: turns[i])
 
 
-def _run_here(tasks: list[Task], memo: Path, workers: int, report: Report | None) -> list[Failure]:
-    from wfl_sim.engine import run_cell
+def _play_all(tasks: list[Task], jobs: int, report: Report, watch: Watch) -> list[tuple[Cell, Failure]]:
+    def told(message: tuple[int, Event | Row]) -> None:
+        number, what = message
+        if isinstance(what, str):
+            watch(tasks[number].cell, what)
+        else:
+            report(tasks[number].cell, what)
 
-    failures: list[Failure] = []
-    for cell, arm_index, directory in tasks:
-        try:
-            told = partial(report, cell) if report else lambda row: None
-            run_cell(cell, arm_index, directory, told, memo, workers=workers)
-        except Exception as error:
-            failures.append((cell, error))
-    return failures
-
-
-def _run_pool(tasks: list[Task], jobs: int, memo: Path, workers: int, report: Report | None) -> list[Failure]:
-    # Fresh interpreters: a forked one would inherit torch's thread pools half alive.
-    context = multiprocessing.get_context("spawn")
-    messages, stop = context.Queue(), context.Event()
-    listener = threading.Thread(target=_listen, args=(messages, tasks, report), daemon=True)
-    listener.start()
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(messages, stop))
+    executor: Executor = Here(told) if jobs == 1 else Loky(jobs, told)
+    failures: dict[int, Failure] = {}
     try:
-        # A worker inherits the blocked signal, so that an interrupt cannot hit it while it is starting.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            futures = [pool.submit(_run_in_worker, number, *task, memo, workers) for number, task in enumerate(tasks)]
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        wait(futures)
-        if stop.is_set():  # only a worker was interrupted
-            raise KeyboardInterrupt
-    except KeyboardInterrupt:
-        stop.set()
-        for process in list(pool._processes.values()):  # the terminal has told them already; a plain kill has not
-            if process.pid is not None and process.is_alive():
-                os.kill(process.pid, signal.SIGINT)
-        raise
+        numbers = {executor.submit(_play, *task): task.number for task in tasks}
+        for future in executor.as_completed(numbers):
+            number = numbers[future]
+            try:
+                failure = future.result()
+            except Exception as error:  # its process died, or whoever is told of it failed
+                failure = _failure(error)
+                watch(tasks[number].cell, "failed")
+            if failure is not None:
+                failures[number] = failure
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        messages.put(None)
-        listener.join(timeout=5)
-    return [(tasks[i][0], error) for i, f in enumerate(futures) if (error := f.exception()) is not None]
+        executor.close()
+    return [(tasks[number].cell, failures[number]) for number in sorted(failures)]
 
 
-def _listen(messages: Any, tasks: list[Task], report: Report | None) -> None:
-    while (message := messages.get()) is not None:
-        number, row = message
-        if report is not None:
-            report(tasks[number][0], row)
-
-
-def _start_worker(messages: Any, stop: Any) -> None:
-    global _messages, _stop
-    _messages, _stop = messages, stop
-    end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # between cells there is nothing to interrupt
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-
-
-def _run_in_worker(number: int, cell: Cell, arm_index: int, directory: Path, memo: Path, workers: int) -> None:
-    signal.signal(signal.SIGINT, _interrupt)
+def _play(
+    tell: Callable[[tuple[int, Event | Row]], None],
+    number: int,
+    cell: Cell,
+    arm_index: int,
+    directory: Path,
+    memo: Path,
+    workers: int,
+) -> Failure | None:
+    """Run one cell, wherever this is, and tell of it; why it failed, if it did."""
     try:
-        if not _stop.is_set():
+        directory.mkdir(parents=True, exist_ok=True)
+        with locks.lock(directory):
+            found = rundirectory.state(directory, cell)  # another process may have been there since
+            if found == "finished":
+                tell((number, "skipped"))
+                return None
+            if found == "absent":
+                rundirectory.clear(directory)
+            tell((number, "running"))
             from wfl_sim.engine import run_cell
 
-            run_cell(cell, arm_index, directory, lambda row: _messages.put((number, row)), memo, workers=workers)
-    except KeyboardInterrupt:
-        _stop.set()  # the parent may not have come to it yet
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+            run_cell(cell, arm_index, directory, lambda row: tell((number, row)), memo, workers=workers)
+    except Exception as caught:
+        tell((number, "failed"))
+        return _failure(_in_use(directory) if isinstance(caught, locks.Held) else caught)
+    tell((number, "finished"))
+    return None
 
 
-def _interrupt(number: int, frame: object) -> None:
-    """The first interrupt ends the cell; a second one must not hit it while it is putting things in order."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise KeyboardInterrupt
+def _failure(error: Exception) -> Failure:
+    what = str(error) if isinstance(error, WflError) else f"{type(error).__name__}: {error}"
+    return Failure(what, isinstance(error, MissingResource), "".join(traceback.format_exception(error)))
+
+
+def _raise(failures: list[tuple[Cell, Failure]]) -> None:
+    """The first failure as an error; the others are told in their manifests."""
+    for cell, failure in failures:
+        kind = MissingResource if failure.missing else RunFailed
+        more = f" ({len(failures) - 1} more failed: see their manifests)" if len(failures) > 1 else ""
+        raise kind(f"{cell.arm}, seed {cell.seed}: {failure.what}{more}") from Trouble(failure.traceback)
