@@ -110,8 +110,9 @@ def mean_quality(line: np.ndarray, start: float, end: float) -> float:
         return math.nan
     costs, values = line[:, 0], line[:, 1]
     inside = (costs > start) & (costs < end)
-    if np.isinf(values[(costs >= start) & (costs <= end)]).any():
-        return math.inf  # the perplexity of a model that has diverged
     points = np.concatenate([[start], costs[inside], [end]])
-    heights = np.concatenate([[np.interp(start, costs, values)], values[inside], [np.interp(end, costs, values)]])
+    with np.errstate(invalid="ignore"):
+        heights = np.concatenate([[np.interp(start, costs, values)], values[inside], [np.interp(end, costs, values)]])
+    if not np.isfinite(heights).all():
+        return math.inf  # the perplexity of a model that has diverged
     return float(np.trapezoid(heights, points) / (end - start))

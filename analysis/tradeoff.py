@@ -36,8 +36,9 @@ def measured(rounds: pd.DataFrame, quality: Quality) -> pd.Series:
 
 def evaluations(rounds: pd.DataFrame, quantity: str, quality: Quality) -> np.ndarray:
     """Cost and quality at the end of each round of a cell that was evaluated, [rounds, 2]."""
-    line = np.column_stack([rounds[quantity], measured(rounds, quality)]).astype(float)
-    return line[~np.isnan(line[:, 1])]
+    value = measured(rounds, quality)
+    evaluated = value.notna()
+    return np.column_stack([rounds.loc[evaluated, quantity], value[evaluated]]).astype(float)
 
 
 def to_target(rounds: pd.DataFrame, target: float, quantity: str, quality: Quality = ACCURACY) -> float:
