@@ -9,6 +9,7 @@ import json
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,10 +81,10 @@ class Run:
     units: Units
 
     @classmethod
-    def read(cls, directory: Path) -> Run:
-        """Read one run; raises `TraceError` for what cannot be read."""
+    def read(cls, directory: Path, tables: Collection[str]) -> Run:
+        """Read one run, with these tables besides ``rounds``; raises `TraceError` for what cannot be read."""
         file = directory / MANIFEST_FILE
-        tables, units = _read_trace(directory / TRACE_FILE)
+        columns, units = _read_trace(directory / TRACE_FILE, tables)
         try:
             manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
             if not isinstance(manifest, dict):
@@ -104,7 +105,7 @@ class Run:
                 clients=_number(manifest, "clients"),
                 metric=_metric(manifest),
                 holdings=_holdings(manifest),
-                tables=tables,
+                tables=columns,
                 units=units,
             )
         except OSError as error:
@@ -166,10 +167,10 @@ def _holdings(manifest: dict[str, Any]) -> Holdings | None:
     return Holdings(classes, counts)
 
 
-def _read_trace(file: Path) -> tuple[dict[str, Columns], Units]:
+def _read_trace(file: Path, tables: Collection[str]) -> tuple[dict[str, Columns], Units]:
     try:
         try:
-            return _query(file, "ro")
+            return _query(file, "ro", tables)
         except sqlite3.OperationalError as error:
             journal = file.with_name(file.name + "-journal")
             if not (error.sqlite_errorcode & 0xFF in _UNREADABLE_WITHOUT_WRITING and journal.exists()):
@@ -180,12 +181,12 @@ def _read_trace(file: Path) -> tuple[dict[str, Columns], Units]:
                 copy = Path(scratch, file.name)
                 shutil.copy(journal, copy.with_name(journal.name))
                 shutil.copy(file, copy)
-                return _query(copy, "rw")
+                return _query(copy, "rw", tables)
     except sqlite3.Error as error:
         raise TraceError(f"{file}: cannot be read as a trace: {error}") from error
 
 
-def _query(file: Path, mode: str) -> tuple[dict[str, Columns], Units]:
+def _query(file: Path, mode: str, tables: Collection[str]) -> tuple[dict[str, Columns], Units]:
     # as_uri, because a folder may have ? or # in its name.
     uri = f"{file.resolve().as_uri()}?mode={mode}"
     db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
@@ -196,24 +197,26 @@ def _query(file: Path, mode: str) -> tuple[dict[str, Columns], Units]:
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if present and version != TRACE_FORMAT:
             raise TraceError(f"{file}: trace format {version}; this version reads format {TRACE_FORMAT}")
-        image = db.serialize() if present else b""
-        tables = {table: _columns(db, table, image, present.get(table)) for table in TABLES}
+        many = {"rounds"} < {*tables, "rounds"} & set(present)
+        image = db.serialize() if many else b""  # of a run that goes on, too: within the transaction
+        wanted = {table: present.get(table) if table in tables or table == "rounds" else None for table in TABLES}
+        columns = {table: _columns(db, table, image, root) for table, root in wanted.items()}
         if "columns" not in present:
-            return tables, {}
+            return columns, {}
         rows = db.execute('SELECT "table", name, unit FROM columns').fetchall()
-        return tables, {(table, name): unit for table, name, unit in rows if table in TABLES}
+        return columns, {(table, name): unit for table, name, unit in rows if table in TABLES}
     finally:
         db.close()
 
 
 def _columns(db: sqlite3.Connection, table: str, image: bytes, root: int | None) -> Columns:
-    if root is None:  # the run has only just begun
+    if root is None:  # the run has only just begun, or nobody asks for it
         return {column.name: np.empty(0, _DTYPES[column.type]) for column in TABLES[table]}
     info = db.execute(f"PRAGMA table_info({table})").fetchall()
     types, keys = {name: type_ for _, name, type_, *_ in info}, [key for *_, key in info]
     try:
-        if any(keys) or not set(types.values()) <= set(_DTYPES):
-            raise Unusual("a key, or a column of another type")
+        if not image or any(keys) or not set(types.values()) <= set(_DTYPES):
+            raise Unusual("few rows, a key, or a column of another type")
         return dict(zip(types, table_columns(image, root, list(types.values())), strict=True))
     except Unusual:
         return _selected(db, table, types)
