@@ -20,12 +20,18 @@ FEW_SEEDS = 5
 _DIGITS = 4  # significant ones of the largest value
 
 
+def headline(comparison: Comparison) -> str:
+    """What is compared by what, in three lines."""
+    metric = METRICS[comparison.metric]
+    target = "" if comparison.target is None else f" {comparison.target:g}"
+    unit = f", {metric.shown_unit}" if metric.shown_unit else ""
+    what = f"{metric.meaning}{target}{unit} ({comparison.better} is better)"
+    return f"{what}\nA: {comparison.a} (baseline)\nB: {comparison.b}"
+
+
 def seeds_table(comparison: Comparison) -> Table:
     """One row an arm and seed: the baseline's value, the new one, and their difference."""
-    table = _table(_headline(comparison), None)
-    for title, style in (("arm", "left"), ("seed", "right"), ("A", "right"), ("B", "right"), ("B - A", "right")):
-        table.add_column(title, justify=style, no_wrap=True)  # type: ignore[arg-type]
-    table.add_column("relative", justify="right", no_wrap=True)
+    table = _table(["seed", "A", "B", "B - A", "relative"])
     digits = _decimals(comparison)
     for pair in comparison.pairs:
         for row in pair.seeds:
@@ -37,13 +43,7 @@ def seeds_table(comparison: Comparison) -> Table:
 
 def means_table(comparison: Comparison) -> Table:
     """One row an arm: mean difference over the seeds, its intervals by both ways, and the verdict."""
-    few = any(pair.n < FEW_SEEDS for pair in comparison.pairs)
-    caption = "n: seeds in which both have a value; t, bootstrap: 95 % intervals of the mean difference"
-    warning = f"\nwith fewer than {FEW_SEEDS} seeds the bootstrap interval is too narrow: trust t, or run more seeds"
-    table = _table("Mean difference", caption + (warning if few else ""))
-    table.add_column("arm", no_wrap=True)
-    for title in ("n", "mean B - A", "relative", "t", "bootstrap", "tolerance"):
-        table.add_column(title, justify="right", no_wrap=True)
+    table = _table(["n", "mean B - A", "relative", "t", "bootstrap", "tolerance"])
     table.add_column("verdict", no_wrap=True)
     digits = _decimals(comparison)
     for pair in comparison.pairs:
@@ -61,8 +61,11 @@ def means_table(comparison: Comparison) -> Table:
 
 
 def conclusion(comparison: Comparison) -> list[str]:
-    """The notes, what was won or lost in single seeds, and whether there is a regression."""
-    lines = [f"note: {note}" for note in comparison.notes]
+    """What the columns mean, the notes, what was won or lost in single seeds, and whether there is a regression."""
+    lines = ["n: seeds in which both have a value; t, bootstrap: 95 % intervals of the mean difference"]
+    if any(pair.n < FEW_SEEDS for pair in comparison.pairs):
+        lines.append(f"note: with fewer than {FEW_SEEDS} seeds the bootstrap interval is too narrow; trust t")
+    lines += [f"note: {note}" for note in comparison.notes]
     what = "has no value" if comparison.target is None else f"does not reach {comparison.target:g}"
     for pair in comparison.pairs:
         for seeds, who, other in ((pair.lost, "B", "A"), (pair.won, "A", "B")):
@@ -96,13 +99,6 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _headline(comparison: Comparison) -> str:
-    metric = METRICS[comparison.metric]
-    target = "" if comparison.target is None else f" {comparison.target:g}"
-    unit = f", {metric.shown_unit}" if metric.shown_unit else ""
-    return f"{metric.meaning}{target}{unit} ({comparison.better} is better)\nA: {comparison.a} (baseline)\nB: {comparison.b}"
-
-
 def _name(pair: Pair) -> str:
     return pair.a if pair.a == pair.b else f"{pair.a} -> {pair.b}"
 
@@ -129,5 +125,9 @@ def _percent(part: float) -> str:
     return "-" if math.isnan(part) else f"{100 * part:+.1f} %"
 
 
-def _table(title: str, caption: str | None) -> Table:
-    return Table(title=title, caption=caption, box=None, pad_edge=False, title_justify="left", caption_justify="left")
+def _table(numbers: list[str]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("arm", overflow="fold")  # on a narrow terminal a long name goes on in the next line
+    for title in numbers:
+        table.add_column(title, justify="right", no_wrap=True)
+    return table

@@ -101,7 +101,7 @@ def _fill(
     table: Table, frame: pd.DataFrame, columns: list[tuple[str, str, int]], groups: pd.Series | None = None
 ) -> None:
     """Fill a table from means by arm; an empty line stands between the `groups` of a grid."""
-    table.add_column("arm", no_wrap=True)
+    table.add_column("arm", overflow="fold")  # on a narrow terminal a long name goes on in the next line
     for _, title, _ in columns:
         table.add_column(title, justify="right", no_wrap=True)
     before = None

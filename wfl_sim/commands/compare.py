@@ -21,12 +21,12 @@ def _metrics() -> list[str]:
     return list(METRICS)
 
 
-Runs = typer.Argument(help="A run, a study, a glob, or STUDY:ARM.", show_default=False)
+_RUNS = "a run, a study, a glob, or STUDY:ARM."
 
 
 def compare(
-    a: Annotated[str, Runs],
-    b: Annotated[str, Runs],
+    a: Annotated[str, typer.Argument(metavar="A", help=f"The baseline: {_RUNS}", show_default=False)],
+    b: Annotated[str, typer.Argument(metavar="B", help=f"The new one: {_RUNS}", show_default=False)],
     metric: Annotated[
         str | None,
         typer.Option(
@@ -65,13 +65,14 @@ def compare(
     elif not quiet:
         from rich.console import Console
 
-        from analysis.comparetables import conclusion, means_table, seeds_table
+        from analysis.comparetables import conclusion, headline, means_table, seeds_table
 
         console = Console() if sys.stdout.isatty() else Console(width=200, no_color=True)
+        typer.echo(f"{headline(comparison)}\n")
         console.print(seeds_table(comparison))
-        console.print()
+        typer.echo()
         console.print(means_table(comparison))
         *notes, verdict = conclusion(comparison)
-        typer.echo("\n" + "\n".join([*notes, bold(verdict)]))
+        typer.echo("\n".join([*notes, "", bold(verdict)]))
     if comparison.regression:
         raise typer.Exit(REGRESSION)
