@@ -170,7 +170,7 @@ def compare(
         notes += missing
         if seeds:
             rows = _values(sides, arms, seeds, chosen, quality, target)
-            pairs.append(_judged(arms, rows, chosen.better(quality), allowed))
+            pairs.append(judged(arms, rows, chosen.better(quality), allowed))
     if not pairs:
         raise CompareError(f"{a} and {b} have no seed in common: {'; '.join(notes)}")
     if all(pair.verdict == "no verdict" for pair in pairs):
@@ -229,7 +229,8 @@ def _value(rounds: pd.DataFrame, metric: Metric, quality: Quality, target: float
     return float(rounds[metric.column].iloc[-1] if metric.how == "spent" else rounds[metric.column].sum())
 
 
-def _judged(arms: tuple[str, str], rows: list[Seed], better: str, tolerance: Tolerance) -> Pair:
+def judged(arms: tuple[str, str], rows: list[Seed], better: str, tolerance: Tolerance) -> Pair:
+    """The means of the differences of some seeds, and what they say."""
     both = [row for row in rows if not math.isnan(row.difference)]
     lost = tuple(row.seed for row in rows if math.isnan(row.b) and not math.isnan(row.a))
     won = tuple(row.seed for row in rows if math.isnan(row.a) and not math.isnan(row.b))
