@@ -44,7 +44,8 @@ def arms_table(traces: Traces) -> Table:
         ("deferred", "deferred", 0),
         ("dropped", "dropped", 0),
     ]
-    _fill(table, frame, columns)
+    groups = traces.cells.drop_duplicates("arm").set_index("arm")["group"] if traces.axes else None
+    _fill(table, frame, columns, groups)
     return table
 
 
@@ -96,11 +97,19 @@ def _table(title: str, traces: Traces, caption: str) -> Table:
     )
 
 
-def _fill(table: Table, frame: pd.DataFrame, columns: list[tuple[str, str, int]]) -> None:
-    table.add_column("arm", no_wrap=True)
+def _fill(
+    table: Table, frame: pd.DataFrame, columns: list[tuple[str, str, int]], groups: pd.Series | None = None
+) -> None:
+    """Fill a table from means by arm; an empty line stands between the `groups` of a grid."""
+    table.add_column("arm", overflow="fold")  # on a narrow terminal a long name goes on in the next line
     for _, title, _ in columns:
         table.add_column(title, justify="right", no_wrap=True)
+    before = None
     for arm in frame.index:
+        group = None if groups is None else groups[arm]
+        if before is not None and group != before:
+            table.add_row()
+        before = group
         table.add_row(str(arm), *(_cell(frame.loc[arm], column, digits) for column, _, digits in columns))
 
 

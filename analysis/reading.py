@@ -1,0 +1,240 @@
+"""One run directory to columns: its manifest, and its trace as it lies, finished, interrupted or being written.
+
+Knows the files of one run; does not know other runs, nor what the numbers mean.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from analysis.pages import Unusual, table_columns
+from wfl_sim.errors import WflError
+from wfl_sim.quality import ACCURACY, QUALITIES
+from wfl_sim.trace import TABLES, TRACE_FORMAT
+
+TRACE_FILE = "trace.sqlite"
+MANIFEST_FILE = "manifest.json"
+BUSY_TIMEOUT_S = 10.0
+"""How long to wait for a run that is committing a round just now."""
+
+ROWS_AT_ONCE = 20_000
+"""Rows turned into columns at once: as Python objects they take many times the memory."""
+
+_DTYPES: dict[str, type] = {"INTEGER": np.int64, "REAL": np.float64, "TEXT": object}
+_UNREADABLE_WITHOUT_WRITING = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+
+Units = dict[tuple[str, str], str]
+Columns = dict[str, np.ndarray]
+"""A table, column by column: int64, float64, or strings as objects."""
+
+
+class TraceError(WflError):
+    """There is no run where one was looked for, or its files cannot be read."""
+
+    exit_code = 2
+
+
+class Holdings(NamedTuple):
+    """Who holds what: the names of the classes, and how many examples of each a client has [clients, classes]."""
+
+    classes: tuple[str, ...]
+    counts: np.ndarray
+
+
+class Coordinate(NamedTuple):
+    """The value of one key of a grid: as it was written, and as a number in an SI unit where it is one."""
+
+    key: str
+    text: str
+    value: float | None
+    unit: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the files of one run directory say."""
+
+    directory: Path
+    study: str
+    arm: str
+    arm_order: float
+    group: str
+    point: tuple[Coordinate, ...]
+    seed: int
+    status: str
+    targets: tuple[float, ...]
+    latency_budget_s: float
+    deadline_s: float
+    clients: float
+    metric: str
+    holdings: Holdings | None
+    tables: dict[str, Columns]
+    units: Units
+
+    @classmethod
+    def read(cls, directory: Path, tables: Collection[str]) -> Run:
+        """Read one run, with these tables besides ``rounds``; raises `TraceError` for what cannot be read."""
+        file = directory / MANIFEST_FILE
+        columns, units = _read_trace(directory / TRACE_FILE, tables)
+        try:
+            manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            if not isinstance(manifest, dict):
+                raise TypeError(f"got a {type(manifest).__name__}, not keys and values")
+            index = manifest.get("arm_index")
+            return cls(
+                directory=directory,
+                study=str(manifest["name"]),
+                arm=str(manifest["arm"]),
+                arm_order=float("inf") if index is None else float(index),
+                group=str(manifest.get("group") or manifest["arm"]),
+                point=tuple(_coordinate(one) for one in manifest.get("point") or ()),
+                seed=int(manifest["seed"]),
+                status=str(manifest["status"]),
+                targets=tuple(float(target) for target in manifest.get("targets") or ()),
+                latency_budget_s=_number(manifest, "latency_budget_s"),
+                deadline_s=_number(manifest, "deadline_s"),
+                clients=_number(manifest, "clients"),
+                metric=_metric(manifest),
+                holdings=_holdings(manifest),
+                tables=columns,
+                units=units,
+            )
+        except OSError as error:
+            what = f"{file}: cannot be read ({error.strerror}); a run directory holds one"
+            raise TraceError(what) from error
+        except KeyError as error:
+            raise TraceError(f"{file}: has no key {error.args[0]!r}") from error
+        except (TypeError, ValueError) as error:
+            raise TraceError(f"{file}: is not the manifest of a run: {error}") from error
+
+    def row(self) -> dict[str, Any]:
+        """The row of ``Traces.cells``, without the columns of a grid."""
+        return {
+            "arm": self.arm,
+            "seed": self.seed,
+            "status": self.status,
+            "rounds": self.rows("rounds"),
+            "targets": self.targets,
+            "latency_budget_s": self.latency_budget_s,
+            "deadline_s": self.deadline_s,
+            "clients": self.clients,
+            "study": self.study,
+            "directory": self.directory.name,
+            "metric": self.metric,
+            "group": self.group,
+        }
+
+    def rows(self, table: str) -> int:
+        """How many rows a table has."""
+        return len(next(iter(self.tables[table].values())))
+
+
+def _number(manifest: dict[str, Any], key: str) -> float:
+    value = manifest.get(key)
+    return float("nan") if value is None else float(value)
+
+
+def _coordinate(said: dict[str, Any]) -> Coordinate:
+    value = said["value"]
+    number = None if value is None or isinstance(value, bool) else float(value)
+    return Coordinate(str(said["key"]), str(said["text"]), number, str(said.get("unit") or ""))
+
+
+def _metric(manifest: dict[str, Any]) -> str:
+    """The name of the measure; a run that does not say was judged by accuracy, as all once were."""
+    name = (manifest.get("quality") or {"metric": ACCURACY.metric})["metric"]
+    if name not in QUALITIES:
+        raise ValueError(f"quality.metric is {name!r}; this version knows {', '.join(QUALITIES)}")
+    return str(name)
+
+
+def _holdings(manifest: dict[str, Any]) -> Holdings | None:
+    held = (manifest.get("data") or {}).get("holdings")
+    if held is None:
+        return None
+    classes, counts = tuple(map(str, held["classes"])), np.array(held["counts"], dtype=np.int64)
+    if counts.ndim != 2 or counts.shape[1] != len(classes) or counts.min() < 0:
+        raise ValueError(f"data.holdings.counts is no table of clients by {len(classes)} classes")
+    return Holdings(classes, counts)
+
+
+def _read_trace(file: Path, tables: Collection[str]) -> tuple[dict[str, Columns], Units]:
+    try:
+        try:
+            return _query(file, "ro", tables)
+        except sqlite3.OperationalError as error:
+            journal = file.with_name(file.name + "-journal")
+            if not (error.sqlite_errorcode & 0xFF in _UNREADABLE_WITHOUT_WRITING and journal.exists()):
+                raise
+            # A run that was killed inside a commit left half a round and the journal that undoes it. SQLite
+            # undoes it by writing; reading must not change a run, so it happens in a copy.
+            with tempfile.TemporaryDirectory() as scratch:
+                copy = Path(scratch, file.name)
+                shutil.copy(journal, copy.with_name(journal.name))
+                shutil.copy(file, copy)
+                return _query(copy, "rw", tables)
+    except sqlite3.Error as error:
+        raise TraceError(f"{file}: cannot be read as a trace: {error}") from error
+
+
+def _query(file: Path, mode: str, tables: Collection[str]) -> tuple[dict[str, Columns], Units]:
+    # as_uri, because a folder may have ? or # in its name.
+    uri = f"{file.resolve().as_uri()}?mode={mode}"
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+    try:
+        # One read transaction, so that all tables end with the same round while the run goes on writing.
+        db.execute("BEGIN")
+        present = dict(db.execute("SELECT name, rootpage FROM sqlite_master WHERE type = 'table'").fetchall())
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if present and version != TRACE_FORMAT:
+            raise TraceError(f"{file}: trace format {version}; this version reads format {TRACE_FORMAT}")
+        many = {"rounds"} < {*tables, "rounds"} & set(present)
+        image = db.serialize() if many else b""  # of a run that goes on, too: within the transaction
+        wanted = {table: present.get(table) if table in tables or table == "rounds" else None for table in TABLES}
+        columns = {table: _columns(db, table, image, root) for table, root in wanted.items()}
+        if "columns" not in present:
+            return columns, {}
+        rows = db.execute('SELECT "table", name, unit FROM columns').fetchall()
+        return columns, {(table, name): unit for table, name, unit in rows if table in TABLES}
+    finally:
+        db.close()
+
+
+def _columns(db: sqlite3.Connection, table: str, image: bytes, root: int | None) -> Columns:
+    if root is None:  # the run has only just begun, or nobody asks for it
+        return {column.name: np.empty(0, _DTYPES[column.type]) for column in TABLES[table]}
+    info = db.execute(f"PRAGMA table_info({table})").fetchall()
+    types, keys = {name: type_ for _, name, type_, *_ in info}, [key for *_, key in info]
+    try:
+        if not image or any(keys) or not set(types.values()) <= set(_DTYPES):
+            raise Unusual("few rows, a key, or a column of another type")
+        return dict(zip(types, table_columns(image, root, list(types.values())), strict=True))
+    except Unusual:
+        return _selected(db, table, types)
+
+
+def _selected(db: sqlite3.Connection, table: str, types: dict[str, str]) -> Columns:
+    """What `table_columns` gives, read row by row."""
+    cursor = db.execute(f"SELECT * FROM {table} ORDER BY rowid")
+    parts: list[Columns] = []
+    while rows := cursor.fetchmany(ROWS_AT_ONCE):
+        parts.append(
+            {name: _typed(values, types[name]) for name, values in zip(types, zip(*rows, strict=True), strict=True)}
+        )
+    empty = {name: _typed((), type_) for name, type_ in types.items()}
+    return {name: np.concatenate([part[name] for part in parts or [empty]]) for name in types}
+
+
+def _typed(values: tuple[Any, ...], type_: str) -> np.ndarray:
+    # Where a whole number is missing, the column has to hold NaN.
+    gaps = type_ == "INTEGER" and None in values
+    return np.array(values, dtype=_DTYPES["REAL" if gaps else type_])
