@@ -52,7 +52,8 @@ def name(group: str, point: Sequence[str]) -> str:
 
 def _safe(text: str) -> str:
     """A value without what a folder cannot have: ``1 MHz`` is 1MHz, ``30 km/h`` 30kmph, ``10 %`` 10pct."""
-    plain = _PER.sub("p", re.sub(r"\s+(?=[A-Za-z%])", "", text.strip()).replace("%", "pct"))
+    plain = re.sub(r"\bkind: ", "", text.strip())
+    plain = _PER.sub("p", re.sub(r"(?<=[0-9.])\s+(?=[A-Za-z%])", "", plain).replace("%", "pct"))
     sign = "-" if re.match(r"-[0-9.]", plain) else ""
     token = sign + re.sub(r"[^A-Za-z0-9._]+", "-", plain.removeprefix(sign)).strip("-")
     if len(token) > LONGEST_VALUE:
