@@ -7,16 +7,15 @@ Keys are the fields without their unit (`carrier_hz` reads ``carrier: 3.5 GHz``)
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cache, reduce
+from functools import reduce
 from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from pydantic import ConfigDict, Discriminator, TypeAdapter
+from pydantic import ConfigDict, Discriminator
 
 from channels.erasure import Loss, NoLoss
 from channels.fading import Fading, Rayleigh
@@ -27,7 +26,7 @@ from channels.penetration import NoPenetration, Penetration
 from channels.recorded import Recorded
 from channels.shadowing import LogNormal, PlacedShadowing, Shadowing
 from channels.units import DecibelMilliwatts, Fraction, Watts, render, shown
-from wfl_sim import files, pointnames, rules, yamlfile
+from wfl_sim import pointnames, rules, yamlfile
 from wfl_sim.availability import Always, Availability
 from wfl_sim.codecs.base import Codec
 from wfl_sim.codecs.dense import Dense
@@ -47,6 +46,7 @@ from wfl_sim.radio.margins import Budget
 from wfl_sim.radio.options import Radio
 from wfl_sim.resolve import Reading, resolve
 from wfl_sim.schedules.equal import Equal
+from wfl_sim.sections import Sections
 from wfl_sim.seeds import Seeds
 
 
@@ -276,15 +276,12 @@ def parse(
 def _study(
     document: yamlfile.Document, overrides: Sequence[str], resources: bool, many: bool, folder: Path | None = None
 ) -> Study:
-    def read(data: dict[str, Any]) -> Scenario:
-        return files.placed(_adapter().validate_json(json.dumps(data)), folder)
-
-    found = _Resources()
+    sections, found = Sections(Scenario, folder), _Resources()
 
     def check(scenario: Scenario) -> list[Finding]:
         return rules.physics(scenario) + (found.of(scenario) if resources else [])
 
-    arms = resolve(document, overrides, Reading(read, check, not_a_folder), many=many)
+    arms = resolve(document, overrides, Reading(sections.read, check, not_a_folder), many=many)
     groups = [arm.group or arm.scenario.method.kind for arm in arms]
     names = [pointnames.name(group, arm.parts) for group, arm in zip(groups, arms, strict=True)]
     first = arms[0].scenario
@@ -317,13 +314,6 @@ def not_a_folder(name: str) -> str:
             f"names a folder: up to 64 of A-Z, a-z, 0-9, '.', '_' and '-', a letter or digit first; got {shown(name)}"
         )
     return f"names a folder, and some systems keep {name!r} for a device" if DEVICE.fullmatch(name) else ""
-
-
-@cache
-def _adapter() -> TypeAdapter[Scenario]:
-    """pydantic's reader of scenarios, built at first use. It is strict only in JSON mode, where a mapping may still
-    become a dataclass; hence the detour over JSON."""
-    return TypeAdapter(Scenario)
 
 
 def to_plain(options: Options) -> dict[str, Any]:
