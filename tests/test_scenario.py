@@ -102,7 +102,7 @@ def test_cells_are_seeds_by_arms_in_the_order_of_the_file(read: Read) -> None:
     cells = read(BASE).cells
     assert [(c.arm, c.seed) for c in cells] == [("plain", 0), ("adaptive", 0), ("plain", 1), ("adaptive", 1)]
     assert [c.scenario.seeds for c in cells] == [(0,), (0,), (1,), (1,)]
-    swapped = read(NO_ARMS + "arms:\n  z: {}\n  a: {}\n", "seeds=[5, 3]").cells
+    swapped = read(NO_ARMS + "arms:\n  z: {}\n  a: {rounds: 4}\n", "seeds=[5, 3]").cells
     assert [(c.arm, c.seed) for c in swapped] == [("z", 5), ("a", 5), ("z", 3), ("a", 3)]
 
 
@@ -345,11 +345,11 @@ def test_a_problem_shared_by_arms_is_told_once(problems: Callable[..., list[str]
 
 
 def test_arms_may_be_named_by_numbers(read: Read) -> None:
-    assert [c.arm for c in read(NO_ARMS + "arms: {1: {}, 2.5: {}}\n", "seeds=[0]").cells] == ["1", "2.5"]
+    assert [c.arm for c in read(NO_ARMS + "arms: {1: {}, 2.5: {rounds: 4}}\n", "seeds=[0]").cells] == ["1", "2.5"]
 
 
 def test_an_override_may_add_an_arm(read: Read) -> None:
-    assert [c.arm for c in read(BASE, "arms.new={}", "seeds=[0]").cells] == ["plain", "adaptive", "new"]
+    assert [c.arm for c in read(BASE, "arms.new={rounds: 4}", "seeds=[0]").cells] == ["plain", "adaptive", "new"]
 
 
 def test_python_meets_the_same_checks(read: Read) -> None:

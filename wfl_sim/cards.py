@@ -14,11 +14,27 @@ from channels.describe import Description, describe
 from wfl_sim import keys, shelf
 from wfl_sim.diagnose import nearest
 from wfl_sim.errors import Problem, ScenarioError
+from wfl_sim.grid import EXAMPLE
 from wfl_sim.nouns import NOUNS
 
 WIDTH = 100  # characters of a line
 MOST_KEYS = 5  # cards for one word, such as `bandwidth`
 Style = Callable[[str], str]
+# What a file holds beside the keys of its arms: what it is, what it takes, an example, and one of an override.
+OF_A_FILE = {
+    "arms": (
+        "What is compared: each arm lays its keys over those of the file, and is a run for each seed and point.",
+        "a mapping of names to the keys that each arm changes",
+        "arms: {dense: {}, half: {method: {rank: 4}}}",
+        "arms.half.method.rank=2",
+    ),
+    "grid": (
+        "Operating points: the values of each key are crossed, and every arm whose kinds have the key runs at each.",
+        "a mapping of keys, with dots, to lists of values with their units",
+        EXAMPLE,
+        "radio.uplink.bandwidth='180 kHz,360 kHz'",
+    ),
+}
 
 
 def _plain(text: str) -> str:
@@ -42,7 +58,7 @@ def overview(heading: Style = _plain) -> str:
 def names() -> list[str]:
     """Everything that has a card."""
     kinds = {kind for registry in NOUNS.values() for kind in registry}
-    return [*sorted(kinds), *(".".join(path) for path, _ in keys.paths()), *shelf.scenarios()]
+    return [*sorted(kinds), *(".".join(path) for path, _ in keys.paths()), *OF_A_FILE, *shelf.scenarios()]
 
 
 def card(name: str, heading: Style = _plain) -> str:
@@ -58,6 +74,8 @@ def card(name: str, heading: Style = _plain) -> str:
     if not cards and not by_path:  # the last word of a key will do
         by_path = [(path, key) for path, key in keys.paths() if path[-1] == name][:MOST_KEYS]
     cards += [_key_card(path, key, heading) for path, key in by_path]
+    if name in OF_A_FILE:
+        cards.append(_file_card(name, heading))
     if name in shelf.scenarios():
         cards.append(_scenario_card(name, heading))
     if not cards:
@@ -105,6 +123,12 @@ def _key_card(path: tuple[str, ...], key: keys.Key, heading: Style) -> str:
     return "\n".join(lines)
 
 
+def _file_card(name: str, heading: Style) -> str:
+    summary, takes, example, command = OF_A_FILE[name]
+    lines = [heading(name), "", *_prose(summary), "", heading("Takes"), *_prose(takes, "  ")]
+    return "\n".join([*lines, "", heading("Example"), f"  {example}", f"  on the command line: {command}"])
+
+
 def _background(about: Description, heading: Style) -> list[str]:
     lines: list[str] = []
     for title, text in (("Formula", about.formula), ("Validity", about.validity), ("Source", about.source)):
@@ -148,12 +172,16 @@ def _scenario_card(name: str, heading: Style) -> str:
     path = shelf.scenarios()[name]
     study = load(path)
     first = study.cells[0].scenario
-    arms = {cell.arm: cell.scenario for cell in study.cells}
+    arms = {cell.group: cell.scenario for cell in reversed(study.cells)}
     lines = [heading(f"scenario: {name}"), "", first.description or "(no description)", "", heading("Arms")]
-    for arm, scenario in arms.items():
+    for arm, scenario in reversed(arms.items()):
         lines.append(
             _entry(arm, ", ".join(getattr(scenario, n).kind for n in ("method", "codec", "schedule", "protocol")))
         )
+    axes: dict[str, dict[str, None]] = {}
+    for key, text, *_ in (coordinate for cell in study.cells for coordinate in cell.point):
+        axes.setdefault(key, {})[text] = None
+    lines += ["", heading("Grid"), *(_entry(key, ", ".join(texts)) for key, texts in axes.items())] if axes else []
     size = f"{len(study.cells)} runs of {first.rounds} rounds, {first.clients.count} clients"
     return "\n".join([*lines, "", size, "", heading("Example"), f"  wfl-sim run {path}"])
 

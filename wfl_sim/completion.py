@@ -103,7 +103,7 @@ class _Line:
 
         document = _read(scenario)
         arms = document.data.get("arms")
-        base = {key: value for key, value in document.data.items() if key != "arms"}
+        base = {key: value for key, value in document.data.items() if key not in ("arms", "grid")}
         self.base = copy.deepcopy(base)
         self.arms: dict[str, dict[str, Any]] = {
             name: copy.deepcopy(yamlfile.merge(base, changes)[0])
@@ -137,9 +137,12 @@ class _Line:
         return _begin([*found, *others], incomplete)
 
     def values(self, key: str, incomplete: str) -> list[str]:
-        """Values of a key that begin so, quoted for the shell."""
+        """Values of a key that begin so, quoted for the shell; behind a comma, one more of an axis."""
+        from wfl_sim.keys import takes_text
+
         prefix = self.prefix(key)
         path = tuple(key.removeprefix(prefix or "").split("."))
+        before, comma, _ = incomplete.rpartition(",") if not takes_text(path) else ("", "", "")
         found: dict[str, None] = {}
         for data in self._of(prefix or ""):
             parent, children = _walk(path[:-1], data)
@@ -149,7 +152,8 @@ class _Line:
             elif taken is not None and taken.option is not None and not (taken.kinds or taken.group):
                 words = map(str, taken.option.choices) if taken.option.choices else [taken.example_value()]
                 found |= dict.fromkeys(["true", "false"] if taken.type_name() == "true or false" else words)
-        return [_quoted(value, incomplete) for value in _begin(found, incomplete)]
+        words = [f"{before}{comma}{value}" for value in found if value not in before.split(",")]
+        return [_quoted(value, incomplete) for value in _begin(words, incomplete)]
 
     def prefix(self, text: str) -> str | None:
         """``arms.NAME.`` where a key begins so, '' where it is none of an arm, None where the name is not complete.

@@ -88,7 +88,7 @@ class Locator:
         name, parent = path[-1], keys.find(path[:-1], self.data)
         allowed = list(parent.below(self._at(path[:-1]))) if parent is not None else []
         if len(path) == len(origin(path, self.origins)) == 1:
-            allowed.append("arms")
+            allowed += ["arms", "grid"]
         rule = f"keys here: {', '.join(allowed)}" if allowed else ""
         kinds = [kind for kind in parent.kinds or () if name in parent.below({"kind": kind})] if parent else []
         if kinds:

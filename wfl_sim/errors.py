@@ -2,7 +2,8 @@
 
 WflError                      everything below; the command line prints it without a traceback
 |-- ScenarioError             a scenario file or an override is wrong            exit 2
-|                             its args are `Problem`s: place, key, message, rule, example, source line
+|   |                         its args are `Problem`s: place, key, message, rule, example, source line
+|   `-- ManyCells             a study is so large that it may be a slip
 |-- MissingResource           a package, model or data set is not installed      exit 2
 |-- OutputExists              the run directory is there already                 exit 2
 |-- PluginError               an installed plug-in cannot be used (plugins.py)    exit 2
@@ -125,6 +126,23 @@ class ScenarioError(WflError):
 
     def __str__(self) -> str:
         return "\n".join(problem.text() for problem in self.args)
+
+
+@dataclass(frozen=True)
+class Size(Problem):
+    """The problem of `ManyCells`: with how many they are."""
+
+    cells: int = 0
+
+
+class ManyCells(ScenarioError):
+    """A study has so many cells that it may be a slip; nothing was resolved. ``args`` are its one problem, a `Size`."""
+
+    @property
+    def cells(self) -> int:
+        """How many."""
+        size: Size = self.args[0]
+        return size.cells
 
 
 class MissingResource(WflError):

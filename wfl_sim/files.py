@@ -50,11 +50,17 @@ def placed(options: AnyOptions, folder: Path | None) -> AnyOptions:
     return cast(AnyOptions, moved.beside(folder)) if folder is not None and isinstance(moved, Data) else moved
 
 
+@cache
+def _keys(cls: type[Options]) -> tuple[tuple[str, str], ...]:
+    """The fields of an options class, each with its key."""
+    return tuple((item.name, option_name(item.name)) for item in fields(cls))
+
+
 def unreadable(options: Options, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
     """The path of each option that names a file which cannot be read, and why."""
-    for item in fields(options):
-        if isinstance(value := getattr(options, item.name), Options):
-            yield from unreadable(value, (*path, option_name(item.name)))
+    for name, key in _keys(type(options)):
+        if isinstance(value := getattr(options, name), Options):
+            yield from unreadable(value, (*path, key))
     if named := [name for name in file_fields(type(options)) if getattr(options, name) is not None]:
         try:
             options.load()  # type: ignore[attr-defined]

@@ -15,17 +15,22 @@ from channels.describe import Option, describe, options_of
 from channels.options import Options, Whole
 from channels.units import Quantity, kind_of_quantity, symbols
 from wfl_sim.plugins import kind_of
+from wfl_sim.seeds import EXAMPLE, Seeds
 
 
 @dataclass(frozen=True)
 class Key:
-    """What may stand at one place: `kinds` (one of several models), a `group` of options, `items`, or a value."""
+    """What may stand at one place: `kinds` (one of several models), a `group` of options, `items`, or a value.
+
+    `ranged` items may be written as a range.
+    """
 
     name: str
     option: Option | None = None
     group: type | None = None
     kinds: Mapping[str, type] | None = None
     items: Key | None = None
+    ranged: bool = False
 
     @property
     def text(self) -> str:
@@ -64,7 +69,7 @@ class Key:
         if self.group is not None:
             return f"a mapping of keys to values; keys: {', '.join(self.below())}"
         if self.items is not None:
-            return f"a list; each item {self.items.rule()}"
+            return f"{self.type_name()}; each item {self.items.rule()}"
         option = self.option
         if option is None:
             return ""
@@ -80,7 +85,7 @@ class Key:
         if self.kinds or self.group is not None:
             return "a mapping of keys to values"
         if self.items is not None:
-            return "a list"
+            return f"a list, or a range such as {EXAMPLE}" if self.ranged else "a list"
         if self.option is None:
             return "a text"
         if self.option.choices:
@@ -103,6 +108,8 @@ class Key:
             needed = [key for key in keys if key.option is not None and key.option.required]
             needed = needed or [key for key in keys if key.option is not None and key.option.quantity][:1] or keys[:1]
             return f"{{{', '.join(key.example() for key in needed)}}}"
+        if self.ranged:
+            return EXAMPLE
         if self.items is not None:
             default = self.option.shown_default if self.option is not None else ""
             return default if default not in ("", "[]") else f"[{self.items.example_value()}]"
@@ -165,6 +172,25 @@ def find(path: tuple[str, ...], data: Any) -> Key | None:
     return key
 
 
+@cache
+def everywhere(path: tuple[str, ...]) -> tuple[Key, ...]:
+    """What may stand at `path`, whatever kinds there are above it."""
+    found = [root()]
+    for part in path:
+        below = []
+        for key in found:
+            models = key.kinds.values() if key.kinds else [key.group] if key.group is not None else []
+            below += [child for model in models for child in _keys_of(model) if child.name == part]
+            below += [Key("kind")] if key.kinds and part == "kind" else []
+        found = below
+    return tuple(found)
+
+
+def takes_text(path: tuple[str, ...]) -> bool:
+    """Whether any text may stand at `path`, one with commas, too; a kind and a choice are words that are known."""
+    return any(key.option is not None and key.type_name() == "a text" for key in everywhere(path))
+
+
 def of_noun(name: str) -> Key | None:
     """The key of a noun, also where only some kinds of the key above it have it (``radio.rate.bler``)."""
     key: Key | None = root()
@@ -217,11 +243,12 @@ def _key(option: Option) -> Key:
 
 def _from_hint(name: str, option: Option | None, hint: Any) -> Key:
     quantity = next((x for x in getattr(hint, "__metadata__", ()) if isinstance(x, Quantity)), None)
+    ranged = any(isinstance(x, Seeds) for x in getattr(hint, "__metadata__", ()))
     if get_origin(hint) is Annotated:
         hint = get_args(hint)[0]
     if get_origin(hint) is tuple:
         item = get_args(hint)[0]
-        return Key(name, option, items=_from_hint(name, _item(name, item), item))
+        return Key(name, option, items=_from_hint(name, _item(name, item), item), ranged=ranged)
     members = [part for part in _parts(hint) if isinstance(part, type) and is_dataclass(part)]
     if members and quantity is None:
         if "kind" in vars(members[0])["__dataclass_fields__"]:

@@ -1,4 +1,4 @@
-"""From a document and overrides to one checked scenario for each arm, with everything that is wrong at once.
+"""From a document and overrides to one checked scenario for each arm and point, with all that is wrong at once.
 
 Knows the tree of keys and how problems are located; what a scenario is, and what must hold in it, is passed in.
 """
@@ -6,104 +6,220 @@ Knows the tree of keys and how problems are located; what a scenario is, and wha
 from __future__ import annotations
 
 import copy
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
 from channels.units import shown
-from wfl_sim import keys, yamlfile
-from wfl_sim.diagnose import Locator, nearest
-from wfl_sim.errors import Problem, ScenarioError, in_order
+from wfl_sim import grid, keys, overriding, seeds, yamlfile
+from wfl_sim.diagnose import Locator
+from wfl_sim.errors import ManyCells, Problem, ScenarioError, Size, in_order
 from wfl_sim.findings import Finding
-from wfl_sim.yamlfile import Document, Override
+from wfl_sim.grid import Coordinate, Grid
+from wfl_sim.overriding import OF_A_FILE
+from wfl_sim.yamlfile import Document, Origins
 from wfl_sim.yamlreader import MOST_PROBLEMS, KeyPath
 
 SHARED = ("schema_version", "name", "description", "seeds")  # keys that all arms of a file have in common
 T = TypeVar("T")
 
 
+MOST_CELLS = 10_000  # of a study that nobody is asked about
+MOST_EVER = 10**7  # of a study; each takes some memory before it is run
+_MOST_NAMES = 3  # of arms and points that a problem names
+Index = tuple[int | None, ...]
+
+
 @dataclass(frozen=True)
 class Reading(Generic[T]):
-    """How an arm is read: `validate` takes JSON and raises ValidationError, `rules` then says what does not fit."""
+    """How an arm is read: `validate` takes its keys and raises ValidationError, `rules` then says what does not fit."""
 
-    validate: Callable[[str], T]
+    validate: Callable[[dict[str, Any]], T]
     rules: Callable[[T], list[Finding]]
     folder: Callable[[str], str]  # why a name cannot be that of an arm, or ''
 
 
 @dataclass(frozen=True)
 class Arm(Generic[T]):
-    """One arm as it was resolved; `name` is empty where the file has no arms."""
+    """One arm at one point of the grid as it was resolved; `group` is the arm, empty where the file has none.
 
-    name: str
+    `parts` are what the point adds to the name of the arm, and `index` is which value it takes of each axis.
+    """
+
+    group: str
+    index: Index
     scenario: T
     locate: Locator
+    parts: tuple[str, ...]
+    point: tuple[Coordinate, ...]
+
+    @property
+    def name(self) -> str:
+        """``ARM-POINT`` in full, for messages."""
+        return "-".join(filter(None, (self.group, *self.parts)))
+
+
+class _Base(NamedTuple):
+    """An arm before its points: its keys, where they were written, and the axes that are fixed for it."""
+
+    data: dict[str, Any]
+    origins: Origins
+    fixed: list[KeyPath]
 
 
 class _Crossed(NamedTuple):
-    """What a rule found in an arm."""
+    """What a rule found in an arm at a point."""
 
     arm: str
+    name: str
     locate: Locator
     finding: Finding
 
 
-def resolve(document: Document, texts: Sequence[str], reading: Reading[T]) -> list[Arm[T]]:
-    """All arms of a document with the overrides `texts` laid over them.
+def resolve(document: Document, texts: Sequence[str], reading: Reading[T], *, many: bool = False) -> list[Arm[T]]:
+    """All arms of a document at all points of its grid, with the overrides `texts` laid over them.
 
-    An override sets its key in every arm whose kinds have it, whatever file or arm say; those of ``arms.NAME`` come
-    last. One that no arm can take is an unknown key.
+    An override sets its key in every arm whose kinds have it, whatever file or arm say, and so does a point; those of
+    ``arms.NAME`` come last, and fix in their arm what the grid varies in others. One with several values is an axis. An
+    override or an axis that no arm can take is an unknown key.
 
     Raises
     ------
+    ManyCells
+        There are more than `MOST_CELLS`, and not `many` are asked for.
     ScenarioError
         Every problem that was found.
     """
-    problems = [*document.problems]
-    told = {_place(problem) for problem in problems}  # what follows from these is no news
-    overrides, of_arms, found = _read_overrides(document, texts)
-    problems += found
-    base = keys.with_kinds({key: value for key, value in document.data.items() if key != "arms"})
-    arms = document.data.get("arms", {})
-    if not isinstance(arms, dict):
-        message = f"must be a mapping of names to the keys that each arm changes; got {shown(arms)}"
-        problems.append(document.problem(("arms",), message, example="arms: {dense: {}, half: {rounds: 5}}"))
-        arms = {}
-    resolved: list[Arm[T]] = []
-    crossed: list[_Crossed] = []
-    locators: list[Locator] = []
-    reached: set[int] = set()
-    for name, changes in (arms or {"": {}}).items():
-        if len(problems) > MOST_PROBLEMS:
-            break
-        if arms and (wrong := _wrong_arm(document, name, changes, arms, reading)):
-            problems += wrong
-            continue
-        data, origins = yamlfile.merge(base, changes, ("arms", name))
-        data = copy.deepcopy(keys.with_kinds(data))
-        for number, (owner, override) in enumerate([*((None, o) for o in overrides), *of_arms]):
-            if owner in (None, name) and (owner or keys.find(override.path, data) is not None):
-                yamlfile.lay(data, origins, override.path, override.value, _source(number, owner))
+    return _Study(document, texts, reading).arms(MOST_EVER if many else MOST_CELLS)
+
+
+class _Study(Generic[T]):
+    """One document with its overrides on the way to its arms."""
+
+    def __init__(self, document: Document, texts: Sequence[str], reading: Reading[T]) -> None:
+        self.document, self.reading = document, reading
+        self.told = {_place(problem) for problem in document.problems}  # what follows from these is no news
+        self.overrides = overriding.read(document, texts)
+        axes, problems = grid.read(document, SHARED)
+        self.problems = dict.fromkeys((*document.problems, *self.overrides.problems, *problems))
+        self.grid = Grid(self.overrides.over(axes))
+        for number, (arm, override) in enumerate(self.overrides.numbered()):
+            document.add_marks(_source(number, arm), override)
+        self.reached: set[int] = set()  # overrides that an arm took
+        self.used: set[int] = set()  # axes
+        self.crossed: list[_Crossed] = []
+        self.locators: list[tuple[str, str, Locator]] = []  # arm, its name at the point
+        self.found: list[Arm[T]] = []
+
+    def arms(self, most: int) -> list[Arm[T]]:
+        """Every arm at every point, in the order in which arms and values are written."""
+        bases = self._bases()
+        self._check_size(list(bases.values()), most)
+        # First each value beside the first of the other axes: that finds what is wrong with it in a few steps.
+        for alone in (True, False):
+            for name, base in bases.items():
+                for point in self.grid.points(base.data, base.origins, base.fixed):
+                    if (sum(map(bool, point.at)) <= 1) is alone and len(self.problems) <= MOST_PROBLEMS:
+                        self._read(name, point)
+            if alone:
+                self._note_unknown()
+            if self.problems or self.crossed or not self.grid.axes:
+                break
+        self._note(_with_arms(self.crossed, self.locators))
+        numbers = {name: number for number, name in enumerate(bases)}
+        in_turn = sorted(self.found, key=lambda arm: (numbers[arm.group], *(-1 if i is None else i for i in arm.index)))
+        if not self.problems:
+            self._note(_twins(in_turn, self.document, self.grid))
+        if self.problems:
+            raise ScenarioError(*in_order(self.problems)[:MOST_PROBLEMS])
+        return in_turn
+
+    def _note(self, problems: Iterable[Problem]) -> None:
+        """Take up problems, each once."""
+        self.problems |= dict.fromkeys(problems)
+
+    def _bases(self) -> dict[str, _Base]:
+        """The arms by name, with the overrides that no axis decides on."""
+        document = self.document
+        base = keys.with_kinds({key: value for key, value in document.data.items() if key not in OF_A_FILE})
+        arms = document.data.get("arms", {})
+        if not isinstance(arms, dict):
+            message = f"must be a mapping of names to the keys that each arm changes; got {shown(arms)}"
+            self._note([document.problem(("arms",), message, example="arms: {dense: {}, half: {rounds: 5}}")])
+            arms = {}
+        bases: dict[str, _Base] = {}
+        for name, changes in (arms or {"": {}}).items():
+            if len(self.problems) > MOST_PROBLEMS:
+                break
+            if arms and (wrong := _wrong_arm(document, name, changes, arms, self.reading)):
+                self._note(wrong)
+                continue
+            data, origins = yamlfile.merge(base, changes, ("arms", name))
+            data, origins = self._overridden(name, copy.deepcopy(keys.with_kinds(data)), origins, below=False)
+            fixed = [override.path for arm, override in self.overrides.of_arms if arm == name]
+            self.used |= {number for number, axis in enumerate(self.grid.axes) if axis.path in fixed}
+            bases[name] = _Base(data, origins, fixed)
+        return bases
+
+    def _overridden(
+        self, name: str, data: dict[str, Any], origins: Origins, *, below: bool
+    ) -> tuple[dict[str, Any], Origins]:
+        """An arm with the overrides laid over it that an axis decides on (those `below` it), or with the others."""
+        for number, (owner, override) in enumerate(self.overrides.numbered()):
+            if owner not in (None, name) or self.grid.decides(override.path) is not below:
+                continue
+            if owner or keys.find(override.path, data) is not None:
+                data, origins = yamlfile.laid(data, origins, override.path, override.value, _source(number, owner))
                 data = keys.with_kinds(data)
-                reached.add(number)
-        locate = Locator(document, data, origins)
-        answer = _read(locate, reading)
+                self.reached.add(number)
+        return data, origins
+
+    def _check_size(self, bases: Sequence[_Base], most: int) -> None:
+        """Refuse a study that may be larger than it was meant to be. Raises ManyCells."""
+        place: KeyPath = ("seeds",)
+        written = self.document.data.get("seeds")
+        for number, override in enumerate(self.overrides.general):
+            if override.path == ("seeds",):
+                place, written = _source(number), override.value
+        runs, points = seeds.count(written), sum(self.grid.size(base.data, base.fixed) for base in bases)
+        if runs * points <= most:
+            return
+        of = " x ".join(f"{number:,} {what}" for number, what in ((points, "points"), (runs, "seeds")) if number > 1)
+        hint = "" if most == MOST_EVER else "; if that is meant, give --yes (in Python: many=True)"
+        message = f"a study of {runs * points:,} cells ({of}) is above {most:,}{hint}"
+        if points > runs and self.grid.axes:
+            place = self.grid.axes[-1].place
+        problem = self.document.problem(place, message, at="key", key="seeds" if runs >= points else "grid")
+        raise ManyCells(Size(**vars(problem), cells=runs * points))
+
+    def _read(self, name: str, point: grid.Point) -> None:
+        """One arm at one point."""
+        data, origins = point.data, point.origins
+        if self.grid.axes:
+            data, origins = self._overridden(name, data, origins, below=True)
+        self.used |= {number for number, value in enumerate(point.at) if value is not None}
+        locate, parts = Locator(self.document, data, origins), tuple(self.grid.parts(point.at))
+        answer = _read(locate, self.reading)
         scenario, wrong, joined = answer
-        problems += [problem for problem in wrong if _place(problem) not in told]
-        crossed += [_Crossed(name, locate, finding) for finding in joined]
-        locators.append(locate)
+        self._note(problem for problem in wrong if _place(problem) not in self.told)
+        whole = "-".join(filter(None, (name, *parts)))
+        self.crossed += [_Crossed(name, whole, locate, finding) for finding in joined]
+        self.locators.append((name, whole, locate))
         if scenario is not None:
-            resolved.append(Arm(name, scenario, locate))
-    for number, override in enumerate(overrides):
-        if locators and number not in reached:
-            problems.append(_unknown(locators[0], override, number))
-    problems += _with_arms(crossed, locators)
-    if problems:
-        raise ScenarioError(*in_order(problems)[:MOST_PROBLEMS])
-    return resolved
+            coordinates = self.grid.coordinates(point)
+            self.found.append(Arm(name, point.at, scenario, locate, parts, coordinates))
+
+    def _note_unknown(self) -> None:
+        """Overrides and axes that no arm could take, if there is an arm."""
+        for _, _, locate in self.locators[:1]:
+            for number, override in enumerate(self.overrides.general):
+                if number not in self.reached:
+                    self._note([_unknown(locate, override.path, override.value, _source(number))])
+            for number, axis in enumerate(self.grid.axes):
+                if number not in self.used:
+                    self._note([_unknown(locate, axis.path, axis.values[0], axis.place)])
 
 
 def _source(number: int, arm: str | None = None) -> KeyPath:
@@ -111,40 +227,26 @@ def _source(number: int, arm: str | None = None) -> KeyPath:
     return (f"\0{number}\0{'' if arm is None else f'arms.{arm}.'}",)
 
 
-def _read_overrides(
-    document: Document, texts: Sequence[str]
-) -> tuple[list[Override], list[tuple[str, Override]], list[Problem]]:
-    """Overrides for every arm, those for one arm by its name, and what is wrong with them. Whole arms are set here."""
-    general: list[Override] = []
-    of_arms: list[tuple[str, Override]] = []
-    problems: list[Problem] = []
-    for text in texts:
-        try:
-            override = Override.read(text)
-            arms = document.data.get("arms")
-            known = list(arms) if isinstance(arms, dict) else []
-            if override.path[0] != "arms":
-                general.append(override)
-            elif len(override.path) <= 2:
-                document.take_in(override)
-            else:
-                of_arms.append(_of_arm(override, known))
-        except ScenarioError as error:
-            problems += error.args
-    for number, (arm, override) in enumerate([*((None, o) for o in general), *of_arms]):
-        document.add_marks(_source(number, arm), override)
-    return general, of_arms, problems
-
-
-def _of_arm(override: Override, known: Sequence[str]) -> tuple[str, Override]:
-    """The arm that ``arms.NAME.key`` is for, which may have dots in its name, and the override for that arm."""
-    parts = override.path[1:]
-    for length in range(len(parts) - 1, 0, -1):
-        if (name := ".".join(parts[:length])) in known:
-            return name, replace(override, path=parts[length:])
-    there = f"arms: {', '.join(known)}" if known else "the file has no arms"
-    place = next(iter(override.marks.values())).source
-    raise ScenarioError(Problem(place, f"arms.{parts[0]}", "unknown arm", near=nearest(parts[0], known), rule=there))
+def _twins(arms: Sequence[Arm[T]], document: Document, axes: Grid) -> Iterator[Problem]:
+    """Arms and points that are the same scenario: the later of two values, and the later of two arms, once."""
+    first: dict[T, Arm[T]] = {}
+    told: set[Any] = set()
+    for arm in arms:
+        other = first.setdefault(arm.scenario, arm)
+        if other is arm:
+            continue
+        unlike = [n for n, (i, j) in enumerate(zip(arm.index, other.index, strict=True)) if i != j and i is not None]
+        of_axis = arm.group == other.group and bool(unlike)
+        place: KeyPath = ("arms", arm.group)
+        if of_axis:
+            place = axes.axes[unlike[-1]].source(arm.index[unlike[-1]] or 0)
+        once = place if of_axis else (place, other.group)
+        if once in told:
+            continue
+        told.add(once)
+        key = axes.axes[unlike[-1]].key if of_axis else f"arms.{arm.group}"
+        message = f"{arm.name} and {other.name} are the same scenario, and would be the same run; leave one out"
+        yield document.problem(place, message, at="value" if of_axis else "key", key=key)
 
 
 def _wrong_arm(document: Document, name: str, changes: Any, arms: dict[str, Any], reading: Reading[T]) -> list[Problem]:
@@ -159,7 +261,7 @@ def _wrong_arm(document: Document, name: str, changes: Any, arms: dict[str, Any]
     if not isinstance(changes, dict):
         message = f"must be a mapping of the keys that the arm changes, or {{}}; got {shown(changes)}"
         return [document.problem(where, message, example=f"{name}: {{}}")]
-    shared = [key for key in SHARED if key in changes]
+    shared = [key for key in (*SHARED, "grid") if key in changes]
     return [document.problem((*where, key), "is the same for all arms of a file", at="key") for key in shared]
 
 
@@ -169,12 +271,13 @@ def _read(locate: Locator, reading: Reading[T]) -> tuple[T | None, list[Problem]
     What is wrong is replaced by something that is right and all is read again, so that a wrong unit does not hide a
     rank above the layer. What then follows from a key that was replaced is no news.
     """
-    data, problems, mended = copy.deepcopy(locate.data), list[Problem](), list[KeyPath]()
+    data, problems, mended = locate.data, list[Problem](), list[KeyPath]()
     while True:
         try:
-            scenario = reading.validate(json.dumps(data))
+            scenario = reading.validate(data)
             break
         except ValidationError as error:
+            data = copy.deepcopy(data)
             found = locate.found(error)
             news = [
                 item
@@ -217,25 +320,27 @@ def _mend(data: dict[str, Any], path: KeyPath) -> bool:
     return False
 
 
-def _unknown(locate: Locator, override: Override, number: int) -> Problem:
-    """An override that no arm can take, located at the first part of its key that is not there."""
-    data = copy.deepcopy(locate.data)
-    origins = dict(locate.origins)
-    depth = next(n for n in range(1, len(override.path) + 1) if keys.find(override.path[:n], data) is None)
-    yamlfile.lay(data, origins, override.path, override.value, _source(number))
-    return Locator(locate.document, data, origins).unknown(override.path[:depth])
+def _unknown(locate: Locator, path: KeyPath, value: Any, source: KeyPath) -> Problem:
+    """An override or axis that no arm can take, located at the first part of its key that is not there."""
+    depth = next((n for n in range(1, len(path) + 1) if keys.find(path[:n], locate.data) is None), len(path))
+    data, origins = yamlfile.laid(locate.data, locate.origins, path, value, source)
+    return Locator(locate.document, data, origins).unknown(path[:depth])
 
 
-def _with_arms(crossed: Sequence[_Crossed], locators: Sequence[Locator]) -> list[Problem]:
-    """Each problem once; one of a value that fits in another arm says in which arms it does not."""
-    names: dict[Problem, list[str]] = {}
+def _with_arms(crossed: Sequence[_Crossed], locators: Sequence[tuple[str, str, Locator]]) -> list[Problem]:
+    """Each problem once; one of a value that fits in another arm, or at another point, says where it does not."""
+    items: dict[Problem, list[_Crossed]] = {}
     for item in crossed:
-        names.setdefault(item.locate.finding(item.finding), []).append(item.arm)
+        items.setdefault(item.locate.finding(item.finding), []).append(item)
     told = []
-    for problem, arms in names.items():
-        item = next(item for item in crossed if item.arm == arms[0] and item.locate.finding(item.finding) == problem)
-        shared = sum(locator.has_same(item.locate, item.finding.path) for locator in locators)
-        whose = f" (in {'arm' if len(arms) == 1 else 'arms'} {', '.join(arms)})" if len(arms) < shared else ""
+    for problem, here in items.items():
+        path, arms = here[0].finding.path, {item.arm for item in here}
+        shared = [(arm, name) for arm, name, locator in locators if locator.has_same(here[0].locate, path)]
+        names = list(dict.fromkeys(item.name for item in here))
+        if all(name in names for arm, name in shared if arm in arms):  # at all points of these arms
+            names = [] if arms >= {arm for arm, _ in shared} else list(dict.fromkeys(item.arm for item in here))
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        whose = f" (in {'arm' if len(names) == 1 else 'arms'} {', '.join(names[:_MOST_NAMES])}{more})" if names else ""
         told.append(replace(problem, message=problem.message + whose))
     return told
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cache, reduce
+from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from pydantic import ConfigDict, Discriminator, TypeAdapter
+from pydantic import ConfigDict, Discriminator
 
 from channels.erasure import Loss, NoLoss
 from channels.fading import Fading, Rayleigh
@@ -26,7 +26,7 @@ from channels.penetration import NoPenetration, Penetration
 from channels.recorded import Recorded
 from channels.shadowing import LogNormal, PlacedShadowing, Shadowing
 from channels.units import DecibelMilliwatts, Fraction, Watts, render, shown
-from wfl_sim import files, rules, yamlfile
+from wfl_sim import pointnames, rules, yamlfile
 from wfl_sim.availability import Always, Availability
 from wfl_sim.codecs.base import Codec
 from wfl_sim.codecs.dense import Dense
@@ -35,6 +35,7 @@ from wfl_sim.devices import Compute
 from wfl_sim.diagnose import MISSING, Locator
 from wfl_sim.errors import Problem, ScenarioError, in_order
 from wfl_sim.findings import Finding
+from wfl_sim.grid import Coordinate as Coordinate
 from wfl_sim.learning.options import Learning
 from wfl_sim.methods.base import Method
 from wfl_sim.nouns import NOUNS
@@ -45,6 +46,8 @@ from wfl_sim.radio.margins import Budget
 from wfl_sim.radio.options import Radio
 from wfl_sim.resolve import Reading, resolve
 from wfl_sim.schedules.equal import Equal
+from wfl_sim.sections import Sections
+from wfl_sim.seeds import Seeds
 
 
 def _one_of(noun: str) -> Any:
@@ -150,8 +153,8 @@ class Scenario(Options):
     schema_version : Version of the file format.
     name : Name of the study, and of the folder of its results.
     description : One line for people: what the study is about.
-    seeds : One run for each. A seed fixes all random draws; arms with the same seed share links, data and first
-        weights as far as their options agree.
+    seeds : One run for each: a list, or a range with both ends such as 1..5. A seed fixes all random draws; arms with
+        the same seed share links, data and first weights as far as their options agree.
     rounds : Number of rounds of a run.
     radio : The air interface: carrier, bands, noise, packets.
     channel : The physics of the links.
@@ -167,7 +170,7 @@ class Scenario(Options):
     schema_version: Annotated[int, Whole(ge=1, le=1)]
     name: str
     description: str = ""
-    seeds: tuple[int, ...] = (1,)
+    seeds: Annotated[tuple[int, ...], Seeds()] = (1,)
     rounds: Count
     radio: Radio = Radio()
     channel: Channel
@@ -192,15 +195,6 @@ class Scenario(Options):
             )
 
 
-class Coordinate(NamedTuple):
-    """The value of one key of a grid: as it was written, and as a number in an SI unit where it is one."""
-
-    key: str  # radio.uplink.bandwidth
-    text: str  # 1 MHz
-    value: float | None  # 1e6
-    unit: str  # Hz; "" for a number without one
-
-
 @dataclass(frozen=True)
 class Cell:
     """One run of a study: a scenario with a single seed, under the name of its arm.
@@ -222,7 +216,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Study:
-    """All cells of a scenario file: arms by seeds."""
+    """All cells of a scenario file: arms at the points of its grid, by seeds."""
 
     name: str
     cells: tuple[Cell, ...]
@@ -236,54 +230,81 @@ class Study:
         ScenarioError
             What was found, located in the file.
         """
-        problems: list[Problem] = []
+        problems, resources = list[Problem](), _Resources()
         for cell in self.cells[: len({cell.arm for cell in self.cells})]:  # those of the first seed
             locate = self.locators.get(cell.arm) or Locator.nowhere()
-            problems += [locate.finding(found) for found in rules.resources(cell.scenario)]
+            problems += [locate.finding(found) for found in resources.of(cell.scenario)]
         if problems:
             raise ScenarioError(*in_order(problems))
 
 
-def load(path: str | Path, overrides: Sequence[str] = (), *, resources: bool = False) -> Study:
-    """Read a scenario file and the overrides, and resolve every arm.
+def load(path: str | Path, overrides: Sequence[str] = (), *, resources: bool = False, many: bool = False) -> Study:
+    """Read a scenario file and the overrides, and resolve every arm at every point of the grid.
 
     Parameters
     ----------
     path : str or Path
     overrides : sequence of str
-        ``key.path=value`` each; see `wfl_sim.resolve.resolve`.
+        ``key.path=value`` each, with commas between several values; see `wfl_sim.resolve.resolve`.
     resources : bool
         Whether to check too that models and data are there and fit (as `Study.check` does later).
+    many : bool
+        Whether a study of more than `wfl_sim.resolve.MOST_CELLS` cells is meant.
 
     Raises
     ------
+    ManyCells
+        It is that large, and that was not said; nothing was resolved.
     ScenarioError
         All problems that were found, each with file, line and column or the override.
     """
-    return _study(yamlfile.read(Path(path)), overrides, resources, Path(path).parent)
+    return _study(yamlfile.read(Path(path)), overrides, resources, many, Path(path).parent)
 
 
-def parse(text: str, source: str = "scenario", overrides: Sequence[str] = (), *, resources: bool = False) -> Study:
+def parse(
+    text: str,
+    source: str = "scenario",
+    overrides: Sequence[str] = (),
+    *,
+    resources: bool = False,
+    many: bool = False,
+) -> Study:
     """The same from a text; `source` stands for the name of the file in messages."""
-    return _study(yamlfile.read_text(text, source), overrides, resources)
+    return _study(yamlfile.read_text(text, source), overrides, resources, many)
 
 
-def _study(document: yamlfile.Document, overrides: Sequence[str], resources: bool, folder: Path | None = None) -> Study:
-    def read(text: str) -> Scenario:
-        return files.placed(_adapter().validate_json(text), folder)
+def _study(
+    document: yamlfile.Document, overrides: Sequence[str], resources: bool, many: bool, folder: Path | None = None
+) -> Study:
+    sections, found = Sections(Scenario, folder), _Resources()
 
     def check(scenario: Scenario) -> list[Finding]:
-        return rules.physics(scenario) + (rules.resources(scenario) if resources else [])
+        return rules.physics(scenario) + (found.of(scenario) if resources else [])
 
-    arms = resolve(document, overrides, Reading(read, check, not_a_folder))
-    named = {arm.name or arm.scenario.method.kind: arm for arm in arms}
+    arms = resolve(document, overrides, Reading(sections.read, check, not_a_folder), many=many)
+    groups = [arm.group or arm.scenario.method.kind for arm in arms]
+    names = [pointnames.name(group, arm.parts) for group, arm in zip(groups, arms, strict=True)]
     first = arms[0].scenario
     cells = tuple(
-        Cell(name, seed, replace(arm.scenario, seeds=(seed,)), name)
+        Cell(name, seed, replace(arm.scenario, seeds=(seed,)), group, arm.point)
         for seed in first.seeds
-        for name, arm in named.items()
+        for name, group, arm in zip(names, groups, arms, strict=True)
     )
-    return Study(first.name, cells, {name: arm.locate for name, arm in named.items()})
+    return Study(first.name, cells, {name: arm.locate for name, arm in zip(names, arms, strict=True)})
+
+
+class _Resources:
+    """`rules.resources` of many scenarios, which takes far longer than all other rules, once for those alike."""
+
+    def __init__(self) -> None:
+        self._found: dict[Any, list[Finding]] = {}
+
+    def of(self, scenario: Scenario) -> list[Finding]:
+        """What it finds in a scenario."""
+        read = (scenario.learning, scenario.method, scenario.clients.count, scenario.seeds)  # all that it reads
+        if read not in self._found:
+            self._found[read] = rules.resources(scenario)
+        return self._found[read]
 
 
 def not_a_folder(name: str) -> str:
@@ -293,13 +314,6 @@ def not_a_folder(name: str) -> str:
             f"names a folder: up to 64 of A-Z, a-z, 0-9, '.', '_' and '-', a letter or digit first; got {shown(name)}"
         )
     return f"names a folder, and some systems keep {name!r} for a device" if DEVICE.fullmatch(name) else ""
-
-
-@cache
-def _adapter() -> TypeAdapter[Scenario]:
-    """pydantic's reader of scenarios, built at first use. It is strict only in JSON mode, where a mapping may still
-    become a dataclass; hence the detour over JSON."""
-    return TypeAdapter(Scenario)
 
 
 def to_plain(options: Options) -> dict[str, Any]:

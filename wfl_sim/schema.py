@@ -9,7 +9,8 @@ validate``:
 
 - ranges of quantities with a unit and of percentages (``targets: [150 %]``), and numbers beyond those of a computer;
 - rules that join keys (a packet below its header), and names of packages and data;
-- keys that are missing from a file with arms, which every arm may add, and what an option needs of its arm's kind;
+- keys that are missing from a file with arms or a grid, which may add them, and what an option needs of its arm's kind;
+- two arms or points that are the same scenario;
 - ``rounds: 10.0``, which to JSON Schema is a whole number;
 - what YAML tells and JSON does not: tags, keys given twice, ``.nan``;
 - arms whose names differ in capitals alone.
@@ -29,6 +30,7 @@ from channels.units import Quantity, pattern
 from wfl_sim import keys
 from wfl_sim.resolve import SHARED
 from wfl_sim.scenario import DEVICE, FOLDER
+from wfl_sim.seeds import PATTERN
 
 Json = dict[str, Any]
 
@@ -36,7 +38,7 @@ Json = dict[str, Any]
 def schema() -> Json:
     """The whole schema: a scenario, and below ``arms`` the same with nothing required.
 
-    With arms, nothing but what they share is required of the file itself.
+    With arms or a grid, nothing but what they share is required of the file itself.
     """
     definitions: Json = {}
     scenario = _group(keys.root(), definitions, partial=False)
@@ -45,14 +47,22 @@ def schema() -> Json:
     arm["properties"] = {name: about for name, about in arm["properties"].items() if name not in SHARED}
     definitions["arm"] = {**arm, "description": "What an arm changes; the rest is that of the file."}
     shared["name"]["pattern"] = _folder()
-    shared["seeds"] |= {"minItems": 1, "uniqueItems": True}
-    shared["seeds"]["items"]["minimum"] = 0
+    listed = {name: shared["seeds"].pop(name) for name in ("type", "items")}
+    listed["items"]["minimum"] = 0
+    shared["seeds"]["anyOf"] = [{**listed, "minItems": 1, "uniqueItems": True}, {"type": "string", "pattern": PATTERN}]
     shared["arms"] = {
         "description": "The runs to compare: the name of each, and the keys that it changes.",
         "type": "object",
         "propertyNames": {"pattern": _folder()},
         "additionalProperties": {"$ref": "#/definitions/arm"},
     }
+    shared["grid"] = {
+        "description": "Keys, with dots, and the values of each: every arm runs at every point of their product.",
+        "type": "object",
+        "properties": {".".join(path): _axis(path, definitions) for path, _ in keys.paths() if path[0] not in SHARED},
+        "additionalProperties": False,
+    }
+    several = [{"required": [name], "properties": {name: {"minProperties": 1}}} for name in ("arms", "grid")]
     required = scenario["required"]
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -62,7 +72,7 @@ def schema() -> Json:
         "properties": shared,
         "propertyNames": {"enum": [*shared, *scenario["properties"]]},
         "required": [name for name in required if name in shared],
-        "if": {"required": ["arms"], "properties": {"arms": {"minProperties": 1}}},
+        "if": {"anyOf": several},
         "then": {"properties": arm["properties"]},
         "else": {
             "properties": scenario["properties"],
@@ -70,6 +80,19 @@ def schema() -> Json:
         },
         "definitions": dict(sorted(definitions.items())),
     }
+
+
+def _axis(path: tuple[str, ...], definitions: Json) -> Json:
+    """The values of one key, which may be of another type in another kind."""
+    kinds = [key.kinds for key in keys.everywhere(path[:-1]) if key.kinds] if path[-1] == "kind" else []
+    found: list[Json] = [{"enum": list(dict.fromkeys(kind for each in kinds for kind in each))}] if kinds else []
+    for key in () if kinds else keys.everywhere(path):
+        values = {name: about for name, about in _key(key, definitions, partial=True).items() if name != "default"}
+        found += [values] if values not in found else []
+    description = found[0].pop("description", None)
+    items = found[0] if len(found) == 1 else {"anyOf": found}
+    about = {"description": description} if description else {}
+    return {**about, "type": "array", "minItems": 1, "uniqueItems": True, "items": items}
 
 
 def _folder() -> str:

@@ -70,9 +70,24 @@ class Override:
     @classmethod
     def read(cls, text: str) -> Override:
         """Read one, its value as YAML. Raises ScenarioError."""
-        key, equals, value_text = text.partition("=")
+        path, value = cls.parts(text)
+        return cls._of(text, path, value)
+
+    @classmethod
+    def several(cls, text: str) -> list[Override]:
+        """One for each value of ``key=value,value``, split as `split` does. Raises ScenarioError."""
+        path, whole = cls.parts(text)
+        found, at = list[Override](), 0
+        for piece in split(whole):
+            found.append(cls._of(text, path, piece, whole[:at], whole[at + len(piece) :]))
+            at += len(piece) + 1
+        return found
+
+    @staticmethod
+    def parts(text: str) -> tuple[KeyPath, str]:
+        """The key, and the text of the value. Raises ScenarioError."""
+        key, equals, value = text.partition("=")
         path = tuple(part.strip() for part in key.split("."))
-        key = ".".join(path)
         place = f"{COMMAND_LINE}{printable(text)}"
         if not equals or not all(path):
             example = "radio.uplink.bandwidth='1 MHz'"
@@ -81,13 +96,38 @@ class Override:
             raise ScenarioError(Problem(place, "", f"is too long; an override has at most {LARGEST_BYTES} characters"))
         if len(path) > DEEPEST:
             raise ScenarioError(Problem(place, "", f"names a key more than {DEEPEST} levels deep"))
+        return path, value
+
+    @classmethod
+    def _of(cls, text: str, path: KeyPath, value_text: str, before: str = "", behind: str = "") -> Override:
+        """The override of a value that stands between the texts `before` and `behind`."""
+        key, place = ".".join(path), f"{COMMAND_LINE}{printable(text)}"
         try:
-            value, marks, problems = Reader(value_text, place, f"{key}=").read()
+            value, marks, problems = Reader(value_text, place, f"{key}={before}", behind).read()
         except ScenarioError as error:
             raise ScenarioError(*(_below(key, problem) for problem in error.args)) from None
         if problems:
             raise ScenarioError(*(_below(key, problem) for problem in problems))
         return cls(path, value, marks)
+
+
+def split(text: str) -> list[str]:
+    """The pieces between commas that stand in no bracket and in no quotes; a quote opens where a value begins."""
+    pieces, depth, quote, start = [""], 0, "", True
+    for character in text:
+        if character == "," and not quote and depth <= 0:
+            pieces.append("")
+            start = True
+            continue
+        pieces[-1] += character
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "\"'" and start:
+            quote = character
+        else:
+            depth += (character in "[{") - (character in "]}")
+        start = character in "[{,:" or (start and character.isspace()) if not quote else False
+    return pieces
 
 
 def _below(key: str, problem: Problem) -> Problem:
@@ -176,6 +216,21 @@ def origin(path: KeyPath, origins: Origins) -> KeyPath:
         if path[:length] in origins:
             return (*origins[path[:length]], *path[length:])
     return path
+
+
+def laid(
+    data: dict[str, Any], origins: Origins, path: KeyPath, value: Any, source: KeyPath
+) -> tuple[dict[str, Any], Origins]:
+    """`lay` on a copy, which shares with `data` what the value does not change."""
+    copied, origins = dict(data), dict(origins)
+    place = copied
+    for key in path[:-1]:
+        if not isinstance(place.get(key), dict):
+            break
+        place[key] = dict(place[key])
+        place = place[key]
+    lay(copied, origins, path, value, source)
+    return copied, origins
 
 
 def lay(data: dict[str, Any], origins: Origins, path: KeyPath, value: Any, source: KeyPath) -> None:

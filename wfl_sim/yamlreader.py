@@ -91,11 +91,12 @@ class Mark:
 class Reader:
     """Builds data and marks from the events of one YAML text."""
 
-    def __init__(self, text: str, source: str, prefix: str = "") -> None:
+    def __init__(self, text: str, source: str, prefix: str = "", suffix: str = "") -> None:
         self.text, self.source = text, source
         self._shift = len(prefix)  # columns that stand before the text on its first line: an override's key
         first, *others = _LINE_END.split(text)
         self.lines = [prefix + first, *others]
+        self.lines[-1] += suffix  # what is not read stands in no span, but is quoted
         self._marks: dict[KeyPath, Mark] = {}
         self._problems: list[Problem] = []
         self._anchors: dict[str, tuple[Any, int]] = {}

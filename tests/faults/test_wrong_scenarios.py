@@ -636,12 +636,12 @@ WRONG: list[tuple[str, ...]] = [
     (
         "seeds: [0, 1]",
         "seeds: 3",
-        "s.yaml:3:8: seeds: must be a list; got 3",
+        "s.yaml:3:8: seeds: must be a list, or a range such as 1..5; got 3",
     ),
     (
         "seeds: [0, 1]",
         "seeds: 0-3",
-        "s.yaml:3:8: seeds: must be a list; got '0-3'",
+        "s.yaml:3:8: seeds: must be a list, or a range such as 1..5; got '0-3'",
     ),
     (
         "seeds: [0, 1]",
@@ -661,7 +661,7 @@ WRONG: list[tuple[str, ...]] = [
     (
         "seeds: [0, 1]",
         "seeds: {a: 1}",
-        "s.yaml:3:1: seeds: must be a list; got {'a': 1}",
+        "s.yaml:3:1: seeds: must be a list, or a range such as 1..5; got {'a': 1}",
     ),
     # arms
     (
@@ -1134,12 +1134,12 @@ WRONG_OVERRIDES: list[tuple[str, ...]] = [
         "command line: seeds=[2, 2]: seeds: needs distinct whole numbers from 0 on; got [2, 2]",
     ),
     (
-        "seeds=1,2",
-        "command line: seeds=1,2: seeds: must be a list; got '1,2'",
+        "seeds=1,2,1",
+        "command line: seeds=1,2,1: seeds: needs distinct whole numbers from 0 on; got [1, 2, 1]",
     ),
     (
         "seeds=1",
-        "command line: seeds=1: seeds: must be a list; got 1",
+        "command line: seeds=1: seeds: must be a list, or a range such as 1..5; got 1",
     ),
     (
         "learning.targets=[0.5, 2]",
@@ -1152,7 +1152,7 @@ WRONG_OVERRIDES: list[tuple[str, ...]] = [
     ),
     (
         "seeds.0=4",
-        "command line: seeds.0=4: seeds: must be a list; got {'0': 4}",
+        "command line: seeds.0=4: seeds: must be a list, or a range such as 1..5; got {'0': 4}",
     ),
     (
         "arms.adaptive.method.rank=0",
