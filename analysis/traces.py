@@ -1,7 +1,7 @@
-"""Run directories to pandas frames, whether a run has finished, was interrupted or is still being written.
+"""Run directories to pandas frames: one run, a study, several of them, or all that match a pattern.
 
-Knows the layout of a run directory and its trace; does not know what the numbers mean, nor how they are
-drawn.
+Knows which directories hold runs and how tables of many become one; does not know the files of a run, what the
+numbers mean, nor how they are drawn.
 """
 
 from __future__ import annotations
@@ -9,48 +9,20 @@ from __future__ import annotations
 import difflib
 import glob
 import itertools
-import json
-import shutil
-import sqlite3
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TypeAlias
 
-import numpy as np
 import pandas as pd
 
-from wfl_sim.errors import WflError
+from analysis.reading import TRACE_FILE, Coordinate, Holdings, Run, TraceError, Units
 from wfl_sim.quality import ACCURACY, QUALITIES, Quality
-from wfl_sim.trace import TABLES, TRACE_FORMAT
+from wfl_sim.trace import TABLES
 
-TRACE_FILE = "trace.sqlite"
-MANIFEST_FILE = "manifest.json"
-BUSY_TIMEOUT_S = 10.0
-"""How long to wait for a run that is committing a round just now."""
+__all__ = ["Coordinate", "Holdings", "TraceError", "Traces", "Units", "load"]
 
-ROWS_AT_ONCE = 20_000
-"""Rows turned into a frame at once: as Python objects they take many times the memory."""
-
-_Dtype = Literal["int64", "float64", "str"]
-_DTYPES: dict[str, _Dtype] = {"INTEGER": "int64", "REAL": "float64", "TEXT": "str"}
-_UNREADABLE_WITHOUT_WRITING = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
-
-Units = dict[tuple[str, str], str]
-
-
-class TraceError(WflError):
-    """There is no run where one was looked for, or its files cannot be read."""
-
-    exit_code = 2
-
-
-class Holdings(NamedTuple):
-    """Who holds what: the names of the classes, and how many examples of each a client has [clients, classes]."""
-
-    classes: tuple[str, ...]
-    counts: np.ndarray
+Where: TypeAlias = "str | Path"
 
 
 @dataclass(frozen=True)
@@ -69,11 +41,24 @@ class Traces:
         directory, metric``. ``rounds`` counts the finished ones, ``targets`` is a tuple of values of the ``metric``
         (accuracy or perplexity), ``latency_budget_s`` and ``deadline_s`` (of a round) are NaN where there is none,
         ``clients`` counts those of the scenario (NaN where a manifest does not say), ``directory`` is the name of the
-        run directory.
+        run directory. ``group`` is the arm in the file, and further columns, those of `axes`, say at which point of
+        the grid the cell is; without a grid ``group`` is the arm.
     units
         Unit of a column: ``units["rounds", "t_end_s"] == "s"``; "" where it has none.
     holdings
         Who holds what, by (arm, seed); runs without learning, and those of older versions, have none.
+    axes
+        The keys of the grid in their order, each a column of `cells`: numbers in SI units (``units["cells", key]``),
+        or the text of the scenario where a value is no number. NaN in cells whose study has no such key. A key that
+        is called as another column, such as ``rounds``, is here ``scenario.rounds``.
+
+    Notes
+    -----
+    Each point of a grid is an arm of its own, called ``group-key=value``. To look along an axis, join the columns of
+    the point and pivot:
+
+    >>> table = tradeoff.summary(traces).merge(traces.cells[["arm", "seed", "group", *traces.axes]])  # doctest: +SKIP
+    >>> table.pivot_table("accuracy", index="radio.uplink.bandwidth", columns="group")  # doctest: +SKIP
     """
 
     rounds: pd.DataFrame
@@ -82,6 +67,7 @@ class Traces:
     cells: pd.DataFrame
     units: Units
     holdings: Mapping[tuple[str, int], Holdings] = field(default_factory=dict)
+    axes: tuple[str, ...] = ()
 
     @property
     def arms(self) -> list[str]:
@@ -130,8 +116,8 @@ class Traces:
         return replace(self, **frames, holdings=held)
 
 
-def load(path: str | Path) -> Traces:
-    """Read the traces of a run directory, of a study, or of all that match a pattern.
+def load(path: Where | Sequence[Where]) -> Traces:
+    """Read the traces of a run directory, of a study, of all that match a pattern, or of several such.
 
     A run that was interrupted, killed, or is being written gives all its finished rounds. When the runs come
     from several studies, an arm is called ``study/arm``.
@@ -139,123 +125,57 @@ def load(path: str | Path) -> Traces:
     Parameters
     ----------
     path
-        ``runs/<name>/<arm>-seed<k>``, ``runs/<name>``, or a pattern such as ``runs/quickstart/*-seed1``.
+        ``runs/<name>/<arm>-seed<k>``, ``runs/<name>``, or a pattern such as ``runs/quickstart/*-seed1`` or ``runs/**``;
+        or a list of them. A run that is met twice counts once.
 
     Raises
     ------
     TraceError
         If there is no run, or a file of one cannot be read.
     """
-    cells = [_Cell.read(directory) for directory in _run_directories(Path(path).expanduser())]
-    if len({cell.study for cell in cells}) > 1:
-        cells = [replace(cell, arm=f"{cell.study}/{cell.arm}") for cell in cells]
-    cells.sort(key=lambda cell: (cell.study, cell.arm_order, cell.arm, cell.seed))
-    for one, next_ in itertools.pairwise(cells):
+    paths = [path] if isinstance(path, (str, Path)) else list(path)
+    if not paths:
+        raise TraceError(f"no path was given; {_WANTED}")
+    directories = [found for one in paths for found in _run_directories(Path(one).expanduser())]
+    runs = [Run.read(directory) for directory in {own.resolve(): own for own in directories}.values()]
+    if len({run.study for run in runs}) > 1:
+        runs = [replace(run, arm=f"{run.study}/{run.arm}", group=f"{run.study}/{run.group}") for run in runs]
+    runs.sort(key=lambda run: (run.study, run.arm_order, run.arm, run.seed))
+    for one, next_ in itertools.pairwise(runs):
         if (one.arm, one.seed) == (next_.arm, next_.seed):
+            where = ", ".join(map(str, paths))
             raise TraceError(
-                f"{path}: two runs are arm {one.arm!r}, seed {one.seed}: {one.directory} and {next_.directory}"
+                f"{where}: two runs are arm {one.arm!r}, seed {one.seed}: {one.directory} and {next_.directory}"
             )
     units = {(table, column.name): column.unit for table in TABLES for column in TABLES[table]}
-    for cell in cells:
-        units.update(cell.units)
+    for run in runs:
+        units.update(run.units)
     tables = {
-        table: pd.concat([cell.labelled(cell.tables[table]) for cell in cells], ignore_index=True) for table in TABLES
+        table: pd.concat([run.labelled(run.tables[table]) for run in runs], ignore_index=True) for table in TABLES
     }
-    held = {(cell.arm, cell.seed): cell.holdings for cell in cells if cell.holdings is not None}
-    return Traces(**tables, cells=pd.DataFrame([cell.row() for cell in cells]), units=units, holdings=held)
+    held = {(run.arm, run.seed): run.holdings for run in runs if run.holdings is not None}
+    cells = pd.DataFrame([run.row() for run in runs])
+    columns = _axes([run.point for run in runs], set(cells.columns))
+    units |= {("cells", name): unit for name, (_, unit) in columns.items()}
+    cells = cells.assign(**{name: values for name, (values, _) in columns.items()})
+    return Traces(**tables, cells=cells, units=units, holdings=held, axes=tuple(columns))
 
 
-@dataclass(frozen=True)
-class _Cell:
-    directory: Path
-    study: str
-    arm: str
-    arm_order: float
-    seed: int
-    status: str
-    targets: tuple[float, ...]
-    latency_budget_s: float
-    deadline_s: float
-    clients: float
-    metric: str
-    holdings: Holdings | None
-    tables: dict[str, pd.DataFrame]
-    units: Units
-
-    @classmethod
-    def read(cls, directory: Path) -> _Cell:
-        file = directory / MANIFEST_FILE
-        tables, units = _read_trace(directory / TRACE_FILE)
-        try:
-            manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-            if not isinstance(manifest, dict):
-                raise TypeError(f"got a {type(manifest).__name__}, not keys and values")
-            index = manifest.get("arm_index")
-            return cls(
-                directory=directory,
-                study=str(manifest["name"]),
-                arm=str(manifest["arm"]),
-                arm_order=float("inf") if index is None else float(index),
-                seed=int(manifest["seed"]),
-                status=str(manifest["status"]),
-                targets=tuple(float(target) for target in manifest.get("targets") or ()),
-                latency_budget_s=_number(manifest, "latency_budget_s"),
-                deadline_s=_number(manifest, "deadline_s"),
-                clients=_number(manifest, "clients"),
-                metric=_metric(manifest),
-                holdings=_holdings(manifest),
-                tables=tables,
-                units=units,
-            )
-        except OSError as error:
-            what = f"{file}: cannot be read ({error.strerror}); a run directory holds one"
-            raise TraceError(what) from error
-        except KeyError as error:
-            raise TraceError(f"{file}: has no key {error.args[0]!r}") from error
-        except (TypeError, ValueError) as error:
-            raise TraceError(f"{file}: is not the manifest of a run: {error}") from error
-
-    def row(self) -> dict[str, Any]:
-        return {
-            "arm": self.arm,
-            "seed": self.seed,
-            "status": self.status,
-            "rounds": len(self.tables["rounds"]),
-            "targets": self.targets,
-            "latency_budget_s": self.latency_budget_s,
-            "deadline_s": self.deadline_s,
-            "clients": self.clients,
-            "study": self.study,
-            "directory": self.directory.name,
-            "metric": self.metric,
-        }
-
-    def labelled(self, table: pd.DataFrame) -> pd.DataFrame:
-        labels = pd.DataFrame({"arm": self.arm, "seed": self.seed}, index=table.index)
-        return pd.concat([labels.astype({"arm": "str", "seed": "int64"}), table], axis=1)
-
-
-def _number(manifest: dict[str, Any], key: str) -> float:
-    value = manifest.get(key)
-    return float("nan") if value is None else float(value)
-
-
-def _metric(manifest: dict[str, Any]) -> str:
-    """The name of the measure; a run that does not say was judged by accuracy, as all once were."""
-    name = (manifest.get("quality") or {"metric": ACCURACY.metric})["metric"]
-    if name not in QUALITIES:
-        raise ValueError(f"quality.metric is {name!r}; this version knows {', '.join(QUALITIES)}")
-    return str(name)
-
-
-def _holdings(manifest: dict[str, Any]) -> Holdings | None:
-    held = (manifest.get("data") or {}).get("holdings")
-    if held is None:
-        return None
-    classes, counts = tuple(map(str, held["classes"])), np.array(held["counts"], dtype=np.int64)
-    if counts.ndim != 2 or counts.shape[1] != len(classes) or counts.min() < 0:
-        raise ValueError(f"data.holdings.counts is no table of clients by {len(classes)} classes")
-    return Holdings(classes, counts)
+def _axes(points: Sequence[Sequence[Coordinate]], taken: set[str]) -> dict[str, tuple[pd.Series, str]]:
+    """The columns of a grid, by name: a value for each point, and their unit."""
+    keys = dict.fromkeys(coordinate.key for point in points for coordinate in point)
+    columns = {}
+    for key in keys:
+        own = [next((one for one in point if one.key == key), None) for point in points]
+        there = [one for one in own if one is not None]
+        numbers = all(one.value is not None for one in there)
+        values = pd.Series(
+            [None if one is None else one.value if numbers else one.text for one in own],
+            dtype="float64" if numbers else "str",
+        )
+        unit = there[0].unit if numbers else ""
+        columns[f"scenario.{key}" if key in taken else key] = (values, unit)
+    return columns
 
 
 def _run_directories(path: Path) -> list[Path]:
@@ -294,63 +214,3 @@ def _nearest(path: Path) -> str:
     siblings = [child.name for child in path.parent.iterdir() if child.is_dir()]
     close = difflib.get_close_matches(path.name, siblings, n=1)
     return f" (nearest: {path.parent / close[0]})" if close else ""
-
-
-def _read_trace(file: Path) -> tuple[dict[str, pd.DataFrame], Units]:
-    try:
-        try:
-            return _query(file, "ro")
-        except sqlite3.OperationalError as error:
-            journal = file.with_name(file.name + "-journal")
-            if not (error.sqlite_errorcode & 0xFF in _UNREADABLE_WITHOUT_WRITING and journal.exists()):
-                raise
-            # A run that was killed inside a commit left half a round and the journal that undoes it. SQLite
-            # undoes it by writing; reading must not change a run, so it happens in a copy.
-            with tempfile.TemporaryDirectory() as scratch:
-                copy = Path(scratch, file.name)
-                shutil.copy(journal, copy.with_name(journal.name))
-                shutil.copy(file, copy)
-                return _query(copy, "rw")
-    except sqlite3.Error as error:
-        raise TraceError(f"{file}: cannot be read as a trace: {error}") from error
-
-
-def _query(file: Path, mode: str) -> tuple[dict[str, pd.DataFrame], Units]:
-    # as_uri, because a folder may have ? or # in its name.
-    uri = f"{file.resolve().as_uri()}?mode={mode}"
-    db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
-    try:
-        # One read transaction, so that all tables end with the same round while the run goes on writing.
-        db.execute("BEGIN")
-        present = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if present and version != TRACE_FORMAT:
-            raise TraceError(f"{file}: trace format {version}; this version reads format {TRACE_FORMAT}")
-        tables = {table: _frame(db, table, present) for table in TABLES}
-        if "columns" not in present:
-            return tables, {}
-        rows = db.execute('SELECT "table", name, unit FROM columns').fetchall()
-        return tables, {(table, name): unit for table, name, unit in rows}
-    finally:
-        db.close()
-
-
-def _frame(db: sqlite3.Connection, table: str, present: set[str]) -> pd.DataFrame:
-    if table not in present:  # the run has only just begun
-        return _typed([], [column.name for column in TABLES[table]], table)
-    cursor = db.execute(f"SELECT * FROM {table} ORDER BY rowid")
-    names = [name for name, *_ in cursor.description]
-    parts = [_typed(cursor.fetchmany(ROWS_AT_ONCE), names, table)]
-    while rows := cursor.fetchmany(ROWS_AT_ONCE):
-        parts.append(_typed(rows, names, table))
-    return pd.concat(parts, ignore_index=True)
-
-
-def _typed(rows: list[tuple[Any, ...]], names: list[str], table: str) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=names)
-    for column in TABLES[table]:
-        if column.name in frame:
-            # Where a whole number is missing in a round, the column has to hold NaN.
-            gaps = column.type == "INTEGER" and bool(frame[column.name].isna().any())
-            frame[column.name] = frame[column.name].astype(_DTYPES["REAL" if gaps else column.type])
-    return frame

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,7 @@ def test_frames_hold_what_the_trace_holds(study: Traces, study_directory: Path, 
 def test_a_trace_read_in_many_pieces_is_the_same(
     study: Traces, study_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("analysis.traces.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("analysis.reading.ROWS_AT_ONCE", 7)
     pieces, whole = load(study_directory / "soft-tsfa-seed2"), study.select("soft-tsfa", 2)
     for table in TABLES:
         pd.testing.assert_frame_equal(getattr(pieces, table), getattr(whole, table))
@@ -239,3 +240,49 @@ def test_the_package_itself_imports_nothing_heavy() -> None:
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]
+
+
+def coordinate(key: str, text: str, value: float | None, unit: str = "") -> dict[str, Any]:
+    return {"key": key, "text": text, "value": value, "unit": unit}
+
+
+def test_a_grid_gives_a_column_a_key(run_of: Callable[..., Path]) -> None:
+    for order, mhz in enumerate((1, 2)):
+        for text in ("none", "16"):
+            point = [
+                coordinate("radio.uplink.bandwidth", f"{mhz} MHz", mhz * 1e6, "Hz"),
+                coordinate("codec.bits", text, None if text == "none" else float(text)),
+            ]
+            directory = run_of(f"a-{mhz}-{text}", 1, [0.5], arm_index=order, group="a", point=point)
+    traces = load(directory.parent)
+    assert traces.axes == ("radio.uplink.bandwidth", "codec.bits")
+    assert traces.units["cells", "radio.uplink.bandwidth"] == "Hz"
+    assert traces.cells["group"].tolist() == ["a"] * 4
+    assert traces.cells["radio.uplink.bandwidth"].tolist() == [1e6, 1e6, 2e6, 2e6]
+    assert traces.cells["codec.bits"].tolist() == ["16", "none"] * 2  # one value is no number: text, all of them
+    table = traces.rounds.merge(traces.cells[["arm", "seed", "group", *traces.axes]])
+    pivot = table.pivot_table("accuracy", index="radio.uplink.bandwidth", columns="codec.bits")
+    assert pivot.shape == (2, 2)
+
+
+def test_runs_of_before_grids_are_their_own_group(run_of: Callable[..., Path]) -> None:
+    traces = load(run_of("a", 1, [0.5]))
+    assert (traces.axes, traces.cells["group"].tolist()) == ((), ["a"])
+
+
+def test_a_key_called_as_a_column_keeps_both(run_of: Callable[..., Path]) -> None:
+    directory = run_of("a-rounds=9", 1, [0.5], point=[coordinate("rounds", "9", 9.0)])
+    run_of("plain", 1, [0.5, 0.6])
+    traces = load(directory.parent)
+    assert traces.axes == ("scenario.rounds",)
+    assert traces.cells["rounds"].tolist() == [1, 2]
+    np.testing.assert_array_equal(traces.cells["scenario.rounds"], [9.0, np.nan])
+
+
+def test_several_paths_are_one(run_of: Callable[..., Path]) -> None:
+    one, two = run_of("a", 1, [0.5]), run_of("b", 1, [0.5])
+    run_of("c", 1, [0.5])
+    assert load([one, str(two), one]).arms == ["a", "b"]
+    assert load((f"{one.parent.parent}/**/a-*", two)).arms == ["a", "b"]
+    with pytest.raises(TraceError, match="no path was given; looked for"):
+        load([])

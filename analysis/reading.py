@@ -1,0 +1,226 @@
+"""One run directory to columns: its manifest, and its trace as it lies, finished, interrupted or being written.
+
+Knows the files of one run; does not know other runs, nor what the numbers mean.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from wfl_sim.errors import WflError
+from wfl_sim.quality import ACCURACY, QUALITIES
+from wfl_sim.trace import TABLES, TRACE_FORMAT
+
+TRACE_FILE = "trace.sqlite"
+MANIFEST_FILE = "manifest.json"
+BUSY_TIMEOUT_S = 10.0
+"""How long to wait for a run that is committing a round just now."""
+
+ROWS_AT_ONCE = 20_000
+"""Rows turned into a frame at once: as Python objects they take many times the memory."""
+
+_Dtype = Literal["int64", "float64", "str"]
+_DTYPES: dict[str, _Dtype] = {"INTEGER": "int64", "REAL": "float64", "TEXT": "str"}
+_UNREADABLE_WITHOUT_WRITING = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+
+Units = dict[tuple[str, str], str]
+
+
+class TraceError(WflError):
+    """There is no run where one was looked for, or its files cannot be read."""
+
+    exit_code = 2
+
+
+class Holdings(NamedTuple):
+    """Who holds what: the names of the classes, and how many examples of each a client has [clients, classes]."""
+
+    classes: tuple[str, ...]
+    counts: np.ndarray
+
+
+class Coordinate(NamedTuple):
+    """The value of one key of a grid: as it was written, and as a number in an SI unit where it is one."""
+
+    key: str
+    text: str
+    value: float | None
+    unit: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the files of one run directory say."""
+
+    directory: Path
+    study: str
+    arm: str
+    arm_order: float
+    group: str
+    point: tuple[Coordinate, ...]
+    seed: int
+    status: str
+    targets: tuple[float, ...]
+    latency_budget_s: float
+    deadline_s: float
+    clients: float
+    metric: str
+    holdings: Holdings | None
+    tables: dict[str, pd.DataFrame]
+    units: Units
+
+    @classmethod
+    def read(cls, directory: Path) -> Run:
+        """Read one run; raises `TraceError` for what cannot be read."""
+        file = directory / MANIFEST_FILE
+        tables, units = _read_trace(directory / TRACE_FILE)
+        try:
+            manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            if not isinstance(manifest, dict):
+                raise TypeError(f"got a {type(manifest).__name__}, not keys and values")
+            index = manifest.get("arm_index")
+            return cls(
+                directory=directory,
+                study=str(manifest["name"]),
+                arm=str(manifest["arm"]),
+                arm_order=float("inf") if index is None else float(index),
+                group=str(manifest.get("group") or manifest["arm"]),
+                point=tuple(_coordinate(one) for one in manifest.get("point") or ()),
+                seed=int(manifest["seed"]),
+                status=str(manifest["status"]),
+                targets=tuple(float(target) for target in manifest.get("targets") or ()),
+                latency_budget_s=_number(manifest, "latency_budget_s"),
+                deadline_s=_number(manifest, "deadline_s"),
+                clients=_number(manifest, "clients"),
+                metric=_metric(manifest),
+                holdings=_holdings(manifest),
+                tables=tables,
+                units=units,
+            )
+        except OSError as error:
+            what = f"{file}: cannot be read ({error.strerror}); a run directory holds one"
+            raise TraceError(what) from error
+        except KeyError as error:
+            raise TraceError(f"{file}: has no key {error.args[0]!r}") from error
+        except (TypeError, ValueError) as error:
+            raise TraceError(f"{file}: is not the manifest of a run: {error}") from error
+
+    def row(self) -> dict[str, Any]:
+        """The row of ``Traces.cells``, without the columns of a grid."""
+        return {
+            "arm": self.arm,
+            "seed": self.seed,
+            "status": self.status,
+            "rounds": len(self.tables["rounds"]),
+            "targets": self.targets,
+            "latency_budget_s": self.latency_budget_s,
+            "deadline_s": self.deadline_s,
+            "clients": self.clients,
+            "study": self.study,
+            "directory": self.directory.name,
+            "metric": self.metric,
+            "group": self.group,
+        }
+
+    def labelled(self, table: pd.DataFrame) -> pd.DataFrame:
+        """A table of this run under its arm and seed."""
+        labels = pd.DataFrame({"arm": self.arm, "seed": self.seed}, index=table.index)
+        return pd.concat([labels.astype({"arm": "str", "seed": "int64"}), table], axis=1)
+
+
+def _number(manifest: dict[str, Any], key: str) -> float:
+    value = manifest.get(key)
+    return float("nan") if value is None else float(value)
+
+
+def _coordinate(said: dict[str, Any]) -> Coordinate:
+    value = said["value"]
+    number = None if value is None or isinstance(value, bool) else float(value)
+    return Coordinate(str(said["key"]), str(said["text"]), number, str(said.get("unit") or ""))
+
+
+def _metric(manifest: dict[str, Any]) -> str:
+    """The name of the measure; a run that does not say was judged by accuracy, as all once were."""
+    name = (manifest.get("quality") or {"metric": ACCURACY.metric})["metric"]
+    if name not in QUALITIES:
+        raise ValueError(f"quality.metric is {name!r}; this version knows {', '.join(QUALITIES)}")
+    return str(name)
+
+
+def _holdings(manifest: dict[str, Any]) -> Holdings | None:
+    held = (manifest.get("data") or {}).get("holdings")
+    if held is None:
+        return None
+    classes, counts = tuple(map(str, held["classes"])), np.array(held["counts"], dtype=np.int64)
+    if counts.ndim != 2 or counts.shape[1] != len(classes) or counts.min() < 0:
+        raise ValueError(f"data.holdings.counts is no table of clients by {len(classes)} classes")
+    return Holdings(classes, counts)
+
+
+def _read_trace(file: Path) -> tuple[dict[str, pd.DataFrame], Units]:
+    try:
+        try:
+            return _query(file, "ro")
+        except sqlite3.OperationalError as error:
+            journal = file.with_name(file.name + "-journal")
+            if not (error.sqlite_errorcode & 0xFF in _UNREADABLE_WITHOUT_WRITING and journal.exists()):
+                raise
+            # A run that was killed inside a commit left half a round and the journal that undoes it. SQLite
+            # undoes it by writing; reading must not change a run, so it happens in a copy.
+            with tempfile.TemporaryDirectory() as scratch:
+                copy = Path(scratch, file.name)
+                shutil.copy(journal, copy.with_name(journal.name))
+                shutil.copy(file, copy)
+                return _query(copy, "rw")
+    except sqlite3.Error as error:
+        raise TraceError(f"{file}: cannot be read as a trace: {error}") from error
+
+
+def _query(file: Path, mode: str) -> tuple[dict[str, pd.DataFrame], Units]:
+    # as_uri, because a folder may have ? or # in its name.
+    uri = f"{file.resolve().as_uri()}?mode={mode}"
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+    try:
+        # One read transaction, so that all tables end with the same round while the run goes on writing.
+        db.execute("BEGIN")
+        present = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if present and version != TRACE_FORMAT:
+            raise TraceError(f"{file}: trace format {version}; this version reads format {TRACE_FORMAT}")
+        tables = {table: _frame(db, table, present) for table in TABLES}
+        if "columns" not in present:
+            return tables, {}
+        rows = db.execute('SELECT "table", name, unit FROM columns').fetchall()
+        return tables, {(table, name): unit for table, name, unit in rows}
+    finally:
+        db.close()
+
+
+def _frame(db: sqlite3.Connection, table: str, present: set[str]) -> pd.DataFrame:
+    if table not in present:  # the run has only just begun
+        return _typed([], [column.name for column in TABLES[table]], table)
+    cursor = db.execute(f"SELECT * FROM {table} ORDER BY rowid")
+    names = [name for name, *_ in cursor.description]
+    parts = [_typed(cursor.fetchmany(ROWS_AT_ONCE), names, table)]
+    while rows := cursor.fetchmany(ROWS_AT_ONCE):
+        parts.append(_typed(rows, names, table))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _typed(rows: list[tuple[Any, ...]], names: list[str], table: str) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=names)
+    for column in TABLES[table]:
+        if column.name in frame:
+            # Where a whole number is missing in a round, the column has to hold NaN.
+            gaps = column.type == "INTEGER" and bool(frame[column.name].isna().any())
+            frame[column.name] = frame[column.name].astype(_DTYPES["REAL" if gaps else column.type])
+    return frame
