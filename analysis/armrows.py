@@ -15,27 +15,36 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from analysis import grid
-from analysis.house import arm_line
+from analysis.house import arm_lines, said_of
 from analysis.traces import Traces
 
 MOST_ROWS = 30
 """Rows in one panel; of more arms, so many at even distances."""
-ROW_IN = 0.34
+ROW_IN, LEAST_ROW_IN, ALL_ROWS_IN = 0.34, 0.19, 5.0
 LONGEST_NAME = 36
 BAR_ALPHA = 0.28
 
 
 def shown_rows(traces: Traces, most: int = MOST_ROWS) -> tuple[list[str], str]:
-    """The arms that have a row, and what the title has to say about the others."""
-    arms = traces.arms
-    few = grid.evenly(arms, most)
-    return few, "" if few == arms else f"{len(few)} of {len(arms)} arms, at even distances"
+    """The arms that have a row, and what the title has to say about the others; of a grid those of whole points."""
+    arms, groups, points = traces.arms, grid.groups(traces), grid.points(traces)
+    if len(arms) <= most:
+        return arms, ""
+    if len(points) > 1 and len(groups) <= most // 2:
+        some = grid.evenly(points, most // len(groups))
+        return grid.arms_at(traces, some), said_of(some, points)
+    return grid.evenly(arms, most), f"{most} of {len(arms)} arms, at even distances"
+
+
+def rows_in(arms: Sequence[str], most_in: float = ALL_ROWS_IN) -> float:
+    """Height of a panel with these rows, in inches; rows get lower before it passes `most_in`."""
+    return len(arms) * max(LEAST_ROW_IN, min(ROW_IN, most_in / len(arms)))
 
 
 def name_rows(axes: Axes, arms: Sequence[str]) -> None:
     """One row an arm from above, in the order of the study, with its name before it."""
     names = [arm if len(arm) <= LONGEST_NAME else f"{arm[: LONGEST_NAME - 1]}…" for arm in arms]
-    axes.set_yticks(range(len(arms)), names, fontsize=10 if len(arms) <= 16 else 8.5)
+    axes.set_yticks(range(len(arms)), names, fontsize=10 if len(arms) <= 14 else 8)
     axes.set_ylim(len(arms) - 0.45, -0.55)
     axes.tick_params(axis="y", length=0)
     axes.grid(False, axis="y")
@@ -55,16 +64,16 @@ def draw_rows(axes: Axes, traces: Traces, arms: Sequence[str], values: pd.DataFr
     missing
         What is said of seeds without a value, such as ``never``.
     """
-    some_missing = False
+    some_missing, looks = False, arm_lines(traces)
     largest = float(values["value"].max()) if values["value"].notna().any() else 1.0
     for row, arm in enumerate(arms):
         own = values.loc[values["arm"] == arm, "value"].to_numpy(dtype=float)
         there = own[np.isfinite(own)]
-        look = arm_line(traces, arm)
+        look = looks[arm]
         if len(there) == len(own) > 0:
             axes.barh(row, there.mean(), 0.62, color=look["color"], alpha=BAR_ALPHA, linewidth=0)
             axes.vlines(there.mean(), row - 0.31, row + 0.31, color=look["color"], linewidth=2)
-        axes.plot(there, np.full(len(there), row), **look | {"linestyle": "", "markersize": 6}, zorder=3)
+        axes.plot(there, np.full(len(there), row), **look | {"linestyle": "", "markersize": 6 if len(arms) <= 14 else 4.5}, zorder=3)
         if len(there) < len(own):
             some_missing = True
             seeds = f"{len(own) - len(there)} of {len(own)} seeds " if len(own) > 1 else ""

@@ -17,7 +17,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 
 from analysis import grid
 from analysis import tradeoff as costs
-from analysis.house import COLOURS, WIDTH_IN, arm_line, below, chosen, group_line, in_house_style, said_of
+from analysis.house import COLOURS, WIDTH_IN, arm_lines, below, chosen, group_line, in_house_style, said_of
 from analysis.traces import TraceError, Traces
 from wfl_sim.quality import ACCURACY, PERPLEXITY, Quality
 
@@ -97,8 +97,8 @@ def panels_of(traces: Traces) -> tuple[list[Panel], str]:
     """Which arms stand together, and what the title has to say of those left out."""
     groups, arms = grid.groups(traces), traces.arms
     if len(arms) <= len(COLOURS) or len(groups) in (1, len(arms)):
-        few, note = chosen(traces)
-        return [Panel("", {arm: arm_line(traces, arm) for arm in few})], note
+        (few, note), looks = chosen(traces), arm_lines(traces)
+        return [Panel("", {arm: looks[arm] for arm in few})], note
     points, some = grid.points(traces), grid.some_points(traces, MOST_PANELS)
     place = grid.places(traces)
     panels = [
@@ -170,8 +170,9 @@ def _draw_row(row: Sequence[Axes], traces: Traces, x: str, panels: Sequence[Pane
 
 def _draw_lines(axes: Axes, traces: Traces, panel: Panel, curves: pd.DataFrame, position: pd.Series) -> None:
     by, marks = quality_scale(traces.quality)[0], 3 if panel.title else 6
+    places = grid.places(traces)
     for arm, look in panel.lines.items():
-        name = grid.places(traces)[arm].group if panel.title else arm
+        name = places[arm].group if panel.title else arm
         curve = curves[curves["arm"] == arm]
         if curve.empty:
             evaluated = len(traces.rounds) and (traces.rounds["arm"] == arm).any()

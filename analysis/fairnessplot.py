@@ -5,16 +5,20 @@ Draws `participation`; does not know schedules.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from analysis.armrows import ROW_IN, draw_rows, name_rows, shown_rows
+from analysis.armrows import draw_rows, name_rows, rows_in, shown_rows
 from analysis.curveplot import columns, seeds_said
-from analysis.house import WIDTH_IN, arm_line, below, chosen, in_house_style
+from analysis.house import WIDTH_IN, arm_lines, below, chosen, in_house_style
 from analysis.participation import delivered_by_client, fairness
 from analysis.traces import TraceError, Traces
 
+DASH = 4.0
 MOST_STEPS = 400
 """Clients at whose ranks a line is drawn; more could not be told apart."""
 
@@ -36,10 +40,13 @@ def participation(traces: Traces) -> Figure:
         raise TraceError("no client has been asked yet; there is nothing to draw")
     few, note = chosen(traces)
     rows, more = shown_rows(traces)
-    figure = Figure(figsize=(WIDTH_IN, max(4.9, 2.6 + ROW_IN * len(rows))), layout="constrained")
+    figure = Figure(figsize=(WIDTH_IN, max(4.9, 2.6 + rows_in(rows))), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for arm in few:
-        _draw_ranks(left, traces, arm, [own for (name, _), own in counts.items() if name == arm and own.size])
+    looks = arm_lines(traces)
+    ranks = {arm: _ranks([own for (name, _), own in counts.items() if name == arm and own.size]) for arm in few}
+    for arm, values in ranks.items():
+        alike = [other for other, own in ranks.items() if own.shape == values.shape and np.array_equal(own[1], values[1])]
+        _draw_ranks(left, arm, values, looks[arm] | _turns(alike.index(arm), len(alike)))
     left.set_xlim(0, 100)
     left.set_ylim(bottom=0)
     left.set_xlabel("clients, from the most updates to the fewest, %")
@@ -50,7 +57,8 @@ def participation(traces: Traces) -> Figure:
     right.set_xlim(0, 1.05)
     right.set_xlabel("Jain's index (1: all alike), ratio")
     right.set_title("How evenly: a dot a seed, a bar their mean" + below(more))
-    handles, labels = left.get_legend_handles_labels()
+    labels = [str(line.get_label()) for line in left.get_lines()]
+    handles = [Line2D([], [], **looks[arm] | {"marker": ""}) for arm in few]  # as they look where they lie alone
     figure.legend(
         handles, labels, title=f"left: {seeds_said(traces)}", loc="outside lower center", ncols=columns(figure, labels)
     )
@@ -58,15 +66,25 @@ def participation(traces: Traces) -> Figure:
     return figure
 
 
-def _draw_ranks(axes: Axes, traces: Traces, arm: str, seeds: list[np.ndarray]) -> None:
-    look = arm_line(traces, arm)
+def _ranks(seeds: list[np.ndarray]) -> np.ndarray:
+    """Place in % of the clients, and mean, lowest and highest over the seeds of the count there; [4, places]."""
     if not seeds:
-        axes.plot([], [], " ", label=f"{arm}: no client asked")
-        return
+        return np.empty((4, 0))
     clients = max(own.size for own in seeds)
     values = np.stack([np.pad(own, (0, clients - own.size)) for own in seeds])  # [seeds, clients]
     places = np.unique(np.linspace(0, clients - 1, MOST_STEPS).round().astype(int))
+    counts = np.stack([values.mean(axis=0), values.min(axis=0), values.max(axis=0)])[:, places]
     at = 100.0 * np.append(places, clients) / clients
-    mean, low, high = (np.append(f(axis=0)[places], f(axis=0)[-1]) for f in (values.mean, values.min, values.max))
+    return np.vstack([at, np.column_stack([counts, counts[:, -1]])])
+
+
+def _draw_ranks(axes: Axes, arm: str, ranks: np.ndarray, look: dict[str, Any]) -> None:
+    at, mean, low, high = ranks
     axes.fill_between(at, low, high, step="post", color=look["color"], alpha=0.15, lw=0)
-    axes.plot(at, mean, drawstyle="steps-post", label=arm, **look | {"marker": ""})
+    label = arm if at.size else f"{arm}: no client asked"
+    axes.plot(at, mean, drawstyle="steps-post", label=label, **look | {"marker": ""})
+
+
+def _turns(place: int, alike: int) -> dict[str, Any]:
+    """Of lines that lie on each other dashes in turns, so that all are seen."""
+    return {} if alike == 1 else {"linestyle": (DASH * place, (DASH, DASH * (alike - 1)))}

@@ -33,13 +33,20 @@ class Scale(NamedTuple):
 
 def places(traces: Traces) -> dict[str, Place]:
     """Of each arm, in the order of the study: its group, and its point such as ``1 MHz, rank 8``."""
-    cells, keys = traces.cells.drop_duplicates("arm"), axes(traces)
+    words = in_words(traces, axes(traces))
+    cells = traces.cells.drop_duplicates("arm")
+    return {str(arm): Place(str(group), words[arm]) for arm, group in zip(cells["arm"], cells["group"], strict=True)}
+
+
+def in_words(traces: Traces, keys: Sequence[str]) -> dict[str, str]:
+    """Of each arm, its values of some axes in words: ``1 MHz, rank 8``; with their names where two are of one unit."""
+    units = [_unit(traces, key) for key in keys]
+    named = len(set(units)) < len(units)
     return {
-        str(cell["arm"]): Place(
-            str(cell["group"]),
-            ", ".join(_in_words(traces, key, cell[key], named=len(keys) > 1) for key in keys),
+        str(cell["arm"]): ", ".join(
+            _said(key, cell[key], unit, named=named) for key, unit in zip(keys, units, strict=True)
         )
-        for cell in cells.to_dict("records")
+        for cell in traces.cells.drop_duplicates("arm").to_dict("records")
     }
 
 
@@ -90,8 +97,11 @@ def scale_of(unit: str, largest: float) -> Scale:
     return Scale(1.0, "number" if unit in ("", "1") else unit)
 
 
-def _in_words(traces: Traces, key: str, value: Any, *, named: bool) -> str:
-    unit = traces.units.get(("cells", key), "")
+def _unit(traces: Traces, key: str) -> str:
+    return traces.units.get(("cells", key), "")
+
+
+def _said(key: str, value: Any, unit: str, *, named: bool) -> str:
     name = key.rpartition(".")[2]
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return f"no {name}"

@@ -62,19 +62,26 @@ def group_line(traces: Traces, group: str) -> dict[str, Any]:
     return _line(grid.groups(traces).index(group), 0)
 
 
-def arm_line(traces: Traces, arm: str) -> dict[str, Any]:
-    """Colour, marker and dashes of an arm, as arguments of ``Axes.plot``: the same in all pictures of a study.
+def arm_lines(traces: Traces) -> dict[str, dict[str, Any]]:
+    """Colour, marker and dashes of each arm, as arguments of ``Axes.plot``: the same in all pictures of a study.
 
     Without a grid, and where all arms are points of one group, an arm has a colour of its own; after 7 they repeat,
     with other dashes. Otherwise the colour is that of its group, and the dashes tell the points apart.
     """
-    place = grid.places(traces)[arm]
-    if len(groups := grid.groups(traces)) in (1, len(traces.arms)):
-        return _line(traces.arms.index(arm), 0)
+    places, groups = grid.places(traces), grid.groups(traces)
+    if len(groups) in (1, len(places)):
+        return {arm: _line(index, 0) for index, arm in enumerate(places)}
     few, _ = chosen(traces)
-    places = grid.places(traces)
-    some = list(dict.fromkeys(places[shown].point for shown in few))
-    return _line(groups.index(place.group), (some if place.point in some else grid.points(traces)).index(place.point))
+    some, points = list(dict.fromkeys(places[arm].point for arm in few)), grid.points(traces)
+    return {
+        arm: _line(groups.index(place.group), (some if place.point in some else points).index(place.point))
+        for arm, place in places.items()
+    }
+
+
+def arm_line(traces: Traces, arm: str) -> dict[str, Any]:
+    """The look of one arm, see `arm_lines`."""
+    return arm_lines(traces)[arm]
 
 
 def arm_colour(traces: Traces, arm: str) -> str:
@@ -96,9 +103,10 @@ def chosen(traces: Traces) -> tuple[list[str], str]:
     return grid.arms_at(traces, some)[:MOST_ARMS], "" if some == points else said_of(some, points)
 
 
-def below(note: str) -> str:
-    """A note in brackets below a title; nothing where there is none."""
-    return f"\n({note})" if note else ""
+def below(*notes: str) -> str:
+    """Notes in brackets below a title; nothing where there is none."""
+    said = "; ".join(note for note in notes if note)
+    return f"\n({said})" if said else ""
 
 
 def said_of(some: list[str], points: list[str]) -> str:

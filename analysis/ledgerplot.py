@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from analysis.armrows import ROW_IN, name_rows, shown_rows
+from analysis.armrows import name_rows, rows_in, shown_rows
 from analysis.house import WIDTH_IN, below, in_house_style
 from analysis.ledger import AIR, PAYLOAD, bits_ledger
 from analysis.traces import TraceError, Traces
@@ -45,11 +45,11 @@ def ledger_bars(traces: Traces) -> Figure:
         raise TraceError("no upload has ended yet; there is nothing to draw")
     arms, note = shown_rows(traces)
     means = books.groupby("arm").mean(numeric_only=True).reindex(arms)
-    figure = Figure(figsize=(WIDTH_IN, 2.3 + ROW_IN * len(arms)), layout="constrained")
+    figure = Figure(figsize=(WIDTH_IN, 2.3 + rows_in(arms)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, sharex=True)
     scale, unit = bits_unit(float(means[["offered_bits", "sent_bits"]].to_numpy().max()))
     _draw_bars(left, means / scale, PAYLOAD, 100 * means["delivered_bits"] / means["offered_bits"], "came")
-    _draw_bars(right, means / scale, AIR, 100 * means["delivered_bits"] / means["sent_bits"], "of use")
+    _draw_bars(right, means / scale, AIR, 100 * means["delivered_bits"] / means["sent_bits"], "useful")
     name_rows(left, arms)
     right.grid(False, axis="y")
     left.set_title("Offered = delivered + dropped + in flight")
@@ -69,7 +69,7 @@ def ledger_bars(traces: Traces) -> Figure:
 def bits_unit(largest: float) -> tuple[float, str]:
     """Scale and name of the unit in which so many bits have 1 to 3 digits before their point."""
     for scale, unit in ((1e9, "Gbit"), (1e6, "Mbit"), (1e3, "kbit")):
-        if largest > 2 * scale:
+        if largest >= scale:
             return scale, unit
     return 1.0, "bit"
 

@@ -18,8 +18,13 @@ from matplotlib.ticker import MaxNLocator
 from analysis.activityplot import activity_timeline
 from analysis.airplots import bandwidth_shares, upload_times
 from analysis.curveplot import accuracy_against, tradeoff
+from analysis.fairnessplot import participation
 from analysis.holdingsplot import holdings
 from analysis.house import LIMIT_COLOUR, WIDTH_IN, arm_colour, in_house_style
+from analysis.ledgerplot import ledger_bars
+from analysis.paretoplot import pareto
+from analysis.sweepplot import sweep
+from analysis.targetplot import time_to_target
 from analysis.timeline import LINK_ROUNDS, link_timeline
 from analysis.traces import Traces
 
@@ -28,9 +33,14 @@ __all__ = [
     "activity_timeline",
     "bandwidth_shares",
     "holdings",
+    "ledger_bars",
     "link_timeline",
+    "pareto",
+    "participation",
     "save_all",
     "schedule_timeline",
+    "sweep",
+    "time_to_target",
     "tradeoff",
     "upload_times",
 ]

@@ -5,21 +5,26 @@ Draws `tradeoff.to_target`; does not know how a target is chosen.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis import tradeoff as costs
-from analysis.armrows import ROW_IN, draw_rows, name_rows, rows_legend, shown_rows
+from analysis.armrows import ALL_ROWS_IN, draw_rows, name_rows, rows_in, rows_legend, shown_rows
 from analysis.curveplot import NO_ACCURACY, cost_unit, quality_scale
-from analysis.grid import evenly
 from analysis.house import WIDTH_IN, below, in_house_style
 from analysis.traces import TraceError, Traces
 
 MOST_TARGETS = 3
-"""Targets with a row of panels each; of more, so many at even distances."""
+"""Targets with a row of panels each; of more that were reached, the lowest and the highest."""
 FEWER_ROWS = 18
 """Rows of a panel where there are several targets."""
-QUANTITIES = ("t_end_s", "uplink_bits")
+QUANTITIES: dict[str, Callable[[pd.DataFrame, float], pd.Series]] = {
+    "t_end_s": lambda table, target: table[f"time_to_{target:g}_s"],
+    "uplink_bits": lambda table, target: table[f"uplink_to_{target:g}_mbit"] * costs.BITS_PER_MBIT,
+}
+"""Where `tradeoff.summary` holds what was spent until a target."""
 
 
 @in_house_style
@@ -28,6 +33,8 @@ def time_to_target(traces: Traces) -> Figure:
 
     A dot is a seed. A bar is the mean over the seeds, drawn only where every seed reached the target: a mean over those
     that did well would flatter the arm. Of the others the picture says how many never reached it.
+
+    Targets that no run reached have no panel; the title names them.
 
     Raises
     ------
@@ -39,15 +46,20 @@ def time_to_target(traces: Traces) -> Figure:
         raise TraceError(f"{NO_ACCURACY if len(traces.rounds) else 'no round has been finished yet'}; no target to reach")
     if not targets:
         raise TraceError("these runs have no targets (targets: in the scenario); there is nothing to draw")
-    shown = sorted(float(text) for text in evenly([f"{target!r}" for target in targets], MOST_TARGETS))
+    table, (by, unit) = costs.summary(traces), quality_scale(traces.quality)
+    reached = [target for target in targets if table[f"time_to_{target:g}_s"].notna().any()]
+    shown = reached[:MOST_TARGETS - 1] + reached[-1:] if len(reached) > MOST_TARGETS else reached or targets[:1]
     arms, note = shown_rows(traces, FEWER_ROWS) if len(shown) > 1 else shown_rows(traces)
-    if len(shown) < len(targets):
-        note = "; ".join(part for part in (note, f"{len(shown)} of {len(targets)} targets") if part)
-    figure = Figure(figsize=(WIDTH_IN, 1.5 + len(shown) * (0.55 + ROW_IN * len(arms))), layout="constrained")
+    notes = [note] if note else []
+    if len(reached) > len(shown):
+        notes.append(f"{len(shown)} of {len(reached)} targets reached")
+    if missed := [f"{by * target:g}" for target in targets if target not in (*reached, *shown)]:
+        notes.append(f"no run reached {', '.join(missed)}{unit}")
+    height_in = 1.5 + len(shown) * (0.55 + rows_in(arms, ALL_ROWS_IN if len(shown) == 1 else 3.0))
+    figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
     rows = figure.subplots(len(shown), len(QUANTITIES), sharex="col", sharey=True, squeeze=False)
-    by, unit = quality_scale(traces.quality)
-    for column, quantity in enumerate(QUANTITIES):
-        spent = {target: spent_to(traces, target, quantity) for target in shown}
+    for column, (quantity, of) in enumerate(QUANTITIES.items()):
+        spent = {target: table[["arm", "seed"]].assign(value=of(table, target)) for target in shown}
         largest = max(float(values["value"].max()) if values["value"].notna().any() else 0.0 for values in spent.values())
         scale, label = cost_unit(quantity, largest)
         ends = []
@@ -57,19 +69,8 @@ def time_to_target(traces: Traces) -> Figure:
             axes.set_title(f"to {by * target:g}{unit} {traces.quality.metric}" if column == 0 else "")
         rows[0, column].set_xlim(0, max(ends) or 1.0)
         rows[-1, column].set_xlabel(label)
-    name_rows(rows[0, 0], arms)
     for axes in rows.flat:
-        axes.grid(False, axis="y")
-    figure.suptitle(f"What it takes to a target: time (left) and bits (right){below(note)}")
+        name_rows(axes, arms)
+    figure.suptitle(f"What it takes to a target: time (left) and bits (right){below(*notes)}")
     rows_legend(figure, traces, " where each reached it; a target counts when the median of 3 rounds reaches it")
     return figure
-
-
-def spent_to(traces: Traces, target: float, quantity: str) -> pd.DataFrame:
-    """``arm, seed, value``: what each cell had spent when it reached the target; NaN where it never did."""
-    rows = [
-        (arm, seed, costs.to_target(costs.cell_rounds(traces, arm, seed), target, quantity, traces.quality))
-        for arm in traces.arms
-        for seed in traces.seeds(arm)
-    ]
-    return pd.DataFrame(rows, columns=["arm", "seed", "value"])
