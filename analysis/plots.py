@@ -1,4 +1,4 @@
-"""Pictures of traces: quality against its cost, what a schedule decided; and all pictures of a study at once.
+"""All pictures of traces by one name each, what a schedule decided among them; and all of a study at once.
 
 Takes `Traces` and returns figures; does not know files except in `save_all`, and keeps no pyplot state.
 
@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from analysis import grid
 from analysis.activityplot import activity_timeline
 from analysis.airplots import bandwidth_shares, upload_times
 from analysis.curveplot import accuracy_against, tradeoff
@@ -27,10 +28,12 @@ from analysis.sweepplot import sweep
 from analysis.targetplot import time_to_target
 from analysis.timeline import LINK_ROUNDS, link_timeline
 from analysis.traces import Traces
+from analysis.tradeoff import targets_of
 
 __all__ = [
     "accuracy_against",
     "activity_timeline",
+    "arms_alone",
     "bandwidth_shares",
     "holdings",
     "ledger_bars",
@@ -44,6 +47,12 @@ __all__ = [
     "tradeoff",
     "upload_times",
 ]
+
+FEWEST_FOR_FRONT = 3
+"""Arms from which on the picture of the front is drawn."""
+MOST_SPLITS = 6
+"""Pictures of who holds what; a grid over the split of the data would have one for each of its points."""
+
 
 @in_house_style
 def schedule_timeline(traces: Traces, arm: str, seed: int | None = None) -> Figure:
@@ -98,10 +107,11 @@ def save_all(
     """Write every picture as PNG (150 dpi) and SVG; of each arm, the first seed that has a finished round.
 
     Pictures that the traces have nothing for are left out: those of accuracy (or perplexity) and of who holds what,
-    where nothing was learnt. Arms with the same split of the data have one picture of it.
+    where nothing was learnt; of targets, where there is none; of a sweep, where there is no grid; and of the front, of
+    one or two arms. Arms with the same split of the data have one picture of it, up to six splits.
 
-    `arms` limits the pictures of single arms to those named; the pictures that compare arms show all of them. `rounds`
-    are the first and last round of the timelines.
+    `arms` limits the pictures of single arms to those named, by default `arms_alone`; the pictures that compare arms
+    show all of them. `rounds` are the first and last round of the timelines.
 
     The same traces give the same files. `directory` is made if needed; files of the same name are
     overwritten.
@@ -121,14 +131,24 @@ def save_all(
             f"{metric}-bits": lambda: accuracy_against(traces, "uplink_bits"),
             f"{metric}-time": lambda: accuracy_against(traces, "t_end_s"),
         }
-    splits = _splits(traces)
+    if traces.learns and targets_of(traces):
+        draw["time-to-target"] = lambda: time_to_target(traces)
+    if traces.learns and len(traces.arms) >= FEWEST_FOR_FRONT:
+        draw["pareto"] = lambda: pareto(traces)
+    if grid.axes(traces) and len(traces.rounds):
+        draw["sweep"] = lambda: sweep(traces)
+    splits = _splits(traces)[:MOST_SPLITS]
     for cell in splits:
         name = "holdings" if len(splits) == 1 else f"holdings-{cell[0]}-seed{cell[1]}".replace("/", "-")
         draw[name] = functools.partial(holdings, traces, *cell)
     if (traces.transmissions["direction"] == "up").any():
         draw["upload-times"] = lambda: upload_times(traces)
+        draw["participation"] = lambda: participation(traces)
+        if traces.transmissions["payload_bits"].any():
+            draw["bits-ledger"] = lambda: ledger_bars(traces)
+    alone = arms_alone(traces) if arms is None else arms
     for arm, cells in traces.cells[traces.cells["rounds"] > 0].groupby("arm", sort=False):
-        if arms is not None and arm not in arms:
+        if arm not in alone:
             continue
         seed = int(cells["seed"].iloc[0])
         name = f"{arm}-seed{seed}".replace("/", "-")
@@ -146,6 +166,11 @@ def save_all(
             # The second file keeps the layout of the first, which takes the longest to find.
             figure.set_layout_engine(None)
     return paths
+
+
+def arms_alone(traces: Traces) -> list[str]:
+    """The arms with pictures of their own unless told: all; of a grid those of its first point."""
+    return grid.arms_at(traces, grid.points(traces)[:1])
 
 
 def _splits(traces: Traces) -> list[tuple[str, int]]:

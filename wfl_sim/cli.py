@@ -110,9 +110,9 @@ def run(
             raise typer.Exit(130) from None
     folder = output / study.name / "plots"
     if plots:
-        from analysis.plots import save_all
+        from analysis.plots import arms_alone, save_all
 
-        adaptive = set(traces.cells.loc[traces.cells["latency_budget_s"].notna(), "arm"])
+        adaptive = set(traces.cells.loc[traces.cells["latency_budget_s"].notna(), "arm"]) & set(arms_alone(traces))
         save_all(traces, folder, adaptive or None)  # `wfl-sim plot` draws those of all arms, which takes longer
     if answer is Format.json:
         from analysis.tradeoff import summary
