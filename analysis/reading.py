@@ -11,11 +11,11 @@ import sqlite3
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
+from analysis.pages import Unusual, table_columns
 from wfl_sim.errors import WflError
 from wfl_sim.quality import ACCURACY, QUALITIES
 from wfl_sim.trace import TABLES, TRACE_FORMAT
@@ -26,13 +26,14 @@ BUSY_TIMEOUT_S = 10.0
 """How long to wait for a run that is committing a round just now."""
 
 ROWS_AT_ONCE = 20_000
-"""Rows turned into a frame at once: as Python objects they take many times the memory."""
+"""Rows turned into columns at once: as Python objects they take many times the memory."""
 
-_Dtype = Literal["int64", "float64", "str"]
-_DTYPES: dict[str, _Dtype] = {"INTEGER": "int64", "REAL": "float64", "TEXT": "str"}
+_DTYPES: dict[str, type] = {"INTEGER": np.int64, "REAL": np.float64, "TEXT": object}
 _UNREADABLE_WITHOUT_WRITING = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 Units = dict[tuple[str, str], str]
+Columns = dict[str, np.ndarray]
+"""A table, column by column: int64, float64, or strings as objects."""
 
 
 class TraceError(WflError):
@@ -75,7 +76,7 @@ class Run:
     clients: float
     metric: str
     holdings: Holdings | None
-    tables: dict[str, pd.DataFrame]
+    tables: dict[str, Columns]
     units: Units
 
     @classmethod
@@ -120,7 +121,7 @@ class Run:
             "arm": self.arm,
             "seed": self.seed,
             "status": self.status,
-            "rounds": len(self.tables["rounds"]),
+            "rounds": self.rows("rounds"),
             "targets": self.targets,
             "latency_budget_s": self.latency_budget_s,
             "deadline_s": self.deadline_s,
@@ -131,10 +132,9 @@ class Run:
             "group": self.group,
         }
 
-    def labelled(self, table: pd.DataFrame) -> pd.DataFrame:
-        """A table of this run under its arm and seed."""
-        labels = pd.DataFrame({"arm": self.arm, "seed": self.seed}, index=table.index)
-        return pd.concat([labels.astype({"arm": "str", "seed": "int64"}), table], axis=1)
+    def rows(self, table: str) -> int:
+        """How many rows a table has."""
+        return len(next(iter(self.tables[table].values())))
 
 
 def _number(manifest: dict[str, Any], key: str) -> float:
@@ -166,7 +166,7 @@ def _holdings(manifest: dict[str, Any]) -> Holdings | None:
     return Holdings(classes, counts)
 
 
-def _read_trace(file: Path) -> tuple[dict[str, pd.DataFrame], Units]:
+def _read_trace(file: Path) -> tuple[dict[str, Columns], Units]:
     try:
         try:
             return _query(file, "ro")
@@ -185,42 +185,53 @@ def _read_trace(file: Path) -> tuple[dict[str, pd.DataFrame], Units]:
         raise TraceError(f"{file}: cannot be read as a trace: {error}") from error
 
 
-def _query(file: Path, mode: str) -> tuple[dict[str, pd.DataFrame], Units]:
+def _query(file: Path, mode: str) -> tuple[dict[str, Columns], Units]:
     # as_uri, because a folder may have ? or # in its name.
     uri = f"{file.resolve().as_uri()}?mode={mode}"
     db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
     try:
         # One read transaction, so that all tables end with the same round while the run goes on writing.
         db.execute("BEGIN")
-        present = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        present = dict(db.execute("SELECT name, rootpage FROM sqlite_master WHERE type = 'table'").fetchall())
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if present and version != TRACE_FORMAT:
             raise TraceError(f"{file}: trace format {version}; this version reads format {TRACE_FORMAT}")
-        tables = {table: _frame(db, table, present) for table in TABLES}
+        image = db.serialize() if present else b""
+        tables = {table: _columns(db, table, image, present.get(table)) for table in TABLES}
         if "columns" not in present:
             return tables, {}
         rows = db.execute('SELECT "table", name, unit FROM columns').fetchall()
-        return tables, {(table, name): unit for table, name, unit in rows}
+        return tables, {(table, name): unit for table, name, unit in rows if table in TABLES}
     finally:
         db.close()
 
 
-def _frame(db: sqlite3.Connection, table: str, present: set[str]) -> pd.DataFrame:
-    if table not in present:  # the run has only just begun
-        return _typed([], [column.name for column in TABLES[table]], table)
+def _columns(db: sqlite3.Connection, table: str, image: bytes, root: int | None) -> Columns:
+    if root is None:  # the run has only just begun
+        return {column.name: np.empty(0, _DTYPES[column.type]) for column in TABLES[table]}
+    info = db.execute(f"PRAGMA table_info({table})").fetchall()
+    types, keys = {name: type_ for _, name, type_, *_ in info}, [key for *_, key in info]
+    try:
+        if any(keys) or not set(types.values()) <= set(_DTYPES):
+            raise Unusual("a key, or a column of another type")
+        return dict(zip(types, table_columns(image, root, list(types.values())), strict=True))
+    except Unusual:
+        return _selected(db, table, types)
+
+
+def _selected(db: sqlite3.Connection, table: str, types: dict[str, str]) -> Columns:
+    """What `table_columns` gives, read row by row."""
     cursor = db.execute(f"SELECT * FROM {table} ORDER BY rowid")
-    names = [name for name, *_ in cursor.description]
-    parts = [_typed(cursor.fetchmany(ROWS_AT_ONCE), names, table)]
+    parts: list[Columns] = []
     while rows := cursor.fetchmany(ROWS_AT_ONCE):
-        parts.append(_typed(rows, names, table))
-    return pd.concat(parts, ignore_index=True)
+        parts.append(
+            {name: _typed(values, types[name]) for name, values in zip(types, zip(*rows, strict=True), strict=True)}
+        )
+    empty = {name: _typed((), type_) for name, type_ in types.items()}
+    return {name: np.concatenate([part[name] for part in parts or [empty]]) for name in types}
 
 
-def _typed(rows: list[tuple[Any, ...]], names: list[str], table: str) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=names)
-    for column in TABLES[table]:
-        if column.name in frame:
-            # Where a whole number is missing in a round, the column has to hold NaN.
-            gaps = column.type == "INTEGER" and bool(frame[column.name].isna().any())
-            frame[column.name] = frame[column.name].astype(_DTYPES["REAL" if gaps else column.type])
-    return frame
+def _typed(values: tuple[Any, ...], type_: str) -> np.ndarray:
+    # Where a whole number is missing, the column has to hold NaN.
+    gaps = type_ == "INTEGER" and None in values
+    return np.array(values, dtype=_DTYPES["REAL" if gaps else type_])

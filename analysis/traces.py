@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
 import pandas as pd
 
 from analysis.reading import TRACE_FILE, Coordinate, Holdings, Run, TraceError, Units
@@ -150,15 +151,29 @@ def load(path: Where | Sequence[Where]) -> Traces:
     units = {(table, column.name): column.unit for table in TABLES for column in TABLES[table]}
     for run in runs:
         units.update(run.units)
-    tables = {
-        table: pd.concat([run.labelled(run.tables[table]) for run in runs], ignore_index=True) for table in TABLES
-    }
+    tables = {table: _frame(runs, table) for table in TABLES}
     held = {(run.arm, run.seed): run.holdings for run in runs if run.holdings is not None}
     cells = pd.DataFrame([run.row() for run in runs])
     columns = _axes([run.point for run in runs], set(cells.columns))
     units |= {("cells", name): unit for name, (_, unit) in columns.items()}
     cells = cells.assign(**{name: values for name, (values, _) in columns.items()})
     return Traces(**tables, cells=cells, units=units, holdings=held, axes=tuple(columns))
+
+
+def _frame(runs: Sequence[Run], table: str) -> pd.DataFrame:
+    """A table of all runs below each other, with their arm and seed."""
+    rows = [run.rows(table) for run in runs]
+    columns = {
+        "arm": pd.array(np.repeat(np.array([run.arm for run in runs], dtype=object), rows), dtype="str"),
+        "seed": np.repeat(np.array([run.seed for run in runs], dtype=np.int64), rows),
+    }
+    for name in dict.fromkeys(name for run in runs for name in run.tables[table]):
+        gap = {True: None, False: np.nan}
+        parts = [run.tables[table].get(name) for run in runs]
+        text = any(part is not None and part.dtype == object for part in parts)
+        filled = [np.full(n, gap[text]) if part is None else part for part, n in zip(parts, rows, strict=True)]
+        columns[name] = pd.array(np.concatenate(filled), dtype="str") if text else np.concatenate(filled)
+    return pd.DataFrame(columns, copy=False)
 
 
 def _axes(points: Sequence[Sequence[Coordinate]], taken: set[str]) -> dict[str, tuple[pd.Series, str]]:

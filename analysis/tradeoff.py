@@ -1,6 +1,7 @@
-"""What quality costs: bits, seconds and joules to a target, tables over arms and seeds, paired differences.
+"""What quality costs: bits, seconds and joules to a target, tables over arms and seeds, quality as a curve over a cost.
 
-Pure functions of `Traces`; does not know files, nor how a table is printed or drawn.
+Pure functions of `Traces`; does not know files, nor how a table is printed or drawn, nor how two arms compare: that
+stands in `analysis.paired`, and which arms nothing beats, and the area under a curve, in `analysis.pareto`.
 
 Quality is accuracy, or perplexity in language modelling, where lower is better; `Traces.quality` says which.
 """
@@ -33,6 +34,13 @@ def measured(rounds: pd.DataFrame, quality: Quality) -> pd.Series:
         return rounds["loss"].map(np.exp).rename(quality.metric)
 
 
+def evaluations(rounds: pd.DataFrame, quantity: str, quality: Quality) -> np.ndarray:
+    """Cost and quality at the end of each round of a cell that was evaluated, [rounds, 2]."""
+    value = measured(rounds, quality)
+    evaluated = value.notna()
+    return np.column_stack([rounds.loc[evaluated, quantity], value[evaluated]]).astype(float)
+
+
 def to_target(rounds: pd.DataFrame, target: float, quantity: str, quality: Quality = ACCURACY) -> float:
     """Value of `quantity` at the end of the round in which the target is first reached.
 
@@ -57,7 +65,7 @@ def to_target(rounds: pd.DataFrame, target: float, quantity: str, quality: Quali
     float
         In the unit of `quantity`; NaN if the target was never reached.
     """
-    _check_quantity(quantity)
+    check_quantity(quantity)
     _check_one_cell(rounds)
     values = measured(rounds, quality).dropna()
     reaches = median_reaches(values, target, quality)
@@ -87,7 +95,7 @@ def summary(traces: Traces) -> pd.DataFrame:
         slow; NaN without a budget.
     dropped, deferred
         Totals over all rounds.
-    time_to_<target>_s, uplink_to_<target>_mbit
+    time_to_<target>_s, uplink_to_<target>_mbit, energy_to_<target>_j
         For each target of any cell, see `to_target`; NaN if never reached.
     """
     targets, quality = targets_of(traces), traces.quality
@@ -109,6 +117,7 @@ def summary(traces: Traces) -> pd.DataFrame:
         for target in targets:
             row[f"time_to_{target:g}_s"] = to_target(rounds, target, "t_end_s", quality)
             row[f"uplink_to_{target:g}_mbit"] = to_target(rounds, target, "uplink_bits", quality) / BITS_PER_MBIT
+            row[f"energy_to_{target:g}_j"] = to_target(rounds, target, "energy_j", quality)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -141,58 +150,6 @@ def mean_by_arm(table: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
     return frame.astype({column: "int64" for column in frame.columns if column[1] == "n"})
 
 
-def paired(traces: Traces, baseline: str, column: str) -> pd.DataFrame:
-    """Differences to a baseline arm, seed by seed, with a 95 % interval of their mean.
-
-    Arms with the same seed share gains, data and first weights, so that the difference within a seed is free
-    of what they share. The interval is Student's t with n - 1 degrees of freedom: with the three to ten seeds
-    of a study a bootstrap would be much too narrow. It assumes differences that are about normal.
-
-    Parameters
-    ----------
-    traces
-    baseline
-        The arm that is subtracted.
-    column
-        A column of `summary`.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by arm, without the baseline; columns ``seed <k>`` for each seed of the baseline, ``n`` (seeds
-        for which both have a value), ``mean``, ``low``, ``high``. A seed that both arms ran but in which one
-        has no value (never reached the target) makes mean and interval NaN, as in `summary_by_arm`. A seed
-        that an arm did not run is left out. With one seed there is a mean and no interval.
-    """
-    table = summary(traces)
-    measured = [name for name in table.columns if name not in ("arm", "seed", "status")]
-    if column not in measured:
-        raise ValueError(f"no column {column!r} to compare; there are: {', '.join(measured)}")
-    traces.seeds(baseline)
-    values = {arm: table[table["arm"] == arm].set_index("seed")[column].astype("float64") for arm in traces.arms}
-    reference = values[baseline]
-    rows = {}
-    for arm in traces.arms:
-        if arm == baseline:
-            continue
-        own = values[arm]
-        common = own.index.intersection(reference.index)
-        difference = own.loc[common] - reference.loc[common]
-        half = interval_half_width(difference.to_numpy())
-        mean = float(difference.mean(skipna=False)) if len(common) else math.nan
-        rows[arm] = {
-            **{f"seed {seed}": difference.get(seed, math.nan) for seed in reference.index},
-            "n": int(difference.count()),
-            "mean": mean,
-            "low": mean - half,
-            "high": mean + half,
-        }
-    names = [*(f"seed {seed}" for seed in reference.index), "n", "mean", "low", "high"]
-    frame = pd.DataFrame.from_dict(rows, orient="index", columns=names)
-    frame.index.name = "arm"
-    return frame
-
-
 def at_equal(traces: Traces, quantity: str, value: float) -> pd.DataFrame:
     """Quality of each arm and seed after the same number of bits, seconds or joules.
 
@@ -211,7 +168,7 @@ def at_equal(traces: Traces, quantity: str, value: float) -> pd.DataFrame:
         within `value`; NaN if none did. ``<quantity>`` says how much of it the cell had spent by then: a run that ended
         early has spent less.
     """
-    _check_quantity(quantity)
+    check_quantity(quantity)
     quality = traces.quality
     rows = []
     for arm in traces.arms:
@@ -238,13 +195,12 @@ def curves(traces: Traces, quantity: str) -> pd.DataFrame:
     DataFrame
         ``arm, <quantity>, mean, low, high, seeds``; one row for each cost at which a seed ended a round.
     """
-    _check_quantity(quantity)
+    check_quantity(quantity)
     quality = traces.quality
     parts = []
     for arm in traces.arms:
         cells = [cell_rounds(traces, arm, seed) for seed in traces.seeds(arm)]
-        lines = [np.column_stack([c[quantity], measured(c, quality)]).astype(float) for c in cells]
-        lines = [kept for line in lines if len(kept := line[~np.isnan(line[:, 1])])]
+        lines = [line for cell in cells if len(line := evaluations(cell, quantity, quality))]
         if not lines:
             continue
         costs = np.unique(np.concatenate([line[:, 0] for line in lines]))
@@ -278,42 +234,12 @@ def cell_rounds(traces: Traces, arm: str, seed: int) -> pd.DataFrame:
     return rounds[(rounds["arm"] == arm) & (rounds["seed"] == seed)]
 
 
-def interval_half_width(differences: np.ndarray) -> float:
-    """Half width of the 95 % t interval of a mean; NaN for fewer than two values or when one is NaN."""
-    n = len(differences)
-    if n < 2:
-        return math.nan
-    return t_quantile_975(n - 1) * float(np.std(differences, ddof=1)) / math.sqrt(n)
-
-
-def t_quantile_975(degrees: int) -> float:
-    """The 97.5 % quantile of Student's t.
-
-    From the table up to 10 degrees of freedom; above, the Cornish-Fisher expansion about the normal quantile
-    (Abramowitz and Stegun 26.7.5), whose error is below 1e-4 there.
-    """
-    if degrees < 1:
-        raise ValueError(f"degrees of freedom {degrees}; at least 1")
-    if degrees <= len(_T_975):
-        return _T_975[degrees - 1]
-    z, v = 1.959963984540054, degrees
-    return (
-        z
-        + (z**3 + z) / (4 * v)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
-        + (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / (92160 * v**4)
-    )
-
-
-_T_975 = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281)
-
-
 def _last(column: pd.Series) -> float:
     return float(column.iloc[-1]) if len(column) else math.nan
 
 
-def _check_quantity(quantity: str) -> None:
+def check_quantity(quantity: str) -> None:
+    """Raise ValueError for what is none of `COSTS`."""
     if quantity not in COSTS:
         raise ValueError(f"no cost {quantity!r}; there are: {', '.join(COSTS)}")
 

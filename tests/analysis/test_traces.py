@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.pages import Unusual
 from analysis.traces import TraceError, Traces, load
 from wfl_sim.errors import WflError
 from wfl_sim.trace import TABLES, TraceWriter, read_rows
@@ -53,13 +54,33 @@ def test_frames_hold_what_the_trace_holds(study: Traces, study_directory: Path, 
     pd.testing.assert_frame_equal(frame.drop(columns=["arm", "seed"]), expected)
 
 
-def test_a_trace_read_in_many_pieces_is_the_same(
+def test_a_trace_read_row_by_row_is_the_same(
     study: Traces, study_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def unusual(*_: object) -> None:
+        raise Unusual
+
+    monkeypatch.setattr("analysis.reading.table_columns", unusual)
     monkeypatch.setattr("analysis.reading.ROWS_AT_ONCE", 7)
     pieces, whole = load(study_directory / "soft-tsfa-seed2"), study.select("soft-tsfa", 2)
     for table in TABLES:
         pd.testing.assert_frame_equal(getattr(pieces, table), getattr(whole, table))
+
+
+def test_tables_and_columns_of_a_later_version(run_of: Callable[..., Path]) -> None:
+    directory = run_of("a", 1, [0.5, 0.6])
+    db = sqlite3.connect(directory / "trace.sqlite")
+    db.execute("CREATE TABLE resume (key TEXT PRIMARY KEY, state BLOB)")
+    db.execute("INSERT INTO columns VALUES ('resume', 'state', '', '')")
+    db.execute("INSERT INTO resume VALUES ('clock', x'00')")
+    db.execute("ALTER TABLE rounds ADD COLUMN later REAL")  # rows that are there do not hold it
+    db.commit()
+    db.close()
+    run_of("b", 1, [0.7])
+    traces = load(directory.parent)
+    assert traces.rounds["accuracy"].tolist() == [0.5, 0.6, 0.7]
+    assert traces.rounds["later"].isna().all()
+    assert not [key for key in traces.units if key[0] == "resume"]
 
 
 def test_columns_have_their_types_and_units(study: Traces) -> None:
