@@ -28,6 +28,8 @@ LARGEST_SHOWN = len(COLOURS) - 1
 OTHERS_COLOUR = "0.88"
 NUMBERED_ROUNDS = 24
 """Up to this many rounds a bar is wide enough to hold the number of its client."""
+MARK_EVERY = 0.25
+"""Distance of the markers on a curve of steps, as a share of the diagonal."""
 MOST_STEPS = 1000
 """Points of a curve; more could not be told apart."""
 
@@ -171,4 +173,4 @@ def _draw_shares(
     x = [times[0], *times[ranks - 1], until_s] if len(times) else []
     y = [0.0, *shares, shares[-1]] if len(times) else []
     axes.plot(x, y, drawstyle="steps-post", label=arm if len(times) else f"{arm}: none delivered",
-              **look | {"marker": ""})  # fmt: skip
+              markevery=MARK_EVERY, **look)  # fmt: skip

@@ -13,12 +13,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.armrows import draw_rows, name_rows, rows_in, shown_rows
+from analysis.airplots import MARK_EVERY
 from analysis.curveplot import columns, seeds_said
 from analysis.house import WIDTH_IN, arm_lines, below, chosen, in_house_style
 from analysis.participation import delivered_by_client, fairness
 from analysis.traces import TraceError, Traces
 
 DASH = 4.0
+MOST_SHOWN = 20
+"""Rows of Jain's index."""
 MOST_STEPS = 400
 """Clients at whose ranks a line is drawn; more could not be told apart."""
 
@@ -39,7 +42,8 @@ def participation(traces: Traces) -> Figure:
     if not any(own.size for own in counts.values()):
         raise TraceError("no client has been asked yet; there is nothing to draw")
     few, note = chosen(traces)
-    rows, more = shown_rows(traces)
+    rows, more = shown_rows(traces, MOST_SHOWN)
+    several = bool(traces.cells.groupby("arm").size().max() > 1)
     figure = Figure(figsize=(WIDTH_IN, max(4.9, 2.6 + rows_in(rows))), layout="constrained")
     left, right = figure.subplots(1, 2)
     looks = arm_lines(traces)
@@ -56,11 +60,11 @@ def participation(traces: Traces) -> Figure:
     name_rows(right, rows)
     right.set_xlim(0, 1.05)
     right.set_xlabel("Jain's index (1: all alike), ratio")
-    right.set_title("How evenly: a dot a seed, a bar their mean" + below(more))
+    right.set_title("How evenly" + below(more))
     labels = [str(line.get_label()) for line in left.get_lines()]
-    handles = [Line2D([], [], **looks[arm] | {"marker": ""}) for arm in few]  # as they look where they lie alone
+    handles = [Line2D([], [], **looks[arm]) for arm in few]  # as they look where they lie alone
     figure.legend(
-        handles, labels, title=f"left: {seeds_said(traces)}", loc="outside lower center", ncols=columns(figure, labels)
+        handles, labels, title=f"left: {seeds_said(traces)}" + ("; right: a dot a seed" if several else ""), loc="outside lower center", ncols=columns(figure, labels)
     )
     figure.suptitle("Participation and fairness")
     return figure
@@ -82,7 +86,7 @@ def _draw_ranks(axes: Axes, arm: str, ranks: np.ndarray, look: dict[str, Any]) -
     at, mean, low, high = ranks
     axes.fill_between(at, low, high, step="post", color=look["color"], alpha=0.15, lw=0)
     label = arm if at.size else f"{arm}: no client asked"
-    axes.plot(at, mean, drawstyle="steps-post", label=label, **look | {"marker": ""})
+    axes.plot(at, mean, drawstyle="steps-post", label=label, markevery=MARK_EVERY, **look)
 
 
 def _turns(place: int, alike: int) -> dict[str, Any]:

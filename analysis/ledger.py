@@ -55,8 +55,7 @@ def bits_ledger(traces: Traces) -> pd.DataFrame:
     )
     keys = ["arm", "seed"]
     totals = traces.cells[keys].merge(books.groupby(keys, sort=False).sum().reset_index(), how="left", on=keys).fillna(0)
-    flying = traces.cells["in_flight_bits"] if "in_flight_bits" in traces.cells else pd.Series(0.0, traces.cells.index)
-    totals["in_flight_bits"] = flying.fillna(0.0).to_numpy()
+    totals["in_flight_bits"] = traces.cells["in_flight_bits"].fillna(0.0).to_numpy()
     totals["offered_bits"] = totals[list(PAYLOAD)].sum(axis=1)
     totals["other_bits"] = totals["sent_bits"] - totals["delivered_bits"] - totals["partial_bits"] - totals["repeat_bits"]
     return totals

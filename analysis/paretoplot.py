@@ -1,6 +1,6 @@
 """Quality at the end against all that it cost: a point an arm, and those that no other arm beats in both.
 
-Draws `tradeoff.summary` and `tradeoff.pareto_front`; does not know how an arm came to its costs.
+Draws `tradeoff.summary` and `pareto.pareto_front`; does not know how an arm came to its costs.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from analysis.curveplot import (
     quality_scale,
 )
 from analysis.house import MOST_ARMS, WIDTH_IN, arm_lines, below, in_house_style
+from analysis.pareto import pareto_front
 from analysis.traces import TraceError, Traces
 from wfl_sim.quality import PERPLEXITY
 
@@ -86,7 +87,7 @@ def _draw_points(axes: Axes, traces: Traces, table: pd.DataFrame, x: str) -> Non
         axes.hlines(quality, low.loc[arm, "cost"], high.loc[arm, "cost"], **line)
         axes.vlines(cost, low.loc[arm, "quality"], high.loc[arm, "quality"], **line)
         axes.plot(cost, quality, **looks[str(arm)] | {"linestyle": "", "markersize": 8}, zorder=3)
-    front = means.loc[unbeaten(means, higher=traces.quality.better == "higher")].sort_values("cost")
+    front = pareto_front(means, "cost", "quality", traces.quality.better)
     axes.plot(front["cost"], front["quality"], color=FRONT, ls=":", lw=1.5, zorder=2, drawstyle="steps-post")
     axes.plot(front["cost"], front["quality"], ls="", marker="o", ms=13, markerfacecolor="none", color=FRONT, zorder=2)
     if means["cost"].max() > LOG_FROM_RATIO * means["cost"].min() > 0:
@@ -111,14 +112,6 @@ def _name_front(axes: Axes, front: pd.DataFrame, words: Mapping[str, str]) -> No
             ha="right" if left else "left", fontsize=9, color="0.2", zorder=5,
             bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.8},
         )  # fmt: skip
-
-
-def unbeaten(means: pd.DataFrame, *, higher: bool) -> list[str]:
-    """The arms that no other one matches in ``cost`` and ``quality`` and beats in one of them."""
-    sign = -1.0 if higher else 1.0
-    both = np.column_stack([means["cost"], sign * means["quality"]])
-    beaten = [bool(((both <= own).all(axis=1) & (both < own).any(axis=1)).any()) for own in both]
-    return [str(arm) for arm, no in zip(means.index, beaten, strict=True) if not no]
 
 
 def _names(traces: Traces) -> tuple[list[Line2D], list[str], str]:

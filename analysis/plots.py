@@ -87,7 +87,8 @@ def schedule_timeline(traces: Traces, arm: str, seed: int | None = None) -> Figu
     queue.plot(number, rounds["queue"], color=colour, marker="o", clip_on=False)
     queue.set_ylim(bottom=0, top=None if rounds["queue"].max() > 0 else 1)
     queue.set_ylabel("queue, budgets")
-    queue.set_title("Virtual queue: how far the rounds are behind their budget")
+    behind = "how far the rounds are behind their budget"
+    queue.set_title(f"Virtual queue: {'none without a latency budget' if np.isnan(budget_s) else behind}")
     queue.set_xlabel("round, number")
     queue.xaxis.set_major_locator(MaxNLocator(integer=True))
     queue.set_xlim(number.min() - 0.6, number.max() + 0.6)
