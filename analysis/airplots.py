@@ -16,7 +16,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from analysis.curveplot import columns
+from analysis.curveplot import columns, legend_below
 from analysis.house import COLOURS, WIDTH_IN, arm_lines, below, chosen, in_house_style
 from analysis.traces import TraceError, Traces
 from analysis.uploads import upload_durations
@@ -154,15 +154,13 @@ def upload_times(traces: Traces) -> Figure:
         right.annotate(f"deadline {deadlines[0]:g} s", (deadlines[0], 3), (-4, 0), textcoords="offset points",
                        rotation=90, ha="right", va="bottom", color="0.35", fontsize=10)  # fmt: skip
     handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns(figure, labels))
+    legend_below(figure, handles, labels)
     figure.set_figheight(figure.get_figheight() + 0.2 * (len(labels) // columns(figure, labels)))
     figure.suptitle("How long uploads take" + below(note))
     return figure
 
 
-def _draw_shares(
-    axes: Axes, arm: str, look: dict[str, Any], times_s: np.ndarray, out_of: int, until_s: float
-) -> None:
+def _draw_shares(axes: Axes, arm: str, look: dict[str, Any], times_s: np.ndarray, out_of: int, until_s: float) -> None:
     """A step up at each time, by one of `out_of`, and level from the last; of very many times some, at even shares."""
     times = np.sort(times_s)
     if len(times) > MOST_STEPS:

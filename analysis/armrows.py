@@ -6,6 +6,7 @@ Draws numbers it is given by arm and seed; does not know what they mean.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,8 @@ from analysis.traces import Traces
 MOST_ROWS = 30
 """Rows in one panel; of more arms, so many at even distances."""
 ROW_IN, LEAST_ROW_IN, ALL_ROWS_IN = 0.34, 0.19, 5.0
+ROOMY = 14
+"""Up to so many rows, names and dots have their full size."""
 LONGEST_NAME = 36
 BAR_ALPHA = 0.28
 
@@ -44,7 +47,7 @@ def rows_in(arms: Sequence[str], most_in: float = ALL_ROWS_IN) -> float:
 def name_rows(axes: Axes, arms: Sequence[str]) -> None:
     """One row an arm from above, in the order of the study, with its name before it."""
     names = [arm if len(arm) <= LONGEST_NAME else f"{arm[: LONGEST_NAME - 1]}…" for arm in arms]
-    axes.set_yticks(range(len(arms)), names, fontsize=10 if len(arms) <= 14 else 8)
+    axes.set_yticks(range(len(arms)), names, fontsize=10 if len(arms) <= ROOMY else 8)
     axes.set_ylim(len(arms) - 0.45, -0.55)
     axes.tick_params(axis="y", length=0)
     axes.grid(False, axis="y")
@@ -64,7 +67,7 @@ def draw_rows(axes: Axes, traces: Traces, arms: Sequence[str], values: pd.DataFr
     missing
         What is said of seeds without a value, such as ``never``.
     """
-    some_missing, looks = False, arm_lines(traces)
+    some_missing, looks, size = False, arm_lines(traces), 6.0 if len(arms) <= ROOMY else 4.5
     largest = float(values["value"].max()) if values["value"].notna().any() else 1.0
     for row, arm in enumerate(arms):
         own = values.loc[values["arm"] == arm, "value"].to_numpy(dtype=float)
@@ -73,14 +76,13 @@ def draw_rows(axes: Axes, traces: Traces, arms: Sequence[str], values: pd.DataFr
         if len(there) == len(own) > 0:
             axes.barh(row, there.mean(), 0.62, color=look["color"], alpha=BAR_ALPHA, linewidth=0)
             axes.vlines(there.mean(), row - 0.31, row + 0.31, color=look["color"], linewidth=2)
-        axes.plot(there, np.full(len(there), row), **look | {"linestyle": "", "markersize": 6 if len(arms) <= 14 else 4.5}, zorder=3)
+        axes.plot(there, np.full(len(there), row), **look | {"linestyle": "", "markersize": size}, zorder=3)
         if len(there) < len(own):
             some_missing = True
             seeds = f"{len(own) - len(there)} of {len(own)} seeds " if len(own) > 1 else ""
             at = float(there.max()) if len(there) else 0.0
-            axes.annotate(
-                f"{seeds}{missing}", (at, row), (7, 0), textcoords="offset points", va="center", color="0.35", fontsize=9
-            )
+            words: dict[str, Any] = {"va": "center", "color": "0.35", "fontsize": 9}
+            axes.annotate(f"{seeds}{missing}", (at, row), (7, 0), textcoords="offset points", **words)
     axes.set_xlim(0, largest * (1.45 if some_missing else 1.06) or 1.0)
 
 

@@ -6,13 +6,13 @@ Draws `tradeoff.curves`; does not know files, nor how a cost came about.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from analysis import grid
@@ -29,7 +29,6 @@ MOST_PANELS = 5
 """Points of a grid with a panel each; of more, so many at even distances."""
 TARGET_GAP = 0.06
 """Share of the height of a panel that the words of a target take up, for one row of panels."""
-NO_ACCURACY = "no accuracy: a run without learning"
 
 COST_TITLES = {
     "uplink_bits": "what the clients sent",
@@ -50,8 +49,8 @@ def accuracy_against(traces: Traces, x: str) -> Figure:
     """Accuracy of each arm, or perplexity, against ``uplink_bits``, ``t_end_s`` or ``energy_j``.
 
     A line is the mean over the seeds, its band spans the lowest to the highest seed (see `tradeoff.curves`).
-    Arms whose total costs differ by more than a factor of 8 are drawn over a logarithmic axis. More arms of a grid than
-    7 have a panel for each point, where colours are groups; of more than 5 points some are drawn, and the title says so.
+    Arms whose total costs differ by more than a factor of 8 are drawn over a logarithmic axis. Of more than 7 arms of a
+    grid each point has a panel, where colours are groups; of more than 5 points some are drawn, and the title says so.
     """
     panels, note = panels_of(traces)
     width_in = WIDTH_IN if len(panels) > 1 else 0.75 * WIDTH_IN
@@ -108,6 +107,11 @@ def panels_of(traces: Traces) -> tuple[list[Panel], str]:
     return panels, "" if some == points else said_of(some, points)
 
 
+def nothing_learnt(traces: Traces) -> str:
+    """Why traces have no accuracy."""
+    return "no accuracy: a run without learning" if len(traces.rounds) else "no round has been finished yet"
+
+
 def quality_scale(quality: Quality) -> tuple[float, str]:
     """By what a value is multiplied to be shown, and the unit behind it."""
     return (100.0, " %") if quality == ACCURACY else (1.0, "")
@@ -133,9 +137,13 @@ def cost_unit(x: str, largest: float) -> tuple[float, str]:
     return 1.0, "uplink of all clients, bit"
 
 
-def logarithmic(axis: Axis) -> None:
+def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
     """A logarithmic axis with plain numbers at its ticks."""
-    axis.axes.set_xscale("log") if axis.axis_name == "x" else axis.axes.set_yscale("log")
+    if which == "x":
+        axes.set_xscale("log")
+    else:
+        axes.set_yscale("log")
+    axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_formatter(NullFormatter())
@@ -144,15 +152,14 @@ def logarithmic(axis: Axis) -> None:
 def _draw_row(row: Sequence[Axes], traces: Traces, x: str, panels: Sequence[Panel]) -> None:
     curves, quality = costs.curves(traces, x), traces.quality
     if curves.empty:
-        missing = NO_ACCURACY if len(traces.rounds) else "no round has been finished yet"
-        raise TraceError(f"{missing}; there is nothing to draw")
+        raise TraceError(f"{nothing_learnt(traces)}; there is nothing to draw")
     curves = curves[curves["arm"].isin([arm for panel in panels for arm in panel.lines])]
     totals = curves.groupby("arm")[x].max()
     scale, label = cost_unit(x, float(totals.max()))
     for axes, panel in zip(row, panels, strict=True):
         _draw_lines(axes, traces, panel, curves, curves[x] / scale)
     if totals.max() > LOG_FROM_RATIO * totals.min() > 0:
-        logarithmic(row[0].xaxis)
+        logarithmic(row[0], "x")
         label += " (logarithmic)"
     else:
         row[0].set_xlim(left=0)
@@ -161,7 +168,7 @@ def _draw_row(row: Sequence[Axes], traces: Traces, x: str, panels: Sequence[Pane
     row[len(row) // 2].set_xlabel(label)
     values = curves.loc[np.isfinite(curves["high"]), ["low", "high"]]
     if quality == PERPLEXITY and values["high"].max() > LOG_FROM_RATIO * values["low"].min():
-        logarithmic(row[0].yaxis)
+        logarithmic(row[0], "y")
     by = quality_scale(quality)[0]
     for axes in row:
         for target in costs.targets_of(traces):
@@ -217,8 +224,17 @@ def _legend(figure: Figure, panels: Axes | Sequence[Axes], traces: Traces) -> No
 
 
 def arm_legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], traces: Traces) -> None:
-    """Names below the picture, in as many columns as they leave room for, and what line and band are."""
-    figure.legend(handles, labels, title=seeds_said(traces), loc="outside lower center", ncols=columns(figure, labels))
+    """Names below the picture, and what line and band are."""
+    legend_below(figure, handles, labels, seeds_said(traces))
+
+
+def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str], title: str | None = None) -> None:
+    """Names below the picture, in as many columns as there is room for, beside lines that show their dashes."""
+    dashed = any(isinstance(line, Line2D) and line.get_linestyle() in ("--", ":", "-.") for line in handles)
+    figure.legend(
+        handles, labels, title=title, loc="outside lower center", ncols=columns(figure, labels),
+        handlelength=3.4 if dashed else None,
+    )  # fmt: skip
 
 
 def columns(figure: Figure, labels: Sequence[str]) -> int:

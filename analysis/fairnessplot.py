@@ -11,17 +11,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
-from analysis.armrows import draw_rows, name_rows, rows_in, shown_rows
 from analysis.airplots import MARK_EVERY
-from analysis.curveplot import columns, seeds_said
+from analysis.armrows import draw_rows, name_rows, rows_in, shown_rows
+from analysis.curveplot import legend_below, seeds_said
 from analysis.house import WIDTH_IN, arm_lines, below, chosen, in_house_style
 from analysis.participation import delivered_by_client, fairness
 from analysis.traces import TraceError, Traces
 
 DASH = 4.0
-MOST_SHOWN = 20
-"""Rows of Jain's index."""
+MOST_SHOWN, FEW_ROWS = 20, 5
+"""Rows of Jain's index at most, and up to how many they are no higher."""
 MOST_STEPS = 400
 """Clients at whose ranks a line is drawn; more could not be told apart."""
 
@@ -48,24 +49,27 @@ def participation(traces: Traces) -> Figure:
     left, right = figure.subplots(1, 2)
     looks = arm_lines(traces)
     ranks = {arm: _ranks([own for (name, _), own in counts.items() if name == arm and own.size]) for arm in few}
-    for arm, values in ranks.items():
-        alike = [other for other, own in ranks.items() if own.shape == values.shape and np.array_equal(own[1], values[1])]
-        _draw_ranks(left, arm, values, looks[arm] | _turns(alike.index(arm), len(alike)))
+    for number, (arm, values) in enumerate(ranks.items()):
+        alike = [other for other, own in ranks.items() if np.array_equal(own[1], values[1])]
+        marks = {"markevery": (0.04 * (number % 7), MARK_EVERY)}  # so that they do not lie on each other
+        _draw_ranks(left, arm, values, looks[arm] | marks | _turns(alike.index(arm), len(alike)))
     left.set_xlim(0, 100)
     left.set_ylim(bottom=0)
+    left.yaxis.set_major_locator(MaxNLocator(integer=True))
     left.set_xlabel("clients, from the most updates to the fewest, %")
     left.set_ylabel("updates delivered by a client, number")
     left.set_title("Who took part" + below(note))
     draw_rows(right, traces, rows, fairness(traces), "delivered nothing")
     name_rows(right, rows)
+    spare = max(0.0, (FEW_ROWS - len(rows)) / 2)  # else the bars of two arms fill the panel
+    right.set_ylim(len(rows) - 0.45 + spare, -0.55 - spare)
     right.set_xlim(0, 1.05)
     right.set_xlabel("Jain's index (1: all alike), ratio")
     right.set_title("How evenly" + below(more))
     labels = [str(line.get_label()) for line in left.get_lines()]
     handles = [Line2D([], [], **looks[arm]) for arm in few]  # as they look where they lie alone
-    figure.legend(
-        handles, labels, title=f"left: {seeds_said(traces)}" + ("; right: a dot a seed" if several else ""), loc="outside lower center", ncols=columns(figure, labels)
-    )
+    said = seeds_said(traces)
+    legend_below(figure, handles, labels, f"left: {said}; right: a dot a seed" if several else said)
     figure.suptitle("Participation and fairness")
     return figure
 
@@ -86,7 +90,7 @@ def _draw_ranks(axes: Axes, arm: str, ranks: np.ndarray, look: dict[str, Any]) -
     at, mean, low, high = ranks
     axes.fill_between(at, low, high, step="post", color=look["color"], alpha=0.15, lw=0)
     label = arm if at.size else f"{arm}: no client asked"
-    axes.plot(at, mean, drawstyle="steps-post", label=label, markevery=MARK_EVERY, **look)
+    axes.plot(at, mean, drawstyle="steps-post", label=label, **look)
 
 
 def _turns(place: int, alike: int) -> dict[str, Any]:

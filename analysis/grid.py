@@ -1,4 +1,4 @@
-"""Where each arm stands in a study: its group, its point of a grid, the axes with their units, and an even choice of few.
+"""Where each arm stands in a study: its group, its point of a grid; axes with their units, and an even choice of few.
 
 Pure functions of `Traces`; does not know how a point is drawn.
 """
@@ -88,7 +88,7 @@ def is_numeric(values: pd.Series) -> bool:
 
 
 def scale_of(unit: str, largest: float) -> Scale:
-    """The unit with an SI prefix in which `largest` has 1 to 3 digits before its point; `unit` itself if there is none."""
+    """The unit with an SI prefix in which `largest` has 1 to 3 digits before its point; `unit` where none fits."""
     known = UNITS.get(unit, {})
     for prefix in SI_PREFIXES:
         factor = float(known[prefix + unit]) if prefix + unit in known else 0.0

@@ -25,7 +25,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", ":", "-.")
 MOST_ARMS, MOST_LINES = 21, 12
-"""Lines in one panel at most, that of arms without a grid and that of arms of a grid, of which other pictures show all."""
+"""Lines in one panel at most, of arms without a grid and of arms of one."""
 LIMIT_COLOUR = "#C00000"
 # Light for what waits, dark for what fills the air; apart in lightness too, for eyes and printers without colour.
 ACTIVITY_COLOURS = {

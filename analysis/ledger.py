@@ -54,8 +54,10 @@ def bits_ledger(traces: Traces) -> pd.DataFrame:
         }
     )
     keys = ["arm", "seed"]
-    totals = traces.cells[keys].merge(books.groupby(keys, sort=False).sum().reset_index(), how="left", on=keys).fillna(0)
+    sums = books.groupby(keys, sort=False).sum().reset_index()
+    totals = traces.cells[keys].merge(sums, how="left", on=keys).fillna(0)
     totals["in_flight_bits"] = traces.cells["in_flight_bits"].fillna(0.0).to_numpy()
     totals["offered_bits"] = totals[list(PAYLOAD)].sum(axis=1)
-    totals["other_bits"] = totals["sent_bits"] - totals["delivered_bits"] - totals["partial_bits"] - totals["repeat_bits"]
+    known = totals[["delivered_bits", "partial_bits", "repeat_bits"]].sum(axis=1)
+    totals["other_bits"] = totals["sent_bits"] - known
     return totals

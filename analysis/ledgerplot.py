@@ -6,6 +6,7 @@ Draws `ledger.bits_ledger`; does not know transmissions.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -79,8 +80,8 @@ def _draw_bars(axes: Axes, means: pd.DataFrame, parts: Sequence[str], shares: pd
     for name in parts:
         colour, hatch, _ = LOOKS[name]
         width = means[name].to_numpy()
-        axes.barh(range(len(means)), width, 0.66, left=base, color=colour, hatch=hatch, edgecolor="white", linewidth=0.6,
-                  label=name)  # fmt: skip
+        look: dict[str, Any] = {"color": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0.6}
+        axes.barh(range(len(means)), width, 0.66, left=base, label=name, **look)
         base = base + width
     for row, (end, share) in enumerate(zip(base, shares, strict=True)):
         text = f"{end:.3g}" + ("" if np.isnan(share) else f"  ({share:.0f} % {word})")

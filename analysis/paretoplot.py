@@ -17,10 +17,10 @@ from analysis import grid
 from analysis import tradeoff as costs
 from analysis.curveplot import (
     LOG_FROM_RATIO,
-    NO_ACCURACY,
-    columns,
     cost_unit,
+    legend_below,
     logarithmic,
+    nothing_learnt,
     quality_label,
     quality_scale,
 )
@@ -50,7 +50,7 @@ def pareto(traces: Traces) -> Figure:
         If nothing was learnt.
     """
     if not traces.learns:
-        raise TraceError(f"{NO_ACCURACY if len(traces.rounds) else 'no round has been finished yet'}; there is no front")
+        raise TraceError(f"{nothing_learnt(traces)}; there is no front")
     table = costs.summary(traces)
     figure = Figure(figsize=(WIDTH_IN, 5.0), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
@@ -59,14 +59,14 @@ def pareto(traces: Traces) -> Figure:
     values = table[traces.quality.metric]
     finite = values[np.isfinite(values)]
     if traces.quality == PERPLEXITY and finite.max() > LOG_FROM_RATIO * finite.min():
-        logarithmic(left.yaxis)
+        logarithmic(left, "y")
     left.set_ylabel(quality_label(traces, left))
     handles, labels, note = _names(traces)
     handles.append(Line2D([], [], marker="o", ms=11, markerfacecolor="none", color=FRONT, ls=":", lw=1.5))
     labels.append("not beaten in both")
     most = int(traces.cells.groupby("arm").size().max())
     title = f"mean of {most} seeds; the cross spans the lowest to the highest" if most > 1 else "one seed"
-    figure.legend(handles, labels, title=title, loc="outside lower center", ncols=columns(figure, labels))
+    legend_below(figure, handles, labels, title)
     figure.suptitle(f"{traces.quality.metric.capitalize()} at the end, and all that it cost{below(note)}")
     return figure
 
@@ -87,11 +87,11 @@ def _draw_points(axes: Axes, traces: Traces, table: pd.DataFrame, x: str) -> Non
         axes.hlines(quality, low.loc[arm, "cost"], high.loc[arm, "cost"], **line)
         axes.vlines(cost, low.loc[arm, "quality"], high.loc[arm, "quality"], **line)
         axes.plot(cost, quality, **looks[str(arm)] | {"linestyle": "", "markersize": 8}, zorder=3)
-    front = pareto_front(means, "cost", "quality", traces.quality.better)
+    front = pareto_front(means, "cost", "quality", "lower" if traces.quality.better == "lower" else "higher")
     axes.plot(front["cost"], front["quality"], color=FRONT, ls=":", lw=1.5, zorder=2, drawstyle="steps-post")
     axes.plot(front["cost"], front["quality"], ls="", marker="o", ms=13, markerfacecolor="none", color=FRONT, zorder=2)
     if means["cost"].max() > LOG_FROM_RATIO * means["cost"].min() > 0:
-        logarithmic(axes.xaxis)
+        logarithmic(axes, "x")
         label += " (logarithmic)"
     else:
         axes.set_xlim(left=0)
@@ -101,10 +101,12 @@ def _draw_points(axes: Axes, traces: Traces, table: pd.DataFrame, x: str) -> Non
 
 
 def _name_front(axes: Axes, front: pd.DataFrame, words: Mapping[str, str]) -> None:
-    """The point of the grid beside each arm on the front, towards the middle; of arms in one place, how many they are."""
-    spots = front.round({"cost": 6, "quality": 6}).reset_index().groupby(["cost", "quality"])["arm"].agg(list)
+    """The point of the grid beside each arm on the front, towards the middle; of arms in one place, how many."""
+    spots: dict[tuple[float, float], list[str]] = {}
+    for arm, cost, quality in front.itertuples():
+        spots.setdefault((round(cost, 6), round(quality, 6)), []).append(str(arm))
     middle = float(np.mean(axes.transData.inverted().transform(axes.transAxes.transform([(0.5, 0.5)]))[:, 0]))
-    for (cost, quality), arms in list(spots.items())[:: -(-len(spots) // MOST_NAMED)]:
+    for (cost, quality), arms in list(spots.items())[:: max(1, -(-len(spots) // MOST_NAMED))]:
         text = words[arms[0]].replace(", ", ",\n") if len(arms) == 1 else f"{len(arms)} points"
         left = cost > middle
         axes.annotate(

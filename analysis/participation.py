@@ -18,15 +18,16 @@ def delivered_by_client(traces: Traces) -> dict[tuple[str, int], np.ndarray]:
     All clients of the scenario are counted; where a manifest does not say how many there are, those that appear.
     """
     up = traces.transmissions[traces.transmissions["direction"] == "up"]
-    came = up[up["outcome"] == "delivered"].groupby(["arm", "seed", "client"]).size()
-    seen = pd.concat([frame[["arm", "seed", "client"]] for frame in (up, traces.decisions)])
-    seen = seen[seen["client"] >= 0].groupby(["arm", "seed"])["client"].nunique()
+    keys = ["arm", "seed", "client"]
+    came = up[up["outcome"] == "delivered"].groupby(keys).size().groupby(["arm", "seed"])
+    delivered = {key: np.sort(own.to_numpy())[::-1] for key, own in came}
+    met = pd.concat([up[keys], traces.decisions[keys]]).groupby(["arm", "seed"])["client"].nunique().to_dict()
     counts = {}
-    for cell in traces.cells[["arm", "seed", "clients", "rounds"]].itertuples(index=False):
-        key = str(cell.arm), int(cell.seed)
-        there = int(seen.get(key, 0))
-        clients = there if np.isnan(cell.clients) else max(there, int(cell.clients))
-        own = came.loc[key].sort_values(ascending=False).to_numpy() if key in came.index else np.empty(0)
+    for cell in traces.cells.to_dict("records"):
+        key = str(cell["arm"]), int(cell["seed"])
+        there, stated = int(met.get(key, 0)), float(cell["clients"])
+        clients = there if np.isnan(stated) else max(there, int(stated))
+        own = delivered.get(key, np.empty(0))
         counts[key] = np.concatenate([own, np.zeros(clients - len(own))])
     return counts
 

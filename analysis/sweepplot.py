@@ -1,4 +1,4 @@
-"""The picture of a grid: quality and what it cost, or what the air carried, against an axis of the grid; a line a group.
+"""The picture of a grid: quality and its cost, or what the air carried, against an axis of the grid; a line a group.
 
 Draws the numbers of `tradeoff.summary` and `uploads.air_summary`; does not know runs, nor how a grid was made.
 """
@@ -16,7 +16,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from analysis import grid
 from analysis import tradeoff as costs
-from analysis.curveplot import LOG_FROM_RATIO, columns, cost_unit, logarithmic, quality_scale, seeds_said
+from analysis.curveplot import LOG_FROM_RATIO, arm_legend, cost_unit, logarithmic, quality_scale
 from analysis.house import WIDTH_IN, below, group_line, in_house_style
 from analysis.traces import TraceError, Traces
 from analysis.uploads import air_summary
@@ -83,7 +83,7 @@ def sweep(traces: Traces) -> Figure:
     if any(measure.values.isna().any() for measure in measures):
         handles.append(Line2D([], [], marker="x", color="0.35", ls="", markeredgewidth=2))
         labels.append("not reached by every seed")
-    figure.legend(handles, labels, title=seeds_said(traces), loc="outside lower center", ncols=columns(figure, labels))
+    arm_legend(figure, handles, labels, traces)
     figure.suptitle(f"What {along} does{below(*notes)}")
     return figure
 
@@ -141,7 +141,7 @@ def _places(traces: Traces, key: str, axes: Axes) -> tuple[dict[object, float], 
     scale, unit = grid.scale_of(traces.units.get(("cells", key), ""), max(map(abs, numbers)))
     label = f"{key}, {unit}"
     if numbers[0] > 0 and numbers[-1] > LOG_FROM_RATIO * numbers[0]:
-        logarithmic(axes.xaxis)
+        logarithmic(axes, "x")
         label += " (logarithmic)"
     if len(numbers) <= MOST_TICKS:
         axes.xaxis.set_major_locator(FixedLocator([number / scale for number in numbers]))
@@ -172,7 +172,7 @@ def _finish(labelled: Axes, first: Axes, measure: Measure) -> None:
     finite = measure.values[np.isfinite(measure.values)]
     if not measure.from_zero and len(finite) and "%" not in measure.label:
         if float(finite.max()) > LOG_FROM_RATIO * float(finite.min()) > 0:
-            logarithmic(first.yaxis)
+            logarithmic(first, "y")
             measure = measure._replace(label=f"{measure.label} (logarithmic)")
     elif measure.from_zero and len(finite):
         first.set_ylim(bottom=0)

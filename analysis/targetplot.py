@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis import tradeoff as costs
 from analysis.armrows import ALL_ROWS_IN, draw_rows, name_rows, rows_in, rows_legend, shown_rows
-from analysis.curveplot import NO_ACCURACY, cost_unit, quality_scale
+from analysis.curveplot import cost_unit, nothing_learnt, quality_scale
 from analysis.house import WIDTH_IN, below, in_house_style
 from analysis.traces import TraceError, Traces
 
@@ -43,12 +44,12 @@ def time_to_target(traces: Traces) -> Figure:
     """
     targets = costs.targets_of(traces)
     if not traces.learns:
-        raise TraceError(f"{NO_ACCURACY if len(traces.rounds) else 'no round has been finished yet'}; no target to reach")
+        raise TraceError(f"{nothing_learnt(traces)}; there is no target to reach")
     if not targets:
         raise TraceError("these runs have no targets (targets: in the scenario); there is nothing to draw")
     table, (by, unit) = costs.summary(traces), quality_scale(traces.quality)
     reached = [target for target in targets if table[f"time_to_{target:g}_s"].notna().any()]
-    shown = reached[:MOST_TARGETS - 1] + reached[-1:] if len(reached) > MOST_TARGETS else reached or targets[:1]
+    shown = reached[: MOST_TARGETS - 1] + reached[-1:] if len(reached) > MOST_TARGETS else reached or targets[:1]
     arms, note = shown_rows(traces, FEWER_ROWS) if len(shown) > 1 else shown_rows(traces)
     notes = [note] if note else []
     if len(reached) > len(shown):
@@ -60,8 +61,8 @@ def time_to_target(traces: Traces) -> Figure:
     rows = figure.subplots(len(shown), len(QUANTITIES), sharex="col", sharey=True, squeeze=False)
     for column, (quantity, of) in enumerate(QUANTITIES.items()):
         spent = {target: table[["arm", "seed"]].assign(value=of(table, target)) for target in shown}
-        largest = max(float(values["value"].max()) if values["value"].notna().any() else 0.0 for values in spent.values())
-        scale, label = cost_unit(quantity, largest)
+        largest = pd.concat([values["value"] for values in spent.values()]).max()
+        scale, label = cost_unit(quantity, 0.0 if np.isnan(largest) else float(largest))
         ends = []
         for axes, (target, values) in zip(rows[:, column], spent.items(), strict=True):
             draw_rows(axes, traces, arms, values.assign(value=values["value"] / scale), "never")

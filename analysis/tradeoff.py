@@ -74,11 +74,11 @@ def to_target(rounds: pd.DataFrame, target: float, quantity: str, quality: Quali
 def _reached(values: pd.Series, target: float, quality: Quality) -> Any:
     """The index of the first value that reaches the target; None if none does."""
     reaches = median_reaches(values, target, quality)
-    return values.index[reaches.to_numpy().argmax()] if reaches.any() else None
+    return reaches.idxmax() if reaches.any() else None
 
 
 def _at(rounds: pd.DataFrame, index: Any, quantity: str) -> float:
-    return math.nan if index is None else float(rounds.at[index, quantity])
+    return math.nan if index is None else float(rounds[quantity].loc[index])
 
 
 def median_reaches(values: pd.Series, target: float, quality: Quality) -> pd.Series:
@@ -246,9 +246,9 @@ def cell_rounds(traces: Traces, arm: str, seed: int) -> pd.DataFrame:
 
 def rounds_by_cell(traces: Traces) -> dict[tuple[str, int], pd.DataFrame]:
     """The rounds of every cell, in order, by arm and seed; one pass over all."""
-    parts = {(str(arm), int(seed)): own for (arm, seed), own in traces.rounds.groupby(["arm", "seed"], sort=False)}
-    cells = zip(traces.cells["arm"], traces.cells["seed"], strict=True)
-    return {(str(arm), int(seed)): parts.get((str(arm), int(seed)), traces.rounds.iloc[:0]) for arm, seed in cells}
+    parts = dict(iter(traces.rounds.groupby(["arm", "seed"], sort=False)))
+    cells = [(str(cell["arm"]), int(cell["seed"])) for cell in traces.cells.to_dict("records")]
+    return {cell: parts.get(cell, traces.rounds.iloc[:0]) for cell in cells}
 
 
 def _last(column: pd.Series) -> float:
