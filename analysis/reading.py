@@ -75,6 +75,7 @@ class Run:
     latency_budget_s: float
     deadline_s: float
     clients: float
+    in_flight_bits: float
     metric: str
     holdings: Holdings | None
     tables: dict[str, Columns]
@@ -103,6 +104,7 @@ class Run:
                 latency_budget_s=_number(manifest, "latency_budget_s"),
                 deadline_s=_number(manifest, "deadline_s"),
                 clients=_number(manifest, "clients"),
+                in_flight_bits=_number(manifest.get("ledger") or {}, "in_flight_up_bits"),
                 metric=_metric(manifest),
                 holdings=_holdings(manifest),
                 tables=columns,
@@ -127,6 +129,7 @@ class Run:
             "latency_budget_s": self.latency_budget_s,
             "deadline_s": self.deadline_s,
             "clients": self.clients,
+            "in_flight_bits": self.in_flight_bits,
             "study": self.study,
             "directory": self.directory.name,
             "metric": self.metric,
