@@ -21,9 +21,10 @@ from wfl_sim.commands.common import (
     Quiet,
     RunDirectory,
     ScenarioFile,
+    Yes,
     bold,
     errors_as,
-    load,
+    load_asking,
     print_json,
     styled,
 )
@@ -78,6 +79,10 @@ def run(
     overrides: Overrides = None,
     output: Annotated[Path, typer.Option(help="Folder that gets NAME/ARM-seedK/.")] = Path("runs"),
     force: Annotated[bool, typer.Option(help="Replace runs that are there already.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be run, where and for how long; run nothing.")
+    ] = False,
+    yes: Yes = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes side by side; default: one a core.")] = None,
     workers: Annotated[
         int, typer.Option(min=1, help="Processes that train the clients of each run, for more cores than runs.")
@@ -89,14 +94,18 @@ def run(
 ) -> None:
     """Run a scenario: traces, pictures, a table.
 
-    Every arm with every seed is one run, in a folder of its own; runs go side by side.
+    Every arm with every seed, at every point of the grid, is one run, in a folder of its own; runs go side by side.
 
-    Example: wfl-sim run scenarios/quickstart.yaml seeds='[0,1,2]' --output runs
+    Example: wfl-sim run scenarios/quickstart.yaml seeds=0..2 --output runs
     """
     import wfl_sim
 
     with errors_as(answer):
-        study = load(scenario, overrides)
+        study = load_asking(scenario, overrides, yes=yes, answer=answer)
+        if dry_run:
+            from wfl_sim.commands.dryrun import show
+
+            return show(study, output, force=force, jobs=jobs, quiet=quiet, answer=answer)
         if verbose:
             from wfl_sim import present
             from wfl_sim.estimate import estimate
@@ -130,6 +139,7 @@ def run(
 def validate(
     scenario: ScenarioFile,
     overrides: Overrides = None,
+    yes: Yes = False,
     quiet: Quiet = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print every arm with all its defaults.")] = False,
     answer: Answer = Format.text,
@@ -147,7 +157,7 @@ def validate(
     from wfl_sim.scenario import to_yaml
 
     with errors_as(answer):
-        study = load(scenario, overrides)
+        study = load_asking(scenario, overrides, yes=yes, answer=answer)
         if quiet and answer is Format.text:
             return
         costs = estimate(study)
