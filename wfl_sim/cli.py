@@ -21,9 +21,10 @@ from wfl_sim.commands.common import (
     Quiet,
     RunDirectory,
     ScenarioFile,
+    Yes,
     bold,
     errors_as,
-    load,
+    load_asking,
     print_json,
     styled,
 )
@@ -80,6 +81,10 @@ def run(
     arm: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only the runs of this arm or point; may be repeated.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be run, where and for how long; run nothing.")
+    ] = False,
+    yes: Yes = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes side by side; default: one a core.")] = None,
     workers: Annotated[
         int, typer.Option(min=1, help="Processes that train the clients of each run, for more cores than runs.")
@@ -91,7 +96,7 @@ def run(
 ) -> None:
     """Run a scenario: traces, pictures, a table.
 
-    Every arm with every seed is one run, in a folder of its own; runs go side by side. The same command again skips
+    Every arm with every seed, at every point of the grid, is one run, in a folder of its own; runs go side by side. The same command again skips
     what is finished, and goes on with what was interrupted, killed or failed. One run alone, as a task of a job array,
     is --arm NAME with seeds='[K]'; such tasks may share the output folder, and run at the same time.
 
@@ -104,7 +109,11 @@ def run(
     from wfl_sim.study import selected
 
     with errors_as(answer):
-        study = load(scenario, overrides)
+        study = load_asking(scenario, overrides, yes=yes, answer=answer)
+        if dry_run:
+            from wfl_sim.commands.dryrun import show
+
+            return show(study, output, force=force, jobs=jobs, quiet=quiet, answer=answer)
         if verbose:
             from wfl_sim import present
             from wfl_sim.estimate import estimate
@@ -160,6 +169,7 @@ def _draw(traces: Traces, folder: Path) -> None:
 def validate(
     scenario: ScenarioFile,
     overrides: Overrides = None,
+    yes: Yes = False,
     quiet: Quiet = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print every arm with all its defaults.")] = False,
     answer: Answer = Format.text,
@@ -177,7 +187,7 @@ def validate(
     from wfl_sim.scenario import to_yaml
 
     with errors_as(answer):
-        study = load(scenario, overrides)
+        study = load_asking(scenario, overrides, yes=yes, answer=answer)
         if quiet and answer is Format.text:
             return
         costs = estimate(study)
