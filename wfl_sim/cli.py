@@ -96,9 +96,10 @@ def run(
 ) -> None:
     """Run a scenario: traces, pictures, a table.
 
-    Every arm with every seed, at every point of the grid, is one run, in a folder of its own; runs go side by side. The same command again skips
-    what is finished, and goes on with what was interrupted, killed or failed. One run alone, as a task of a job array,
-    is --arm NAME with seeds='[K]'; such tasks may share the output folder, and run at the same time.
+    Every arm with every seed, at every point of the grid, is one run, in a folder of its own; runs go side by side.
+    The same command again skips what is finished, and goes on with what was interrupted, killed or failed. One run
+    alone, as a task of a job array, is --arm NAME with seeds=K; such tasks may share the output folder, and run at the
+    same time.
 
     Example: wfl-sim run scenarios/quickstart.yaml seeds='[0,1,2]' --output runs
 
