@@ -6,6 +6,7 @@ Knows options and the estimate; refuses nothing.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import fields
 
 from channels.cqi import Cqi
@@ -21,6 +22,7 @@ OVER_BUDGET = 1.05
 # 1024-QAM at rate 948/1024 carries 9.26 bit/s/Hz, which Shannon with a gap of 3 dB passes at 31 dB; the rest is room
 # for fading.
 OPTIMISTIC_SNR_DB = 35.0
+MOST_NAMES = 6  # of arms that a note names
 MANY_LOST = 0.2  # share of packets
 
 
@@ -32,7 +34,12 @@ def advice(study: Study, estimate: Estimate) -> list[str]:
         for note in _notes(first[row.arm], row):
             notes.setdefault(note, []).append(row.arm)
     everywhere = len(estimate.arms)
-    return [note if len(arms) == everywhere else f"{note} ({', '.join(arms)})" for note, arms in notes.items()]
+    return [note if len(arms) == everywhere else f"{note} ({_listed(arms)})" for note, arms in notes.items()]
+
+
+def _listed(arms: Sequence[str]) -> str:
+    more = f" and {len(arms) - MOST_NAMES} more" if len(arms) > MOST_NAMES else ""
+    return f"{', '.join(arms[:MOST_NAMES])}{more}"
 
 
 def _unread(scenario: Scenario) -> list[str]:

@@ -38,6 +38,7 @@ from wfl_sim.planning import PlannedRound
 from wfl_sim.radio.medium import Medium
 from wfl_sim.scenario import Cell, Scenario, Study
 
+MOST_PLANNED = 20  # arms; of more as many are planned, evenly chosen, and the time is scaled up
 NEGLIGIBLE = 1e-9  # share of packets that are sent once more
 
 
@@ -96,13 +97,17 @@ class ArmEstimate:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A study: its runs, in `jobs` processes of at most `memory_mib` each; `wall_s` includes the pictures."""
+    """A study: its runs, in `jobs` processes of at most `memory_mib` each; `wall_s` includes the pictures.
+
+    `arm_count` is how many arms there are; `arms` holds fewer where they are so many that only some were planned.
+    """
 
     cells: int
     jobs: int
     memory_mib: float
     wall_s: float
     arms: tuple[ArmEstimate, ...]
+    arm_count: int
 
 
 def estimate(study: Study, jobs: int | None = None) -> Estimate:
@@ -120,14 +125,26 @@ def estimate(study: Study, jobs: int | None = None) -> Estimate:
         The model's ``config.json`` is not on this computer, or the data set is not known.
     """
     jobs = max(1, min(len(study.cells), jobs or os.cpu_count() or 1))
+    names = list(dict.fromkeys(cell.arm for cell in study.cells))
+    chosen = set(_evenly(names, MOST_PLANNED))
+    cells = [cell for cell in study.cells if cell.arm in chosen]
     plans: dict[str, _Plan] = {}
     media: dict[str, Medium] = {}
-    for cell in study.cells:
+    for cell in cells:
         if cell.arm not in plans:
             plans[cell.arm] = _Plan(cell.scenario, media)
-    wall_s, ran = _wall(study.cells, plans, jobs)
+    start_s = machine.START_S if any(plan.learns for plan in plans.values()) else machine.START_NETWORK_S
+    wall_s, ran = _wall(cells, plans, jobs, start_s)
+    wall_s = start_s + (wall_s - start_s) * len(study.cells) / len(cells) + machine.PICTURES_S
     arms = tuple(plan.row(arm, *ran[arm]) for arm, plan in plans.items())
-    return Estimate(len(study.cells), jobs, max(row.memory_mib for row in arms), wall_s + machine.PICTURES_S, arms)
+    return Estimate(len(study.cells), jobs, max(row.memory_mib for row in arms), wall_s, arms, len(names))
+
+
+def _evenly(names: Sequence[str], most: int) -> list[str]:
+    """At most so many of the names, the first and the last among them."""
+    if len(names) <= most:
+        return list(names)
+    return [names[round(n * (len(names) - 1) / (most - 1))] for n in range(most)]
 
 
 def layout_of(scenario: Scenario, info: ModelInfo) -> Layout:
@@ -295,9 +312,10 @@ class _Plan:
         return repr((cell.seed, scenario.learning, scenario.method, scenario.codec, scenario.clients.count, choices))
 
 
-def _wall(cells: Sequence[Cell], plans: dict[str, _Plan], jobs: int) -> tuple[float, dict[str, tuple[float, bool]]]:
+def _wall(
+    cells: Sequence[Cell], plans: dict[str, _Plan], jobs: int, importing_s: float
+) -> tuple[float, dict[str, tuple[float, bool]]]:
     """Seconds until the last run has ended, and of each arm's first run its own, and whether it trains."""
-    importing_s = machine.START_S if any(plan.learns for plan in plans.values()) else machine.START_NETWORK_S
     busy_until_s, trained_at_s, ran = [0.0] * jobs, dict[str, float](), dict[str, tuple[float, bool]]()
     for cell in cells if jobs == 1 else [cells[i] for i in studies.spread(cells)]:
         worker = int(np.argmin(busy_until_s))

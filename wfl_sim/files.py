@@ -51,14 +51,15 @@ def placed(options: AnyOptions, folder: Path | None) -> AnyOptions:
 
 
 @cache
-def _keys(cls: type[Options]) -> tuple[tuple[str, str], ...]:
+def _keys(cls: Any) -> tuple[tuple[str, str], ...]:
     """The fields of an options class, each with its key."""
     return tuple((item.name, option_name(item.name)) for item in fields(cls))
 
 
 def unreadable(options: Options, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
     """The path of each option that names a file which cannot be read, and why."""
-    for name, key in _keys(type(options)):
+    cls: Any = type(options)
+    for name, key in _keys(cls):
         if isinstance(value := getattr(options, name), Options):
             yield from unreadable(value, (*path, key))
     if named := [name for name in file_fields(type(options)) if getattr(options, name) is not None]:

@@ -14,7 +14,7 @@ LONGEST = 100  # characters of an arm with its point, so that the path of a pict
 LONGEST_VALUE = 24
 _HASH = 6  # characters; tells values of one key apart
 _LONG_HASH = 10  # tells whole names apart, of which there may be many more
-_PER = re.compile(r"(?<=[A-Za-z])/(?=[A-Za-z]+$)")  # of km/h
+_RATE = re.compile(r"[-+.0-9eE]+\s*[A-Za-z]+/[A-Za-z]+")  # 30 km/h
 
 
 def labels(paths: Sequence[tuple[str, ...]]) -> list[str]:
@@ -53,7 +53,8 @@ def name(group: str, point: Sequence[str]) -> str:
 def _safe(text: str) -> str:
     """A value without what a folder cannot have: ``1 MHz`` is 1MHz, ``30 km/h`` 30kmph, ``10 %`` 10pct."""
     plain = re.sub(r"\bkind: ", "", text.strip())
-    plain = _PER.sub("p", re.sub(r"(?<=[0-9.])\s+(?=[A-Za-z%])", "", plain).replace("%", "pct"))
+    plain = plain.replace("/", "p") if _RATE.fullmatch(plain) else plain
+    plain = re.sub(r"(?<=[0-9.])\s+(?=[A-Za-z%])", "", plain).replace("%", "pct")
     sign = "-" if re.match(r"-[0-9.]", plain) else ""
     token = sign + re.sub(r"[^A-Za-z0-9._]+", "-", plain.removeprefix(sign)).strip("-")
     if len(token) > LONGEST_VALUE:

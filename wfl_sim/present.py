@@ -11,7 +11,7 @@ from textwrap import wrap
 from typing import Any
 
 from wfl_sim.estimate import ArmEstimate, ClientEstimate, Estimate
-from wfl_sim.scenario import Study
+from wfl_sim.scenario import Cell, Study
 
 Style = Callable[[str], str]
 
@@ -38,7 +38,9 @@ def estimate_text(estimate: Estimate, heading: Style = str, notes: Sequence[str]
         [row for arm in arms for row in _clients(arm)],
     )
     caption = "A round once the plan has settled, for the clients of median and of longest time:"
-    heads = [heading(work[0]), *work[1:], "", caption, heading(clients[0]), *clients[1:]]
+    some = f"{len(arms)} of {estimate.arm_count:,} arms, evenly chosen, are planned; the time is scaled up from them."
+    heads = [some, ""] if len(arms) < estimate.arm_count else []
+    heads += [heading(work[0]), *work[1:], "", caption, heading(clients[0]), *clients[1:]]
     if any(arm.median is None for arm in arms):
         heads += [
             "",
@@ -52,7 +54,7 @@ def estimate_text(estimate: Estimate, heading: Style = str, notes: Sequence[str]
 
 def estimate_dict(study: Study, estimate: Estimate, notes: Sequence[str] = ()) -> dict[str, Any]:
     """The same for JSON: the runs by arm and seed, and every figure under its name with its unit."""
-    runs = [{"arm": cell.arm, "seed": cell.seed} for cell in study.cells]
+    runs = [run_dict(cell) for cell in study.cells]
     plain = asdict(estimate)
     for row, arm in zip(plain["arms"], estimate.arms, strict=True):
         for name in ("median", "worst"):
@@ -60,6 +62,12 @@ def estimate_dict(study: Study, estimate: Estimate, notes: Sequence[str] = ()) -
             if client is not None:
                 row[name]["binds"] = client.binds
     return {"name": study.name, "runs": runs, "estimate": plain, "notes": list(notes)}
+
+
+def run_dict(cell: Cell) -> dict[str, Any]:
+    """What tells a run from the others of its study."""
+    point = [coordinate._asdict() for coordinate in cell.point]
+    return {"arm": cell.arm, "seed": cell.seed, "group": cell.group, "point": point}
 
 
 def _clients(arm: ArmEstimate) -> list[list[Any]]:

@@ -184,15 +184,17 @@ class _Study(Generic[T]):
             if override.path == ("seeds",):
                 place, written = _source(number), override.value
         runs, points = seeds.count(written), sum(self.grid.size(base.data, base.fixed) for base in bases)
-        if runs * points <= most:
+        cells = runs * points
+        if cells <= most:
             return
         of = " x ".join(f"{number:,} {what}" for number, what in ((points, "points"), (runs, "seeds")) if number > 1)
-        hint = "" if most == MOST_EVER else "; if that is meant, give --yes (in Python: many=True)"
-        message = f"a study of {runs * points:,} cells ({of}) is above {most:,}{hint}"
+        hint = "; if that is meant, give --yes (in Python: many=True)"
+        above = f"{most:,}{hint}" if cells <= MOST_EVER else f"{MOST_EVER:,}, the most that any may have"
+        message = f"a study of {cells:,} cells ({of}) is above {above}"
         if points > runs and self.grid.axes:
             place = self.grid.axes[-1].place
         problem = self.document.problem(place, message, at="key", key="seeds" if runs >= points else "grid")
-        raise ManyCells(Size(**vars(problem), cells=runs * points))
+        raise ManyCells(Size(**vars(problem), cells=cells))
 
     def _read(self, name: str, point: grid.Point) -> None:
         """One arm at one point."""

@@ -25,14 +25,16 @@ class Sections(Generic[T]):
     """A reader of the scenarios of class `cls` whose files lie beside a file in `folder`."""
 
     def __init__(self, cls: type[T], folder: Path | None) -> None:
-        self.cls, self.folder = cls, folder
+        self.cls: Any = cls
+        self.folder = folder
         self._read: dict[tuple[str, str], Any] = {}
 
     def read(self, data: dict[str, Any]) -> T:
         """The scenario that a mapping holds. Raises ValidationError for all that is wrong with it."""
         try:
             if set(data) <= {option_name(item.name) for item in fields(self.cls)}:
-                return self.cls(**{name: self._section(name, value) for name, value in data.items()})
+                found: T = self.cls(**{name: self._section(name, value) for name, value in data.items()})
+                return found
         except (ValidationError, ValueError, TypeError):  # which the whole tells better
             pass
         whole: T = _adapter(self.cls).validate_json(json.dumps(data))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wfl_sim import completion
-from wfl_sim.errors import ScenarioError, WflError
+from wfl_sim.errors import ManyCells, ScenarioError, WflError
 
 if TYPE_CHECKING:
     from wfl_sim.scenario import Study
@@ -42,21 +42,38 @@ ScenarioFile = Annotated[
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
-        help="key.path=value ..., for example radio.uplink.bandwidth='2 MHz' seeds='[0,1,2]'",
+        help="key.path=value ..., for example radio.uplink.bandwidth='2 MHz' seeds=1..3; several values, with commas "
+        "between, make an axis: radio.uplink.bandwidth='1 MHz,2 MHz'",
         autocompletion=completion.overrides,
     ),
 ]
 RunDirectory = Annotated[Path, typer.Argument(help="A run, a study, or a glob of runs.", show_default=False)]
+Yes = Annotated[bool, typer.Option("--yes", help="Go on with a study of more than 10,000 runs.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 Answer = Annotated[Format, typer.Option("--format", help="Errors and results as text or as one JSON object.")]
 
 
-def load(scenario: str, overrides: list[str] | None, *, resources: bool = True) -> Study:
+def load(scenario: str, overrides: list[str] | None, *, resources: bool = True, many: bool = False) -> Study:
     """The study, with models and data looked for if `resources`; a scenario may be named as well as located."""
     from wfl_sim import scenario as scenarios
     from wfl_sim import shelf
 
-    return scenarios.load(shelf.find(scenario), overrides or (), resources=resources)
+    return scenarios.load(shelf.find(scenario), overrides or (), resources=resources, many=many)
+
+
+def load_asking(scenario: str, overrides: list[str] | None, *, yes: bool, answer: Format) -> Study:
+    """The study; on a terminal, whether one is meant that is so large that it may be a slip, is asked."""
+    from wfl_sim.resolve import MOST_EVER
+
+    try:
+        return load(scenario, overrides, many=yes)
+    except ManyCells as error:
+        asked = answer is Format.text and sys.stdin.isatty() and sys.stderr.isatty()
+        if yes or not asked or error.cells > MOST_EVER:
+            raise
+        if not typer.confirm(f"a grid of {error.cells:,} cells: go on?", err=True):
+            raise typer.Exit(error.exit_code) from None
+    return load(scenario, overrides, many=True)
 
 
 @contextmanager
