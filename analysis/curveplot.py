@@ -17,7 +17,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 
 from analysis import grid
 from analysis import tradeoff as costs
-from analysis.house import COLOURS, WIDTH_IN, arm_lines, below, chosen, group_line, in_house_style, said_of
+from analysis.house import COLOURS, MOST_ARMS, WIDTH_IN, arm_lines, below, chosen, group_line, in_house_style, said_of
 from analysis.traces import TraceError, Traces
 from wfl_sim.quality import ACCURACY, PERPLEXITY, Quality
 
@@ -101,10 +101,13 @@ def panels_of(traces: Traces) -> tuple[list[Panel], str]:
     points, some = grid.points(traces), grid.some_points(traces, MOST_PANELS)
     place = grid.places(traces)
     panels = [
-        Panel(point, {arm: group_line(traces, place[arm].group) for arm in grid.arms_at(traces, [point])})
+        Panel(point, {arm: group_line(traces, place[arm].group) for arm in grid.arms_at(traces, [point])[:MOST_ARMS]})
         for point in some
     ]
-    return panels, "" if some == points else said_of(some, points)
+    notes = [] if some == points else [said_of(some, points)]
+    if len(groups) > MOST_ARMS:
+        notes.append(f"the first {MOST_ARMS} of {len(groups)} groups")
+    return panels, "; ".join(notes)
 
 
 def nothing_learnt(traces: Traces) -> str:
