@@ -235,14 +235,14 @@ def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str], 
     """Names below the picture, in as many columns as there is room for, beside lines that show their dashes."""
     dashed = any(isinstance(line, Line2D) and line.get_linestyle() in ("--", ":", "-.") for line in handles)
     figure.legend(
-        handles, labels, title=title, loc="outside lower center", ncols=columns(figure, labels),
-        handlelength=3.4 if dashed else None,
+        handles, labels, title=title, loc="outside lower center", ncols=columns(figure, labels, dashed=dashed),
+        handlelength=5.0 if dashed else None,
     )  # fmt: skip
 
 
-def columns(figure: Figure, labels: Sequence[str]) -> int:
+def columns(figure: Figure, labels: Sequence[str], *, dashed: bool = False) -> int:
     """How many columns of a legend have room for these names."""
-    fit = int(LETTERS_PER_IN * figure.get_figwidth() / (max(map(len, labels)) + KEY_LETTERS))
+    fit = int(LETTERS_PER_IN * figure.get_figwidth() / (max(map(len, labels)) + KEY_LETTERS + (4 if dashed else 0)))
     return min(5, max(1, fit))
 
 
