@@ -155,9 +155,11 @@ def _of_kind(data: np.ndarray, kind: int, at: np.ndarray) -> np.ndarray:
     if kind in (0, 8, 9):
         return np.full(at.size, {0: np.nan, 8: 0, 9: 1}[kind])
     if kind == 3:
-        return (_big_endian(data, "i1", at).astype(np.int64) << 16) | _big_endian(data, "u2", at + 1)
+        number: Column = (_big_endian(data, "i1", at).astype(np.int64) << 16) + _big_endian(data, "u2", at + 1)
+        return number
     if kind == 5:
-        return (_big_endian(data, "i2", at).astype(np.int64) << 32) | _big_endian(data, "u4", at + 2)
+        number = (_big_endian(data, "i2", at).astype(np.int64) << 32) + _big_endian(data, "u4", at + 2)
+        return number
     return _big_endian(data, {1: "i1", 2: "i2", 4: "i4", 6: "i8", 7: "f8"}[kind], at)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import glob
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -119,7 +119,7 @@ class Traces:
         return replace(self, **frames, holdings=held)
 
 
-def load(path: Where | Sequence[Where]) -> Traces:
+def load(path: Where | Sequence[Where], tables: Collection[str] = tuple(TABLES)) -> Traces:
     """Read the traces of a run directory, of a study, of all that match a pattern, or of several such.
 
     A run that was interrupted, killed, or is being written gives all its finished rounds. When the runs come
@@ -130,17 +130,23 @@ def load(path: Where | Sequence[Where]) -> Traces:
     path
         ``runs/<name>/<arm>-seed<k>``, ``runs/<name>``, or a pattern such as ``runs/quickstart/*-seed1`` or ``runs/**``;
         or a list of them. A run that is met twice counts once.
+    tables
+        Which to read, besides ``rounds``; the others are left empty. By default all.
 
     Raises
     ------
     TraceError
         If there is no run, or a file of one cannot be read.
+    ValueError
+        If a trace has no table of such a name.
     """
+    if unknown := set(tables) - set(TABLES):
+        raise ValueError(f"no table {min(unknown)!r} in a trace; there are: {', '.join(TABLES)}")
     paths = [path] if isinstance(path, (str, Path)) else list(path)
     if not paths:
         raise TraceError(f"no path was given; {_WANTED}")
     directories = [found for one in paths for found in _run_directories(Path(one).expanduser())]
-    runs = [Run.read(directory) for directory in {own.resolve(): own for own in directories}.values()]
+    runs = [Run.read(directory, tables) for directory in {own.resolve(): own for own in directories}.values()]
     if len({run.study for run in runs}) > 1:
         runs = [replace(run, arm=f"{run.study}/{run.arm}", group=f"{run.study}/{run.group}") for run in runs]
     runs.sort(key=lambda run: (run.study, run.arm_order, run.arm, run.seed))
@@ -153,13 +159,13 @@ def load(path: Where | Sequence[Where]) -> Traces:
     units = {(table, column.name): column.unit for table in TABLES for column in TABLES[table]}
     for run in runs:
         units.update(run.units)
-    tables = {table: _frame(runs, table) for table in TABLES}
+    frames = {table: _frame(runs, table) for table in TABLES}
     held = {(run.arm, run.seed): run.holdings for run in runs if run.holdings is not None}
     cells = pd.DataFrame([run.row() for run in runs])
     columns = _axes([run.point for run in runs], set(cells.columns))
     units |= {("cells", name): unit for name, (_, unit) in columns.items()}
     cells = cells.assign(**{name: values for name, (values, _) in columns.items()})
-    return Traces(**tables, cells=cells, units=units, holdings=held, axes=tuple(columns))
+    return Traces(**frames, cells=cells, units=units, holdings=held, axes=tuple(columns))
 
 
 def _frame(runs: Sequence[Run], table: str) -> pd.DataFrame:

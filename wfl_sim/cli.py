@@ -27,6 +27,7 @@ from wfl_sim.commands.common import (
     print_json,
     styled,
 )
+from wfl_sim.commands.compare import compare
 from wfl_sim.commands.export import export
 from wfl_sim.commands.fetch import fetch
 from wfl_sim.commands.linkbudget import linkbudget
@@ -163,6 +164,7 @@ def validate(
 
 app.command(epilog=EXIT_CODES)(tune)
 app.command(epilog=EXIT_CODES)(linkbudget)
+app.command(epilog=EXIT_CODES)(compare)
 app.command(epilog=EXIT_CODES)(export)
 app.command(epilog=EXIT_CODES)(selftest)
 app.command(epilog=EXIT_CODES)(fetch)

@@ -279,7 +279,9 @@ def _study(document: yamlfile.Document, overrides: Sequence[str], resources: boo
     named = {arm.name or arm.scenario.method.kind: arm for arm in arms}
     first = arms[0].scenario
     cells = tuple(
-        Cell(name, seed, replace(arm.scenario, seeds=(seed,)), name) for seed in first.seeds for name, arm in named.items()
+        Cell(name, seed, replace(arm.scenario, seeds=(seed,)), name)
+        for seed in first.seeds
+        for name, arm in named.items()
     )
     return Study(first.name, cells, {name: arm.locate for name, arm in named.items()})
 

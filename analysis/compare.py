@@ -1,0 +1,252 @@
+"""One run, study or arm against another: values by seed, their paired differences, and whether that is a regression.
+
+Knows traces and metrics; does not know how the answer is printed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from analysis.metrics import METRICS, Metric
+from analysis.paired import Interval, interval_of_mean
+from analysis.pareto import common_range, mean_quality
+from analysis.sides import CompareError, Side, common_seeds, matched, side_of, unfinished
+from analysis.tradeoff import TARGET_WINDOW, cell_rounds, evaluations, measured, targets_of, to_target
+from channels.units import QuantityError, parse
+from wfl_sim.diagnose import nearest
+from wfl_sim.quality import Quality
+
+Verdict = Literal["regression", "within tolerance", "equal", "better", "no verdict"]
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How much worse the mean may be: so much of the baseline's mean, plus so much in the unit of the metric."""
+
+    relative: float = 0.0
+    absolute: float = 0.0
+
+    @classmethod
+    def read(cls, text: str, metric: Metric) -> Tolerance:
+        """``5 %`` of the baseline, or a quantity such as ``0.5 s``, ``200 kbit`` or, for accuracy, ``0.01``."""
+        try:
+            if text.strip().endswith("%"):
+                tolerance = cls(relative=parse(text, "1"))
+            elif text.strip() == "0":
+                tolerance = cls()
+            else:
+                tolerance = cls(absolute=parse(text, metric.unit))
+        except QuantityError as error:
+            raise CompareError(f"tolerance: {error}; or '5 %' of the baseline") from None
+        if min(tolerance.relative, tolerance.absolute) < 0:
+            raise CompareError(f"tolerance: must not be below 0; got {text!r}")
+        return tolerance
+
+    def of(self, baseline: float) -> float:
+        """In the unit of the metric."""
+        return self.relative * abs(baseline) + self.absolute
+
+
+class Seed(NamedTuple):
+    """The values of one seed, and their difference; NaN where there is none."""
+
+    seed: int
+    a: float
+    b: float
+
+    @property
+    def difference(self) -> float:
+        """The new value less the baseline's."""
+        return self.b - self.a
+
+    @property
+    def relative(self) -> float:
+        """The difference in parts of the baseline; NaN if that is 0."""
+        return self.difference / abs(self.a) if self.a else math.nan
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An arm and its baseline, over the seeds that both ran, in the unit of the metric.
+
+    `mean` and both 95 % intervals are of the differences of the `n` seeds in which both have a value, `baseline` is the
+    baseline's mean over them.
+    """
+
+    a: str
+    b: str
+    seeds: tuple[Seed, ...]
+    n: int
+    baseline: float
+    mean: float
+    t: Interval
+    bootstrap: Interval
+    tolerance: float
+    verdict: Verdict
+    lost: tuple[int, ...]
+    won: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The answer: pairs of arms, and what else a reader has to know."""
+
+    a: str
+    b: str
+    metric: str
+    better: str
+    target: float | None
+    pairs: tuple[Pair, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def regression(self) -> bool:
+        """Whether any arm is worse than its baseline by more than the tolerance."""
+        return any(pair.verdict == "regression" for pair in self.pairs)
+
+
+def compare(
+    a: str,
+    b: str,
+    metric: str | None = None,
+    target: float | None = None,
+    tolerance: str = "0",
+    also_unfinished: bool = False,
+) -> Comparison:
+    """Compare what lies at `b` with the baseline at `a`, seed by seed.
+
+    It is a regression if the mean difference of an arm is worse than the tolerance, or if in some seed it has no value
+    where its baseline has one: it never reached the target, or its perplexity is not finite. Seeds in which only the
+    new one has a value count for it, and are left out of the mean, as are seeds in which neither has.
+
+    Parameters
+    ----------
+    a, b
+        A run, a study, a pattern, or ``STUDY:ARM``. Two arms that are named, and the only arms of two sides, are
+        compared whatever they are called; otherwise arms pair by name, and two named groups of a grid by their point.
+    metric
+        One of `METRICS`; by default the final quality.
+    target
+        What ``*_to`` has to reach; by default the target of the runs, if they have only one.
+    tolerance
+        See `Tolerance.read`.
+    also_unfinished
+        Compare runs that have not finished, as far as they came.
+
+    Raises
+    ------
+    TraceError
+        There is no run, or it cannot be read.
+    CompareError
+        Nothing can be compared: names, seeds, targets, or runs that are not finished.
+    """
+    sides = (side_of(a), side_of(b))
+    quality = _common_quality(sides)
+    name = quality.metric if metric is None else metric
+    if name not in METRICS:
+        near = nearest(name, METRICS)
+        hint = f"; did you mean {near!r}?" if near else ""
+        raise CompareError(f"no metric {name!r}{hint} There are: {', '.join(METRICS)}")
+    chosen = METRICS[name]
+    if chosen.how == "final" and name != quality.metric:
+        raise CompareError(f"these runs are judged by {quality.metric}, not by {name}")
+    if chosen.how == "to":
+        target = _target(target, sides, quality)
+    elif target is not None:
+        others = ", ".join(name for name, other in METRICS.items() if other.how == "to")
+        raise CompareError(f"{name} has no target; those that have: {others}")
+    allowed = Tolerance.read(tolerance, chosen)
+    arm_pairs, notes = matched(*sides)
+    for side, own in zip(sides, zip(*arm_pairs, strict=True), strict=True):
+        notes += unfinished(side, own, also_unfinished)
+    pairs = []
+    for arms in arm_pairs:
+        seeds, missing = common_seeds(sides, arms)
+        notes += missing
+        if seeds:
+            rows = _values(sides, arms, seeds, chosen, quality, target)
+            pairs.append(judged(arms, rows, chosen.better(quality), allowed))
+    if not pairs:
+        raise CompareError(f"{a} and {b} have no seed in common: {'; '.join(notes)}")
+    if all(pair.verdict == "no verdict" for pair in pairs):
+        why = "has a finite value" if target is None else f"reaches {target:g}"
+        raise CompareError(f"{name} says nothing about {a} and {b}: in no seed either {why}")
+    return Comparison(a, b, name, chosen.better(quality), target, tuple(pairs), tuple(dict.fromkeys(notes)))
+
+
+def _common_quality(sides: tuple[Side, Side]) -> Quality:
+    a, b = (side.traces.quality for side in sides)
+    if a != b and all(side.traces.learns for side in sides):
+        raise CompareError(f"{sides[0].text} is judged by {a.metric}, {sides[1].text} by {b.metric}")
+    return a if sides[0].traces.learns else b
+
+
+def _target(target: float | None, sides: tuple[Side, Side], quality: Quality) -> float:
+    own = sorted({value for side in sides for value in targets_of(side.traces)})
+    if target is None:
+        if len(own) == 1:
+            return own[0]
+        raise CompareError(f"needs --target; the runs have {', '.join(f'{one:g}' for one in own) or 'none'}")
+    if not quality.possible(target):
+        raise CompareError(f"target {target:g}: {quality.rule}")
+    return target
+
+
+def _values(
+    sides: tuple[Side, Side],
+    arms: tuple[str, str],
+    seeds: list[int],
+    metric: Metric,
+    quality: Quality,
+    target: float | None,
+) -> list[Seed]:
+    rounds = [[cell_rounds(side.traces, arm, seed) for side, arm in zip(sides, arms, strict=True)] for seed in seeds]
+    if metric.how == "area":
+        lines = [[evaluations(one, metric.column, quality) for one in both] for both in rounds]
+        start, end = common_range([line for both in lines for line in both])
+        values = [[mean_quality(line, start, end) for line in both] for both in lines]
+    else:
+        values = [[_value(one, metric, quality, target) for one in both] for both in rounds]
+    finite = [[value if math.isfinite(value) else math.nan for value in both] for both in values]
+    return [Seed(seed, *both) for seed, both in zip(seeds, finite, strict=True)]
+
+
+def _value(rounds: pd.DataFrame, metric: Metric, quality: Quality, target: float | None) -> float:
+    if metric.how == "to":
+        assert target is not None  # compare sees to it
+        return to_target(rounds, target, metric.column, quality)
+    if metric.how == "final":
+        return float(measured(rounds, quality).dropna().tail(TARGET_WINDOW).median())
+    if rounds.empty:
+        return math.nan
+    if metric.how == "mean":
+        return float((rounds["t_end_s"] - rounds["t_start_s"]).mean())
+    return float(rounds[metric.column].iloc[-1] if metric.how == "spent" else rounds[metric.column].sum())
+
+
+def judged(arms: tuple[str, str], rows: list[Seed], better: str, tolerance: Tolerance) -> Pair:
+    """The means of the differences of some seeds, and what they say."""
+    both = [row for row in rows if not math.isnan(row.difference)]
+    lost = tuple(row.seed for row in rows if math.isnan(row.b) and not math.isnan(row.a))
+    won = tuple(row.seed for row in rows if math.isnan(row.a) and not math.isnan(row.b))
+    differences = np.array([row.difference for row in both])
+    mean = float(differences.mean()) if both else math.nan
+    baseline = float(np.mean([row.a for row in both])) if both else math.nan
+    allowed = tolerance.of(baseline) if both else math.nan
+    worse = mean if better == "lower" else -mean
+    verdict: Verdict
+    if lost or worse > allowed:
+        verdict = "regression"
+    elif not both and not won:
+        verdict = "no verdict"
+    elif worse > 0:
+        verdict = "within tolerance"
+    else:
+        verdict = "better" if won or worse < 0 else "equal"
+    t, drawn = interval_of_mean(differences, "t"), interval_of_mean(differences, "bootstrap")
+    return Pair(*arms, tuple(rows), len(both), baseline, mean, t, drawn, allowed, verdict, lost, won)

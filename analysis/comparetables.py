@@ -1,0 +1,142 @@
+"""The tables of a comparison: its values seed by seed, the means of their differences, and the verdict in words.
+
+Knows a `Comparison` and rich; nothing of how its numbers came about.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from rich.table import Table
+
+from analysis.compare import Comparison, Pair
+from analysis.metrics import METRICS
+from analysis.paired import Interval
+from analysis.tables import NARROWEST
+
+FEW_SEEDS = 5
+"""Below that a bootstrap interval is too narrow, see `analysis.paired.interval_of_mean`."""
+
+_DIGITS = 4  # significant ones of the largest value
+_POINT = re.compile(r"-[^-=]+=.*$")  # -bandwidth=1MHz-rank=8
+
+
+def headline(comparison: Comparison) -> str:
+    """What is compared by what, in three lines."""
+    metric = METRICS[comparison.metric]
+    target = "" if comparison.target is None else f" {comparison.target:g}"
+    unit = f", {metric.shown_unit}" if metric.shown_unit else ""
+    what = f"{metric.meaning}{target}{unit} ({comparison.better} is better)"
+    return f"{what}\nA: {comparison.a} (baseline)\nB: {comparison.b}"
+
+
+def seeds_table(comparison: Comparison) -> Table:
+    """One row an arm and seed: the baseline's value, the new one, and their difference."""
+    table = _table(["seed", "A", "B", "B - A", "relative"])
+    digits = _decimals(comparison)
+    for pair in comparison.pairs:
+        for row in pair.seeds:
+            values = (_shown(comparison, value, digits) for value in (row.a, row.b))
+            difference = _shown(comparison, row.difference, digits, "+")
+            table.add_row(_name(pair), str(row.seed), *values, difference, _percent(row.relative))
+    return table
+
+
+def means_table(comparison: Comparison) -> Table:
+    """One row an arm: mean difference over the seeds, its intervals by both ways, and the verdict."""
+    table = _table(["n", "mean B - A", "relative", "t", "bootstrap", "tolerance"])
+    table.add_column("verdict", no_wrap=True)
+    digits = _decimals(comparison)
+    for pair in comparison.pairs:
+        table.add_row(
+            _name(pair),
+            str(pair.n),
+            _shown(comparison, pair.mean, digits, "+"),
+            _percent(pair.mean / abs(pair.baseline) if pair.baseline else math.nan),
+            _interval(comparison, pair.t, digits),
+            _interval(comparison, pair.bootstrap, digits),
+            _shown(comparison, pair.tolerance, digits),
+            pair.verdict,
+        )
+    return table
+
+
+def conclusion(comparison: Comparison) -> list[str]:
+    """What the columns mean, the notes, what was won or lost in single seeds, and whether there is a regression."""
+    lines = ["n: seeds in which both have a value; t, bootstrap: 95 % intervals of the mean difference"]
+    if any(pair.n < FEW_SEEDS for pair in comparison.pairs):
+        lines.append(f"note: with fewer than {FEW_SEEDS} seeds the bootstrap interval is too narrow; trust t")
+    lines += [f"note: {note}" for note in comparison.notes]
+    what = "has no value" if comparison.target is None else f"does not reach {comparison.target:g}"
+    for pair in comparison.pairs:
+        for seeds, who, other in ((pair.lost, "B", "A"), (pair.won, "A", "B")):
+            if seeds:
+                lines.append(f"{_name(pair)}: in seed {', '.join(map(str, seeds))} {who} {what}, and {other} does")
+    worse = [_name(pair) for pair in comparison.pairs if pair.verdict == "regression"]
+    lines.append(f"regression: {', '.join(worse)}" if worse else "no regression")
+    return lines
+
+
+def as_dict(comparison: Comparison) -> dict[str, Any]:
+    """The comparison for JSON, in SI units."""
+    return {
+        **{name: getattr(comparison, name) for name in ("a", "b", "metric", "better", "target")},
+        "unit": METRICS[comparison.metric].unit,
+        "regression": comparison.regression,
+        "pairs": [
+            {
+                "a": pair.a,
+                "b": pair.b,
+                "seeds": [
+                    {"seed": s.seed, "a": s.a, "b": s.b, "difference": s.difference, "relative": s.relative}
+                    for s in pair.seeds
+                ],
+                **{name: getattr(pair, name) for name in ("n", "baseline", "mean", "tolerance", "verdict")},
+                **{name: list(getattr(pair, name)) for name in ("t", "bootstrap", "lost", "won")},
+            }
+            for pair in comparison.pairs
+        ],
+        "notes": list(comparison.notes),
+    }
+
+
+def _name(pair: Pair) -> str:
+    """The arm, or both; a point of a grid that they share is said once."""
+    if pair.a == pair.b:
+        return pair.a
+    found = _POINT.search(pair.a)
+    point = found[0] if found and pair.b.endswith(found[0]) else ""
+    both = f"{pair.a.removesuffix(point)} -> {pair.b.removesuffix(point)}"
+    return f"{both}, {point[1:]}" if point else both
+
+
+def _decimals(comparison: Comparison) -> int:
+    """Decimals that give the largest value its significant digits."""
+    values = [abs(v) for pair in comparison.pairs for row in pair.seeds for v in (row.a, row.b) if math.isfinite(v)]
+    largest = max(values, default=0.0) / METRICS[comparison.metric].scale
+    return 0 if largest == 0 else max(0, _DIGITS - 1 - math.floor(math.log10(largest)))
+
+
+def _shown(comparison: Comparison, value: float, digits: int, sign: str = "") -> str:
+    return "-" if math.isnan(value) else f"{value / METRICS[comparison.metric].scale:{sign}.{digits}f}"
+
+
+def _interval(comparison: Comparison, interval: Interval, digits: int) -> str:
+    if math.isnan(interval.low):
+        return "-"
+    low, high = (_shown(comparison, end, digits, "+") for end in interval)
+    return f"{low} to {high}"
+
+
+def _percent(part: float) -> str:
+    return "-" if math.isnan(part) else f"{100 * part:+.1f} %"
+
+
+def _table(numbers: list[str]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("arm", overflow="fold", min_width=NARROWEST)
+    for title in numbers:
+        table.add_column(title, justify="right", no_wrap=True)
+    return table

@@ -1,0 +1,51 @@
+"""What two runs can be compared by: short names, their units, and which way is better.
+
+Knows names only, and imports no pandas: the command line lists them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from wfl_sim.quality import ACCURACY, PERPLEXITY, Quality
+
+
+class Metric(NamedTuple):
+    """One number of a run.
+
+    `how` it comes about: ``final`` quality, ``to`` a target, ``area`` under the curve, ``spent`` until the last round,
+    or the ``mean`` duration or ``sum`` over the rounds; `column` is the one of ``rounds`` that it is made of. Values
+    are in `unit` (SI), and are shown in `shown_unit`, which is worth `scale` of them.
+    """
+
+    meaning: str
+    how: Literal["final", "to", "area", "spent", "mean", "sum"]
+    column: str
+    unit: str
+    shown_unit: str = ""
+    scale: float = 1.0
+
+    def better(self, quality: Quality) -> str:
+        """Whether ``higher`` or ``lower`` values are better, in runs that are judged by `quality`."""
+        return quality.better if self.how in ("final", "area") else "lower"
+
+
+def _bits(meaning: str, how: Literal["to", "spent"]) -> Metric:
+    return Metric(meaning, how, "uplink_bits", "bit", "Mbit", 1e6)
+
+
+METRICS: dict[str, Metric] = {
+    ACCURACY.metric: Metric("median accuracy of the last 3 rounds", "final", "accuracy", "1"),
+    PERPLEXITY.metric: Metric("median perplexity of the last 3 rounds", "final", "loss", "1"),
+    "uplink_to": _bits("uplink bits to the target", "to"),
+    "time_to": Metric("simulated time to the target", "to", "t_end_s", "s", "s"),
+    "energy_to": Metric("clients' energy to the target", "to", "energy_j", "J", "J"),
+    "area": Metric("mean quality over uplink bits", "area", "uplink_bits", "1"),
+    "area_time": Metric("mean quality over simulated time", "area", "t_end_s", "1"),
+    "area_energy": Metric("mean quality over energy", "area", "energy_j", "1"),
+    "uplink": _bits("uplink bits of the whole run", "spent"),
+    "time": Metric("simulated time of the whole run", "spent", "t_end_s", "s", "s"),
+    "energy": Metric("clients' energy of the whole run", "spent", "energy_j", "J", "J"),
+    "round_time": Metric("mean duration of a round", "mean", "t_end_s", "s", "s"),
+    "dropped": Metric("updates that did not come, in all rounds", "sum", "dropped", "1"),
+}
