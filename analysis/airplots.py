@@ -6,7 +6,7 @@ Draws numbers of traces and of `uploads`; does not know time lines, nor anything
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -16,7 +16,8 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from analysis.house import COLOURS, WIDTH_IN, arm_colour, arm_line, in_house_style
+from analysis.curveplot import columns, legend_below
+from analysis.house import COLOURS, WIDTH_IN, arm_lines, below, chosen, in_house_style
 from analysis.traces import TraceError, Traces
 from analysis.uploads import upload_durations
 
@@ -27,6 +28,8 @@ LARGEST_SHOWN = len(COLOURS) - 1
 OTHERS_COLOUR = "0.88"
 NUMBERED_ROUNDS = 24
 """Up to this many rounds a bar is wide enough to hold the number of its client."""
+MARK_EVERY = 0.25
+"""Distance of the markers on a curve of steps, as a share of the diagonal."""
 MOST_STEPS = 1000
 """Points of a curve; more could not be told apart."""
 
@@ -128,17 +131,19 @@ def upload_times(traces: Traces) -> Figure:
     figure = Figure(figsize=(WIDTH_IN, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     delivered = durations[durations["outcome"] == "delivered"]
-    for arm in traces.arms:
+    few, note = chosen(traces)
+    looks = arm_lines(traces)
+    for arm in few:
         arrived = delivered[delivered["arm"] == arm]
         called = max(int(calls.get(arm, 0)), int((durations["arm"] == arm).sum()))
         for axes, column, out_of in ((left, "upload_s", len(arrived)), (right, "since_call_s", called)):
             times_s = arrived[column].dropna().to_numpy()
-            _draw_shares(axes, traces, arm, times_s, out_of, until_s=float(delivered[column].max()))
+            _draw_shares(axes, arm, looks[arm], times_s, out_of, until_s=float(delivered[column].max()))
     left.set_title("How long a delivered upload takes")
     left.set_ylabel("uploads that took no longer, %")
     left.set_xlabel("time from ready to delivered, s")
     right.set_title("What a deadline would let in")
-    right.set_ylabel("of the clients called, delivered by then, %")
+    right.set_ylabel("delivered by then, of those called, %")
     right.set_xlabel("time since the call, s")
     deadlines = sorted(set(traces.cells["deadline_s"].dropna()))
     for axes in (left, right):
@@ -149,20 +154,21 @@ def upload_times(traces: Traces) -> Figure:
         right.annotate(f"deadline {deadlines[0]:g} s", (deadlines[0], 3), (-4, 0), textcoords="offset points",
                        rotation=90, ha="right", va="bottom", color="0.35", fontsize=10)  # fmt: skip
     handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)))
-    figure.suptitle("How long uploads take")
+    legend_below(figure, handles, labels)
+    figure.set_figheight(figure.get_figheight() + 0.2 * (len(labels) // columns(figure, labels)))
+    figure.suptitle("How long uploads take" + below(note))
     return figure
 
 
-def _draw_shares(axes: Axes, traces: Traces, arm: str, times_s: np.ndarray, out_of: int, until_s: float) -> None:
+def _draw_shares(axes: Axes, arm: str, look: dict[str, Any], times_s: np.ndarray, out_of: int, until_s: float) -> None:
     """A step up at each time, by one of `out_of`, and level from the last; of very many times some, at even shares."""
     times = np.sort(times_s)
     if len(times) > MOST_STEPS:
         ranks = np.unique(np.linspace(1, len(times), MOST_STEPS).round().astype(int))
     else:
         ranks = np.arange(1, len(times) + 1)
-    look = arm_line(traces, arm) | {"marker": "", "color": arm_colour(traces, arm)}
     shares = 100.0 * ranks / max(1, out_of)
     x = [times[0], *times[ranks - 1], until_s] if len(times) else []
     y = [0.0, *shares, shares[-1]] if len(times) else []
-    axes.plot(x, y, drawstyle="steps-post", label=arm if len(times) else f"{arm}: none delivered", **look)
+    axes.plot(x, y, drawstyle="steps-post", label=arm if len(times) else f"{arm}: none delivered",
+              markevery=MARK_EVERY, **look)  # fmt: skip

@@ -75,7 +75,7 @@ def link_timeline(traces: Traces, arm: str, seed: int | None = None, rounds: tup
     figure = Figure(figsize=(WIDTH_IN, max(4.5, 2.3 + 0.78 * len(clients))), layout="constrained")
     grid = figure.subplots(len(clients), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axes, client in zip(grid, clients, strict=True):
-        axes.set_ylabel(f"client {client}", rotation=0, ha="right", va="center")
+        axes.set_ylabel(f"client {client}", rotation=0, ha="right", va="center", labelpad=8)
         axes.grid(False, axis="x")
         axes.vlines(shown["t_start_s"], 0, 1, transform=axes.get_xaxis_transform(), color="0.75", lw=0.8, zorder=0)
         _draw_device(axes, drawn.spans[drawn.spans["client"] == client])
@@ -86,7 +86,7 @@ def link_timeline(traces: Traces, arm: str, seed: int | None = None, rounds: tup
     # Room below for downlink and computing, above for the number of lost packets.
     grid[0].set_ylim(low - 0.32 * (high - low), high + 0.45 * (high - low))
     ticks = MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(low, high)
-    grid[0].set_yticks([tick for tick in ticks if low <= tick <= high])
+    grid[0].set_yticks([tick for tick in ticks if low <= tick <= high][-2:])  # a row has room for two
     grid[0].set_xlim(start_s, end_s)
     number_rounds(grid[0], shown, end_s - start_s)
     grid[-1].set_xlabel("simulated time, s")

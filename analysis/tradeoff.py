@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,10 +68,17 @@ def to_target(rounds: pd.DataFrame, target: float, quantity: str, quality: Quali
     """
     check_quantity(quantity)
     _check_one_cell(rounds)
-    values = measured(rounds, quality).dropna()
+    return _at(rounds, _reached(measured(rounds, quality).dropna(), target, quality), quantity)
+
+
+def _reached(values: pd.Series, target: float, quality: Quality) -> Any:
+    """The index of the first value that reaches the target; None if none does."""
     reaches = median_reaches(values, target, quality)
-    reached = rounds.loc[values.index[reaches], quantity]
-    return float(reached.iloc[0]) if len(reached) else math.nan
+    return reaches.idxmax() if reaches.any() else None
+
+
+def _at(rounds: pd.DataFrame, index: Any, quantity: str) -> float:
+    return math.nan if index is None else float(rounds[quantity].loc[index])
 
 
 def median_reaches(values: pd.Series, target: float, quality: Quality) -> pd.Series:
@@ -99,12 +107,13 @@ def summary(traces: Traces) -> pd.DataFrame:
         For each target of any cell, see `to_target`; NaN if never reached.
     """
     targets, quality = targets_of(traces), traces.quality
-    rows = []
+    rows, by_cell = [], rounds_by_cell(traces)
     for cell in traces.cells.to_dict("records"):
-        rounds = cell_rounds(traces, str(cell["arm"]), int(cell["seed"]))
+        rounds = by_cell[str(cell["arm"]), int(cell["seed"])]
+        values = measured(rounds, quality).dropna()
         round_time_s = float((rounds["t_end_s"] - rounds["t_start_s"]).mean())
         row = {name: cell[name] for name in ("arm", "seed", "status", "rounds")} | {
-            quality.metric: float(measured(rounds, quality).dropna().tail(TARGET_WINDOW).median()),
+            quality.metric: float(values.tail(TARGET_WINDOW).median()),
             "uplink_mbit": _last(rounds["uplink_bits"]) / BITS_PER_MBIT,
             "time_s": _last(rounds["t_end_s"]),
             "energy_j": _last(rounds["energy_j"]),
@@ -115,9 +124,10 @@ def summary(traces: Traces) -> pd.DataFrame:
             "deferred": int(rounds["deferred"].sum()),
         }
         for target in targets:
-            row[f"time_to_{target:g}_s"] = to_target(rounds, target, "t_end_s", quality)
-            row[f"uplink_to_{target:g}_mbit"] = to_target(rounds, target, "uplink_bits", quality) / BITS_PER_MBIT
-            row[f"energy_to_{target:g}_j"] = to_target(rounds, target, "energy_j", quality)
+            reached = _reached(values, target, quality)
+            row[f"time_to_{target:g}_s"] = _at(rounds, reached, "t_end_s")
+            row[f"uplink_to_{target:g}_mbit"] = _at(rounds, reached, "uplink_bits") / BITS_PER_MBIT
+            row[f"energy_to_{target:g}_j"] = _at(rounds, reached, "energy_j")
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -197,9 +207,9 @@ def curves(traces: Traces, quantity: str) -> pd.DataFrame:
     """
     check_quantity(quantity)
     quality = traces.quality
-    parts = []
+    parts, by_cell = [], rounds_by_cell(traces)
     for arm in traces.arms:
-        cells = [cell_rounds(traces, arm, seed) for seed in traces.seeds(arm)]
+        cells = [by_cell[arm, seed] for seed in traces.seeds(arm)]
         lines = [line for cell in cells if len(line := evaluations(cell, quantity, quality))]
         if not lines:
             continue
@@ -232,6 +242,13 @@ def cell_rounds(traces: Traces, arm: str, seed: int) -> pd.DataFrame:
     """The rounds of one cell, in order."""
     rounds = traces.rounds
     return rounds[(rounds["arm"] == arm) & (rounds["seed"] == seed)]
+
+
+def rounds_by_cell(traces: Traces) -> dict[tuple[str, int], pd.DataFrame]:
+    """The rounds of every cell, in order, by arm and seed; one pass over all."""
+    parts = dict(iter(traces.rounds.groupby(["arm", "seed"], sort=False)))
+    cells = [(str(cell["arm"]), int(cell["seed"])) for cell in traces.cells.to_dict("records")]
+    return {cell: parts.get(cell, traces.rounds.iloc[:0]) for cell in cells}
 
 
 def _last(column: pd.Series) -> float:

@@ -137,9 +137,7 @@ def run(
                 )
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would hit the way out
-            typer.echo(
-                "interrupted; finished rounds are kept, and the same command goes on from there", err=True
-            )
+            typer.echo("interrupted; finished rounds are kept, and the same command goes on from there", err=True)
             raise typer.Exit(130) from None
     if shown.skipped == len(cells) and not silent:
         typer.echo(f"all {len(cells)} runs are finished already; --force runs them again", err=True)
@@ -160,10 +158,10 @@ def run(
 
 def _draw(traces: Traces, folder: Path) -> None:
     """The pictures of a study, each put in its place whole: others may be drawing the same."""
-    from analysis.plots import save_all
+    from analysis.plots import arms_alone, save_all
     from wfl_sim.locks import scratch
 
-    adaptive = set(traces.cells.loc[traces.cells["latency_budget_s"].notna(), "arm"])
+    adaptive = set(traces.cells.loc[traces.cells["latency_budget_s"].notna(), "arm"]) & set(arms_alone(traces))
     folder.mkdir(exist_ok=True)
     with scratch(folder.parent, ".plots-") as drawn:
         for path in save_all(traces, drawn, adaptive or None):  # `wfl-sim plot` draws those of all arms, and longer
