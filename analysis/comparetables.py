@@ -6,6 +6,7 @@ Knows a `Comparison` and rich; nothing of how its numbers came about.
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from rich.table import Table
@@ -13,11 +14,13 @@ from rich.table import Table
 from analysis.compare import Comparison, Pair
 from analysis.metrics import METRICS
 from analysis.paired import Interval
+from analysis.tables import NARROWEST
 
 FEW_SEEDS = 5
 """Below that a bootstrap interval is too narrow, see `analysis.paired.interval_of_mean`."""
 
 _DIGITS = 4  # significant ones of the largest value
+_POINT = re.compile(r"-[^-=]+=.*$")  # -bandwidth=1MHz-rank=8
 
 
 def headline(comparison: Comparison) -> str:
@@ -100,7 +103,13 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
 
 
 def _name(pair: Pair) -> str:
-    return pair.a if pair.a == pair.b else f"{pair.a} -> {pair.b}"
+    """The arm, or both; a point of a grid that they share is said once."""
+    if pair.a == pair.b:
+        return pair.a
+    found = _POINT.search(pair.a)
+    point = found[0] if found and pair.b.endswith(found[0]) else ""
+    both = f"{pair.a.removesuffix(point)} -> {pair.b.removesuffix(point)}"
+    return f"{both}, {point[1:]}" if point else both
 
 
 def _decimals(comparison: Comparison) -> int:
@@ -127,7 +136,7 @@ def _percent(part: float) -> str:
 
 def _table(numbers: list[str]) -> Table:
     table = Table(box=None, pad_edge=False)
-    table.add_column("arm", overflow="fold")  # on a narrow terminal a long name goes on in the next line
+    table.add_column("arm", overflow="fold", min_width=NARROWEST)
     for title in numbers:
         table.add_column(title, justify="right", no_wrap=True)
     return table

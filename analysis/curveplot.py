@@ -17,7 +17,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 
 from analysis import grid
 from analysis import tradeoff as costs
-from analysis.house import COLOURS, WIDTH_IN, arm_lines, below, chosen, group_line, in_house_style, said_of
+from analysis.house import COLOURS, MOST_ARMS, WIDTH_IN, arm_lines, below, chosen, group_line, in_house_style, said_of
 from analysis.traces import TraceError, Traces
 from wfl_sim.quality import ACCURACY, PERPLEXITY, Quality
 
@@ -101,10 +101,13 @@ def panels_of(traces: Traces) -> tuple[list[Panel], str]:
     points, some = grid.points(traces), grid.some_points(traces, MOST_PANELS)
     place = grid.places(traces)
     panels = [
-        Panel(point, {arm: group_line(traces, place[arm].group) for arm in grid.arms_at(traces, [point])})
+        Panel(point, {arm: group_line(traces, place[arm].group) for arm in grid.arms_at(traces, [point])[:MOST_ARMS]})
         for point in some
     ]
-    return panels, "" if some == points else said_of(some, points)
+    notes = [] if some == points else [said_of(some, points)]
+    if len(groups) > MOST_ARMS:
+        notes.append(f"the first {MOST_ARMS} of {len(groups)} groups")
+    return panels, "; ".join(notes)
 
 
 def nothing_learnt(traces: Traces) -> str:
@@ -232,14 +235,14 @@ def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str], 
     """Names below the picture, in as many columns as there is room for, beside lines that show their dashes."""
     dashed = any(isinstance(line, Line2D) and line.get_linestyle() in ("--", ":", "-.") for line in handles)
     figure.legend(
-        handles, labels, title=title, loc="outside lower center", ncols=columns(figure, labels),
-        handlelength=3.4 if dashed else None,
+        handles, labels, title=title, loc="outside lower center", ncols=columns(figure, labels, dashed=dashed),
+        handlelength=5.0 if dashed else None,
     )  # fmt: skip
 
 
-def columns(figure: Figure, labels: Sequence[str]) -> int:
+def columns(figure: Figure, labels: Sequence[str], *, dashed: bool = False) -> int:
     """How many columns of a legend have room for these names."""
-    fit = int(LETTERS_PER_IN * figure.get_figwidth() / (max(map(len, labels)) + KEY_LETTERS))
+    fit = int(LETTERS_PER_IN * figure.get_figwidth() / (max(map(len, labels)) + KEY_LETTERS + (4 if dashed else 0)))
     return min(5, max(1, fit))
 
 

@@ -98,7 +98,7 @@ def chosen(traces: Traces) -> tuple[list[str], str]:
     if len(groups) == len(arms):
         few = arms[:MOST_ARMS]
         return few, "" if few == arms else f"the first {len(few)} of {len(arms)} arms"
-    most = len(COLOURS) if len(groups) == 1 else max(2, min(len(DASHES), MOST_LINES // len(groups)))
+    most = len(COLOURS) if len(groups) == 1 else max(1, min(len(DASHES), MOST_LINES // len(groups)))
     some = grid.evenly(points, most)
     return grid.arms_at(traces, some)[:MOST_ARMS], "" if some == points else said_of(some, points)
 

@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Collection
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -194,47 +195,61 @@ def _query(file: Path, mode: str, tables: Collection[str]) -> tuple[dict[str, Co
     uri = f"{file.resolve().as_uri()}?mode={mode}"
     db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
     try:
-        # One read transaction, so that all tables end with the same round while the run goes on writing.
+        # One read transaction, so that all tables end with the same round while the run goes on writing. It keeps the
+        # run from writing, so of tables of many rows it takes an image, which is decoded afterwards.
         db.execute("BEGIN")
         present = dict(db.execute("SELECT name, rootpage FROM sqlite_master WHERE type = 'table'").fetchall())
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if present and version != TRACE_FORMAT:
             raise TraceError(f"{file}: trace format {version}; this version reads format {TRACE_FORMAT}")
-        many = {"rounds"} < {*tables, "rounds"} & set(present)
-        image = db.serialize() if many else b""  # of a run that goes on, too: within the transaction
-        wanted = {table: present.get(table) if table in tables or table == "rounds" else None for table in TABLES}
-        columns = {table: _columns(db, table, image, root) for table, root in wanted.items()}
-        if "columns" not in present:
-            return columns, {}
-        rows = db.execute('SELECT "table", name, unit FROM columns').fetchall()
-        return columns, {(table, name): unit for table, name, unit in rows if table in TABLES}
+        columns = {table: _empty(table) for table in TABLES}
+        wanted = [table for table in TABLES if table in present and (table in tables or table == "rounds")]
+        types = {table: _types(db, table) for table in wanted}
+        for table in wanted if not hasattr(db, "serialize") else wanted[:1]:
+            columns[table] = _selected(db, table, types[table])
+        image = db.serialize() if len(wanted) > 1 and hasattr(db, "serialize") else b""
+        units = db.execute('SELECT "table", name, unit FROM columns').fetchall() if "columns" in present else []
     finally:
         db.close()
+    if image:
+        columns |= {table: _decoded(image, table, present[table], types[table]) for table in wanted[1:]}
+    return columns, {(table, name): unit for table, name, unit in units if table in TABLES}
 
 
-def _columns(db: sqlite3.Connection, table: str, image: bytes, root: int | None) -> Columns:
-    if root is None:  # the run has only just begun, or nobody asks for it
-        return {column.name: np.empty(0, _DTYPES[column.type]) for column in TABLES[table]}
-    info = db.execute(f"PRAGMA table_info({table})").fetchall()
-    types, keys = {name: type_ for _, name, type_, *_ in info}, [key for *_, key in info]
+def _empty(table: str) -> Columns:
+    """Of a run that has only just begun, or where nobody asks."""
+    return {column.name: np.empty(0, _DTYPES[column.type]) for column in TABLES[table]}
+
+
+def _decoded(image: bytes, table: str, root: int, types: dict[str, tuple[str, bool]]) -> Columns:
+    """A table of a database that begins at page `root`."""
     try:
-        if not image or any(keys) or not set(types.values()) <= set(_DTYPES):
-            raise Unusual("few rows, a key, or a column of another type")
-        return dict(zip(types, table_columns(image, root, list(types.values())), strict=True))
+        if not all(plain for _, plain in types.values()):
+            raise Unusual("a key, or a column of another type")
+        columns = table_columns(image, root, [type_ for type_, _ in types.values()])
+        return dict(zip(types, columns, strict=True))
     except Unusual:
-        return _selected(db, table, types)
+        with closing(sqlite3.connect(":memory:")) as db:
+            db.deserialize(image)
+            return _selected(db, table, types)
 
 
-def _selected(db: sqlite3.Connection, table: str, types: dict[str, str]) -> Columns:
-    """What `table_columns` gives, read row by row."""
-    cursor = db.execute(f"SELECT * FROM {table} ORDER BY rowid")
-    parts: list[Columns] = []
+def _types(db: sqlite3.Connection, table: str) -> dict[str, tuple[str, bool]]:
+    """The columns of a table, the type of each, and whether it is one of ours and stored where it stands."""
+    info = db.execute(f"PRAGMA table_info({table})").fetchall()
+    return {name: (type_, type_ in _DTYPES and not key) for _, name, type_, _, _, key in info}
+
+
+def _selected(db: sqlite3.Connection, table: str, types: dict[str, tuple[str, bool]]) -> Columns:
+    """What `table_columns` gives, read row by row, without columns of types that no trace has."""
+    known = {name: type_ for name, (type_, _) in types.items() if type_ in _DTYPES}
+    names = ", ".join(f'"{name}"' for name in known)
+    cursor = db.execute(f"SELECT {names} FROM {table} ORDER BY rowid")
+    parts = [{name: _typed((), type_) for name, type_ in known.items()}]
     while rows := cursor.fetchmany(ROWS_AT_ONCE):
-        parts.append(
-            {name: _typed(values, types[name]) for name, values in zip(types, zip(*rows, strict=True), strict=True)}
-        )
-    empty = {name: _typed((), type_) for name, type_ in types.items()}
-    return {name: np.concatenate([part[name] for part in parts or [empty]]) for name in types}
+        values = zip(*rows, strict=True)
+        parts.append({name: _typed(own, known[name]) for name, own in zip(known, values, strict=True)})
+    return {name: np.concatenate([part[name] for part in parts]) for name in known}
 
 
 def _typed(values: tuple[Any, ...], type_: str) -> np.ndarray:

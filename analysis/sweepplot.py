@@ -24,6 +24,8 @@ from analysis.uploads import air_summary
 MOST_ROWS = 4
 """Values of the other axes with a row of panels each; of more, so many at even distances."""
 MOST_TICKS = 8
+HEADROOM = 1.25
+"""How much higher than its largest value a panel is that has crosses."""
 MOST_GROUPS = 14
 """Lines in a panel; of more groups the first ones are drawn, and the title says so."""
 
@@ -161,7 +163,8 @@ def _draw_line(axes: Axes, table: pd.DataFrame, traces: Traces, group: str) -> N
     axes.fill_between(drawn.index, low, high, color=look["color"], alpha=0.15, lw=0)
     axes.plot(drawn.index, drawn["mean"], label=group, **look)
     missing = drawn.index[~there]
-    row = 0.97 - 0.07 * (grid.groups(traces).index(group) % 6)  # so that crosses of several groups stay apart
+    # In the room that `_finish` leaves above the lines; those of several groups below each other.
+    row = 0.97 - 0.05 * (grid.groups(traces).index(group) % 4)
     axes.plot(
         missing, np.full(len(missing), row), transform=axes.get_xaxis_transform(), marker="x", ls="", ms=7, mew=2,
         color=look["color"], zorder=4,
@@ -175,5 +178,5 @@ def _finish(labelled: Axes, first: Axes, measure: Measure) -> None:
             logarithmic(first, "y")
             measure = measure._replace(label=f"{measure.label} (logarithmic)")
     elif measure.from_zero and len(finite):
-        first.set_ylim(bottom=0)
+        first.set_ylim(0, HEADROOM * float(finite.max()) if measure.values.isna().any() and finite.max() > 0 else None)
     labelled.set_ylabel(measure.label)

@@ -14,6 +14,9 @@ from analysis.traces import Traces
 from analysis.tradeoff import mean_by_arm, summary_by_arm, targets_of
 from analysis.uploads import REASONS, air_summary
 
+NARROWEST = 16
+"""Characters that the name of an arm keeps in a line on a narrow terminal, where it goes on in the next one."""
+
 
 def arms_table(traces: Traces) -> Table:
     """One row an arm: quality, bits, seconds, joules, what each target took, round time against the budget.
@@ -40,12 +43,13 @@ def arms_table(traces: Traces) -> Table:
         ]
     columns += [
         ("round_time_s", "round\ns", 2),
-        ("latency_budget_s", "budget\ns", 2),
+        *([("latency_budget_s", "budget\ns", 2)] if traces.cells["latency_budget_s"].notna().any() else []),
         ("deferred", "deferred", 0),
         ("dropped", "dropped", 0),
     ]
-    groups = traces.cells.drop_duplicates("arm").set_index("arm")["group"] if traces.axes else None
-    _fill(table, frame, columns, groups)
+    groups = traces.cells.drop_duplicates("arm").set_index("arm")["group"]
+    apart = bool(traces.axes) and (groups != groups.shift()).sum() == groups.nunique()
+    _fill(table, frame, columns, groups if apart else None)
     return table
 
 
@@ -101,7 +105,7 @@ def _fill(
     table: Table, frame: pd.DataFrame, columns: list[tuple[str, str, int]], groups: pd.Series | None = None
 ) -> None:
     """Fill a table from means by arm; an empty line stands between the `groups` of a grid."""
-    table.add_column("arm", overflow="fold")  # on a narrow terminal a long name goes on in the next line
+    table.add_column("arm", overflow="fold", min_width=NARROWEST)
     for _, title, _ in columns:
         table.add_column(title, justify="right", no_wrap=True)
     before = None

@@ -5,7 +5,7 @@ Knows no power, bandwidth or noise: SNR is the radio's, since it depends on what
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -56,6 +56,14 @@ class LinkModel(Protocol):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What whoever reads the results should know of the gains asked for so far."""
+        ...
+
+    def noted(self) -> list[Any]:
+        """What the warnings are made of, as plain data."""
+        ...
+
+    def note(self, noted: list[Any]) -> None:
+        """Take over what `noted` gave."""
         ...
 
     def gain(
@@ -190,6 +198,14 @@ class Links:
     def warnings(self) -> tuple[str, ...]:
         """Where the path loss was asked for outside the range that it is stated for, and for how many clients."""
         return self._watch.texts
+
+    def noted(self) -> list[Any]:
+        """What the warnings are made of, as plain data."""
+        return self._watch.noted()
+
+    def note(self, noted: list[Any]) -> None:
+        """Take over what `noted` gave."""
+        self._watch.note(noted)
 
     def large_scale_db(
         self, times_s: ArrayLike, clients: ArrayLike | None = None, *, direction: Direction = "up"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -251,6 +251,13 @@ class RecordedLinks:
         }
         self._laws = {direction: EmpiricalLaw.of(gains) for direction, gains in self._gains.items()}
         self.offset_s = self._offsets(stream)
+
+    def noted(self) -> list[Any]:
+        """Nothing: there are no warnings."""
+        return []
+
+    def note(self, noted: list[Any]) -> None:
+        """Nothing was noted."""
 
     def fading_of(self, direction: Direction) -> EmpiricalLaw:
         """The law of a direction's gains around their means."""

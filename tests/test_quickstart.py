@@ -332,7 +332,7 @@ def test_an_interrupt_keeps_all_finished_rounds(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert stdout == ""
     lines = [*reported, *stderr.splitlines()]
-    assert lines[-1] == "interrupted; the traces hold all finished rounds"
+    assert lines[-1] == "interrupted; finished rounds are kept, and the same command goes on from there"
     assert all(": round " in line for line in lines[:-1]), stderr
     cells = sorted((tmp_path / "quickstart").iterdir())
     assert 1 <= len(cells) <= 2, "nothing is left but the cells that had begun"

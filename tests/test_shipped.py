@@ -40,6 +40,7 @@ SMALL = {
     "vehicular": ("method={kind: none, payload: 20 kbit, kept_fractions: [0.25, 0.5, 1]}", "rounds=2"),
     "iot_bursty": ("rounds=2",),
     "async_fleet": ("method={kind: none, payload: 0.1 Mbit}", "rounds=2"),
+    "bandwidth_sweep": ("rounds=1", "clients.count=4", "seeds=[1]", "radio.uplink.bandwidth=360 kHz,1440 kHz"),
 }
 FEWER = {"async_fleet": ("arms.fedbuff.rounds=2", "arms.fedasync.rounds=2")}
 

@@ -33,6 +33,7 @@ from wfl_sim.trace import AnyRow, Resume, Row, TraceWriter, write_csv
 
 Report = Callable[[Row], None]
 REPORTED_PACKAGES = ("wfl-sim", "torch", "transformers", "peft", "numpy", "scipy", "simpy")
+REST_S, REST_SHARE = 0.5, 0.01  # how often the world is noted at most, and which part of the time that may take
 SPILLED = ".clients-*"  # what client states leave where a process was killed
 
 
@@ -78,6 +79,9 @@ class CellRecord:
         self._last: Checkpoint | None = None  # of the last round that was committed
         self._work: Work | None = None
         self._goes_on = not self._committed.rounds  # else it plays again what was committed
+        self.rest: dict[str, Any] | None = None if self._committed.rest is None else json.loads(self._committed.rest)
+        self.resting: Callable[[], dict[str, Any] | None] = lambda: None
+        self._next_rest_s = self._began_s + REST_S
 
     def _left(self) -> dict[str, Any]:
         """The manifest of the session before this one."""
@@ -110,8 +114,11 @@ class CellRecord:
         self._work = Replayed(work) if learns else work
         if self._goes_on:
             self._last = self._checkpoint(0)
-        else:
+        elif self._committed.rested < self._committed.rounds:
             self._play_again()
+        else:
+            self._go_on()
+            self._reached(self._committed.last())
         return self._work
 
     def _play_again(self) -> None:
@@ -130,8 +137,7 @@ class CellRecord:
         """Write a round down, or, where that has been done, see that it is the same."""
         number = row["round"]
         if self._goes_on:
-            resume = self._resume(number)
-            self._trace.commit_round(row, transmissions, decisions, resume)
+            self._trace.commit_round(row, transmissions, decisions, self._resume(number))
             self._done = number
             self._files.settle()
         elif not self._committed.holds(row, transmissions, decisions):
@@ -141,15 +147,36 @@ class CellRecord:
             return
         else:
             self._go_on()
-        self._last = self._checkpoint(number)
+        self._reached(row)
+
+    def _reached(self, row: Row) -> None:
+        self._last = self._checkpoint(row["round"])
         self._report(row)
 
     def _resume(self, number: int) -> Resume | None:
+        rest = self._rest()
         if not isinstance(self._work, Replayed):
-            return None
+            return None if rest is None else Resume(b"", None, rest)
         plain = self._work.snapshot(self._files)
         self._files.write(number)
-        return Resume(self._work.noted(), json.dumps(plain, default=Kept.place))
+        return Resume(self._work.noted(), json.dumps(plain, default=Kept.place), rest)
+
+    def _rest(self) -> str | None:
+        """The world as JSON, if nothing is under way; not so often that it would count."""
+        began_s = time.perf_counter()
+        if began_s < self._next_rest_s:
+            return None
+        rest = self.resting()
+        try:
+            text = json.dumps(rest)
+            if rest is None or json.loads(text) != rest:  # of a plug-in, perhaps: then all is played again
+                return None
+        except (TypeError, ValueError):
+            return None
+        finally:
+            took_s = time.perf_counter() - began_s
+            self._next_rest_s = began_s + took_s + max(REST_S, took_s / REST_SHARE)
+        return text
 
     def _go_on(self) -> None:
         self._goes_on = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -96,14 +97,14 @@ def run(
 ) -> None:
     """Run a scenario: traces, pictures, a table.
 
-    Every arm with every seed, at every point of the grid, is one run, in a folder of its own; runs go side by side.
-    The same command again skips what is finished, and goes on with what was interrupted, killed or failed. One run
-    alone, as a task of a job array, is --arm NAME with seeds=K; such tasks may share the output folder, and run at the
-    same time.
+    Every arm with every seed, at every point of the grid, is one run, in a folder of its own; runs go side by side. The
+    same command again skips what is finished, and goes on with what was interrupted, killed or failed. One run alone,
+    as a task of a job array, is --arm NAME with seeds=K; such tasks may share the output folder, and run at the same
+    time.
 
-    Example: wfl-sim run scenarios/quickstart.yaml seeds='[0,1,2]' --output runs
+    Example: wfl-sim run scenarios/quickstart.yaml seeds=0..2 --output runs
 
-    Example: wfl-sim run quickstart --arm dense-equal seeds='[1]' --jobs 1 --no-plots
+    Example: wfl-sim run quickstart --arm dense-equal seeds=1 --jobs 1 --no-plots
     """
     import wfl_sim
     from wfl_sim.live import progress
@@ -111,17 +112,18 @@ def run(
 
     with errors_as(answer):
         study = load_asking(scenario, overrides, yes=yes, answer=answer)
+        cells = selected(study, arm or ())
         if dry_run:
             from wfl_sim.commands.dryrun import show
 
-            return show(study, output, force=force, jobs=jobs, quiet=quiet, answer=answer)
+            return show(replace(study, cells=cells), output, force=force, jobs=jobs, quiet=quiet, answer=answer)
         if verbose:
             from wfl_sim import present
             from wfl_sim.estimate import estimate
 
-            typer.echo(present.estimate_text(estimate(study, jobs), bold), err=True)
+            typer.echo(present.estimate_text(estimate(replace(study, cells=cells), jobs), bold), err=True)
+        silent = quiet or answer is Format.json
         try:
-            cells, silent = selected(study, arm or ()), quiet or answer is Format.json
             with progress(cells, quiet=silent, lines=verbose) as shown:
                 traces = wfl_sim.run(
                     study,
@@ -135,7 +137,7 @@ def run(
                 )
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would hit the way out
-            typer.echo("interrupted; the traces hold all finished rounds", err=True)
+            typer.echo("interrupted; finished rounds are kept, and the same command goes on from there", err=True)
             raise typer.Exit(130) from None
     if shown.skipped == len(cells) and not silent:
         typer.echo(f"all {len(cells)} runs are finished already; --force runs them again", err=True)

@@ -6,7 +6,7 @@ Owns the clock. Imports no tensor library: the learning side is made by a functi
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -75,39 +75,77 @@ def build_medium(env: simpy.Environment, scenario: Scenario, root: Stream) -> Me
     )
 
 
-def simulate(scenario: Scenario, work: Work, commit: Commit, stop: Callable[[str], None] = lambda why: None) -> Medium:
-    """Run one scenario (its first seed) to the end; `commit` gets every round, `stop` why it ended before the last.
+class Simulation:
+    """The world of one scenario (its first seed), from the beginning or from a rest in it.
 
-    Returns the medium for its ledger.
-
-    Raises
-    ------
-    RunFailed
-        A number that is not finite came up, or whatever else went wrong in the simulated world.
+    Parameters
+    ----------
+    scenario : Scenario
+    work : Work
+    commit : callable
+        Gets every round.
+    stop : callable
+        Gets why it ended before the last round.
+    rest : dict, optional
+        What `rest` gave.
     """
-    env, state = simpy.Environment(), ProtocolState()
-    root = Stream.root(scenario.seeds[0])
-    medium, clients = build_medium(env, scenario, root), scenario.clients
-    world = World(
-        env=env,
-        medium=medium,
-        work=work,
-        schedule=scenario.schedule,
-        compute=clients.compute,
-        stream=root.child("protocol"),
-        clients=clients.count,
-        rounds=scenario.rounds,
-        commit=commit,
-        presence=Presence(root.child("presence"), clients.availability, clients.churn),
-        stop=stop,
-    )
-    with _few_collections():
-        try:
-            env.run(env.process(scenario.protocol.run(world, state)))
-        except NotFinite as error:
-            raise RunFailed(f"round {state.round + 1}: {error}") from error
-    medium.ledger.check()
-    return medium
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        work: Work,
+        commit: Commit,
+        stop: Callable[[str], None] = lambda why: None,
+        rest: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._state = ProtocolState(**rest["protocol"]) if rest is not None else ProtocolState()
+        self._env = simpy.Environment(self._state.now_s)
+        self._protocol, clients = scenario.protocol, scenario.clients
+        root = Stream.root(scenario.seeds[0])
+        self.medium = build_medium(self._env, scenario, root)
+        if rest is not None:
+            self.medium.resume(rest["medium"])
+        self._world = World(
+            env=self._env,
+            medium=self.medium,
+            work=work,
+            schedule=scenario.schedule,
+            compute=clients.compute,
+            stream=root.child("protocol"),
+            clients=clients.count,
+            rounds=scenario.rounds,
+            commit=commit,
+            presence=Presence(root.child("presence"), clients.availability, clients.churn),
+            stop=stop,
+        )
+
+    def rest(self) -> dict[str, Any] | None:
+        """What it takes to go on from the round that is being committed; None while anything is under way."""
+        if not getattr(self._protocol, "rests", False):
+            return None
+        protocol, medium = self._state.rest(), self.medium.rest()
+        return None if protocol is None or medium is None else {"protocol": protocol, "medium": medium}
+
+    def run(self) -> Medium:
+        """Run to the end; returns the medium for its ledger.
+
+        Raises
+        ------
+        RunFailed
+            A number that is not finite came up, or whatever else went wrong in the simulated world.
+        """
+        with _few_collections():
+            try:
+                self._env.run(self._env.process(self._protocol.run(self._world, self._state)))
+            except NotFinite as error:
+                raise RunFailed(f"round {self._state.round + 1}: {error}") from error
+        self.medium.ledger.check()
+        return self.medium
+
+
+def simulate(scenario: Scenario, work: Work, commit: Commit, stop: Callable[[str], None] = lambda why: None) -> Medium:
+    """Run one scenario (its first seed) from the beginning to the end; see `Simulation`."""
+    return Simulation(scenario, work, commit, stop).run()
 
 
 @contextmanager
@@ -185,7 +223,11 @@ def run_cell(
         noted = record.works_on(work, recorded)
         stopped: list[str] = []
         scenario = _with_work(cell.scenario, record.manifest)
-        medium = simulate(scenario, noted, record.commit, lambda why: stopped.append(f"the run ended early: {why}"))
+        simulation = Simulation(
+            scenario, noted, record.commit, lambda why: stopped.append(f"the run ended early: {why}"), record.rest
+        )
+        record.resting = simulation.rest
+        medium = simulation.run()
         record.finish(ledger=medium.ledger.totals(), warnings=[*medium.links.warnings, *stopped])
     except BaseException as error:
         record.fail(error)

@@ -95,17 +95,19 @@ TABLES: dict[str, tuple[Column, ...]] = {
 }  # fmt: skip
 
 
-_RESUME = "resume (round INTEGER PRIMARY KEY, answers BLOB, state TEXT)"
+_RESUME = "resume (round INTEGER PRIMARY KEY, answers BLOB, state TEXT, rest TEXT)"
 
 
 class Resume(NamedTuple):
     """What a trace keeps beside its tables while its run is not finished: what it takes to go on after a round.
 
-    `answers` is what was asked of the learning side in the round (`wfl_sim.replay`), `state` the rest as JSON.
+    `answers` is what was asked of the learning side in the round (`wfl_sim.replay`), `state` is that of the learning
+    side after it, and `rest` that of everything else, if nothing was under way: both as JSON.
     """
 
     answers: bytes
-    state: str
+    state: str | None
+    rest: str | None
 
 
 class TraceWriter:
@@ -155,8 +157,10 @@ class TraceWriter:
             if resume is not None:
                 number = round_row["round"]
                 self._db.execute(f"CREATE TABLE IF NOT EXISTS {_RESUME}")
+                if resume.rest is not None:  # what was before it is needed no more
+                    self._db.execute("DELETE FROM resume")
                 self._db.execute("UPDATE resume SET state = NULL WHERE round = ?", (number - 1,))
-                self._db.execute("INSERT INTO resume VALUES (?, ?, ?)", (number, *resume))
+                self._db.execute("INSERT INTO resume VALUES (?, ?, ?, ?)", (number, *resume))
 
     def committed(self) -> Committed:
         """The rounds that are in it."""
@@ -201,14 +205,29 @@ class TraceWriter:
 
 
 class Committed:
-    """Rounds that a session before this one has committed, to be gone through once, in their order."""
+    """Rounds that a session before this one has committed, to be gone through once, in their order.
+
+    Attributes
+    ----------
+    rounds : int
+        How many there are.
+    rested : int
+        After which of them nothing was under way, so that a run can go on from there; 0 if that is not known of any.
+    rest : str or None
+        What was noted of the world then.
+    """
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         (count,) = db.execute("SELECT count(*) FROM rounds").fetchone()
         self.rounds = int(count)
-        self._cursors = {table: db.execute(f"SELECT * FROM {table} ORDER BY rowid") for table in TABLES}
         self._resume = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'resume'").fetchone() is not None
+        resting = "SELECT round, rest FROM resume WHERE rest IS NOT NULL"
+        rested = db.execute(resting).fetchone() if self._resume else None
+        self.rested: int = rested[0] if rested else 0
+        self.rest: str | None = rested[1] if rested else None
+        since = "WHERE round > ? ORDER BY rowid"
+        self._cursors = {table: db.execute(f"SELECT * FROM {table} {since}", (self.rested,)) for table in TABLES}
         self._names = [column.name for column in TABLES["rounds"]]
         self._round: tuple[Any, ...] = ()
 
@@ -225,9 +244,14 @@ class Committed:
         return all(_stored(table, rows) == self._cursors[table].fetchmany(len(rows)) for table, rows in asked if rows)
 
     def answers(self) -> list[bytes]:
-        """What was asked of the learning side in each round; of none, if there was nothing to learn."""
-        rows = self._db.execute("SELECT answers FROM resume ORDER BY round") if self._resume else ()
-        return [answers for (answers,) in rows]
+        """What was asked of the learning side in each round since then; of none, if there was nothing to learn."""
+        asked = "SELECT answers FROM resume WHERE round > ? ORDER BY round"
+        return [answers for (answers,) in self._db.execute(asked, (self.rested,))] if self._resume else []
+
+    def last(self) -> Row:
+        """The last round."""
+        row = self._db.execute("SELECT * FROM rounds ORDER BY round DESC LIMIT 1").fetchone()
+        return dict(zip(self._names, row, strict=True))
 
     def state(self) -> str | None:
         """What it takes to go on after the last round."""

@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -110,6 +110,18 @@ class RangeWatch:
         if furthest > most:
             self._out["further"][rows[(distance_m > most).any(axis=1)]] = True
             self._extreme["further"] = max(self._extreme["further"], furthest)
+
+    def noted(self) -> list[Any]:
+        """What was seen so far, as plain data: of each side the clients, and how far the furthest was."""
+        return [
+            [side, np.flatnonzero(out).tolist(), self._extreme[side]] for side, out in self._out.items() if out.any()
+        ]
+
+    def note(self, noted: list[Any]) -> None:
+        """Take over what `noted` gave."""
+        for side, rows, extreme in noted:
+            self._out[side][rows] = True
+            self._extreme[side] = extreme
 
     @property
     def texts(self) -> tuple[str, ...]:

@@ -15,9 +15,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
+from rich.console import Console
+from rich.table import Table
 
 from analysis import metrics
 from analysis.compare import Seed, Tolerance, compare, judged
+from analysis.comparetables import seeds_table
 from analysis.paired import interval_of_mean
 from analysis.pareto import area_under
 from analysis.sides import CompareError
@@ -223,6 +226,7 @@ def test_groups_of_a_grid_pair_by_their_point(run_of: RunOf) -> None:
     study = directory.parent
     found = compare(f"{study}:x", f"{study}:y", "time_to", 0.7)
     assert [(pair.a, pair.b) for pair in found.pairs] == [("x-rank=8", "y-rank=8")]
+    assert "x -> y, rank=8" in printed(seeds_table(found), 60)
 
 
 def test_what_has_not_finished_is_compared_only_if_asked(studies: Studies) -> None:
@@ -257,6 +261,25 @@ def test_arms_that_do_not_fit_are_told(studies: Studies) -> None:
         compare(a, b)
     with pytest.raises(CompareError, match="no arm of one fits"):
         compare(f"{a}:x", b)
+
+
+def test_a_table_is_readable_on_a_narrow_terminal(run_of: RunOf) -> None:
+    arms = {name: f"{name}-bandwidth=10MHz-loss=0.01-rank=64" for name in ("x", "y")}
+    for name, arm in arms.items():
+        point = [{"key": "method.rank", "text": "64", "value": 64.0, "unit": ""}]
+        directory = run_of(arm, 1, AT_ONCE if name == "x" else IN_FIVE, group=name, point=point)
+    found = compare(f"{directory.parent}:{arms['x']}", f"{directory.parent}:{arms['y']}", "time_to", 0.7)
+    text = printed(seeds_table(found), 60)
+    for number in ("6.00", "10.00", "+4.00", "+66.7 %"):
+        assert number in text
+    assert "…" not in text
+
+
+def printed(table: Table, width: int) -> str:
+    console = Console(width=width, no_color=True)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get()
 
 
 def test_the_only_target_of_the_runs_is_taken(studies: Studies) -> None:

@@ -27,7 +27,7 @@ from wfl_sim.cli import app
 
 RunOf = Callable[..., Path]
 
-UNIT = re.compile(r", (%|bit|[kMG]bit|s|h|k?J|dB|[kM]Hz|number|budgets)( \(logarithmic\))?$")
+UNIT = re.compile(r", (%|bit|[kMG]bit|s|h|k?J|dB|[kM]Hz|number|ratio|budgets)( \(logarithmic\))?$")
 
 
 def curves_of(axes: Axes) -> dict[str, list[str]]:
@@ -262,6 +262,10 @@ def test_every_axis_has_a_unit(study: Traces) -> None:
         plots.schedule_timeline(study, "soft-tsfa"),
         plots.bandwidth_shares(study, "soft-tsfa"),
         plots.upload_times(study),
+        plots.participation(study),
+        plots.ledger_bars(study),
+        plots.time_to_target(study),
+        plots.pareto(study),
         plots.activity_timeline(study, "soft-tsfa"),
     ]
     labels = [label for f in figures for axes in f.axes for label in (axes.get_xlabel(), axes.get_ylabel())]
@@ -275,7 +279,15 @@ def test_save_all_writes_every_picture_twice_and_the_same_again(tmp_path: Path, 
     traces = load(tmp_path / "s" / "soft-tsfa*")
     assert traces.seeds("soft-tsfa") == [1, 2]
     files = plots.save_all(traces, tmp_path / "deep" / "pictures")
-    names = ["tradeoff", "accuracy-bits", "accuracy-time", "upload-times"]
+    names = [
+        "tradeoff",
+        "accuracy-bits",
+        "accuracy-time",
+        "time-to-target",
+        "upload-times",
+        "participation",
+        "bits-ledger",
+    ]
     names += [f"{kind}-soft-tsfa-seed1" for kind in ("schedule", "timeline", "link", "bandwidth")]
     assert [file.name for file in files] == [name + end for name in names for end in (".png", ".svg")]
     for file in files:
@@ -295,7 +307,9 @@ def test_save_all_passes_over_what_is_not_there(
     (tmp_path / "other" / "dense-equal-seed1").rename(tmp_path / "simple" / "full-seed1")
     files = plots.save_all(load(tmp_path / "simple"), tmp_path / "pictures")
     # The arms come from two studies, so that their names lead the arms'.
-    assert [file.stem for file in files[8::2]] == [
+    assert [file.stem for file in files[::2]] == [
+        *("tradeoff", "accuracy-bits", "accuracy-time", "time-to-target", "pareto"),
+        *("upload-times", "participation", "bits-ledger"),
         "schedule-other-dense-equal-seed1",
         "timeline-other-dense-equal-seed1",
         "link-other-dense-equal-seed1",
@@ -315,7 +329,8 @@ def test_a_run_without_learning_has_all_pictures_but_those_of_accuracy(
     done = CliRunner().invoke(app, ["plot", str(run)])
     assert done.exit_code == 0, done.output
     assert "The air (no accuracy: a run without learning)" in done.output
-    kinds = ["upload-times", *(f"{k}-fleet-seed1" for k in ("schedule", "timeline", "link", "bandwidth"))]
+    study = ["upload-times", "participation", "bits-ledger"]
+    kinds = [*study, *(f"{k}-fleet-seed1" for k in ("schedule", "timeline", "link", "bandwidth"))]
     assert [Path(line).stem for line in done.output.splitlines() if line.endswith(".png")] == kinds
     assert {file.stem for file in (run / "plots").iterdir()} == set(kinds)
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.pages import Unusual
+from analysis.pages import Unusual, table_columns
 from analysis.traces import TraceError, Traces, load
 from wfl_sim.errors import WflError
 from wfl_sim.trace import TABLES, TraceWriter, read_rows
@@ -67,19 +67,52 @@ def test_a_trace_read_row_by_row_is_the_same(
         pd.testing.assert_frame_equal(getattr(pieces, table), getattr(whole, table))
 
 
+def test_a_run_may_go_on_while_its_trace_is_decoded(
+    run_of: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = run_of("a", 1, [0.5])
+    decoded = []
+
+    def decode(*arguments: Any) -> Any:
+        db = sqlite3.connect(directory / "trace.sqlite", timeout=0)  # would not wait for a reader
+        db.execute("INSERT INTO transmissions (round) VALUES (2)")
+        db.commit()
+        db.close()
+        decoded.append(table_columns(*arguments))
+        return decoded[-1]
+
+    monkeypatch.setattr("analysis.reading.table_columns", decode)
+    assert load(directory).transmissions.empty, "the rows are those of one instant"
+    assert len(decoded) == 2
+    assert len(load(directory).transmissions) == 2
+
+
+def test_only_the_tables_that_are_asked_for_are_read(study: Traces, study_directory: Path) -> None:
+    few = load(study_directory, tables=["decisions"])
+    pd.testing.assert_frame_equal(few.decisions, study.decisions)
+    pd.testing.assert_frame_equal(few.rounds, study.rounds)
+    assert few.transmissions.empty
+    assert list(few.transmissions.columns) == list(study.transmissions.columns)
+    with pytest.raises(ValueError, match="no table 'sent' in a trace; there are: rounds, transmissions, decisions"):
+        load(study_directory, tables=["sent"])
+
+
 def test_tables_and_columns_of_a_later_version(run_of: Callable[..., Path]) -> None:
     directory = run_of("a", 1, [0.5, 0.6])
     db = sqlite3.connect(directory / "trace.sqlite")
     db.execute("CREATE TABLE resume (key TEXT PRIMARY KEY, state BLOB)")
     db.execute("INSERT INTO columns VALUES ('resume', 'state', '', '')")
     db.execute("INSERT INTO resume VALUES ('clock', x'00')")
-    db.execute("ALTER TABLE rounds ADD COLUMN later REAL")  # rows that are there do not hold it
+    for table in TABLES:
+        db.execute(f"ALTER TABLE {table} ADD COLUMN later REAL")  # rows that are there do not hold it
+        db.execute(f"ALTER TABLE {table} ADD COLUMN image BLOB")
     db.commit()
     db.close()
     run_of("b", 1, [0.7])
     traces = load(directory.parent)
     assert traces.rounds["accuracy"].tolist() == [0.5, 0.6, 0.7]
     assert traces.rounds["later"].isna().all()
+    assert "image" not in traces.rounds
     assert not [key for key in traces.units if key[0] == "resume"]
 
 

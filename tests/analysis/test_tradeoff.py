@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from analysis import tradeoff
+from analysis.tables import arms_table
 from analysis.traces import Traces, load
 
 RunOf = Callable[..., Path]
@@ -172,3 +174,19 @@ def test_curves_between_rounds(run_of: RunOf) -> None:
     assert curves["t_end_s"].tolist() == [3.0, 4.0, 5.0]
     assert curves["low"].tolist() == pytest.approx([0.3, 0.4, 0.5])
     assert curves["high"].tolist() == pytest.approx([0.4, 0.6, 0.8])
+
+
+def test_the_table_of_a_grid_parts_its_groups(run_of: RunOf) -> None:
+    order = 0
+    for group in ("x", "y"):
+        for rank in (4, 8):
+            point = [{"key": "method.rank", "text": str(rank), "value": float(rank), "unit": ""}]
+            directory = run_of(f"{group}-rank={rank}", 1, [0.5], arm_index=order, group=group, point=point)
+            order += 1
+    console = Console(width=120, no_color=True)
+    with console.capture() as captured:
+        console.print(arms_table(load(directory.parent)))
+    text = captured.get()
+    names = [line.split()[0] if line.strip() else "" for line in text.splitlines()]
+    assert names[names.index("x-rank=4") :][:5] == ["x-rank=4", "x-rank=8", "", "y-rank=4", "y-rank=8"]
+    assert "budget" not in text, "no arm has one"

@@ -84,7 +84,7 @@ def main(kind: str, rounds: int, mode: str, step: int, scratch: Path) -> dict[st
     assert status == DONE, said
     whole = playground.left(reference)
     outcomes, messages, kept = Counter[str](), Counter[str](), Counter[int]()
-    for change in range(1, changes + 1, step):
+    for change in range(step, changes + 1, step):
         shutil.rmtree(directory, ignore_errors=True)
         status, said, _ = session(kind, rounds, directory, change, error, mode.endswith("+"))
         assert status in ((KILLED,) if mode == "kill" else (TOLD, DONE)), (change, status, said)

@@ -64,6 +64,14 @@ KINDS: dict[str, list[str]] = {
     "buffered-blocks": [*ASYNCHRONOUS, "radio.rate={kind: cqi}", "radio.retransmission={kind: harq}"],
     "half-duplex": [*ASYNCHRONOUS, "radio.duplex=half"],
     "one-at-a-time": ["protocol={kind: buffered, buffer: 1, concurrency: 4, server_lr: 0.5}", "codec={kind: topk}"],
+    "rounds-blocks": [
+        "radio.rate={kind: cqi}",
+        "radio.retransmission={kind: harq}",
+        "radio.uplink.work_conserving=false",
+    ],
+    "rounds-slots": ["radio.uplink.access=tdma", "radio.rate={kind: cqi}", "radio.downlink.access=unicast"],
+    "rounds-packets": ["radio.fidelity=packet", "radio.duplex=half"],
+    "gone": ["method={kind: none, payload: 300 kbit}", "clients.churn={stay: 1 s}"],
     "network": [*ASYNCHRONOUS, "method={kind: none, payload: 300 kbit}"],
 }
 

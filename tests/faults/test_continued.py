@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sqlite3
@@ -32,6 +33,8 @@ def _learner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wfl_sim.learning.federated", None)
     monkeypatch.setattr(wfl_sim.learning, "federated", None, raising=False)
     playground.install(setattr)
+    monkeypatch.setattr(cellrecord, "REST_S", math.inf)  # not by the clock: what is tested would depend on it
+    monkeypatch.setattr(cellrecord, "REST_SHARE", math.inf)
 
 
 def killed_after(kind: str, directory: Path, round_: int, **how: Any) -> None:
@@ -48,27 +51,43 @@ def killed_after(kind: str, directory: Path, round_: int, **how: Any) -> None:
     assert os.waitstatus_to_exitcode(status) == KILLED
 
 
-QUICK = ("rounds", "soft", "carried", "buffered-slots", "one-at-a-time", "network")
+QUICK = (
+    ("rounds", True),
+    ("soft", False),
+    ("carried", True),
+    ("buffered-slots", False),
+    ("one-at-a-time", False),
+    ("gone", True),
+    ("network", False),
+)  # kinds, and whether they go on from the last state in which nothing was under way, or are played from the beginning
 
 
 def test_every_protocol_ends_alike_however_often_it_was_killed(
-    tmp_path: Path, kind: str, rounds: tuple[int, ...]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, rounds: tuple[int, ...], rests: bool
 ) -> None:
-    playground.play(kind, tmp_path / "whole")
+    monkeypatch.setattr(cellrecord, "REST_S", 0.0 if rests else math.inf)
+    whole = playground.play(kind, tmp_path / "whole")
     for number in rounds:
-        killed_after(kind, tmp_path / "run", number)
+        killed_after(kind, tmp_path / "run", min(number, whole["rounds_done"]))
     found = playground.play(kind, tmp_path / "run")
     assert playground.left(tmp_path / "run") == playground.left(tmp_path / "whole")
-    assert found["measured"]["continued_after"] == [rounds[-1]]  # the sessions that were killed could not say anything
+    # the sessions that were killed could not say anything
+    assert found["measured"]["continued_after"] == [min(rounds[-1], whole["rounds_done"])]
+    same = ("ledger", "warnings", "rounds_done", "checkpoint", "status")
+    assert [found.get(key) for key in same] == [whole.get(key) for key in same]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Some kinds with a kill, and where there is time for it all of them with one after every round."""
     if "rounds" in metafunc.fixturenames:
         every = tuple(range(1, playground.ROUNDS + 1))
-        quick = [pytest.param(kind, (3,), id=kind) for kind in QUICK]
-        slow = [pytest.param(kind, every, id=f"{kind}-every", marks=pytest.mark.slow) for kind in playground.KINDS]
-        metafunc.parametrize(("kind", "rounds"), [*quick, *slow])
+        quick = [pytest.param(kind, (3,), rests, id=f"{kind}-{rests}") for kind, rests in QUICK]
+        slow = [
+            pytest.param(kind, every, rests, id=f"{kind}-{rests}-every", marks=pytest.mark.slow)
+            for kind in playground.KINDS
+            for rests in (False, True)
+        ]
+        metafunc.parametrize(("kind", "rounds", "rests"), [*quick, *slow])
 
 
 @pytest.mark.parametrize(("kind", "what"), [("carried", "pending"), ("one-at-a-time", "trainings")])
@@ -188,7 +207,7 @@ def every_write(scratch: Path, kind: str, mode: str, step: int) -> dict[str, Any
     return found
 
 
-@pytest.mark.parametrize(("mode", "step"), [("kill", 67), ("ENOSPC+", 51)])
+@pytest.mark.parametrize(("mode", "step"), [("kill", 57), ("ENOSPC+", 45)])
 def test_a_change_to_files_that_fails_leaves_a_run_that_goes_on(tmp_path: Path, mode: str, step: int) -> None:
     assert every_write(tmp_path, "one-at-a-time", mode, step)["outcomes"]
 

@@ -56,10 +56,8 @@ def show(study: Study, output: Path, *, force: bool, jobs: int | None, quiet: bo
 def _state(directory: Path, cell: Cell, force: bool) -> str:
     if force or not directory.exists():
         return "replaced" if directory.exists() else "absent"
-    try:
-        from wfl_sim.rundirectory import state
-    except ImportError:
-        return "unfinished"
+    from wfl_sim.rundirectory import state
+
     return str(state(directory, cell))
 
 

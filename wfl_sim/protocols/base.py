@@ -6,6 +6,8 @@ Knows SimPy and the contracts; payloads are opaque to it. An implementer's contr
 2. It asks the schedule at every event that can change the air, and obeys it.
 3. It calls `World.commit` once a round, with everything that happened since the last call (`wfl_sim.protocols.log`).
 4. Where it ends before the last round it says why to `World.stop`.
+5. Where `run` goes on from any state in which nobody is busy, at `state.now_s`, its class says so by ``rests = True``:
+   a run that was killed then goes on from the last such state, and need not be played again from the beginning.
 """
 
 from __future__ import annotations
@@ -60,6 +62,13 @@ class ProtocolState:
     ask_again_s: dict[int, float] = field(default_factory=dict)  # by client: not to be asked before
     draws: int = 0  # of clients to be asked
     failed: int = 0  # calls and requests since the last arrival or row that led to nothing
+    gone_s: float | None = None  # when the last round began, if nobody is there any more, nor ever will be
+
+    def rest(self) -> dict[str, Any] | None:
+        """All of it as plain data; None while anybody is busy or waits."""
+        if self.busy or self.buffer or self.ask_again_s:
+            return None
+        return {name: value for name, value in vars(self).items() if name not in ("busy", "buffer", "ask_again_s")}
 
 
 @dataclass(frozen=True)

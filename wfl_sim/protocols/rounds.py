@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import simpy
@@ -33,6 +33,8 @@ class Rounds(Options):
     retry_s : How long a round lasts in which nobody is there, or all are deferred. Larger: more time for the links to
         change before anyone is asked again.
     """
+
+    rests: ClassVar[bool] = True
 
     cohort: Count | None = None
     retry_s: Seconds = 1.0
@@ -62,7 +64,7 @@ class Rounds(Options):
         log = Log(world, state)
         calls = Calls(world, state, log)
         everyone = np.arange(world.clients)
-        while state.round < world.rounds:
+        while state.round < world.rounds and state.gone_s is None:
             start_s, there = env.now, world.presence.present(everyone, env.now)
             log.begin(away=int(world.clients - np.count_nonzero(there)))
             before = len(state.busy)
@@ -79,10 +81,10 @@ class Rounds(Options):
             state.schedule = schedule.observe(env.now - start_s, state.schedule)
             gone = not (called or before or there.any())
             gone = gone and not np.isfinite(world.presence.change_s(everyone, start_s)).any()
+            state.gone_s = start_s if gone else None
             log.commit(ages, dropped=before + called - len(ages) - late, late=late, last=gone)
-            if gone and state.round < world.rounds:
-                world.stop(f"after round {state.round}, at {start_s:g} s, {GONE}")
-                return
+        if state.gone_s is not None and state.round < world.rounds:
+            world.stop(f"after round {state.round}, at {state.gone_s:g} s, {GONE}")
 
     def _call(self, world: World, state: ProtocolState, calls: Calls, log: Log, there: Ids) -> int:
         """Ask the schedule, and call whom it lets send; says how many."""

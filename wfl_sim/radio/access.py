@@ -10,7 +10,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import simpy
@@ -54,6 +54,7 @@ class Job:
 
 
 Ended = tuple[Job, Transmission]
+Rest = dict[str, Any]  # for JSON
 
 
 class Planned(Protocol):
@@ -62,10 +63,13 @@ class Planned(Protocol):
     1. `plan` takes jobs that may begin later, and returns all of them with what will become of each, in the order of
        time and then of clients.
     2. `held_hz(now_s)` is the sum of the grants of those that have not ended by then.
+    3. `rest()` is what it remembers when nothing is under way, as plain data; `resume` goes on from that.
     """
 
     def plan(self, jobs: Sequence[Job]) -> list[Ended]: ...
     def held_hz(self, now_s: float) -> float: ...
+    def rest(self) -> Rest: ...
+    def resume(self, rest: Rest) -> None: ...
 
 
 class Shared(Protocol):
@@ -78,6 +82,7 @@ class Shared(Protocol):
     4. `hold(held, now_s)` stops all sending at `now_s`, or lets it go on; `settle` has been called before.
     5. How often it is settled, and when, changes no result but for last bits.
     6. `held_hz(now_s)` is the sum of the grants of those that have not ended.
+    7. `rest()` is what it remembers when nothing is under way, as plain data; `resume` goes on from that.
     """
 
     def add(self, jobs: Sequence[Job]) -> None: ...
@@ -85,6 +90,8 @@ class Shared(Protocol):
     def next_s(self) -> float: ...
     def hold(self, held: bool, now_s: float) -> None: ...
     def held_hz(self, now_s: float) -> float: ...
+    def rest(self) -> Rest: ...
+    def resume(self, rest: Rest) -> None: ...
 
 
 class Held:

@@ -15,7 +15,7 @@ import numpy as np
 
 from channels.linkadaptation import LinkAdaptation
 from wfl_sim.contracts import FloatArray
-from wfl_sim.radio.access import Ended, Held, Job, Supply, reports
+from wfl_sim.radio.access import Ended, Held, Job, Rest, Supply, reports
 from wfl_sim.radio.flows import SENDING, TIME_UP, Course, Flows, Ints, Losses, Sizes, account, send
 from wfl_sim.radio.signal import BLOCK_SLOTS, Signal, over_band
 
@@ -214,6 +214,12 @@ class FixedShares:
     def held_hz(self, now_s: float) -> float:
         return self._held.hz(now_s)
 
+    def rest(self) -> Rest:
+        return {"attempts": self._attempts.tolist()}
+
+    def resume(self, rest: Rest) -> None:
+        self._attempts[:] = rest["attempts"]
+
 
 class SharedBand:
     """Uploads whose bandwidths change: those who still send share what has fallen free, or are held for a while."""
@@ -297,6 +303,12 @@ class SharedBand:
 
     def held_hz(self, now_s: float) -> float:
         return float(self._granted_hz.sum())
+
+    def rest(self) -> Rest:
+        return {"attempts": self._attempts.tolist()}
+
+    def resume(self, rest: Rest) -> None:
+        self._attempts[:] = rest["attempts"]
 
     def _granted(self) -> Grants:
         if self._grants is None:

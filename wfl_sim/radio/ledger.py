@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from wfl_sim.errors import LedgerError
 
@@ -37,6 +37,18 @@ class Ledger:
             self.delivered[account] += delivered
         if dropped:
             self.dropped[account] += dropped
+
+    def rest(self) -> list[list[list[Any]]]:
+        """All accounts, as plain data."""
+        return [[[*account, bits] for account, bits in book.items()] for book in self._books()]
+
+    def resume(self, rest: list[list[list[Any]]]) -> None:
+        """Go on from `rest`."""
+        for book, entries in zip(self._books(), rest, strict=True):
+            book.update({(client, direction): bits for client, direction, bits in entries})
+
+    def _books(self) -> tuple[Counter[Account], ...]:
+        return self.offered, self.delivered, self.dropped, self.in_flight
 
     def check(self) -> None:
         """Raise `LedgerError` unless every account balances and none is negative."""

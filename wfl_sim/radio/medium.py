@@ -27,7 +27,7 @@ from channels.links import Direction, LinkModel
 from channels.ratecurve import Curve, planning_curve
 from channels.streams import Stream
 from wfl_sim.contracts import Air, FloatArray
-from wfl_sim.radio.access import NO_SUPPLY, Job, Planned, Shared, Supply
+from wfl_sim.radio.access import NO_SUPPLY, Job, Planned, Rest, Shared, Supply
 from wfl_sim.radio.clock import LAST, act_at, places, succeed_at
 from wfl_sim.radio.fdma import Fdma, FixedShares, SharedBand
 from wfl_sim.radio.flows import Losses, Sizes
@@ -261,6 +261,23 @@ class Medium:
         sizes = {bits: air.wire_bits(bits) for bits in set(payload_bits)}
         wire_bits = np.array([sizes[bits] for bits in payload_bits])
         return np.asarray(wire_bits / rate + self.radio.latency_s)
+
+    def rest(self) -> Rest | None:
+        """What is remembered when nothing is under way, as plain data; None while something is."""
+        if any(line.busy or line.asked for line in self._lines.values()):
+            return None
+        return {
+            "ledger": self.ledger.rest(),
+            "warned": self.links.noted(),
+            **{name: line.access.rest() for name, line in self._lines.items()},
+        }
+
+    def resume(self, rest: Rest) -> None:
+        """Go on from `rest`, at the time of which it was."""
+        self.ledger.resume(rest["ledger"])
+        self.links.note(rest["warned"])
+        for name, line in self._lines.items():
+            line.access.resume(rest[name])
 
     # -- the clock ----------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from wfl_sim.radio.access import NO_SUPPLY, Ended, Held, Job, Supply
+from wfl_sim.radio.access import NO_SUPPLY, Ended, Held, Job, Rest, Supply
 from wfl_sim.radio.walk import Transfer, Walker
 
 _NEAREST, _FARTHEST = 32, 2048  # slots to look ahead: the more, the longer nothing came in between
@@ -32,6 +32,12 @@ class EachAlone:
 
     def held_hz(self, now_s: float) -> float:
         return self._held.hz(now_s)
+
+    def rest(self) -> Rest:
+        return self._walker.rest()
+
+    def resume(self, rest: Rest) -> None:
+        self._walker.resume(rest)
 
 
 class OneByOne:
@@ -104,6 +110,12 @@ class OneByOne:
     def held_hz(self, now_s: float) -> float:
         return sum(transfer.job.bandwidth_hz for transfer in self._transfers)
 
+    def rest(self) -> Rest:
+        return self._walker.rest()
+
+    def resume(self, rest: Rest) -> None:
+        self._walker.resume(rest)
+
     def _share(self) -> None:
         if self._transfers:
             self._plans, self._ahead_s = [], None
@@ -131,3 +143,10 @@ class Broadcasts:
 
     def held_hz(self, now_s: float) -> float:
         return self._walker.signal.bandwidth_hz if now_s < self._free_s else 0.0
+
+    def rest(self) -> Rest:
+        return {"free_s": None if self._free_s == -math.inf else self._free_s, **self._walker.rest()}
+
+    def resume(self, rest: Rest) -> None:
+        self._free_s = -math.inf if rest["free_s"] is None else rest["free_s"]
+        self._walker.resume(rest)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wfl_sim.radio.access import Ended, Job, Supply, reports
+from wfl_sim.radio.access import Ended, Job, Rest, Supply, reports
 from wfl_sim.radio.fdma import Fdma
 from wfl_sim.radio.flows import DELIVERED, GIVEN_UP, SENDING, TIME_UP, Flows
 
@@ -112,6 +112,12 @@ class PacketByPacket:
 
     def held_hz(self, now_s: float) -> float:
         return sum(upload.job.bandwidth_hz for upload in self._uploads)
+
+    def rest(self) -> Rest:
+        return {"attempts": list(self._attempts)}
+
+    def resume(self, rest: Rest) -> None:
+        self._attempts = list(rest["attempts"])
 
     def _share(self) -> None:
         """Give everyone its bandwidth, and find out when its packet will end."""

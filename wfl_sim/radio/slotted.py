@@ -25,7 +25,7 @@ from channels.linkadaptation import LinkAdaptation
 from channels.links import Direction
 from channels.streams import Stream
 from wfl_sim.contracts import FloatArray
-from wfl_sim.radio.access import Ended, Job, Supply, reports
+from wfl_sim.radio.access import Ended, Job, Rest, Supply, reports
 from wfl_sim.radio.flows import SENDING, TIME_UP, Course, Flows, Losses, Sizes, send
 from wfl_sim.radio.schedulers import Grants, Memory, Scheduler
 from wfl_sim.radio.signal import Signal, in_db
@@ -181,6 +181,18 @@ class Slotted:
 
     def held_hz(self, now_s: float) -> float:
         return float(self._state.weights.sum())
+
+    def rest(self) -> Rest:
+        memory = self._state.memory
+        return {
+            "attempts": self._attempts.tolist(), "offsets_db": self._offsets_db.tolist(), "slot": self._state.slot,
+            "levels": memory.levels.tolist(), "last": memory.last, "run_slots": self._run_slots,
+        }  # fmt: skip
+
+    def resume(self, rest: Rest) -> None:
+        self._attempts[:], self._offsets_db[:] = rest["attempts"], rest["offsets_db"]
+        self._state.slot, self._run_slots = rest["slot"], rest["run_slots"]
+        self._state.memory = Memory(np.array(rest["levels"]), rest["last"])
 
     def _next_slot(self, time_s: float) -> int:
         return math.ceil(time_s / self._slot_s - _EDGE)

@@ -22,7 +22,7 @@ from channels.cqi import Cqi
 from channels.harq import BlockLink, LinkState
 from channels.streams import Stream
 from wfl_sim.contracts import FloatArray
-from wfl_sim.radio.access import Ended, Job, Supply
+from wfl_sim.radio.access import Ended, Job, Rest, Supply
 from wfl_sim.radio.blocks import past_lost, spoilt, up_to_lost
 from wfl_sim.radio.flows import Losses
 from wfl_sim.radio.options import Radio
@@ -97,6 +97,17 @@ class Walker:
         if isinstance(radio.rate, Cqi):
             self._blocks = BlockLink.of(radio.rate, radio.retransmission.rounds, radio.retransmission.combining)
             self._delay_slots = math.ceil(radio.rate.delay_s / radio.slot_s - _EDGE)
+
+    def rest(self) -> Rest:
+        """What is remembered from transfer to transfer, as plain data."""
+        return {
+            "offsets_db": [[client, offset_db] for client, offset_db in self._offsets_db.items()],
+            "attempts": [[client, count] for client, count in self._attempts.items()],
+        }
+
+    def resume(self, rest: Rest) -> None:
+        """Go on from `rest`."""
+        self._offsets_db, self._attempts = dict(rest["offsets_db"]), dict(rest["attempts"])
 
     def begin(self, job: Job, now_s: float) -> Transfer:
         """The transfer of a job that begins now."""
