@@ -174,8 +174,9 @@ def test_seeds_are_a_list_or_a_range_with_both_ends(read: Read, written: str, me
     assert seeds.count(yamlfile.read_text(f"x: {written}", "x").data["x"]) == len(meant)
 
 
-def test_seeds_with_commas_are_a_list(read: Read) -> None:
-    assert [c.seed for c in read(NO_ARMS, "seeds=4,2,9").cells] == [4, 2, 9]
+@pytest.mark.parametrize(("written", "meant"), [("4,2,9", [4, 2, 9]), ("4", [4])])
+def test_seeds_of_a_command_line_are_a_list(read: Read, written: str, meant: list[int]) -> None:
+    assert [c.seed for c in read(NO_ARMS, f"seeds={written}").cells] == meant
 
 
 # Names

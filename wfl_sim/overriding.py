@@ -58,6 +58,8 @@ class Overrides:
             self.of_arms.append(_of_arm(text, path, list(arms) if isinstance(arms, dict) else []))
         elif "," not in value or keys.takes_text(path) or len(several := Override.several(text)) == 1:
             override = Override.read(text)
+            if path == ("seeds",) and type(override.value) is int:
+                override = _joined([override])
             self.general.append(override)
             self._varied.append(override.path)
         elif not all(piece.strip() for piece in split(value)):
@@ -82,7 +84,7 @@ def read(document: Document, texts: Sequence[str]) -> Overrides:
 
 
 def _joined(pieces: Sequence[Override]) -> Override:
-    """``seeds=1,2,3`` as the list that it stands for."""
+    """``seeds=1,2,3``, or ``seeds=4``, as the list that it stands for."""
     marks: dict[KeyPath, Mark] = {(): pieces[0].marks[()]}
     for number, piece in enumerate(pieces):
         marks |= {(str(number), *below): mark for below, mark in piece.marks.items()}

@@ -1138,8 +1138,8 @@ WRONG_OVERRIDES: list[tuple[str, ...]] = [
         "command line: seeds=1,2,1: seeds: needs distinct whole numbers from 0 on; got [1, 2, 1]",
     ),
     (
-        "seeds=1",
-        "command line: seeds=1: seeds: must be a list, or a range such as 1..5; got 1",
+        "seeds=1.5",
+        "command line: seeds=1.5: seeds: must be a list, or a range such as 1..5; got 1.5",
     ),
     (
         "learning.targets=[0.5, 2]",
