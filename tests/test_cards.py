@@ -134,3 +134,12 @@ def test_scenarios_of_the_working_directory_come_first(tmp_path: Path, monkeypat
     overview = cards.overview()
     assert re.search(r"mine +My own\.", overview)
     assert re.search(r"broken +does not load: scenarios/broken\.yaml:1:8: is not YAML", overview)
+
+
+def test_arms_and_grid_have_cards_and_a_scenario_shows_its_axes() -> None:
+    assert "crossed" in cards.card("grid")
+    assert "arms.half.method.rank=2" in cards.card("arms")
+    assert "1..5" in cards.card("seeds")
+    words = " ".join(cards.card("bandwidth_sweep").split())
+    assert "radio.uplink.bandwidth 180 kHz, 360 kHz, 720 kHz, 1440 kHz" in words
+    assert "36 runs" in words

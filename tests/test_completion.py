@@ -213,3 +213,10 @@ def test_cards_are_offered_by_name() -> None:
     assert completion.names("ray") == ["rayleigh"]
     assert "radio.uplink.bandwidth" in completion.names("radio.uplink.")
     assert "tsfa" in completion.names("")
+
+
+def test_behind_a_comma_one_more_value_of_an_axis_is_offered() -> None:
+    offers = offered("channel.fading.kind=none,r")
+    assert offers == ["channel.fading.kind=none,rayleigh", "channel.fading.kind=none,rician"]
+    assert "channel.fading.kind=none,none" not in offered("channel.fading.kind=none,")
+    assert offered("seeds=") == ["seeds=1..5"]

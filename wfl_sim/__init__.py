@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from wfl_sim.scenario import Study
 
 
-def load_scenario(path: str | Path, overrides: Sequence[str] = ()) -> Study:
+def load_scenario(path: str | Path, overrides: Sequence[str] = (), *, many: bool = False) -> Study:
     """Read a scenario file; see `wfl_sim.scenario.load`."""
     from wfl_sim.scenario import load
 
-    return load(path, overrides)
+    return load(path, overrides, many=many)
 
 
 def run(

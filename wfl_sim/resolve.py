@@ -6,14 +6,14 @@ Knows the tree of keys and how problems are located; what a scenario is, and wha
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
 from channels.units import shown
-from wfl_sim import grid, keys, overriding, seeds, yamlfile
+from wfl_sim import grid, keys, overriding, seeds, twins, yamlfile
 from wfl_sim.diagnose import Locator
 from wfl_sim.errors import ManyCells, Problem, ScenarioError, Size, in_order
 from wfl_sim.findings import Finding
@@ -62,8 +62,12 @@ class Arm(Generic[T]):
 
 
 class _Base(NamedTuple):
-    """An arm before its points: its keys, where they were written, and the axes that are fixed for it."""
+    """An arm before its points: its keys, where they were written, and the axes that are fixed for it.
 
+    `written` are its keys without overrides.
+    """
+
+    written: dict[str, Any]
     data: dict[str, Any]
     origins: Origins
     fixed: list[KeyPath]
@@ -131,7 +135,9 @@ class _Study(Generic[T]):
         numbers = {name: number for number, name in enumerate(bases)}
         in_turn = sorted(self.found, key=lambda arm: (numbers[arm.group], *(-1 if i is None else i for i in arm.index)))
         if not self.problems:
-            self._note(_twins(in_turn, self.document, self.grid))
+            set_paths = [override.path for _, override in self.overrides.numbered()]
+            written = {name: base.written for name, base in bases.items()}
+            self._note(twins.twins(in_turn, self.document, self.grid.axes, written, set_paths))
         if self.problems:
             raise ScenarioError(*in_order(self.problems)[:MOST_PROBLEMS])
         return in_turn
@@ -157,10 +163,11 @@ class _Study(Generic[T]):
                 self._note(wrong)
                 continue
             data, origins = yamlfile.merge(base, changes, ("arms", name))
-            data, origins = self._overridden(name, copy.deepcopy(keys.with_kinds(data)), origins, below=False)
+            written = keys.with_kinds(data)
+            data, origins = self._overridden(name, copy.deepcopy(written), origins, below=False)
             fixed = [override.path for arm, override in self.overrides.of_arms if arm == name]
             self.used |= {number for number, axis in enumerate(self.grid.axes) if axis.path in fixed}
-            bases[name] = _Base(data, origins, fixed)
+            bases[name] = _Base(written, data, origins, fixed)
         return bases
 
     def _overridden(
@@ -227,28 +234,6 @@ class _Study(Generic[T]):
 def _source(number: int, arm: str | None = None) -> KeyPath:
     """The place in the document's marks of an override's value; no key of a file begins so. See `Locator`."""
     return (f"\0{number}\0{'' if arm is None else f'arms.{arm}.'}",)
-
-
-def _twins(arms: Sequence[Arm[T]], document: Document, axes: Grid) -> Iterator[Problem]:
-    """Arms and points that are the same scenario: the later of two values, and the later of two arms, once."""
-    first: dict[T, Arm[T]] = {}
-    told: set[Any] = set()
-    for arm in arms:
-        other = first.setdefault(arm.scenario, arm)
-        if other is arm:
-            continue
-        unlike = [n for n, (i, j) in enumerate(zip(arm.index, other.index, strict=True)) if i != j and i is not None]
-        of_axis = arm.group == other.group and bool(unlike)
-        place: KeyPath = ("arms", arm.group)
-        if of_axis:
-            place = axes.axes[unlike[-1]].source(arm.index[unlike[-1]] or 0)
-        once = place if of_axis else (place, other.group)
-        if once in told:
-            continue
-        told.add(once)
-        key = axes.axes[unlike[-1]].key if of_axis else f"arms.{arm.group}"
-        message = f"{arm.name} and {other.name} are the same scenario, and would be the same run; leave one out"
-        yield document.problem(place, message, at="value" if of_axis else "key", key=key)
 
 
 def _wrong_arm(document: Document, name: str, changes: Any, arms: dict[str, Any], reading: Reading[T]) -> list[Problem]:

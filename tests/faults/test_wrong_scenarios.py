@@ -663,6 +663,40 @@ WRONG: list[tuple[str, ...]] = [
         "seeds: {a: 1}",
         "s.yaml:3:1: seeds: must be a list, or a range such as 1..5; got {'a': 1}",
     ),
+    (
+        "seeds: [0, 1]",
+        "seeds: 3..1",
+        "s.yaml:3:8: seeds: a range runs from the smaller to the larger number; got '3..1'",
+    ),
+    (
+        "seeds: [0, 1]",
+        "seeds: 1..99999",
+        "s.yaml:3:1: seeds: a study of 199,998 cells (2 points x 99,999 seeds) is above 10,000; if that is meant, give "
+        "--yes (in Python: many=True)",
+    ),
+    # grid
+    (
+        "seeds: [0, 1]",
+        "grid: {method.rank: [2, 2.5], roundz: [3]}",
+        "s.yaml:3:25: grid.method.rank.1: must be a whole number; got 2.5",
+        "s.yaml:3:31: grid.roundz: unknown key; did you mean 'rounds'?",
+    ),
+    (
+        "seeds: [0, 1]",
+        "grid: {method.rank: 2}",
+        "s.yaml:3:21: grid.method.rank: must be a list of values; got 2",
+    ),
+    (
+        "seeds: [0, 1]",
+        "grid: {description: [a, b]}",
+        "s.yaml:3:8: grid.description: is the same for all arms of a file, so a grid cannot vary it",
+    ),
+    (
+        "seeds: [0, 1]",
+        "grid: {schedule.latency_budget: [1 s, 400 ms]}",
+        "s.yaml:3:39: grid.schedule.latency_budget.1: must be above 400 ms, what computing and latency take before "
+        "a bit is sent (clients.compute, 2 x radio.latency); got 400 ms",
+    ),
     # arms
     (
         "  plain: {}",
