@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WARM = Path(__file__).with_name("warm.py")
 PAGES = (
     "README.md",
-    *(f"docs/{name}.md" for name in ("scenarios", "quickstart", "air", "timelines", "radio", "architecture")),
+    *(f"docs/{name}.md" for name in ("scenarios", "studies", "quickstart", "air", "timelines", "radio", "architecture")),
 )
 ALL_PAGES = (*PAGES, "CONTRIBUTING.md", "docs/tasks.md")  # the last shows runs of many minutes
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#]+)\)")
@@ -82,6 +82,13 @@ def commands(text: str) -> list[tuple[str, str]]:
     return [(part.partition("\n")[0], part.partition("\n")[2]) for part in parts]
 
 
+def job_commands(text: str) -> list[tuple[str, str]]:
+    """Our commands of a script for a job array, as its first task would run them."""
+    lines = [line for line in text.splitlines() if line.startswith("wfl-sim ")]
+    assert lines
+    return [(line.replace("$SLURM_ARRAY_TASK_ID", "1"), "") for line in lines]
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_everything_that_a_page_shows_works(
     page: str, checkout: Path, blocks: Callable[[Path], list[Any]], run: Callable[[list[str], Path], Done]
@@ -95,8 +102,8 @@ def test_everything_that_a_page_shows_works(
             done = run(["python", "-c", block.text], checkout)
             assert done.returncode == 0, f"{where}: {done.stderr}"
         else:
-            assert block.language == "console", f"{where}: a block is yaml, python or console"
-            for command, shown in commands(block.text):
+            assert block.language in ("console", "bash"), f"{where}: a block is yaml, python, console or bash"
+            for command, shown in commands(block.text) if block.language == "console" else job_commands(block.text):
                 if command == "wfl-sim selftest":  # its checks are tests of their own
                     continue
                 if command.startswith("make "):
@@ -119,6 +126,7 @@ def test_everything_that_a_page_shows_works(
 def test_commands_in_the_text_are_ones_that_exist(page: str) -> None:
     known = {
         "run",
+        "compare",
         "tune",
         "fetch",
         "validate",
