@@ -159,6 +159,24 @@ def test_off_a_terminal_there_are_lines_and_quiet_says_nothing() -> None:
     assert stream.getvalue() == ""
 
 
+def test_the_last_look_at_the_table_says_what_was_interrupted() -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    plan, screen = cells(3), Screen()
+
+    def stopped() -> None:
+        with progress(plan, quiet=False, lines=False, stream=screen) as table:
+            table.watch(plan[0], "finished")
+            table.watch(plan[1], "running")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert "1 finished, 1 waiting, 1 interrupted" in screen.getvalue()
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.2, "0 s"), (59.4, "59 s"), (59.6, "1:00"), (200, "3:20"), (7400, "2:03:20")]
 )

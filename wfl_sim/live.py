@@ -73,6 +73,9 @@ class Lines(Progress):
             self._say(f"{cell.arm} seed {cell.seed}: loading")
 
 
+_RANKS = {"failed": FAILED, "interrupted": FAILED, "loading": RUNNING, "running": RUNNING, "waiting": WAITING}
+
+
 @dataclass
 class _Line:
     """One cell of the table."""
@@ -97,7 +100,7 @@ class _Line:
 
     @property
     def rank(self) -> int:
-        return {"failed": FAILED, "loading": RUNNING, "running": RUNNING, "waiting": WAITING}.get(self.state, DONE)
+        return _RANKS.get(self.state, DONE)
 
     @property
     def round_s(self) -> float | None:
@@ -147,6 +150,13 @@ class Table(Progress):
             line.state, line.changed = "loading" if event == "running" else event, self._changes
             if event == "running":
                 line.began_s, line.first = self._clock(), None
+
+    def interrupted(self) -> None:
+        """What was running has been stopped."""
+        with self._lock:
+            for line in self._lines.values():
+                if line.rank == RUNNING:
+                    line.state = "interrupted"
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         from rich import box
@@ -217,7 +227,7 @@ class Table(Progress):
         told = f"{100 * done // rounds} % of the rounds"
         if known and states["running"]:
             told += f", {duration(sum(known) / len(known) * (rounds - done) / states['running'])} left"
-        order = ("finished", "skipped", "running", "waiting", "failed")
+        order = ("finished", "skipped", "running", "waiting", "interrupted", "failed")
         counts = ", ".join(f"{states[state]} {state}" for state in order if states[state])
         return f"{len(lines)} runs: {counts}", told + (f"; {hidden} runs not shown" if hidden else "")
 
@@ -256,4 +266,8 @@ def progress(cells: Sequence[Cell], *, quiet: bool, lines: bool, stream: Any = N
 
         table = Table(cells)
         with Live(table, console=Console(file=stream), refresh_per_second=REFRESHES_HZ, redirect_stdout=False):
-            yield table
+            try:
+                yield table
+            except KeyboardInterrupt:
+                table.interrupted()
+                raise
