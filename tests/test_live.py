@@ -142,7 +142,7 @@ def test_lines_tell_rounds_and_what_becomes_of_runs() -> None:
     assert said == ["arm-0000 seed 0: round   3/10     4.50 s     6.00 Mbit up  2 delivered, 0 dropped"]
     lines.watch(cell, "skipped")
     lines.watch(cell, "failed")
-    assert said[1:] == ["arm-0000 seed 0: finished already", "arm-0000 seed 0: failed"]
+    assert said[1:] == [f"1 of {lines.cells} runs is finished already", "arm-0000 seed 0: failed"]
     Lines([cell], said.append, loading=True).watch(cell, "running")
     assert said[3:] == ["arm-0000 seed 0: loading"]
     assert lines.skipped == 1

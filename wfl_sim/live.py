@@ -45,11 +45,12 @@ class Progress:
 
 
 class Lines(Progress):
-    """A line a round, and a line for each cell that is skipped or fails; with `loading` also for each that begins."""
+    """A line a round, one for each cell that fails, and one for all that are skipped; with `loading` also for each that
+    begins."""
 
     def __init__(self, cells: Sequence[Cell], say: Callable[[str], None], loading: bool = False) -> None:
         super().__init__(cells)
-        self._say, self._loading = say, loading
+        self._say, self._loading, self._told = say, loading, False
 
     def report(self, cell: Cell, row: Row) -> None:
         quality = quality_of(cell.scenario)
@@ -65,9 +66,10 @@ class Lines(Progress):
 
     def watch(self, cell: Cell, event: Event) -> None:
         super().watch(cell, event)
-        if event == "skipped":
-            self._say(f"{cell.arm} seed {cell.seed}: finished already")
-        elif event == "failed":
+        if event != "skipped" and self.skipped and not self._told:
+            self._say(f"{self.skipped} of {self.cells} runs {'is' if self.skipped == 1 else 'are'} finished already")
+            self._told = True
+        if event == "failed":
             self._say(f"{cell.arm} seed {cell.seed}: failed")
         elif event == "running" and self._loading:
             self._say(f"{cell.arm} seed {cell.seed}: loading")
