@@ -210,7 +210,7 @@ def test_one_run_again_alone_says_that_it_is_finished(main: Call, tmp_path: Path
     assert [path.name for path in (tmp_path / "small").iterdir()] == ["two-seed1"]
     code, out, err = main(*words, "seeds=[1]", "--arm", "two")
     assert code == 0
-    assert err == "two seed 1: finished already\nall 1 runs are finished already; --force runs them again\n"
+    assert err == "the run is finished already; --force runs it again\n"
     assert "two" in out and str(tmp_path / "small") in out, "the table is printed all the same"
     code, out, err = main(*words, "--arm", "twoo")
     assert (code, out) == (2, "")

@@ -142,7 +142,7 @@ def test_lines_tell_rounds_and_what_becomes_of_runs() -> None:
     assert said == ["arm-0000 seed 0: round   3/10     4.50 s     6.00 Mbit up  2 delivered, 0 dropped"]
     lines.watch(cell, "skipped")
     lines.watch(cell, "failed")
-    assert said[1:] == ["arm-0000 seed 0: finished already", "arm-0000 seed 0: failed"]
+    assert said[1:] == [f"1 of {lines.cells} runs is finished already", "arm-0000 seed 0: failed"]
     Lines([cell], said.append, loading=True).watch(cell, "running")
     assert said[3:] == ["arm-0000 seed 0: loading"]
     assert lines.skipped == 1
@@ -157,6 +157,24 @@ def test_off_a_terminal_there_are_lines_and_quiet_says_nothing() -> None:
         shown.report(cells(1)[0], row(1))
         shown.watch(cells(1)[0], "running")
     assert stream.getvalue() == ""
+
+
+def test_the_last_look_at_the_table_says_what_was_interrupted() -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    plan, screen = cells(3), Screen()
+
+    def stopped() -> None:
+        with progress(plan, quiet=False, lines=False, stream=screen) as table:
+            table.watch(plan[0], "finished")
+            table.watch(plan[1], "running")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert "1 finished, 1 waiting, 1 interrupted" in screen.getvalue()
 
 
 @pytest.mark.parametrize(

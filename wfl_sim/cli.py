@@ -140,7 +140,8 @@ def run(
             typer.echo("interrupted; finished rounds are kept, and the same command goes on from there", err=True)
             raise typer.Exit(130) from None
     if shown.skipped == len(cells) and not silent:
-        typer.echo(f"all {len(cells)} runs are finished already; --force runs them again", err=True)
+        told = "the run is" if len(cells) == 1 else f"all {len(cells)} runs are"
+        typer.echo(f"{told} finished already; --force runs {'it' if len(cells) == 1 else 'them'} again", err=True)
     folder = output / study.name / "plots"
     if plots:
         _draw(traces, folder)

@@ -45,11 +45,12 @@ class Progress:
 
 
 class Lines(Progress):
-    """A line a round, and a line for each cell that is skipped or fails; with `loading` also for each that begins."""
+    """A line a round, one for each cell that fails, and one for all that are skipped; with `loading` also for each that
+    begins."""
 
     def __init__(self, cells: Sequence[Cell], say: Callable[[str], None], loading: bool = False) -> None:
         super().__init__(cells)
-        self._say, self._loading = say, loading
+        self._say, self._loading, self._told = say, loading, False
 
     def report(self, cell: Cell, row: Row) -> None:
         quality = quality_of(cell.scenario)
@@ -65,12 +66,16 @@ class Lines(Progress):
 
     def watch(self, cell: Cell, event: Event) -> None:
         super().watch(cell, event)
-        if event == "skipped":
-            self._say(f"{cell.arm} seed {cell.seed}: finished already")
-        elif event == "failed":
+        if event != "skipped" and self.skipped and not self._told:
+            self._say(f"{self.skipped} of {self.cells} runs {'is' if self.skipped == 1 else 'are'} finished already")
+            self._told = True
+        if event == "failed":
             self._say(f"{cell.arm} seed {cell.seed}: failed")
         elif event == "running" and self._loading:
             self._say(f"{cell.arm} seed {cell.seed}: loading")
+
+
+_RANKS = {"failed": FAILED, "interrupted": FAILED, "loading": RUNNING, "running": RUNNING, "waiting": WAITING}
 
 
 @dataclass
@@ -97,7 +102,7 @@ class _Line:
 
     @property
     def rank(self) -> int:
-        return {"failed": FAILED, "loading": RUNNING, "running": RUNNING, "waiting": WAITING}.get(self.state, DONE)
+        return _RANKS.get(self.state, DONE)
 
     @property
     def round_s(self) -> float | None:
@@ -147,6 +152,13 @@ class Table(Progress):
             line.state, line.changed = "loading" if event == "running" else event, self._changes
             if event == "running":
                 line.began_s, line.first = self._clock(), None
+
+    def interrupted(self) -> None:
+        """What was running has been stopped."""
+        with self._lock:
+            for line in self._lines.values():
+                if line.rank == RUNNING:
+                    line.state = "interrupted"
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         from rich import box
@@ -217,7 +229,7 @@ class Table(Progress):
         told = f"{100 * done // rounds} % of the rounds"
         if known and states["running"]:
             told += f", {duration(sum(known) / len(known) * (rounds - done) / states['running'])} left"
-        order = ("finished", "skipped", "running", "waiting", "failed")
+        order = ("finished", "skipped", "running", "waiting", "interrupted", "failed")
         counts = ", ".join(f"{states[state]} {state}" for state in order if states[state])
         return f"{len(lines)} runs: {counts}", told + (f"; {hidden} runs not shown" if hidden else "")
 
@@ -256,4 +268,8 @@ def progress(cells: Sequence[Cell], *, quiet: bool, lines: bool, stream: Any = N
 
         table = Table(cells)
         with Live(table, console=Console(file=stream), refresh_per_second=REFRESHES_HZ, redirect_stdout=False):
-            yield table
+            try:
+                yield table
+            except KeyboardInterrupt:
+                table.interrupted()
+                raise
