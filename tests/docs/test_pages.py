@@ -24,7 +24,10 @@ ROOT = Path(__file__).resolve().parents[2]
 WARM = Path(__file__).with_name("warm.py")
 PAGES = (
     "README.md",
-    *(f"docs/{name}.md" for name in ("scenarios", "studies", "quickstart", "air", "timelines", "radio", "architecture")),
+    *(
+        f"docs/{name}.md"
+        for name in ("scenarios", "studies", "quickstart", "air", "timelines", "radio", "architecture")
+    ),
 )
 ALL_PAGES = (*PAGES, "CONTRIBUTING.md", "docs/tasks.md")  # the last shows runs of many minutes
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#]+)\)")
