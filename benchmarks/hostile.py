@@ -138,12 +138,12 @@ RIGHT: dict[str, str | bytes] = {
     "a name that YAML 1.1 takes for false": LEAST.replace("least", "no"),
     "a rate of 1e-3": LEAST + "learning: {local: {lr: 1e-3}}\n",
     "a rate of 1e3": LEAST + "learning: {local: {lr: 1e3}}\n",
-    "an alias": LEAST + "seeds: &s [1]\narms: {a: {rounds: &r 3}, b: {rounds: *r}}\n",
+    "an alias": LEAST + "seeds: &s [1]\narms: {a: {rounds: &r 3}, b: {rounds: *r, protocol: {retry: 2 s}}}\n",
     "a zero-padded count": LEAST.replace("rounds: 2", "rounds: 02"),
     "letters of other languages": LEAST + "description: 10 Ger\u00e4te, \u7121\u7dda\n",
     "a long comment": LEAST + "#" * 5_000 + "\n",
     "many comments": LEAST + "# x\n" * 1200,
-    "many arms": LEAST + "arms:\n" + "".join(f"  a{n}: {{rounds: 3}}\n" for n in range(100)),
+    "many arms": LEAST + "arms:\n" + "".join(f"  a{n}: {{rounds: {n + 1}}}\n" for n in range(100)),
     "JSON": json.dumps(
         {
             "schema_version": 1, "name": "j", "rounds": 1, "channel": {"path_loss": {"kind": "uma"}},

@@ -225,11 +225,12 @@ class CellRecord:
         before = self._before.get("measured", {})
         self.manifest |= {"status": status, **more, "rounds_done": self._done}
         peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        continued = [*before.get("continued_after", []), *filter(None, [self._committed.rounds])]
         self.manifest["measured"] = {
             "wall_s": round(time.perf_counter() - self._began_s + before.get("wall_s", 0.0), 3),
             "cpu_s": round(time.process_time() - self._cpu_s + before.get("cpu_s", 0.0), 3),
             "peak_rss_mib": round(max(peak_mib, before.get("peak_rss_mib", 0.0)), 1),
-            "continued_after": [*before.get("continued_after", []), *filter(None, [self._committed.rounds])],
+            **({"continued_after": continued} if continued else {}),
         }
         self._write_manifest()
 

@@ -22,10 +22,10 @@ from rich.console import Console
 from analysis import plots, tradeoff
 from analysis.tables import arms_table
 from analysis.traces import TraceError, load
-from wfl_sim import cli
 from wfl_sim.errors import ScenarioError
 from wfl_sim.learning import data
 from wfl_sim.learning.datasets import WordNet10
+from wfl_sim.live import Lines
 from wfl_sim.quality import ACCURACY, LARGEST_LOSS, PERPLEXITY, quality_of
 from wfl_sim.scenario import Cell, parse
 
@@ -244,4 +244,6 @@ def test_a_scenario_is_judged_by_what_its_task_is() -> None:
     for (name, targets, method), (quality, says) in cases.items():
         cell = scenario(name, targets, method)
         assert quality_of(cell.scenario) == quality
-        assert cli._line(cell, row | {"round": 1}).endswith(f"  {says}")
+        said: list[str] = []
+        Lines([cell], said.append).report(cell, row | {"round": 1})
+        assert said[0].endswith(f"  {says}")

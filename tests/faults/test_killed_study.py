@@ -109,7 +109,7 @@ def test_a_study_that_is_killed_anywhere_ends_as_one_that_is_not(tmp_path: Path)
         Session(output).finish()
         assert left(output) == whole
         ended += 1
-        runs = [manifest(run)["measured"]["continued_after"] for run in (output / "killed").iterdir()]
+        runs = [manifest(run)["measured"].get("continued_after") for run in (output / "killed").iterdir()]
         continued += sum(bool(after) for after in runs)
     print(f"{kills.total()} kills ({dict(kills)}), {ended} studies, {continued} runs that went on from a round")
     assert continued
