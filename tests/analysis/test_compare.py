@@ -287,7 +287,7 @@ def test_the_only_target_of_the_runs_is_taken(studies: Studies) -> None:
     assert compare(a, b, "time_to").target == 0.7
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.tuples(*[st.one_of(st.floats(0.1, 100), st.just(math.nan))] * 2), min_size=1, max_size=6),
     st.sampled_from(["higher", "lower"]),
