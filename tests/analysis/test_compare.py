@@ -20,7 +20,7 @@ from rich.table import Table
 
 from analysis import metrics
 from analysis.compare import Seed, Tolerance, compare, judged
-from analysis.comparetables import seeds_table
+from analysis.comparetables import conclusion, seeds_table
 from analysis.paired import interval_of_mean
 from analysis.pareto import area_under
 from analysis.sides import CompareError
@@ -261,6 +261,20 @@ def test_arms_that_do_not_fit_are_told(studies: Studies) -> None:
         compare(a, b)
     with pytest.raises(CompareError, match="no arm of one fits"):
         compare(f"{a}:x", b)
+
+
+def test_the_words_below_a_table(studies: Studies) -> None:
+    a, b = studies(
+        {"x": {1: AT_ONCE, 2: IN_FOUR}, "y": {1: AT_ONCE, 2: AT_ONCE}, "z": {1: NEVER}},
+        {"x": {1: IN_FOUR, 2: AT_ONCE}, "y": {1: IN_FOUR, 2: NEVER}, "z": {1: AT_ONCE}},
+    )
+    assert conclusion(compare(a, b, "time_to", 0.7))[1:] == [
+        "note: with fewer than 5 seeds the bootstrap interval is too narrow; trust t",
+        "note: the t interval holds 0, so these seeds do not tell A from B: x",  # differences 2 and -2
+        "y: in seed 2 B does not reach 0.7, and A does",
+        "z: in seed 1 A does not reach 0.7, and B does",
+        "regression: y",
+    ]
 
 
 def test_a_table_is_readable_on_a_narrow_terminal(run_of: RunOf) -> None:
