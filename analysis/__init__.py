@@ -5,7 +5,8 @@ Does not know how a trace came to be: it reads run directories, and imports neit
 >>> from analysis import load
 >>> traces = load("runs/quickstart")          # a run, a study, or a pattern  # doctest: +SKIP
 
-``analysis.tradeoff`` holds the numbers, ``analysis.plots`` the pictures; only the latter imports matplotlib.
+``analysis.tradeoff`` holds the numbers (``paired`` and ``pareto`` those of whole arms, ``compare`` the verdict on two
+studies), ``analysis.plots`` the pictures; only the latter imports matplotlib.
 """
 
 from __future__ import annotations

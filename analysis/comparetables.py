@@ -19,7 +19,8 @@ from analysis.tables import NARROWEST
 FEW_SEEDS = 5
 """Below that a bootstrap interval is too narrow, see `analysis.paired.interval_of_mean`."""
 
-_DIGITS = 4  # significant ones of the largest value
+_DIGITS, _DIGITS_OF_DIFFERENCES = 4, 3  # significant ones of the largest value
+_MOST_MORE = 4  # decimals that differences have beyond those of values
 _POINT = re.compile(r"-[^-=]+=.*$")  # -bandwidth=1MHz-rank=8
 
 
@@ -35,11 +36,11 @@ def headline(comparison: Comparison) -> str:
 def seeds_table(comparison: Comparison) -> Table:
     """One row an arm and seed: the baseline's value, the new one, and their difference."""
     table = _table(["seed", "A", "B", "B - A", "relative"])
-    digits = _decimals(comparison)
+    digits, finer = _decimals(comparison)
     for pair in comparison.pairs:
         for row in pair.seeds:
             values = (_shown(comparison, value, digits) for value in (row.a, row.b))
-            difference = _shown(comparison, row.difference, digits, "+")
+            difference = _shown(comparison, row.difference, finer, "+")
             table.add_row(_name(pair), str(row.seed), *values, difference, _percent(row.relative))
     return table
 
@@ -48,16 +49,16 @@ def means_table(comparison: Comparison) -> Table:
     """One row an arm: mean difference over the seeds, its intervals by both ways, and the verdict."""
     table = _table(["n", "mean B - A", "relative", "t", "bootstrap", "tolerance"])
     table.add_column("verdict", no_wrap=True)
-    digits = _decimals(comparison)
+    _, finer = _decimals(comparison)
     for pair in comparison.pairs:
         table.add_row(
             _name(pair),
             str(pair.n),
-            _shown(comparison, pair.mean, digits, "+"),
+            _shown(comparison, pair.mean, finer, "+"),
             _percent(pair.mean / abs(pair.baseline) if pair.baseline else math.nan),
-            _interval(comparison, pair.t, digits),
-            _interval(comparison, pair.bootstrap, digits),
-            _shown(comparison, pair.tolerance, digits),
+            _interval(comparison, pair.t, finer),
+            _interval(comparison, pair.bootstrap, finer),
+            _shown(comparison, pair.tolerance, finer),
             pair.verdict,
         )
     return table
@@ -68,6 +69,8 @@ def conclusion(comparison: Comparison) -> list[str]:
     lines = ["n: seeds in which both have a value; t, bootstrap: 95 % intervals of the mean difference"]
     if any(pair.n < FEW_SEEDS for pair in comparison.pairs):
         lines.append(f"note: with fewer than {FEW_SEEDS} seeds the bootstrap interval is too narrow; trust t")
+    if unclear := [_name(pair) for pair in comparison.pairs if pair.t.low < 0 < pair.t.high]:
+        lines.append(f"note: the t interval holds 0, so these seeds do not tell A from B: {'; '.join(unclear)}")
     lines += [f"note: {note}" for note in comparison.notes]
     what = "has no value" if comparison.target is None else f"does not reach {comparison.target:g}"
     for pair in comparison.pairs:
@@ -112,11 +115,17 @@ def _name(pair: Pair) -> str:
     return f"{both}, {point[1:]}" if point else both
 
 
-def _decimals(comparison: Comparison) -> int:
-    """Decimals that give the largest value its significant digits."""
-    values = [abs(v) for pair in comparison.pairs for row in pair.seeds for v in (row.a, row.b) if math.isfinite(v)]
-    largest = max(values, default=0.0) / METRICS[comparison.metric].scale
-    return 0 if largest == 0 else max(0, _DIGITS - 1 - math.floor(math.log10(largest)))
+def _decimals(comparison: Comparison) -> tuple[int, int]:
+    """Decimals of the values and of their differences, so that the largest of each has its significant digits."""
+    rows = [row for pair in comparison.pairs for row in pair.seeds]
+    values = _digits_of(comparison, [value for row in rows for value in (row.a, row.b)], _DIGITS)
+    differences = _digits_of(comparison, [row.difference for row in rows], _DIGITS_OF_DIFFERENCES)
+    return values, min(max(values, differences), values + _MOST_MORE)
+
+
+def _digits_of(comparison: Comparison, values: list[float], significant: int) -> int:
+    largest = max((abs(v) for v in values if math.isfinite(v)), default=0.0) / METRICS[comparison.metric].scale
+    return 0 if largest == 0 else max(0, significant - 1 - math.floor(math.log10(largest)))
 
 
 def _shown(comparison: Comparison, value: float, digits: int, sign: str = "") -> str:
