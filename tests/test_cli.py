@@ -225,6 +225,18 @@ def test_force_does_not_remove_what_a_wrong_scenario_could_not_replace(main: Cal
     assert old.is_dir()
 
 
+def test_pictures_that_cannot_be_written_are_told_in_a_line(main: Call, tmp_path: Path) -> None:
+    small = Path(__file__).with_name("small.yaml")
+    words = ("method={kind: none, payload: 10 kbit}", "codec={kind: dense}", "learning.targets=[]", "arms={one: {}}")
+    run = ("run", str(small), *words, "seeds=1", "--output", str(tmp_path), "--quiet")
+    assert main(*run, "--no-plots")[0] == 0
+    (tmp_path / "small" / "plots").write_text("a file where a folder belongs")
+    code, out, err = main(*run)
+    assert (code, out) == (1, "") and err.startswith("error: the pictures cannot be written to ")
+    code, out, err = main(*run, "--format", "json")
+    assert code == 1 and json.loads(out)["error"] == "RunFailed"
+
+
 def test_an_output_that_cannot_be_written(main: Call, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     code, out, err = main("run", QUICKSTART, "--output", str(tmp_path / "file"))

@@ -68,6 +68,9 @@ def test_what_force_would_replace_is_told(call: Call, tmp_path: Path) -> None:
     assert code == 0
     assert out.startswith("bandwidth_sweep: 12 runs: 11 to run, 1 to replace\n")
     assert not list(there.iterdir())
+    (there / "thesis.txt").write_text("mine")
+    code, out, err = call("run", SWEEP, "--dry-run", "--force", "seeds=[1]")
+    assert (code, out) == (2, "") and "is no run directory (it holds thesis.txt" in err
 
 
 @pytest.mark.parametrize("command", ["run", "validate"])

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+import wfl_sim
 import wfl_sim.learning
 from channels.options import OptionError
 from wfl_sim import engine, locks, study
@@ -290,6 +291,42 @@ def test_nothing_runs_or_is_removed_if_one_directory_is_of_another_scenario(
     assert [path.name for path in (tmp_path / "small").iterdir()] == ["three-seed3"]
     study.run(other, tmp_path, jobs=1, force=True)
     assert whole_rounds(tmp_path / "small" / "three-seed3") == [1, 2, 3, 4, 5]
+
+
+def test_a_run_of_other_versions_is_refused_before_anything_runs(plan: Study, learning: Any, tmp_path: Path) -> None:
+    def stop(cell: Cell, row: Row) -> None:
+        if cell.arm == "two":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        study.run(plan, tmp_path, jobs=1, report=stop)
+    file = tmp_path / "small" / "two-seed3" / "manifest.json"
+    file.write_text(file.read_text(encoding="utf-8").replace('"scipy": "', '"scipy": "0.'), encoding="utf-8")
+    with pytest.raises(OutputExists, match=r"two-seed3 was begun with scipy 0\."):
+        study.run(plan, tmp_path, jobs=1)
+    assert not (tmp_path / "small" / "three-seed3").exists()
+
+
+def test_force_removes_a_run_only_when_its_turn_comes(plan: Study, learning: Any, tmp_path: Path) -> None:
+    study.run(plan, tmp_path, jobs=1)
+    last = tmp_path / "small" / "three-seed3"
+    before = dump(last / "trace.sqlite"), (last / "manifest.json").read_bytes()
+
+    def stop(cell: Cell, row: Row) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        study.run(plan, tmp_path, jobs=1, force=True, report=stop)
+    assert before == (dump(last / "trace.sqlite"), (last / "manifest.json").read_bytes())
+    status = json.loads((tmp_path / "small" / "one-seed3" / "manifest.json").read_text(encoding="utf-8"))["status"]
+    assert status == "interrupted"
+
+
+def test_the_tables_are_of_the_cells_that_were_asked_for(plan: Study, learning: Any, tmp_path: Path) -> None:
+    assert wfl_sim.run(plan, output=tmp_path, jobs=1).arms == ["one", "two", "three"]
+    assert wfl_sim.run(plan, output=tmp_path, jobs=1, arms=["two"]).arms == ["two"]
+    (tmp_path / "small" / "three-seed3" / "trace.sqlite").write_bytes(b"damaged")
+    assert wfl_sim.run(plan, output=tmp_path, jobs=1, arms=["one"]).arms == ["one"]
 
 
 def test_a_cell_that_another_process_runs_is_refused(

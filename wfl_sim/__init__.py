@@ -88,7 +88,6 @@ def run(
     from wfl_sim import study
 
     plan = load_scenario(scenario, overrides) if isinstance(scenario, (str, Path)) else scenario
-    folder = study.run(
-        plan, Path(output), force=force, jobs=jobs, workers=workers, arms=arms, report=report, watch=watch
-    )
-    return load(folder)
+    place = Path(output)
+    study.run(plan, place, force=force, jobs=jobs, workers=workers, arms=arms, report=report, watch=watch)
+    return load([study.cell_directory(place, cell) for cell in study.selected(plan, arms)])

@@ -9,30 +9,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import resource
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from wfl_sim import checkpoint, wholefile
+from wfl_sim import checkpoint, rundirectory, wholefile
 from wfl_sim.checkpoint import Checkpoint
 from wfl_sim.contracts import Work
-from wfl_sim.errors import OutputExists, RunFailed
+from wfl_sim.errors import RunFailed
 from wfl_sim.methods.none import NoLearning
+from wfl_sim.processes import interrupts_ignored
 from wfl_sim.quality import quality_of
 from wfl_sim.replay import Replayed
-from wfl_sim.rundirectory import FORMAT, content_hash, manifest, state
+from wfl_sim.rundirectory import FORMAT, content_hash, versions
 from wfl_sim.scenario import Cell, to_yaml
 from wfl_sim.statefiles import AGAIN, Kept, StateFiles
-from wfl_sim.trace import AnyRow, Resume, Row, TraceWriter, write_csv
+from wfl_sim.trace import AnyRow, Resume, Row, TraceWriter, is_unfinished, write_csv
 
 Report = Callable[[Row], None]
-REPORTED_PACKAGES = ("wfl-sim", "torch", "transformers", "peft", "numpy", "scipy", "simpy")
 REST_S, REST_SHARE = 0.5, 0.01  # how often the world is noted at most, and which part of the time that may take
 SPILLED = ".clients-*"  # what client states leave where a process was killed
 
@@ -63,7 +61,9 @@ class CellRecord:
         self._cell, self.directory, self._report = cell, directory, report
         text = to_yaml(cell.scenario)
         self.manifest = _manifest(cell, arm_index, text)
-        self._before = self._left()
+        self._before = rundirectory.begun(directory, cell)
+        self.manifest = {**self._before, **self.manifest}  # until it is known better
+        self.manifest.pop("error", None)
         try:
             directory.mkdir(parents=True, exist_ok=True)
             for spilled in directory.glob(SPILLED):
@@ -75,27 +75,13 @@ class CellRecord:
         self._trace = TraceWriter(directory / "trace.sqlite")
         self._committed = self._trace.committed()
         self._files = StateFiles(directory)
-        self._done = self._committed.rounds
+        self._done, self._over = self._committed.rounds, False
         self._last: Checkpoint | None = None  # of the last round that was committed
         self._work: Work | None = None
         self._goes_on = not self._committed.rounds  # else it plays again what was committed
         self.rest: dict[str, Any] | None = None if self._committed.rest is None else json.loads(self._committed.rest)
         self.resting: Callable[[], dict[str, Any] | None] = lambda: None
         self._next_rest_s = self._began_s + REST_S
-
-    def _left(self) -> dict[str, Any]:
-        """The manifest of the session before this one."""
-        if state(self.directory, self._cell) == "absent":
-            return {}
-        left = manifest(self.directory)
-        then, now = left.get("versions", {}), self.manifest["versions"]
-        other = [f"{name} {then.get(name)}, now {now[name]}" for name in now if then.get(name) != now[name]]
-        if other:
-            raise OutputExists(
-                f"{self.directory} was begun with {'; '.join(other)}, which could change the last bits: finish it with "
-                "that, or run it again with --force"
-            )
-        return left
 
     def works_on(self, work: Work, recorded: Mapping[str, Any]) -> Work:
         """Note what the work was made of; the work that the run must use in its place.
@@ -110,6 +96,7 @@ class CellRecord:
         if self._committed.rounds and changed:
             raise RunFailed(f"its {' and '.join(changed)} changed since it was begun: {AGAIN}")
         self.manifest |= recorded
+        self._write_manifest()
         learns = work.model() is not None
         self._work = Replayed(work) if learns else work
         if self._goes_on:
@@ -194,13 +181,17 @@ class CellRecord:
         """The run is over, with `results` for its manifest. Raises RunFailed where they cannot be written."""
         self._keep_model()
         write_csv(self._trace.path, self.directory / "rounds.csv")
-        self._end("finished", **results)
+        with interrupts_ignored():
+            self._end("finished", **results)
+            self._over = True
         with suppress(RunFailed):  # it is finished, and `tidy` comes back to what is left of what it took
             self._trace.finish()
             self._files.remove()
 
     def fail(self, error: BaseException) -> None:
         """The run ended before its time; what cannot be written now is left as it was."""
+        if self._over:
+            return
         with suppress(RunFailed):
             if self._goes_on:
                 self._keep_model()
@@ -241,13 +232,13 @@ class CellRecord:
 
 def tidy(directory: Path) -> None:
     """Remove what a finished run has left of what it took to go on, if it was killed before it could."""
-    files = StateFiles(directory)
-    if files.exist:
+    file = directory / "trace.sqlite"
+    if StateFiles(directory).exist or is_unfinished(file):
         with suppress(RunFailed):  # it does no harm
-            trace = TraceWriter(directory / "trace.sqlite")
+            trace = TraceWriter(file)
             trace.finish()
             trace.close()
-            files.remove()
+            StateFiles(directory).remove()
 
 
 def _manifest(cell: Cell, arm_index: int, text: str) -> dict[str, Any]:
@@ -269,13 +260,6 @@ def _manifest(cell: Cell, arm_index: int, text: str) -> dict[str, Any]:
         "clients": scenario.clients.count,
         "scenario_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "cell_sha256": content_hash(cell),
-        "versions": {name: _version(name) for name in REPORTED_PACKAGES} | {"python": platform.python_version()},
+        "versions": versions(),
         "warnings": [],
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

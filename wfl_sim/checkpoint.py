@@ -32,7 +32,7 @@ def write(folder: Path, checkpoint: Checkpoint) -> Path:
 
     # All in one entry: a file with several has them in any order, and the same model would not give the same bytes.
     told = json.dumps({"format": FORMAT, "round": checkpoint.round, "version": checkpoint.version})
-    model = {name: np.ascontiguousarray(value) for name, value in checkpoint.model.items()}
+    model = {name: np.require(value, requirements="C") for name, value in checkpoint.model.items()}
     wholefile.write(folder / NAME, save(model, {TOLD: told}))
     return folder / NAME
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -35,7 +37,7 @@ from wfl_sim.commands.fetch import fetch
 from wfl_sim.commands.linkbudget import linkbudget
 from wfl_sim.commands.selftest import selftest
 from wfl_sim.commands.tune import tune
-from wfl_sim.errors import ScenarioError, WflError
+from wfl_sim.errors import RunFailed, ScenarioError, WflError
 
 if TYPE_CHECKING:
     from analysis.traces import Traces
@@ -143,15 +145,16 @@ def run(
         told = "the run is" if len(cells) == 1 else f"all {len(cells)} runs are"
         typer.echo(f"{told} finished already; --force runs {'it' if len(cells) == 1 else 'them'} again", err=True)
     folder = output / study.name / "plots"
-    if plots:
-        _draw(traces, folder)
-    if answer is Format.json:
-        from analysis.tradeoff import summary
+    with errors_as(answer):
+        if plots:
+            _draw(traces, folder)
+        if answer is Format.json:
+            from analysis.tradeoff import summary
 
-        runs = summary(traces).reset_index().to_dict(orient="records")
-        pictures = str(folder) if plots else None
-        print_json({"traces": str(output / study.name), "pictures": pictures, "runs": runs})
-    elif not quiet:
+            runs = summary(traces).reset_index().to_dict(orient="records")
+            pictures = str(folder) if plots else None
+            print_json({"traces": str(output / study.name), "pictures": pictures, "runs": runs})
+    if answer is not Format.json and not quiet:
         _print_table(traces, air=not traces.learns)
         typer.echo(f"\ntraces    {output / study.name}")
         typer.echo(f"pictures  {folder}" if plots else "pictures  wfl-sim plot draws them")
@@ -163,10 +166,20 @@ def _draw(traces: Traces, folder: Path) -> None:
     from wfl_sim.locks import scratch
 
     adaptive = set(traces.cells.loc[traces.cells["latency_budget_s"].notna(), "arm"]) & set(arms_alone(traces))
-    folder.mkdir(exist_ok=True)
-    with scratch(folder.parent, ".plots-") as drawn:
-        for path in save_all(traces, drawn, adaptive or None):  # `wfl-sim plot` draws those of all arms, and longer
-            os.replace(path, folder / path.name)
+    with _written(folder):
+        folder.mkdir(exist_ok=True)
+        with scratch(folder.parent, ".plots-") as drawn:
+            for path in save_all(traces, drawn, adaptive or None):  # `wfl-sim plot` draws those of all arms, and longer
+                os.replace(path, folder / path.name)
+
+
+@contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    """An error of files is told in a line."""
+    try:
+        yield
+    except OSError as error:
+        raise RunFailed(f"the pictures cannot be written to {folder}: {error.strerror or error}") from error
 
 
 @app.command(epilog=EXIT_CODES)
@@ -268,9 +281,10 @@ def plot(
     window = _window(rounds)
     traces = load(directory)
     folder = output or (directory if directory.is_dir() else Path(".")) / "plots"
-    for path in save_all(traces, folder, rounds=window):
-        if path.suffix == ".png" and not quiet:
-            typer.echo(path)
+    with _written(folder):
+        for path in save_all(traces, folder, rounds=window):
+            if path.suffix == ".png" and not quiet:
+                typer.echo(path)
     if not quiet:
         _print_table(traces, air=True)
 

@@ -121,7 +121,7 @@ class ClientStates:
             if self._spilled is None:
                 self._spilled = Path(tempfile.mkdtemp(prefix=".clients-", dir=self._folder))
             file = self._spilled / f"{name}-{client}"
-            file.write_bytes(save({tensor: np.ascontiguousarray(value) for tensor, value in params.items()}))
+            file.write_bytes(save({tensor: np.require(value, requirements="C") for tensor, value in params.items()}))
         except OSError as error:
             where = self._spilled or self._folder or tempfile.gettempdir()
             raise RunFailed(

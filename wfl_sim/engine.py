@@ -25,6 +25,7 @@ from wfl_sim.errors import NotFinite, RunFailed
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.networkonly import NetworkOnly
 from wfl_sim.presence import Presence
+from wfl_sim.processes import interrupts_ignored
 from wfl_sim.protocols.base import Commit, ProtocolState, World
 from wfl_sim.radio.bands import bands
 from wfl_sim.radio.medium import Medium
@@ -121,7 +122,8 @@ class Simulation:
 
     def rest(self) -> dict[str, Any] | None:
         """What it takes to go on from the round that is being committed; None while anything is under way."""
-        if not getattr(self._protocol, "rests", False):
+        owner = next((cls for cls in type(self._protocol).__mro__ if "run" in vars(cls)), object)
+        if not vars(owner).get("rests", False):  # a plug-in that plays rounds otherwise has to say so itself
             return None
         protocol, medium = self._state.rest(), self.medium.rest()
         return None if protocol is None or medium is None else {"protocol": protocol, "medium": medium}
@@ -230,7 +232,8 @@ def run_cell(
         medium = simulation.run()
         record.finish(ledger=medium.ledger.totals(), warnings=[*medium.links.warnings, *stopped])
     except BaseException as error:
-        record.fail(error)
+        with interrupts_ignored():
+            record.fail(error)
         raise
     finally:
         try:

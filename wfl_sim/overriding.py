@@ -31,6 +31,12 @@ class Overrides:
         """Those for every arm, then those for one, each with the name of the arm; None: for all."""
         return [*((None, override) for override in self.general), *self.of_arms]
 
+    @property
+    def paths(self) -> list[KeyPath]:
+        """The keys that they set, to one value or to several."""
+        varied = [item.path if isinstance(item, Axis) else item for item in self._varied]
+        return [*varied, *(override.path for _, override in self.of_arms)]
+
     def over(self, axes: Mapping[KeyPath, Axis]) -> list[Axis]:
         """The axes of a file with these laid over them: one of the same key replaces it, a single value removes it."""
         found = dict(axes)

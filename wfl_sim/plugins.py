@@ -80,6 +80,12 @@ def registry(group: str, *builtin: type[Any]) -> dict[str, type[Any]]:
     return found
 
 
+def distributions() -> list[str]:
+    """The names of the distributions that bring plug-ins."""
+    groups = [_installed().select(group=PREFIX + name) for name in NAMES]
+    return sorted({point.dist.name for points in groups for point in points if point.dist is not None})
+
+
 @cache  # reading the metadata of all distributions takes as long as half the other imports
 def _installed() -> Any:
     return entry_points()

@@ -135,9 +135,8 @@ class _Study(Generic[T]):
         numbers = {name: number for number, name in enumerate(bases)}
         in_turn = sorted(self.found, key=lambda arm: (numbers[arm.group], *(-1 if i is None else i for i in arm.index)))
         if not self.problems:
-            set_paths = [override.path for _, override in self.overrides.numbered()]
             written = {name: base.written for name, base in bases.items()}
-            self._note(twins.twins(in_turn, self.document, self.grid.axes, written, set_paths))
+            self._note(twins.twins(in_turn, self.document, self.grid.axes, written, self.overrides.paths))
         if self.problems:
             raise ScenarioError(*in_order(self.problems)[:MOST_PROBLEMS])
         return in_turn

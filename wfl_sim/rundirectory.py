@@ -8,20 +8,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from dataclasses import fields
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
 from channels.files import mark
 from channels.options import Options, option_name
 from channels.recorded import CLIENT
-from wfl_sim import locks, wholefile
+from wfl_sim import locks, plugins, wholefile
 from wfl_sim.errors import OutputExists, RunFailed
 from wfl_sim.files import file_fields
-from wfl_sim.learning.options import Data
+from wfl_sim.learning.options import Data, Model
 from wfl_sim.scenario import Cell, to_plain
 
 FORMAT = 1
@@ -30,6 +32,10 @@ FORMAT = 1
 MANIFEST, SCENARIO, TRACE = "manifest.json", "scenario.yaml", "trace.sqlite"
 DISCARDED = "discarded"
 """Status of a run that is being removed: what is left of it means nothing."""
+
+UNREAD = ("description", "link_budget")
+"""Keys of a scenario that change no run."""
+REPORTED_PACKAGES = ("wfl-sim", "torch", "transformers", "peft", "numpy", "scipy", "simpy")
 
 State = Literal["absent", "finished", "unfinished"]
 _EARLY = {
@@ -45,10 +51,10 @@ _BLOCK_BYTES = 1 << 20
 def content_hash(cell: Cell) -> str:
     """What tells a cell from all others that give other results, as 64 hexadecimal digits.
 
-    It is the SHA-256 of the resolved scenario with its seed, in which the name of each file stands for what the file
-    holds: where a file lies makes no difference. What cannot be read counts as its name.
+    It is the SHA-256 of the resolved scenario with its seed, less what no run reads, in which the name of each file or
+    folder stands for what it holds: where that lies makes no difference. What cannot be read counts as its name.
     """
-    plain = to_plain(cell.scenario)
+    plain = {key: value for key, value in to_plain(cell.scenario).items() if key not in UNREAD}
     for path, value in _named_files(cell.scenario, cell.scenario.clients.count):
         inner = plain
         for key in path[:-1]:
@@ -69,6 +75,10 @@ def _named_files(options: Options, clients: int, path: tuple[str, ...] = ()) -> 
             yield here, _contents(each)
     if isinstance(options, Data) and options.name.startswith("csv:"):
         yield (*path, "name"), f"csv:{_contents([options.name.removeprefix('csv:')])}"
+    elif isinstance(options, (Data, Model)) and os.path.isdir(options.name):
+        held = sorted(path for path in Path(options.name).rglob("*") if path.is_file())
+        names = " ".join(str(path.relative_to(options.name)) for path in held)
+        yield (*path, "name"), f"folder:{_contents([str(path) for path in held])} {names}"
 
 
 def _contents(names: list[str]) -> str:
@@ -96,7 +106,8 @@ def state(directory: Path, cell: Cell) -> State:
     Raises
     ------
     OutputExists
-        The directory is of another scenario, of another format, damaged, or no run directory at all.
+        The directory is of another scenario, of another format, damaged, no run directory at all, or to be continued
+        and begun with other versions of packages.
     """
     manifest = _manifest(directory)
     if manifest is None or manifest["status"] == DISCARDED:
@@ -120,10 +131,49 @@ def state(directory: Path, cell: Cell) -> State:
             "--output for another place"
         )
     if manifest["status"] != "finished":
+        _check_versions(directory, manifest.get("versions", {}))
         return "unfinished"
     if not (directory / TRACE).is_file():
         raise OutputExists(f"{directory} is said to be finished, but has no {TRACE}; --force runs this anew")
     return "finished"
+
+
+def begun(directory: Path, cell: Cell) -> dict[str, Any]:
+    """The manifest of a run that is to be continued, or nothing if there is none. Raises as `state` does."""
+    return manifest(directory) if state(directory, cell) == "unfinished" else {}
+
+
+def written_ns(directory: Path) -> int:
+    """When the manifest was last written, in ns; 0 if there is none."""
+    try:
+        return (directory / MANIFEST).stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def versions() -> dict[str, str | None]:
+    """Of all that a result depends on: our packages, plug-ins, and Python."""
+    names = dict.fromkeys((*REPORTED_PACKAGES, *plugins.distributions()))
+    return {name: _version(name) for name in names} | {"python": platform.python_version()}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _check_versions(directory: Path, then: dict[str, Any]) -> None:
+    now = versions()
+    other = [
+        f"{name} {then.get(name)}, now {now.get(name)}" for name in {**then, **now} if then.get(name) != now.get(name)
+    ]
+    if then and other:
+        raise OutputExists(
+            f"{directory} was begun with {'; '.join(other)}, which could change the last bits: finish it with that, "
+            "or run it again with --force"
+        )
 
 
 def manifest(directory: Path) -> dict[str, Any]:

@@ -89,7 +89,7 @@ class StateFiles:
         for entry, kept in enumerate(new):
             assert kept.waiting is not None
             for place, (name, value) in enumerate(kept.waiting.items()):  # in their order, which a file would not keep
-                data[f"{entry}/{place}/{name}"] = np.ascontiguousarray(value)
+                data[f"{entry}/{place}/{name}"] = np.require(value, requirements="C")
         self._save(number, data, len(new))
         for entry, kept in enumerate(new):
             kept.file, kept.entry, kept.waiting = number, entry, None

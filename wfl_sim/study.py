@@ -36,6 +36,7 @@ class Task(NamedTuple):
     directory: Path
     memo: Path
     workers: int
+    since_ns: int | None  # what is there from before this time is removed, wherever that is not None
 
 
 class Failure(NamedTuple):
@@ -112,13 +113,14 @@ def run(
         All cells were stopped; finished rounds are in their traces.
     """
     study.check()
-    order = list(dict.fromkeys(cell.arm for cell in study.cells))
+    order = {arm: place for place, arm in enumerate(dict.fromkeys(cell.arm for cell in study.cells))}
     cells = [(cell, cell_directory(output, cell)) for cell in selected(study, arms)]
     todo = _unfinished(cells, force)
     folder = output / study.name
     told = watch or (lambda cell, event: None)
+    left = set(todo)
     for number, (cell, directory) in enumerate(cells):
-        if number not in todo:
+        if number not in left:
             tidy(directory)
             told(cell, "skipped")
     if not todo:
@@ -127,16 +129,14 @@ def run(
         try:
             folder.mkdir(parents=True, exist_ok=True)
             memo = stack.enter_context(locks.scratch(folder, MEMO))
-            if force:
-                for _, directory in cells:
-                    _empty(directory)
+            since_ns = memo.stat().st_mtime_ns if force else None  # by the clock of the disk
         except OSError as error:
             raise RunFailed(f"cannot write to {folder}: {error.strerror or error}") from None
         jobs = max(1, min(len(todo), jobs or os.cpu_count() or 1))
         if jobs > 1:
             todo = [todo[i] for i in spread([cells[number][0] for number in todo])]
         tasks = [
-            Task(place, cell, order.index(cell.arm), directory, memo, workers)
+            Task(place, cell, order[cell.arm], directory, memo, workers, since_ns)
             for place, (cell, directory) in enumerate(cells[number] for number in todo)
         ]
         failures = _play_all(tasks, jobs, report or (lambda cell, row: None), told)
@@ -160,15 +160,6 @@ def _unfinished(cells: Sequence[tuple[Cell, Path]], force: bool) -> list[int]:
 
 def _in_use(directory: Path) -> OutputExists:
     return OutputExists(f"{directory} is being written by another process: wait for it, or take another --output")
-
-
-def _empty(directory: Path) -> None:
-    if directory.exists():
-        try:
-            with locks.lock(directory):
-                rundirectory.clear(directory)
-        except locks.Held:
-            raise _in_use(directory) from None
 
 
 def spread(cells: Sequence[Cell]) -> list[int]:
@@ -219,11 +210,14 @@ def _play(
     directory: Path,
     memo: Path,
     workers: int,
+    since_ns: int | None,
 ) -> Failure | None:
     """Run one cell, wherever this is, and tell of it; why it failed, if it did."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with locks.lock(directory):
+            if since_ns is not None and rundirectory.written_ns(directory) <= since_ns:
+                rundirectory.clear(directory)
             found = rundirectory.state(directory, cell)  # another process may have been there since
             if found == "finished":
                 tell((number, "skipped"))

@@ -17,6 +17,8 @@ from wfl_sim import wholefile
 from wfl_sim.errors import RunFailed
 
 TRACE_FORMAT = 2
+PATIENCE_S = 600.0
+"""How long a run waits for a reader that holds its trace: nobody who looks at a run should end it."""
 
 
 class Column(NamedTuple):
@@ -122,7 +124,7 @@ class TraceWriter:
     def __init__(self, path: Path) -> None:
         self.path = path
         with self._told():
-            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=PATIENCE_S)
             # A rollback journal (not WAL) works on network file systems.
             self._db.execute("PRAGMA journal_mode = DELETE")
             if not self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
@@ -164,8 +166,7 @@ class TraceWriter:
 
     def committed(self) -> Committed:
         """The rounds that are in it."""
-        with self._told():
-            return Committed(self._db)
+        return Committed(self.path, self._db)
 
     def finish(self) -> None:
         """The run is over: nothing but the tables is needed any more."""
@@ -191,6 +192,8 @@ class TraceWriter:
         except sqlite3.ProgrammingError:
             raise  # no trouble with the file
         except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise _damaged(self.path, error) from error
             raise RunFailed(f"{self.path} cannot be written: {error}") from error
 
     def _insert(self, table: str, rows: Iterable[AnyRow]) -> None:
@@ -202,6 +205,22 @@ class TraceWriter:
     def close(self) -> None:
         """Close the file; what was committed stays."""
         self._db.close()
+
+
+def _damaged(path: Path, error: Exception) -> RunFailed:
+    return RunFailed(f"{path} cannot be read ({error}): the run cannot go on; --force runs it again")
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether a trace still holds what it takes to go on; not so if it cannot be read."""
+    try:
+        db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        try:
+            return db.execute("SELECT 1 FROM sqlite_master WHERE name = 'resume'").fetchone() is not None
+        finally:
+            db.close()
+    except sqlite3.Error:
+        return False
 
 
 class Committed:
@@ -217,8 +236,13 @@ class Committed:
         What was noted of the world then.
     """
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
+    def __init__(self, path: Path, db: sqlite3.Connection) -> None:
+        self._path, self._db = path, db
+        with self._told():
+            self._look()
+
+    def _look(self) -> None:
+        db = self._db
         (count,) = db.execute("SELECT count(*) FROM rounds").fetchone()
         self.rounds = int(count)
         self._resume = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'resume'").fetchone() is not None
@@ -233,7 +257,8 @@ class Committed:
 
     def next(self) -> Row:
         """The next round."""
-        self._round = self._cursors["rounds"].fetchone()
+        with self._told():
+            self._round = self._cursors["rounds"].fetchone()
         return dict(zip(self._names, self._round, strict=True))
 
     def holds(self, round_row: Row, transmissions: Sequence[AnyRow], decisions: Sequence[AnyRow]) -> bool:
@@ -241,24 +266,37 @@ class Committed:
         if _stored("rounds", [round_row]) != [self._round]:
             return False
         asked = (("transmissions", transmissions), ("decisions", decisions))
-        return all(_stored(table, rows) == self._cursors[table].fetchmany(len(rows)) for table, rows in asked if rows)
+        with self._told():
+            return all(
+                _stored(table, rows) == self._cursors[table].fetchmany(len(rows)) for table, rows in asked if rows
+            )
 
     def answers(self) -> list[bytes]:
         """What was asked of the learning side in each round since then; of none, if there was nothing to learn."""
         asked = "SELECT answers FROM resume WHERE round > ? ORDER BY round"
-        return [answers for (answers,) in self._db.execute(asked, (self.rested,))] if self._resume else []
+        with self._told():
+            return [answers for (answers,) in self._db.execute(asked, (self.rested,))] if self._resume else []
 
     def last(self) -> Row:
         """The last round."""
-        row = self._db.execute("SELECT * FROM rounds ORDER BY round DESC LIMIT 1").fetchone()
+        with self._told():
+            row = self._db.execute("SELECT * FROM rounds ORDER BY round DESC LIMIT 1").fetchone()
         return dict(zip(self._names, row, strict=True))
 
     def state(self) -> str | None:
         """What it takes to go on after the last round."""
         if not self._resume:
             return None
-        row = self._db.execute("SELECT state FROM resume WHERE round = ?", (self.rounds,)).fetchone()
+        with self._told():
+            row = self._db.execute("SELECT state FROM resume WHERE round = ?", (self.rounds,)).fetchone()
         return None if row is None else row[0]
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise _damaged(self._path, error) from error
 
 
 def _stored(table: str, rows: Sequence[AnyRow]) -> list[tuple[Any, ...]]:

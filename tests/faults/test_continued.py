@@ -9,14 +9,22 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from wfl_sim import cellrecord
+from wfl_sim import cellrecord, trace
+from wfl_sim.contracts import PayloadMenu, Point
+from wfl_sim.engine import Simulation
 from wfl_sim.errors import OutputExists, RunFailed
+from wfl_sim.networkonly import NetworkOnly
+from wfl_sim.protocols.sync import Sync
+from wfl_sim.statefiles import StateFiles
 from wfl_sim.trace import dump
 
 KILLED = 9
@@ -138,6 +146,91 @@ def test_an_interrupted_run_goes_on_and_a_finished_one_is_left_alone(tmp_path: P
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run").iterdir()} == before
 
 
+def test_other_data_than_it_was_begun_with_is_refused_every_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_after("soft", tmp_path, 2)
+    build = playground.build_work
+    module = sys.modules["wfl_sim.learning.federated"]
+    monkeypatch.setattr(
+        module, "build_work", lambda *how, **more: (build(*how, **more)[0], {"data": {"name": "another"}})
+    )
+    for _ in range(2):
+        with pytest.raises(RunFailed, match="its data changed since it was begun"):
+            playground.play("soft", tmp_path)
+    monkeypatch.setattr(module, "build_work", build)
+    assert playground.play("soft", tmp_path)["status"] == "finished"
+
+
+def test_an_interrupt_while_it_tidies_up_leaves_a_finished_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(cellrecord.StateFiles, "remove", interrupted)
+        playground.play("soft", tmp_path)
+    assert playground.play("soft", tmp_path)["status"] == "finished"
+    assert sorted(path.name for path in tmp_path.iterdir())[-2:] == ["scenario.yaml", "trace.sqlite"]
+
+
+def test_who_reads_a_trace_for_a_while_does_not_end_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[sqlite3.Connection] = []
+
+    def report(row: Any) -> None:
+        if row["round"] == 2:  # a reader comes, and goes while the next round waits for it
+            db = sqlite3.connect(tmp_path / "trace.sqlite", check_same_thread=False, isolation_level=None)
+            db.execute("BEGIN")
+            db.execute("SELECT count(*) FROM rounds").fetchone()
+            held.append(db)
+            threading.Timer(0.5, db.rollback).start()
+
+    monkeypatch.setattr(trace, "PATIENCE_S", 60.0)
+    assert playground.play("network", tmp_path, report=report)["status"] == "finished" and held
+
+
+def test_a_kind_of_ones_own_that_plays_rounds_otherwise_is_played_from_the_beginning() -> None:
+    class Same(Sync):
+        pass
+
+    class Other(Sync):
+        def run(self, world: Any, state: Any) -> Any:
+            kept_between_rounds = 1
+            yield world.env.timeout(kept_between_rounds)
+
+    scenario = playground.cell("network").scenario
+    for kind, rests in ((Sync, True), (Same, True), (Other, False)):
+        simulation = Simulation(replace(scenario, protocol=kind()), NetworkOnly(PayloadMenu((Point(1, 8, 0),)), 8, 7),
+                                lambda *_: None)  # fmt: skip
+        assert (simulation.rest() is not None) is rests
+
+
+def test_arrays_of_any_shape_come_back(tmp_path: Path) -> None:
+    kept = {"b": np.float32(2.5).reshape(()), "a": np.zeros((0, 3), np.float32), "c": np.arange(6.0).reshape(2, 3).T}
+    files = StateFiles(tmp_path)
+    place = files.keep(kept)
+    files.write(1)
+    back = StateFiles(tmp_path).take(*place.place())
+    assert list(back) == list(kept)
+    assert all(back[name].shape == kept[name].shape and (back[name] == kept[name]).all() for name in kept)
+
+
+def test_files_go_when_nothing_in_them_is_needed_and_half_empty_ones_are_moved(tmp_path: Path) -> None:
+    files, arrays = StateFiles(tmp_path), [{"x": np.full(3, n, np.float32)} for n in range(5)]
+
+    def round_(number: int, needed: Sequence[int]) -> list[str]:
+        places = [files.keep(arrays[n]) for n in needed]
+        files.write(number)
+        files.settle()
+        again = StateFiles(tmp_path)
+        assert [again.take(*place.place())["x"][0] for place in places] == list(needed)
+        return sorted(path.stem for path in (tmp_path / "state").iterdir())
+
+    assert round_(1, [0, 1, 2, 3]) == ["round-000001"]
+    assert round_(2, [0, 1, 4]) == ["round-000001", "round-000002"]  # half of the first: it stays
+    assert round_(3, [0, 4]) == ["round-000002", "round-000003"]  # a quarter: it moves
+    assert round_(4, [4]) == ["round-000002"]
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
@@ -189,6 +282,8 @@ def test_what_a_killed_end_left_is_tidied_up(tmp_path: Path, monkeypatch: pytest
     assert (tmp_path / "run" / "state").is_dir()
     playground.play("soft", tmp_path / "run")
     assert playground.left(tmp_path / "run") == playground.left(tmp_path / "whole")
+    with sqlite3.connect(tmp_path / "run" / "trace.sqlite") as db:
+        assert not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'resume'").fetchall()
 
 
 def every_write(scratch: Path, kind: str, mode: str, step: int) -> dict[str, Any]:

@@ -54,11 +54,12 @@ def show(study: Study, output: Path, *, force: bool, jobs: int | None, quiet: bo
 
 
 def _state(directory: Path, cell: Cell, force: bool) -> str:
-    if force or not directory.exists():
-        return "replaced" if directory.exists() else "absent"
-    from wfl_sim.rundirectory import state
+    from wfl_sim.rundirectory import check_ours, state
 
-    return str(state(directory, cell))
+    if not force:
+        return str(state(directory, cell))
+    check_ours(directory)
+    return "replaced" if directory.exists() else "absent"
 
 
 def _text(study: Study, directories: Sequence[Path], states: Sequence[str]) -> list[str]:
