@@ -6,8 +6,8 @@ Knows SimPy and the contracts; payloads are opaque to it. An implementer's contr
 2. It asks the schedule at every event that can change the air, and obeys it.
 3. It calls `World.commit` once a round, with everything that happened since the last call (`wfl_sim.protocols.log`).
 4. Where it ends before the last round it says why to `World.stop`.
-5. Where `run` goes on from any state in which nobody is busy, at `state.now_s`, the class that defines it says so by ``rests = True``:
-   a run that was killed then goes on from the last such state, and need not be played again from the beginning.
+5. Where `run` goes on from any state in which nobody is busy, at `state.now_s`, the class that defines it says so by
+   ``rests = True``: a run that was killed then goes on from the last such state, and need not be played again.
 """
 
 from __future__ import annotations
