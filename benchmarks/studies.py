@@ -40,8 +40,8 @@ clients:
 method: {kind: none, payload: 100 kbit}
 """
 TINY, FEW, MANY = "rounds=2", 8, 16
-# Cells that compute for some seconds and write little: many clients, and one write to the disk a round.
-BOUND = ("rounds=12", "clients.count=1000", "radio.uplink={bandwidth: 100 MHz, work_conserving: false}")
+# Cells that compute for some seconds each.
+BOUND = ("rounds=80", "clients.count=20")
 MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None  # else ten thousand rounds wait for the disk, one by one
 LOADED_CELLS, LOADED_ROUNDS, LOADED_CLIENTS = 100, 100, 100  # a million transmissions in all, and as many decisions
 
