@@ -9,7 +9,8 @@ import json
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,13 @@ ROWS_AT_ONCE = 20_000
 """Rows turned into columns at once: as Python objects they take many times the memory."""
 
 _DTYPES: dict[str, type] = {"INTEGER": np.int64, "REAL": np.float64, "TEXT": object}
+COPIES, PAUSE_S = 5, 0.2
+"""How often to copy a trace that someone else changes meanwhile, and how long to wait before each time but the first."""
+
+AGAIN = "`wfl-sim run` of its scenario with --force runs it again"
+
 _UNREADABLE_WITHOUT_WRITING = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 Units = dict[tuple[str, str], str]
 Columns = dict[str, np.ndarray]
@@ -173,21 +180,50 @@ def _holdings(manifest: dict[str, Any]) -> Holdings | None:
 
 def _read_trace(file: Path, tables: Collection[str]) -> tuple[dict[str, Columns], Units]:
     try:
-        try:
-            return _query(file, "ro", tables)
-        except sqlite3.OperationalError as error:
-            journal = file.with_name(file.name + "-journal")
-            if not (error.sqlite_errorcode & 0xFF in _UNREADABLE_WITHOUT_WRITING and journal.exists()):
-                raise
+        for attempt in range(COPIES):
+            time.sleep(PAUSE_S if attempt else 0)
+            try:
+                return _query(file, "ro", tables)
+            except sqlite3.OperationalError as error:
+                journal = file.with_name(file.name + "-journal")
+                if _code(error) not in _UNREADABLE_WITHOUT_WRITING or not file.exists():
+                    raise
+                if not journal.exists() and attempt == COPIES - 1:
+                    raise
             # A run that was killed inside a commit left half a round and the journal that undoes it. SQLite
             # undoes it by writing; reading must not change a run, so it happens in a copy.
             with tempfile.TemporaryDirectory() as scratch:
-                copy = Path(scratch, file.name)
-                shutil.copy(journal, copy.with_name(journal.name))
-                shutil.copy(file, copy)
-                return _query(copy, "rw", tables)
+                if _copied((file, journal), Path(scratch)):
+                    return _query(Path(scratch, file.name), "rw", tables)
+        raise TraceError(f"{file}: is just being changed by another session; try again")
     except sqlite3.Error as error:
-        raise TraceError(f"{file}: cannot be read as a trace: {error}") from error
+        remedy = f"; {AGAIN}" if _code(error) in _DAMAGED else ""
+        raise TraceError(f"{file}: cannot be read as a trace: {error}{remedy}") from error
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _copied(files: Sequence[Path], folder: Path) -> bool:
+    """Copy files that belong together, writable ones whatever these are; False if one was changed or went meanwhile.
+
+    A session that goes on with the run undoes the half round, and its journal is gone or is another one: an old
+    journal must not be played into a database that has gone on.
+    """
+    try:
+        before = [_marks(file) for file in files]
+        for file in files:
+            shutil.copyfile(file, folder / file.name)
+        return before == [_marks(file) for file in files]
+    except FileNotFoundError:
+        return False
+
+
+def _marks(file: Path) -> tuple[int, ...]:
+    """What changes when a file is written or replaced."""
+    about = file.stat()
+    return about.st_mtime_ns, about.st_size, about.st_ino
 
 
 def _query(file: Path, mode: str, tables: Collection[str]) -> tuple[dict[str, Columns], Units]:

@@ -224,6 +224,73 @@ def test_a_run_killed_inside_a_commit_gives_its_finished_rounds(run_of: Callable
     assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
 
 
+@pytest.fixture
+def killed(run_of: Callable[..., Path]) -> Path:
+    """A run of three rounds that was killed inside the fourth."""
+    directory = run_of("a", 1, [0.5, 0.6, 0.7], status="interrupted")
+    subprocess.run([sys.executable, "-c", KILLED_INSIDE_A_COMMIT, str(directory / "trace.sqlite")], check=False)
+    assert (directory / "trace.sqlite-journal").exists()
+    return directory
+
+
+def go_on(file: Path, rounds: int) -> None:
+    """What a session does that continues a run: SQLite undoes the half round, then others are committed."""
+    db = sqlite3.connect(file)
+    for number in range(rounds):
+        db.execute("INSERT INTO rounds (round, accuracy) VALUES (?, 0.8)", (4 + number,))
+    db.execute("SELECT count(*) FROM rounds").fetchone()
+    db.commit()
+    db.close()
+
+
+@pytest.mark.parametrize("rounds", [0, 1])
+@pytest.mark.parametrize("copied", [0, 1])
+def test_a_session_may_go_on_with_a_killed_run_while_it_is_copied(
+    killed: Path, monkeypatch: pytest.MonkeyPatch, rounds: int, copied: int
+) -> None:
+    done: list[str] = []
+    copyfile = shutil.copyfile
+
+    def copy(source: Path, target: Path, **more: Any) -> Any:
+        if len(done) == copied:
+            go_on(killed / "trace.sqlite", rounds)
+        done.append(source.name)
+        return copyfile(source, target, **more)
+
+    monkeypatch.setattr(shutil, "copyfile", copy)
+    monkeypatch.setattr("analysis.reading.PAUSE_S", 0.0)
+    assert load(killed).rounds["accuracy"].tolist() == [0.5, 0.6, 0.7, 0.8][: 3 + rounds]
+    assert len(done) > copied
+
+
+def test_a_killed_run_that_never_keeps_still_is_told(killed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copyfile = shutil.copyfile
+
+    def copy(source: Path, target: Path, **more: Any) -> Any:
+        copyfile(source, target, **more)
+        with (killed / "trace.sqlite-journal").open("ab") as journal:
+            journal.write(b"\0")
+
+    monkeypatch.setattr(shutil, "copyfile", copy)
+    monkeypatch.setattr("analysis.reading.PAUSE_S", 0.0)
+    with pytest.raises(TraceError, match=r"trace\.sqlite: is just being changed by another session; try again"):
+        load(killed)
+
+
+def test_the_copy_of_an_archived_killed_run_can_be_written(killed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("trace.sqlite", "trace.sqlite-journal"):
+        (killed / name).chmod(0o444)
+    connect = sqlite3.connect
+
+    def connected(database: str, **more: Any) -> sqlite3.Connection:
+        if database.endswith("mode=rw"):  # as root, nothing keeps one from writing to a file
+            assert Path(database.removeprefix("file://").removesuffix("?mode=rw")).stat().st_mode & 0o200
+        return connect(database, **more)
+
+    monkeypatch.setattr(sqlite3, "connect", connected)
+    assert load(killed).cells["rounds"].tolist() == [3]
+
+
 def test_folder_names_that_mean_something_to_a_shell_or_a_uri(tmp_path: Path, synthetic: SimpleNamespace) -> None:
     directory = tmp_path / "what? [1]#100%"
     synthetic.write_run(
