@@ -37,6 +37,7 @@ COPIES, PAUSE_S = 5, 0.2
 
 AGAIN = "`wfl-sim run` of its scenario with --force runs it again"
 
+_HELD: dict[str, tuple[type, ...]] = {"INTEGER": (int,), "REAL": (float, int), "TEXT": (str,)}
 _UNREADABLE_WITHOUT_WRITING = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
@@ -49,6 +50,10 @@ class TraceError(WflError):
     """There is no run where one was looked for, or its files cannot be read."""
 
     exit_code = 2
+
+
+class _Damaged(Exception):
+    """A trace holds what no run writes."""
 
 
 class Holdings(NamedTuple):
@@ -199,6 +204,8 @@ def _read_trace(file: Path, tables: Collection[str]) -> tuple[dict[str, Columns]
     except sqlite3.Error as error:
         remedy = f"; {AGAIN}" if _code(error) in _DAMAGED else ""
         raise TraceError(f"{file}: cannot be read as a trace: {error}{remedy}") from error
+    except _Damaged as error:
+        raise TraceError(f"{file}: cannot be read as a trace: {error}; {AGAIN}") from error
 
 
 def _code(error: sqlite3.Error) -> int:
@@ -289,6 +296,10 @@ def _selected(db: sqlite3.Connection, table: str, types: dict[str, tuple[str, bo
 
 
 def _typed(values: tuple[Any, ...], type_: str) -> np.ndarray:
+    # SQLite keeps what it is given, whatever the type of the column: 1.5 must not become 1.
+    wrong = next((value for value in values if value is not None and not isinstance(value, _HELD[type_])), None)
+    if wrong is not None:
+        raise _Damaged(f"a column of type {type_} holds {wrong!r:.40}")
     # Where a whole number is missing, the column has to hold NaN.
     gaps = type_ == "INTEGER" and None in values
     return np.array(values, dtype=_DTYPES["REAL" if gaps else type_])

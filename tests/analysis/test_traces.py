@@ -337,6 +337,28 @@ def test_a_trace_that_is_none_is_named(run_of: Callable[..., Path]) -> None:
         load(directory)
 
 
+@pytest.mark.parametrize(
+    ("table", "column", "value", "said"),
+    [
+        ("rounds", "delivered", 1.5, "INTEGER holds 1.5"),
+        ("transmissions", "packets", 1.5, "INTEGER holds 1.5"),  # of which an image is decoded
+        ("transmissions", "packets", "one", "INTEGER holds 'one'"),
+        ("decisions", "action", b"send", "TEXT holds b'send'"),
+        ("rounds", "accuracy", "half", "REAL holds 'half'"),
+    ],
+)
+def test_a_value_that_is_none_of_its_column_is_told(
+    run_of: Callable[..., Path], table: str, column: str, value: Any, said: str
+) -> None:
+    directory = run_of("a", 1, [0.5])
+    db = sqlite3.connect(directory / "trace.sqlite")
+    db.execute(f"INSERT INTO {table} ({column}) VALUES (?)", (value,))
+    db.commit()
+    db.close()
+    with pytest.raises(TraceError, match=rf"trace\.sqlite: .* a column of type {said}; .*--force runs it again"):
+        load(directory)
+
+
 def test_another_trace_format_is_refused(run_of: Callable[..., Path]) -> None:
     directory = run_of("a", 1, [0.5])
     db = sqlite3.connect(directory / "trace.sqlite")
