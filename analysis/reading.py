@@ -103,6 +103,8 @@ class Run:
             manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
             if not isinstance(manifest, dict):
                 raise TypeError(f"got a {type(manifest).__name__}, not keys and values")
+            if manifest.get("status") == "finished" and not units:
+                raise TraceError(f"{directory / TRACE_FILE}: is empty, though the run has finished; {AGAIN}")
             index = manifest.get("arm_index")
             return cls(
                 directory=directory,

@@ -359,6 +359,26 @@ def test_a_value_that_is_none_of_its_column_is_told(
         load(directory)
 
 
+@pytest.mark.parametrize("part", [0.0, 0.5, 0.9])
+def test_a_damaged_trace_comes_with_its_remedy(tmp_path: Path, synthetic: SimpleNamespace, part: float) -> None:
+    directory = synthetic.write_fleet(tmp_path / "s", clients=5, rounds=20)
+    file = directory / "trace.sqlite"
+    file.write_bytes(file.read_bytes()[: int(part * file.stat().st_size)])
+    with pytest.raises(TraceError, match=r"^.*trace\.sqlite: .*`wfl-sim run` of its scenario with --force runs") as told:
+        load(directory)
+    assert "\n" not in str(told.value)
+
+
+def test_what_no_run_can_mend_has_no_such_remedy(run_of: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = run_of("a", 1, [0.5])
+    monkeypatch.setattr("analysis.reading.BUSY_TIMEOUT_S", 0.0)
+    db = sqlite3.connect(directory / "trace.sqlite", isolation_level=None)
+    db.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(TraceError, match="database is locked$"):
+        load(directory)
+    db.close()
+
+
 def test_another_trace_format_is_refused(run_of: Callable[..., Path]) -> None:
     directory = run_of("a", 1, [0.5])
     db = sqlite3.connect(directory / "trace.sqlite")
