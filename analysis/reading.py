@@ -25,6 +25,8 @@ from wfl_sim.trace import TABLES, TRACE_FORMAT
 
 TRACE_FILE = "trace.sqlite"
 MANIFEST_FILE = "manifest.json"
+DISCARDED = "discarded"
+"""Status of a run that is being removed, as in `wfl_sim.rundirectory`, which is not imported as it loads SimPy."""
 BUSY_TIMEOUT_S = 10.0
 """How long to wait for a run that is committing a round just now."""
 
@@ -33,7 +35,7 @@ ROWS_AT_ONCE = 20_000
 
 _DTYPES: dict[str, type] = {"INTEGER": np.int64, "REAL": np.float64, "TEXT": object}
 COPIES, PAUSE_S = 5, 0.2
-"""How often to copy a trace that someone else changes meanwhile, and how long to wait before each time but the first."""
+"""How often to copy a trace that someone else changes meanwhile, and how long to wait before the next time."""
 
 AGAIN = "`wfl-sim run` of its scenario with --force runs it again"
 
@@ -50,6 +52,10 @@ class TraceError(WflError):
     """There is no run where one was looked for, or its files cannot be read."""
 
     exit_code = 2
+
+
+class NothingYet(TraceError):
+    """A run that has only just been begun, or whose files are just being removed."""
 
 
 class _Damaged(Exception):
@@ -96,15 +102,21 @@ class Run:
 
     @classmethod
     def read(cls, directory: Path, tables: Collection[str]) -> Run:
-        """Read one run, with these tables besides ``rounds``; raises `TraceError` for what cannot be read."""
-        file = directory / MANIFEST_FILE
-        columns, units = _read_trace(directory / TRACE_FILE, tables)
+        """Read one run, with these tables besides ``rounds``.
+
+        Raises
+        ------
+        NothingYet
+            For a run that is just being begun or removed.
+        TraceError
+            For what cannot be read.
+        """
+        file, trace = directory / MANIFEST_FILE, directory / TRACE_FILE
         try:
-            manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-            if not isinstance(manifest, dict):
-                raise TypeError(f"got a {type(manifest).__name__}, not keys and values")
-            if manifest.get("status") == "finished" and not units:
-                raise TraceError(f"{directory / TRACE_FILE}: is empty, though the run has finished; {AGAIN}")
+            manifest = _manifest(file)
+            columns, units = _read_trace(trace, tables)
+            if manifest["status"] == "finished" and not units:
+                raise TraceError(f"{trace}: is empty, though the run has finished; {AGAIN}")
             index = manifest.get("arm_index")
             return cls(
                 directory=directory,
@@ -125,9 +137,6 @@ class Run:
                 tables=columns,
                 units=units,
             )
-        except OSError as error:
-            what = f"{file}: cannot be read ({error.strerror}); a run directory holds one"
-            raise TraceError(what) from error
         except KeyError as error:
             raise TraceError(f"{file}: has no key {error.args[0]!r}") from error
         except (TypeError, ValueError) as error:
@@ -151,9 +160,37 @@ class Run:
             "group": self.group,
         }
 
+    @property
+    def begun(self) -> bool:
+        """Whether its trace has been made."""
+        return bool(self.units)
+
     def rows(self, table: str) -> int:
         """How many rows a table has."""
         return len(next(iter(self.tables[table].values())))
+
+
+def _manifest(file: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        # Of a run, it is the first file that is written and the last one that is removed.
+        kind = (
+            NothingYet if isinstance(error, FileNotFoundError) and _is_empty(file.with_name(TRACE_FILE)) else TraceError
+        )
+        raise kind(f"{file}: cannot be read ({error.strerror}); a run directory holds one") from error
+    if not isinstance(manifest, dict):
+        raise TypeError(f"got a {type(manifest).__name__}, not keys and values")
+    if manifest.get("status") == DISCARDED:
+        raise NothingYet(f"{file.parent}: is just being removed, or was left so; run its scenario again")
+    return manifest
+
+
+def _is_empty(trace: Path) -> bool:
+    try:
+        return trace.stat().st_size == 0
+    except FileNotFoundError:
+        return True
 
 
 def _number(manifest: dict[str, Any], key: str) -> float:
@@ -204,6 +241,8 @@ def _read_trace(file: Path, tables: Collection[str]) -> tuple[dict[str, Columns]
                     return _query(Path(scratch, file.name), "rw", tables)
         raise TraceError(f"{file}: is just being changed by another session; try again")
     except sqlite3.Error as error:
+        if not file.exists():
+            raise NothingYet(f"{file}: is just being removed; run its scenario again") from error
         remedy = f"; {AGAIN}" if _code(error) in _DAMAGED else ""
         raise TraceError(f"{file}: cannot be read as a trace: {error}{remedy}") from error
     except _Damaged as error:

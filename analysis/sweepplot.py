@@ -31,7 +31,7 @@ MOST_GROUPS = 14
 
 
 class Measure(NamedTuple):
-    """One column of panels: what its axis says, the values by (arm, seed), what a cross says, whether it begins at 0."""
+    """One column of panels: what its axis and a cross say, the values by (arm, seed), and whether it begins at 0."""
 
     label: str
     values: pd.Series

@@ -17,7 +17,7 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from analysis.reading import TRACE_FILE, Coordinate, Holdings, Run, TraceError, Units
+from analysis.reading import TRACE_FILE, Coordinate, Holdings, NothingYet, Run, TraceError, Units
 from wfl_sim.quality import ACCURACY, QUALITIES, Quality
 from wfl_sim.trace import TABLES
 
@@ -123,7 +123,8 @@ def load(path: Where | Sequence[Where], tables: Collection[str] = tuple(TABLES))
     """Read the traces of a run directory, of a study, of all that match a pattern, or of several such.
 
     A run that was interrupted, killed, or is being written gives all its finished rounds. When the runs come
-    from several studies, an arm is called ``study/arm``.
+    from several studies, an arm is called ``study/arm``. In a study or a pattern, runs that are just being begun or
+    removed are left out.
 
     Parameters
     ----------
@@ -146,7 +147,11 @@ def load(path: Where | Sequence[Where], tables: Collection[str] = tuple(TABLES))
     if not paths:
         raise TraceError(f"no path was given; {_WANTED}")
     directories = [found for one in paths for found in _run_directories(Path(one).expanduser())]
-    runs = [Run.read(directory, tables) for directory in {own.resolve(): own for own in directories}.values()]
+    named = {Path(one).expanduser().resolve() for one in paths}
+    read = {own.resolve(): own for own in directories}
+    runs = [run for where, own in read.items() if (run := _run(own, tables, named=where in named)) is not None]
+    if not runs:
+        raise TraceError(f"{', '.join(map(str, paths))}: all runs are just being begun or removed; try again")
     if len({run.study for run in runs}) > 1:
         runs = [replace(run, arm=f"{run.study}/{run.arm}", group=f"{run.study}/{run.group}") for run in runs]
     runs.sort(key=lambda run: (run.study, run.arm_order, run.arm, run.seed))
@@ -166,6 +171,17 @@ def load(path: Where | Sequence[Where], tables: Collection[str] = tuple(TABLES))
     units |= {("cells", name): unit for name, (_, unit) in columns.items()}
     cells = cells.assign(**{name: values for name, (values, _) in columns.items()})
     return Traces(**frames, cells=cells, units=units, holdings=held, axes=tuple(columns))
+
+
+def _run(directory: Path, tables: Collection[str], *, named: bool) -> Run | None:
+    """A run; None for one that was found, not `named`, and has just been begun or is just being removed."""
+    try:
+        run = Run.read(directory, tables)
+    except NothingYet:
+        if named:
+            raise
+        return None
+    return run if named or run.begun else None
 
 
 def _frame(runs: Sequence[Run], table: str) -> pd.DataFrame:

@@ -19,6 +19,7 @@ import pytest
 from analysis.pages import Unusual, table_columns
 from analysis.traces import TraceError, Traces, load
 from wfl_sim.errors import WflError
+from wfl_sim.rundirectory import DISCARDED
 from wfl_sim.trace import TABLES, TraceWriter, read_rows
 
 SEEDS, ROUNDS, CLIENTS = 3, 12, 10
@@ -359,12 +360,73 @@ def test_a_value_that_is_none_of_its_column_is_told(
         load(directory)
 
 
+def begun_without_manifest(directory: Path) -> None:
+    (directory / "manifest.json").unlink()
+    (directory / "trace.sqlite").write_bytes(b"")
+
+
+def begun(directory: Path) -> None:
+    (directory / "trace.sqlite").write_bytes(b"")
+    (directory / "manifest.json").write_text(json.dumps({"name": "simple", "arm": "b", "seed": 1, "status": "running"}))
+
+
+def being_removed(directory: Path) -> None:
+    (directory / "manifest.json").write_text(json.dumps({"format": 1, "status": DISCARDED}))
+
+
+@pytest.mark.parametrize("change", [begun_without_manifest, begun, being_removed])
+@pytest.mark.parametrize("pattern", ["", "*"])
+def test_runs_that_are_just_begun_or_removed_are_left_out_of_a_study(
+    run_of: Callable[..., Path], change: Callable[[Path], None], pattern: str
+) -> None:
+    run_of("a", 1, [0.5])
+    other = run_of("b", 1, [0.5])
+    change(other)
+    assert load(other.parent / pattern).arms == ["a"]
+    shutil.rmtree(other.with_name("a-seed1"))
+    with pytest.raises(TraceError, match="all runs are just being begun or removed; try again"):
+        load(other.parent / pattern)
+
+
+def test_a_run_that_vanishes_while_its_study_is_read_is_left_out(
+    run_of: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_of("a", 1, [0.5])
+    other = run_of("b", 1, [0.5])
+    monkeypatch.setattr("analysis.reading._manifest", lambda file: vanished(file, other))
+    assert load(other.parent).arms == ["a"]
+
+
+def vanished(file: Path, directory: Path) -> Any:
+    manifest = json.loads(file.read_text())
+    if file.parent == directory:
+        shutil.rmtree(directory)
+    return manifest
+
+
+@pytest.mark.parametrize("change", [begun_without_manifest, being_removed])
+def test_such_a_run_is_told_where_it_is_named(run_of: Callable[..., Path], change: Callable[[Path], None]) -> None:
+    directory = run_of("a", 1, [0.5])
+    change(directory)
+    with pytest.raises(TraceError, match=r"manifest\.json: cannot be read|is just being removed, or was left so"):
+        load(directory)
+
+
+def test_a_run_that_has_lost_its_manifest_is_not_left_out(run_of: Callable[..., Path]) -> None:
+    run_of("a", 1, [0.5])
+    (run_of("b", 1, [0.5]) / "manifest.json").unlink()
+    with pytest.raises(TraceError, match=r"b-seed1/manifest\.json: cannot be read"):
+        load(run_of("c", 1, [0.5]).parent)
+
+
 @pytest.mark.parametrize("part", [0.0, 0.5, 0.9])
 def test_a_damaged_trace_comes_with_its_remedy(tmp_path: Path, synthetic: SimpleNamespace, part: float) -> None:
     directory = synthetic.write_fleet(tmp_path / "s", clients=5, rounds=20)
     file = directory / "trace.sqlite"
     file.write_bytes(file.read_bytes()[: int(part * file.stat().st_size)])
-    with pytest.raises(TraceError, match=r"^.*trace\.sqlite: .*`wfl-sim run` of its scenario with --force runs") as told:
+    with pytest.raises(
+        TraceError, match=r"^.*trace\.sqlite: .*`wfl-sim run` of its scenario with --force runs"
+    ) as told:
         load(directory)
     assert "\n" not in str(told.value)
 
@@ -374,7 +436,7 @@ def test_what_no_run_can_mend_has_no_such_remedy(run_of: Callable[..., Path], mo
     monkeypatch.setattr("analysis.reading.BUSY_TIMEOUT_S", 0.0)
     db = sqlite3.connect(directory / "trace.sqlite", isolation_level=None)
     db.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(TraceError, match="database is locked$"):
+    with pytest.raises(TraceError, match=r"database is locked$"):
         load(directory)
     db.close()
 
