@@ -17,7 +17,8 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from analysis.reading import TRACE_FILE, Coordinate, Holdings, NothingYet, Run, TraceError, Units
+from analysis.reading import TRACE_FILE, Coordinate, Holdings, Run
+from analysis.tracefile import NothingYet, TraceError, Units
 from wfl_sim.quality import ACCURACY, QUALITIES, Quality
 from wfl_sim.trace import TABLES
 

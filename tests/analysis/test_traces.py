@@ -61,8 +61,8 @@ def test_a_trace_read_row_by_row_is_the_same(
     def unusual(*_: object) -> None:
         raise Unusual
 
-    monkeypatch.setattr("analysis.reading.table_columns", unusual)
-    monkeypatch.setattr("analysis.reading.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("analysis.tracefile.table_columns", unusual)
+    monkeypatch.setattr("analysis.tracefile.ROWS_AT_ONCE", 7)
     pieces, whole = load(study_directory / "soft-tsfa-seed2"), study.select("soft-tsfa", 2)
     for table in TABLES:
         pd.testing.assert_frame_equal(getattr(pieces, table), getattr(whole, table))
@@ -82,7 +82,7 @@ def test_a_run_may_go_on_while_its_trace_is_decoded(
         decoded.append(table_columns(*arguments))
         return decoded[-1]
 
-    monkeypatch.setattr("analysis.reading.table_columns", decode)
+    monkeypatch.setattr("analysis.tracefile.table_columns", decode)
     assert load(directory).transmissions.empty, "the rows are those of one instant"
     assert len(decoded) == 2
     assert len(load(directory).transmissions) == 2
@@ -259,7 +259,7 @@ def test_a_session_may_go_on_with_a_killed_run_while_it_is_copied(
         return copyfile(source, target, **more)
 
     monkeypatch.setattr(shutil, "copyfile", copy)
-    monkeypatch.setattr("analysis.reading.PAUSE_S", 0.0)
+    monkeypatch.setattr("analysis.tracefile.PAUSE_S", 0.0)
     assert load(killed).rounds["accuracy"].tolist() == [0.5, 0.6, 0.7, 0.8][: 3 + rounds]
     assert len(done) > copied
 
@@ -273,7 +273,7 @@ def test_a_killed_run_that_never_keeps_still_is_told(killed: Path, monkeypatch: 
             journal.write(b"\0")
 
     monkeypatch.setattr(shutil, "copyfile", copy)
-    monkeypatch.setattr("analysis.reading.PAUSE_S", 0.0)
+    monkeypatch.setattr("analysis.tracefile.PAUSE_S", 0.0)
     with pytest.raises(TraceError, match=r"trace\.sqlite: is just being changed by another session; try again"):
         load(killed)
 
@@ -433,7 +433,7 @@ def test_a_damaged_trace_comes_with_its_remedy(tmp_path: Path, synthetic: Simple
 
 def test_what_no_run_can_mend_has_no_such_remedy(run_of: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     directory = run_of("a", 1, [0.5])
-    monkeypatch.setattr("analysis.reading.BUSY_TIMEOUT_S", 0.0)
+    monkeypatch.setattr("analysis.tracefile.BUSY_TIMEOUT_S", 0.0)
     db = sqlite3.connect(directory / "trace.sqlite", isolation_level=None)
     db.execute("BEGIN EXCLUSIVE")
     with pytest.raises(TraceError, match=r"database is locked$"):
