@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from analysis.tracefile import AGAIN, Columns, NothingYet, TraceError, Units, read_trace
+from wfl_sim.grid import Coordinate
 from wfl_sim.quality import ACCURACY, QUALITIES
 
 TRACE_FILE = "trace.sqlite"
@@ -27,15 +28,6 @@ class Holdings(NamedTuple):
 
     classes: tuple[str, ...]
     counts: np.ndarray
-
-
-class Coordinate(NamedTuple):
-    """The value of one key of a grid: as it was written, and as a number in an SI unit where it is one."""
-
-    key: str
-    text: str
-    value: float | None
-    unit: str
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ numbers mean, nor how they are drawn.
 
 from __future__ import annotations
 
-import difflib
 import glob
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -17,8 +16,9 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from analysis.reading import TRACE_FILE, Coordinate, Holdings, Run
+from analysis.reading import TRACE_FILE, Holdings, Run
 from analysis.tracefile import NothingYet, TraceError, Units
+from wfl_sim.grid import Coordinate
 from wfl_sim.quality import ACCURACY, QUALITIES, Quality
 from wfl_sim.trace import TABLES
 
@@ -251,6 +251,7 @@ def _runs_in(root: Path) -> Iterator[Path]:
 def _nearest(path: Path) -> str:
     if not path.parent.is_dir():
         return ""
-    siblings = [child.name for child in path.parent.iterdir() if child.is_dir()]
-    close = difflib.get_close_matches(path.name, siblings, n=1)
-    return f" (nearest: {path.parent / close[0]})" if close else ""
+    from wfl_sim.diagnose import nearest  # loads pydantic, which nothing else here needs
+
+    near = nearest(path.name, [child.name for child in path.parent.iterdir() if child.is_dir()], longest=None)
+    return f" (nearest: {path.parent / near})" if near else ""

@@ -300,6 +300,12 @@ def test_folder_names_that_mean_something_to_a_shell_or_a_uri(tmp_path: Path, sy
     assert load(directory).cells["rounds"].tolist() == [1]
 
 
+def test_a_folder_of_a_point_of_a_grid_is_found_by_a_name_like_it(run_of: Callable[..., Path]) -> None:
+    directory = run_of("dense-equal-bandwidth=360kHz-rank=8", 1, [0.5])
+    with pytest.raises(TraceError, match=r"nearest: .*dense-equal-bandwidth=360kHz-rank=8-seed1\)"):
+        load(directory.with_name("dense_equal-bandwidth=360khz-rank=8-seed2"))
+
+
 def test_a_missing_path_says_what_was_looked_for(study_directory: Path, tmp_path: Path) -> None:
     with pytest.raises(TraceError, match=r"(?s)quickstrat: no such directory.*nearest: .*quickstart") as caught:
         load(study_directory.with_name("quickstrat"))
