@@ -15,7 +15,7 @@ import pandas as pd
 from analysis.metrics import METRICS, Metric
 from analysis.paired import Interval, interval_of_mean
 from analysis.pareto import common_range, mean_quality
-from analysis.sides import CompareError, Side, common_seeds, matched, side_of, unfinished
+from analysis.sides import CompareError, Side, common_seeds, matched, mixed, side_of, unfinished
 from analysis.tradeoff import TARGET_WINDOW, cell_rounds, evaluations, measured, targets_of, to_target
 from channels.units import QuantityError, parse
 from wfl_sim.diagnose import nearest
@@ -167,7 +167,7 @@ def compare(
     allowed = Tolerance.read(tolerance, chosen)
     arm_pairs, notes = matched(*sides)
     for side, own in zip(sides, zip(*arm_pairs, strict=True), strict=True):
-        notes += unfinished(side, own, also_unfinished)
+        notes += unfinished(side, own, also_unfinished) + mixed(side, own)
     pairs = []
     for arms in arm_pairs:
         seeds, missing = common_seeds(sides, arms)

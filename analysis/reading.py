@@ -6,6 +6,7 @@ Knows the files of one run; does not know SQLite, other runs, nor what the numbe
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from wfl_sim.quality import ACCURACY, QUALITIES
 
 TRACE_FILE = "trace.sqlite"
 MANIFEST_FILE = "manifest.json"
+SCENARIO_FILE = "scenario.yaml"
+_NO_MATTER = ("seeds", "name", "description")
 DISCARDED = "discarded"
 """Status of a run that is being removed, as in `wfl_sim.rundirectory`, which is not imported as it loads SimPy."""
 
@@ -51,6 +54,7 @@ class Run:
     holdings: Holdings | None
     tables: dict[str, Columns]
     units: Units
+    scenario: dict[str, str]
 
     @classmethod
     def read(cls, directory: Path, tables: Collection[str]) -> Run:
@@ -88,6 +92,7 @@ class Run:
                 holdings=_holdings(manifest),
                 tables=columns,
                 units=units,
+                scenario=_scenario(directory / SCENARIO_FILE),
             )
         except KeyError as error:
             raise TraceError(f"{file}: has no key {error.args[0]!r}") from error
@@ -136,6 +141,16 @@ def _manifest(file: Path) -> dict[str, Any]:
     if manifest.get("status") == DISCARDED:
         raise NothingYet(f"{file.parent}: is just being removed, or was left so; run its scenario again")
     return manifest
+
+
+def _scenario(file: Path) -> dict[str, str]:
+    """What decides on results in a resolved scenario beside the seed: the text below each key; empty without a file."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return {}
+    parts = re.split(r"^(?=\w)", text, flags=re.MULTILINE)[1:]
+    return {key: value.strip() for key, _, value in (part.partition(":") for part in parts) if key not in _NO_MATTER}
 
 
 def _is_empty(trace: Path) -> bool:

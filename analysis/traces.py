@@ -55,6 +55,8 @@ class Traces:
         The keys of the grid in their order, each a column of `cells`: numbers in SI units (``units["cells", key]``),
         or the text of the scenario where a value is no number. NaN in cells whose study has no such key. A key that
         is called as another column, such as ``rounds``, is here ``scenario.rounds``.
+    notes
+        What a reader of means has to know, a line each: arms whose runs differ in more than the seed.
 
     Notes
     -----
@@ -72,6 +74,7 @@ class Traces:
     units: Units
     holdings: Mapping[tuple[str, int], Holdings] = field(default_factory=dict)
     axes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def arms(self) -> list[str]:
@@ -117,7 +120,7 @@ class Traces:
             for name, frame in (*((t, getattr(self, t)) for t in TABLES), ("cells", self.cells))
         }
         held = {key: value for key, value in self.holdings.items() if key == (arm, chosen)}
-        return replace(self, **frames, holdings=held)
+        return replace(self, **frames, holdings=held, notes=())
 
 
 def load(path: Where | Sequence[Where], tables: Collection[str] = tuple(TABLES)) -> Traces:
@@ -171,7 +174,23 @@ def load(path: Where | Sequence[Where], tables: Collection[str] = tuple(TABLES))
     columns = _axes([run.point for run in runs], set(cells.columns))
     units |= {("cells", name): unit for name, (_, unit) in columns.items()}
     cells = cells.assign(**{name: values for name, (values, _) in columns.items()})
-    return Traces(**frames, cells=cells, units=units, holdings=held, axes=tuple(columns))
+    return Traces(**frames, cells=cells, units=units, holdings=held, axes=tuple(columns), notes=_notes(runs))
+
+
+def _notes(runs: Sequence[Run]) -> tuple[str, ...]:
+    """A line for each arm whose runs are of several scenarios."""
+    notes, first, told = [], dict[str, Run](), set[str]()
+    for run in runs:
+        before = first.setdefault(run.arm, run) if run.scenario else run  # without a scenario nothing is known
+        if run.scenario != before.scenario and run.arm not in told:
+            told.add(run.arm)
+            one, two = before.scenario, run.scenario
+            keys = ", ".join(key for key in dict.fromkeys([*one, *two]) if one.get(key) != two.get(key))
+            notes.append(
+                f"{run.arm}: its runs differ in more than the seed, and means mix them: {before.directory.name} and "
+                f"{run.directory.name} in {keys}"
+            )
+    return tuple(notes)
 
 
 def _run(directory: Path, tables: Collection[str], *, named: bool) -> Run | None:

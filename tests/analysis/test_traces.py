@@ -16,7 +16,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.compare import compare
 from analysis.pages import Unusual, table_columns
+from analysis.tables import air_table, arms_table
 from analysis.traces import TraceError, Traces, load
 from wfl_sim.errors import WflError
 from wfl_sim.rundirectory import DISCARDED
@@ -508,6 +510,45 @@ def test_a_key_called_as_a_column_keeps_both(run_of: Callable[..., Path]) -> Non
     assert traces.axes == ("scenario.rounds",)
     assert traces.cells["rounds"].tolist() == [1, 2]
     np.testing.assert_array_equal(traces.cells["scenario.rounds"], [9.0, np.nan])
+
+
+SCENARIO = """# resolved scenario; runs as it stands
+schema_version: 1
+name: quickstart
+description: Ten phones fine-tune a text
+  classifier.
+seeds:
+- {seed}
+rounds: 6
+radio:
+  carrier: 3.5 GHz
+  uplink:
+    bandwidth: {bandwidth}
+"""
+
+
+def test_an_arm_whose_runs_differ_in_more_than_the_seed_is_told(run_of: Callable[..., Path]) -> None:
+    def write(arm: str, seed: int, bandwidth: str, name: str = "quickstart", rounds: int = 6) -> Path:
+        directory = run_of(arm, seed, [0.5])
+        text = SCENARIO.format(seed=seed, bandwidth=bandwidth).replace("quickstart", name)
+        (directory / "scenario.yaml").write_text(text.replace("rounds: 6", f"rounds: {rounds}"))
+        return directory.parent
+
+    write("a", 1, "360 kHz")
+    study = write("a", 2, "360 kHz", name="other")  # of seeds and names no result depends
+    write("b", 1, "1 MHz")
+    assert load(study).notes == ()
+    write("a", 10, "2 MHz", rounds=7)
+    note = "a: its runs differ in more than the seed, and means mix them: a-seed1 and a-seed10 in rounds, radio"
+    assert load(study).notes == (note,)
+    assert load(study).select("a", 1).notes == ()
+    for table in (arms_table(load(study)), air_table(load(study))):
+        assert f"\nnote: {note}" in str(table.caption)
+    assert note in compare(str(study), str(study)).notes
+    assert note not in compare(f"{study}:b", f"{study}:b").notes
+    (study / "a-seed1" / "scenario.yaml").unlink()
+    (study / "a-seed2" / "scenario.yaml").write_text("")
+    assert load(study).notes == (), "nothing is known of them"
 
 
 def test_several_paths_are_one(run_of: Callable[..., Path]) -> None:
