@@ -34,6 +34,8 @@ LossesOf = Callable[..., Path]
 
 RISING = [0.5, 0.6, 0.7, 0.8]
 BANDWIDTH, RANK = "radio.uplink.bandwidth", "method.rank"
+MARKER_PX = 3.0
+"""A name keeps at least so far from the middle of a marker of 8 points: its box may touch the rim."""
 LEAST_LIGHTNESS = 0.1
 """Difference of lightness (0 to 1) that neighbours in a bar need without colour, unless a hatch tells them apart."""
 
@@ -378,6 +380,48 @@ def test_the_front_is_ringed_and_every_arm_has_a_point(study: Traces) -> None:
         front = pareto_front(means, cost, "accuracy")
         np.testing.assert_allclose(rings.get_xydata(), np.column_stack([front[cost], 100 * front["accuracy"]]))
     assert legend_of(figure) == [*study.arms, "not beaten in both"]
+
+
+def test_an_arm_of_which_a_seed_has_diverged_has_no_point(losses_of: LossesOf) -> None:
+    for arm, ends in (("good", (2.0, 2.1)), ("gone", (1.9, 900.0)), ("fair", (3.0, 3.0))):
+        for seed, end in enumerate(ends, start=1):
+            directory = losses_of(arm, seed, [4.0, end, end, end])
+    figure = plots.pareto(load(directory.parent))
+    left = figure.axes[0]
+    marks = [line for line in left.get_lines() if line.get_linestyle() == "None"]
+    dots = [mark for mark in marks if mark.get_markerfacecolor() != "none"]
+    assert sorted(float(dot.get_ydata()[0]) for dot in dots) == pytest.approx(
+        [(np.exp(2.0) + np.exp(2.1)) / 2, np.exp(3.0)]
+    )
+    (rings,) = [mark for mark in marks if mark not in dots]
+    assert len(rings.get_xdata()) == 1
+    assert figure.get_suptitle().endswith("\n(no finite perplexity in some seed: gone)")
+
+
+def test_where_all_have_diverged_the_title_says_so(losses_of: LossesOf) -> None:
+    for n in range(6):
+        directory = losses_of(f"a-{n}", 1, [900.0] * 3)
+    figure = plots.pareto(load(directory.parent))
+    assert figure.get_suptitle().endswith("in some seed: a-0, a-1, a-2, a-3 and 2 more)")
+
+
+def test_names_on_a_front_cover_no_marker(grid_of: Callable[..., Traces]) -> None:
+    traces = grid_of(["a", "b"], [at(bandwidth=hz) for hz in (1e6, 2e6, 3e6)])
+    slower = traces.rounds["arm"].map({arm: 1 + n / 8 for n, arm in enumerate(traces.arms)})
+    rounds = traces.rounds.assign(t_end_s=slower * traces.rounds["t_end_s"])
+    figure = plots.pareto(replace(traces, rounds=rounds))
+    figure.draw_without_rendering()
+    named = 0
+    for axes in figure.axes:
+        dots = [line for line in axes.get_lines() if line.get_linestyle() == "None" and len(line.get_xdata()) == 1]
+        spots = [axes.transData.transform(line.get_xydata()[0]) for line in dots]
+        boxes = [text.get_window_extent() for text in axes.texts]
+        for box in boxes:
+            named += 1
+            assert not any(box.padded(MARKER_PX).contains(*spot) for spot in spots)
+            assert axes.bbox.padded(1).contains(*box.p0) and axes.bbox.padded(1).contains(*box.p1)
+            assert sum(box.overlaps(other) for other in boxes) == 1  # itself
+    assert named > len(figure.axes)
 
 
 # --- many arms ----------------------------------------------------------------------------------------------------
