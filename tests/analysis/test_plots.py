@@ -215,6 +215,19 @@ def test_bandwidth_shares_stack_to_what_was_granted(study: Traces) -> None:
     assert len(shades) == len(axes.containers)
 
 
+def test_grants_that_are_not_held_at_once_are_said_to_be_summed(
+    study: Traces, tmp_path: Path, synthetic: SimpleNamespace
+) -> None:
+    manifest = {"name": "s", "arm": "a", "seed": 1}
+    rounds = synthetic.asynchronous_rounds(clients=8, updates=4, arrivals=3)
+    apart = plots.bandwidth_shares(load(synthetic.write_run(tmp_path / "s" / "a", manifest, rounds)), "a")
+    assert apart.axes[0].get_ylabel().startswith("bandwidth granted, sum of all calls, ")
+    assert "the sum of a round may exceed the band" in apart.get_suptitle()
+    together = plots.bandwidth_shares(study, "soft-tsfa", 3)
+    assert together.axes[0].get_ylabel() == "bandwidth granted, MHz"
+    assert "exceed" not in together.get_suptitle()
+
+
 @pytest.mark.parametrize("clients", [1, 2, 3, 6, 9, FEW_CLIENTS, FEW_CLIENTS + 1, 30])
 def test_no_two_layers_share_a_shade(tmp_path: Path, clients: int, synthetic: SimpleNamespace) -> None:
     traces = load(synthetic.write_study(tmp_path / "s", seeds=1, rounds=1, clients=clients))
