@@ -16,6 +16,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from analysis import grid
 from analysis.curveplot import columns, legend_below
 from analysis.house import COLOURS, WIDTH_IN, arm_lines, below, chosen, in_house_style
 from analysis.traces import TraceError, Traces
@@ -50,7 +51,7 @@ def bandwidth_shares(traces: Traces, arm: str, seed: int | None = None) -> Figur
     )
     if granted.empty:
         raise TraceError(f"arm {arm!r} has no decision yet; there is nothing to draw")
-    scale, unit = hz_unit(float(granted.sum(axis=1).max()))
+    scale, unit = grid.scale_of("Hz", float(granted.sum(axis=1).max()))
     figure = Figure(figsize=(WIDTH_IN, 4.6), layout="constrained")
     axes = figure.subplots()
     few = granted.shape[1] <= FEW_CLIENTS
@@ -84,14 +85,6 @@ def _called_apart(cell: Traces) -> bool:
     """Whether clients of one round are called at different times, or are still busy when it ends."""
     times = cell.decisions.groupby("round")["t_s"]
     return bool((times.max() > times.min()).any() or (cell.rounds["late"] > 0).any())
-
-
-def hz_unit(largest_hz: float) -> tuple[float, str]:
-    """Scale and name of the unit in which a band up to `largest_hz` has 1 to 3 digits before its point."""
-    for scale, unit in ((1e9, "GHz"), (1e6, "MHz"), (1e3, "kHz")):
-        if largest_hz >= scale:
-            return scale, unit
-    return 1.0, "Hz"
 
 
 class _Layer(NamedTuple):

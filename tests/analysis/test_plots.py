@@ -18,8 +18,9 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
-from analysis import plots, tradeoff
-from analysis.airplots import FEW_CLIENTS, LARGEST_SHOWN, MOST_STEPS, hz_unit
+from analysis import grid, plots, tradeoff
+from analysis.airplots import FEW_CLIENTS, LARGEST_SHOWN, MOST_STEPS
+from analysis.curveplot import cost_unit
 from analysis.house import COLOURS, LIMIT_COLOUR
 from analysis.timeline import MAX_CLIENTS
 from analysis.traces import TraceError, Traces, load
@@ -255,9 +256,15 @@ def test_of_many_clients_the_largest_shares_have_layers_and_nothing_is_left_out(
     assert heights == pytest.approx([15, 16, 17, 18, 19, 20, sum(range(1, 15))])
 
 
+@pytest.mark.parametrize("bits", [0.0, 999.0, 1e3, 1.9e3, 1e6, 1.5e6, 2e6, 1.2e9])
+def test_a_cost_has_the_unit_that_every_picture_has(bits: float) -> None:
+    divisor, unit = grid.scale_of("bit", bits)
+    assert cost_unit("uplink_bits", bits) == (divisor, f"uplink of all clients, {unit}")
+
+
 @pytest.mark.parametrize(("hz", "unit"), [(999.0, "Hz"), (1e3, "kHz"), (3.6e5, "kHz"), (2e6, "MHz"), (1.2e9, "GHz")])
 def test_a_band_is_given_in_the_unit_that_fits(hz: float, unit: str) -> None:
-    scale, name = hz_unit(hz)
+    scale, name = grid.scale_of("Hz", hz)
     assert name == unit
     assert 1.0 <= hz / scale < 1000.0
 
