@@ -16,6 +16,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from analysis import grid
 from analysis.curveplot import columns, legend_below
 from analysis.house import COLOURS, WIDTH_IN, arm_lines, below, chosen, in_house_style
 from analysis.traces import TraceError, Traces
@@ -40,6 +41,9 @@ def bandwidth_shares(traces: Traces, arm: str, seed: int | None = None) -> Figur
 
     Of more than 12 clients, the 6 that were granted most over all rounds have a layer each; all others stand together
     above them, and the legend says how much one of them was granted.
+
+    Without common rounds, clients are called one by one and hold their parts at different times, so what all calls of
+    an update were granted may be more than the band; axis and title say so.
     """
     cell = traces.select(arm, seed)
     granted = cell.decisions.pivot_table(
@@ -47,7 +51,7 @@ def bandwidth_shares(traces: Traces, arm: str, seed: int | None = None) -> Figur
     )
     if granted.empty:
         raise TraceError(f"arm {arm!r} has no decision yet; there is nothing to draw")
-    scale, unit = hz_unit(float(granted.sum(axis=1).max()))
+    scale, unit = grid.scale_of("Hz", float(granted.sum(axis=1).max()))
     figure = Figure(figsize=(WIDTH_IN, 4.6), layout="constrained")
     axes = figure.subplots()
     few = granted.shape[1] <= FEW_CLIENTS
@@ -65,21 +69,22 @@ def bandwidth_shares(traces: Traces, arm: str, seed: int | None = None) -> Figur
     axes.set_xlim(granted.index.min() - 0.6, granted.index.max() + 0.6)
     axes.set_ylim(0, 1.03 * whole or 1.0)
     axes.set_xlabel("round, number")
-    axes.set_ylabel(f"bandwidth granted, {unit}")
+    at_once = not _called_apart(cell)
+    axes.set_ylabel(f"bandwidth granted{'' if at_once else ', sum of all calls'}, {unit}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(False, axis="x")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True)
-    who = "" if few else f"\n(the {LARGEST_SHOWN} largest of {granted.shape[1]:,} clients, and the others together)"
-    figure.suptitle(f"Who was granted how much of the uplink: {arm}, seed {cell.cells['seed'].iloc[0]}{who}")
+    who = "" if few else f"the {LARGEST_SHOWN} largest of {granted.shape[1]:,} clients, and the others together"
+    when = "" if at_once else "called at different times, so the sum of a round may exceed the band"
+    title = f"Who was granted how much of the uplink: {arm}, seed {cell.cells['seed'].iloc[0]}"
+    figure.suptitle(title + below(who) + below(when))
     return figure
 
 
-def hz_unit(largest_hz: float) -> tuple[float, str]:
-    """Scale and name of the unit in which a band up to `largest_hz` has 1 to 3 digits before its point."""
-    for scale, unit in ((1e9, "GHz"), (1e6, "MHz"), (1e3, "kHz")):
-        if largest_hz >= scale:
-            return scale, unit
-    return 1.0, "Hz"
+def _called_apart(cell: Traces) -> bool:
+    """Whether clients of one round are called at different times, or are still busy when it ends."""
+    times = cell.decisions.groupby("round")["t_s"]
+    return bool((times.max() > times.min()).any() or (cell.rounds["late"] > 0).any())
 
 
 class _Layer(NamedTuple):

@@ -15,13 +15,17 @@ import pandas as pd
 from analysis.metrics import METRICS, Metric
 from analysis.paired import Interval, interval_of_mean
 from analysis.pareto import common_range, mean_quality
-from analysis.sides import CompareError, Side, common_seeds, matched, side_of, unfinished
+from analysis.sides import CompareError, Side, common_seeds, matched, mixed, side_of, unfinished
 from analysis.tradeoff import TARGET_WINDOW, cell_rounds, evaluations, measured, targets_of, to_target
 from channels.units import QuantityError, parse
 from wfl_sim.diagnose import nearest
 from wfl_sim.quality import Quality
 
 Verdict = Literal["regression", "within tolerance", "equal", "better", "no verdict"]
+
+ROUNDING = 1e-12
+"""Differences below this share of the values are none: 0.70 less 0.69 is more than 0.01 in binary numbers, which keep
+some 1e-16 of a value, and means of thousands of them still 1e-13; of metrics nobody reads the 12th digit."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,7 @@ def compare(
     allowed = Tolerance.read(tolerance, chosen)
     arm_pairs, notes = matched(*sides)
     for side, own in zip(sides, zip(*arm_pairs, strict=True), strict=True):
-        notes += unfinished(side, own, also_unfinished)
+        notes += unfinished(side, own, also_unfinished) + mixed(side, own)
     pairs = []
     for arms in arm_pairs:
         seeds, missing = common_seeds(sides, arms)
@@ -239,14 +243,15 @@ def judged(arms: tuple[str, str], rows: list[Seed], better: str, tolerance: Tole
     baseline = float(np.mean([row.a for row in both])) if both else math.nan
     allowed = tolerance.of(baseline) if both else math.nan
     worse = mean if better == "lower" else -mean
+    rounding = ROUNDING * max(abs(baseline), abs(baseline + mean)) if both else 0.0
     verdict: Verdict
-    if lost or worse > allowed:
+    if lost or worse > allowed + rounding:
         verdict = "regression"
     elif not both and not won:
         verdict = "no verdict"
-    elif worse > 0:
+    elif worse > rounding:
         verdict = "within tolerance"
     else:
-        verdict = "better" if won or worse < 0 else "equal"
+        verdict = "better" if won or worse < -rounding else "equal"
     t, drawn = interval_of_mean(differences, "t"), interval_of_mean(differences, "bootstrap")
     return Pair(*arms, tuple(rows), len(both), baseline, mean, t, drawn, allowed, verdict, lost, won)

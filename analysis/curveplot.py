@@ -132,12 +132,9 @@ def cost_unit(x: str, largest: float) -> tuple[float, str]:
     """By what a cost is divided to be shown, and what its axis says."""
     if x == "t_end_s":
         return (3600.0, "simulated time, h") if largest > 3 * 3600 else (1.0, "simulated time, s")
-    if x == "energy_j":
-        return (1e3, "clients' energy, kJ") if largest > 1e4 else (1.0, "clients' energy, J")
-    for scale, unit in ((1e9, "Gbit"), (1e6, "Mbit"), (1e3, "kbit")):
-        if largest > 2 * scale:
-            return scale, f"uplink of all clients, {unit}"
-    return 1.0, "uplink of all clients, bit"
+    what, unit = ("clients' energy", "J") if x == "energy_j" else ("uplink of all clients", "bit")
+    scale = grid.scale_of(unit, largest)
+    return scale.divisor, f"{what}, {scale.unit}"
 
 
 def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from analysis import grid
 from analysis.armrows import name_rows, rows_in, shown_rows
 from analysis.house import WIDTH_IN, below, in_house_style
 from analysis.ledger import AIR, PAYLOAD, bits_ledger
@@ -48,7 +49,7 @@ def ledger_bars(traces: Traces) -> Figure:
     means = books.groupby("arm").mean(numeric_only=True).reindex(arms)
     figure = Figure(figsize=(WIDTH_IN, 2.3 + rows_in(arms)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, sharex=True)
-    scale, unit = bits_unit(float(means[["offered_bits", "sent_bits"]].to_numpy().max()))
+    scale, unit = grid.scale_of("bit", float(means[["offered_bits", "sent_bits"]].to_numpy().max()))
     _draw_bars(left, means / scale, PAYLOAD, 100 * means["delivered_bits"] / means["offered_bits"], "came")
     _draw_bars(right, means / scale, AIR, 100 * means["delivered_bits"] / means["sent_bits"], "useful")
     name_rows(left, arms)
@@ -65,14 +66,6 @@ def ledger_bars(traces: Traces) -> Figure:
     figure.legend(handles=handles, title=title, loc="outside lower center", ncols=2 if len(handles) > 3 else 3)
     figure.suptitle(f"Where the bits went{below(note)}")
     return figure
-
-
-def bits_unit(largest: float) -> tuple[float, str]:
-    """Scale and name of the unit in which so many bits have 1 to 3 digits before their point."""
-    for scale, unit in ((1e9, "Gbit"), (1e6, "Mbit"), (1e3, "kbit")):
-        if largest >= scale:
-            return scale, unit
-    return 1.0, "bit"
 
 
 def _draw_bars(axes: Axes, means: pd.DataFrame, parts: Sequence[str], shares: pd.Series, word: str) -> None:

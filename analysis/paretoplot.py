@@ -5,13 +5,16 @@ Draws `tradeoff.summary` and `pareto.pareto_front`; does not know how an arm cam
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
+from matplotlib.transforms import Bbox
 
 from analysis import grid
 from analysis import tradeoff as costs
@@ -30,8 +33,18 @@ from analysis.traces import TraceError, Traces
 from wfl_sim.quality import PERPLEXITY
 
 FRONT = "0.35"
+MOST_GONE = 4
+"""Arms without a point that the title names."""
 MOST_NAMED = 8
 """Points on a front that have their name beside them; of more, every second or third."""
+PLACES_PT = (
+    *((9, -7), (-9, -7), (9, 7), (-9, 7), (0, -12), (0, 12)),
+    *((9, -20), (-9, -20), (9, 20), (-9, 20), (0, -26), (0, 26), (26, 0), (-26, 0)),
+)
+"""Where a name may stand, from the middle of its point, the best place first."""
+MARKER_PT, LINE_PT = 14.0, 1.4
+COVERED_MARKER, COVERED_LINE, OUTSIDE = 4.0, 1.0, 8.0
+"""How bad it is when a name covers so much of a marker or a name, of a line, or hangs out of its panel."""
 COLUMNS = {"uplink_bits": ("uplink_mbit", costs.BITS_PER_MBIT), "t_end_s": ("time_s", 1.0)}
 """Where `tradeoff.summary` holds a cost, and how many of its units that is."""
 
@@ -42,7 +55,7 @@ def pareto(traces: Traces) -> Figure:
 
     A point is the mean over the seeds, its cross spans the lowest to the highest. Ringed points, joined by a line, are
     those that no other arm beats in quality and cost at once. Arms of a grid have the colour of their group, and those
-    on a front their point beside them.
+    on a front their point beside them. An arm of which a seed has diverged has no mean and no point; the title says so.
 
     Raises
     ------
@@ -51,35 +64,52 @@ def pareto(traces: Traces) -> Figure:
     """
     if not traces.learns:
         raise TraceError(f"{nothing_learnt(traces)}; there is no front")
-    table = costs.summary(traces)
+    begun = traces.cells.loc[traces.cells["rounds"] > 0, ["arm", "seed"]]
+    table = costs.summary(traces).merge(begun)
     figure = Figure(figsize=(WIDTH_IN, 5.0), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    for axes, x in ((left, "uplink_bits"), (right, "t_end_s")):
-        _draw_points(axes, traces, table, x)
-    values = table[traces.quality.metric]
-    finite = values[np.isfinite(values)]
-    if traces.quality == PERPLEXITY and finite.max() > LOG_FROM_RATIO * finite.min():
+    fronts = [_draw_points(axes, traces, table, x) for axes, x in ((left, "uplink_bits"), (right, "t_end_s"))]
+    values = fronts[0].means["quality"]
+    if traces.quality == PERPLEXITY and values.max() > LOG_FROM_RATIO * values.min():
         logarithmic(left, "y")
     left.set_ylabel(quality_label(traces, left))
     handles, labels, note = _names(traces)
     handles.append(Line2D([], [], marker="o", ms=11, markerfacecolor="none", color=FRONT, ls=":", lw=1.5))
     labels.append("not beaten in both")
-    most = int(traces.cells.groupby("arm").size().max())
+    most = int(begun.groupby("arm").size().max())
     title = f"mean of {most} seeds; the cross spans the lowest to the highest" if most > 1 else "one seed"
     legend_below(figure, handles, labels, title)
-    figure.suptitle(f"{traces.quality.metric.capitalize()} at the end, and all that it cost{below(note)}")
+    gone = [str(arm) for arm in table["arm"].unique() if arm not in values.index]
+    more = f" and {len(gone) - MOST_GONE} more" if len(gone) > MOST_GONE else ""
+    without = f"no finite {traces.quality.metric} in some seed: {', '.join(gone[:MOST_GONE])}{more}" if gone else ""
+    figure.suptitle(f"{traces.quality.metric.capitalize()} at the end, and all that it cost{below(without, note)}")
+    places = grid.places(traces)
+    if len(grid.groups(traces)) < len(places):
+        figure.draw_without_rendering()  # only then it is known where the points are
+        for axes, points in zip((left, right), fronts, strict=True):
+            _name_front(axes, points, {arm: place.point for arm, place in places.items()})
     return figure
 
 
-def _draw_points(axes: Axes, traces: Traces, table: pd.DataFrame, x: str) -> None:
-    by, looks, places = quality_scale(traces.quality)[0], arm_lines(traces), grid.places(traces)
+class _Points(NamedTuple):
+    """What is drawn of each arm, by arm: mean, lowest and highest ``cost`` and ``quality``; and those on the front."""
+
+    means: pd.DataFrame
+    low: pd.DataFrame
+    high: pd.DataFrame
+    front: pd.DataFrame
+
+
+def _draw_points(axes: Axes, traces: Traces, table: pd.DataFrame, x: str) -> _Points:
+    by, looks = quality_scale(traces.quality)[0], arm_lines(traces)
     column, factor = COLUMNS[x]
     scale, label = cost_unit(x, float((table[column] * factor).max()))
     points = pd.DataFrame(
         {"arm": table["arm"], "cost": table[column] * factor / scale, "quality": by * table[traces.quality.metric]}
     )
-    points = points[np.isfinite(points["quality"])]
-    arms = points.groupby("arm", sort=False)
+    # Not a mean of the seeds that did well: one that has diverged takes its arm out.
+    finite = points.groupby("arm")["quality"].transform(lambda own: np.isfinite(own).all())
+    arms = points[finite].groupby("arm", sort=False)
     means, low, high = arms.mean(), arms.min(), arms.max()
     faint = 0.5 if len(means) <= MOST_ARMS else 0.25
     for arm, (cost, quality) in means.iterrows():
@@ -96,24 +126,63 @@ def _draw_points(axes: Axes, traces: Traces, table: pd.DataFrame, x: str) -> Non
     else:
         axes.set_xlim(left=0)
     axes.set_xlabel(label)
-    if len(grid.groups(traces)) < len(places):
-        _name_front(axes, front, {arm: place.point for arm, place in places.items()})
+    return _Points(means, low, high, front)
 
 
-def _name_front(axes: Axes, front: pd.DataFrame, words: Mapping[str, str]) -> None:
-    """The point of the grid beside each arm on the front, towards the middle; of arms in one place, how many."""
+def _name_front(axes: Axes, points: _Points, words: Mapping[str, str]) -> None:
+    """The point of the grid beside each arm on the front, where it covers least; of arms in one place, how many."""
     spots: dict[tuple[float, float], list[str]] = {}
-    for arm, cost, quality in front.itertuples():
+    for arm, cost, quality in points.front.itertuples():
         spots.setdefault((round(cost, 6), round(quality, 6)), []).append(str(arm))
-    middle = float(np.mean(axes.transData.inverted().transform(axes.transAxes.transform([(0.5, 0.5)]))[:, 0]))
+    panel, taken = axes.get_window_extent(), _drawn(axes, points)
     for (cost, quality), arms in list(spots.items())[:: max(1, -(-len(spots) // MOST_NAMED))]:
         text = words[arms[0]].replace(", ", ",\n") if len(arms) == 1 else f"{len(arms)} points"
-        left = cost > middle
-        axes.annotate(
-            text, (cost, quality), (-9 if left else 9, -7), textcoords="offset points", va="top",
-            ha="right" if left else "left", fontsize=9, color="0.2", zorder=5,
+        name = axes.annotate(
+            text, (cost, quality), PLACES_PT[0], textcoords="offset points", fontsize=9, color="0.2", zorder=5,
             bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.8},
         )  # fmt: skip
+        name.set_in_layout(False)
+        badness = []
+        for place in PLACES_PT:
+            _move(name, place)
+            badness.append(_covered(name.get_window_extent(), panel, taken))
+        _move(name, PLACES_PT[int(np.argmin(badness))])
+        taken.append((name.get_window_extent(), COVERED_MARKER))
+
+
+def _drawn(axes: Axes, points: _Points) -> list[tuple[Bbox, float]]:
+    """Where markers and crosses are in a panel, in pixels, and how bad it is to cover them."""
+    at_px, px = axes.transData.transform, axes.get_figure(root=True).dpi / 72
+    boxes = []
+    for arm, *spot in points.means[["cost", "quality"]].itertuples():
+        (low_x, low_y), (high_x, high_y) = (
+            at_px(edge.loc[arm, ["cost", "quality"]]) for edge in (points.low, points.high)
+        )
+        x, y = at_px(spot)
+        boxes += [
+            (Bbox.from_bounds(x, y, 0, 0).padded(MARKER_PT * px / 2), COVERED_MARKER),
+            (Bbox.from_extents(low_x, y, high_x, y).padded(LINE_PT * px / 2), COVERED_LINE),
+            (Bbox.from_extents(x, low_y, x, high_y).padded(LINE_PT * px / 2), COVERED_LINE),
+        ]
+    return boxes
+
+
+def _move(name: Annotation, place_pt: tuple[int, int]) -> None:
+    across, up = place_pt
+    name.set_position(place_pt)
+    name.set_horizontalalignment("center" if across == 0 else "left" if across > 0 else "right")
+    name.set_verticalalignment("center" if up == 0 else "bottom" if up > 0 else "top")
+
+
+def _covered(name: Bbox, panel: Bbox, taken: Sequence[tuple[Bbox, float]]) -> float:
+    """How bad a place is: pixels of what it covers, each as bad as it is to cover that."""
+    inside = _shared(name, panel)
+    return OUTSIDE * (name.width * name.height - inside) + sum(bad * _shared(name, box) for box, bad in taken)
+
+
+def _shared(a: Bbox, b: Bbox) -> float:
+    both = Bbox.intersection(a, b)
+    return 0.0 if both is None else float(both.width * both.height)
 
 
 def _names(traces: Traces) -> tuple[list[Line2D], list[str], str]:

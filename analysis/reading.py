@@ -1,47 +1,29 @@
-"""One run directory to columns: its manifest, and its trace as it lies, finished, interrupted or being written.
+"""One run directory: what its manifest says, beside the columns of its trace.
 
-Knows the files of one run; does not know other runs, nor what the numbers mean.
+Knows the files of one run; does not know SQLite, other runs, nor what the numbers mean.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
-import sqlite3
-import tempfile
+import re
 from collections.abc import Collection
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from analysis.pages import Unusual, table_columns
-from wfl_sim.errors import WflError
+from analysis.tracefile import AGAIN, Columns, NothingYet, TraceError, Units, read_trace
+from wfl_sim.grid import Coordinate
 from wfl_sim.quality import ACCURACY, QUALITIES
-from wfl_sim.trace import TABLES, TRACE_FORMAT
 
 TRACE_FILE = "trace.sqlite"
 MANIFEST_FILE = "manifest.json"
-BUSY_TIMEOUT_S = 10.0
-"""How long to wait for a run that is committing a round just now."""
-
-ROWS_AT_ONCE = 20_000
-"""Rows turned into columns at once: as Python objects they take many times the memory."""
-
-_DTYPES: dict[str, type] = {"INTEGER": np.int64, "REAL": np.float64, "TEXT": object}
-_UNREADABLE_WITHOUT_WRITING = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
-
-Units = dict[tuple[str, str], str]
-Columns = dict[str, np.ndarray]
-"""A table, column by column: int64, float64, or strings as objects."""
-
-
-class TraceError(WflError):
-    """There is no run where one was looked for, or its files cannot be read."""
-
-    exit_code = 2
+SCENARIO_FILE = "scenario.yaml"
+_NO_MATTER = ("seeds", "name", "description")
+DISCARDED = "discarded"
+"""Status of a run that is being removed, as in `wfl_sim.rundirectory`, which is not imported as it loads SimPy."""
 
 
 class Holdings(NamedTuple):
@@ -49,15 +31,6 @@ class Holdings(NamedTuple):
 
     classes: tuple[str, ...]
     counts: np.ndarray
-
-
-class Coordinate(NamedTuple):
-    """The value of one key of a grid: as it was written, and as a number in an SI unit where it is one."""
-
-    key: str
-    text: str
-    value: float | None
-    unit: str
 
 
 @dataclass(frozen=True)
@@ -81,16 +54,25 @@ class Run:
     holdings: Holdings | None
     tables: dict[str, Columns]
     units: Units
+    scenario: dict[str, str]
 
     @classmethod
     def read(cls, directory: Path, tables: Collection[str]) -> Run:
-        """Read one run, with these tables besides ``rounds``; raises `TraceError` for what cannot be read."""
-        file = directory / MANIFEST_FILE
-        columns, units = _read_trace(directory / TRACE_FILE, tables)
+        """Read one run, with these tables besides ``rounds``.
+
+        Raises
+        ------
+        NothingYet
+            For a run that is just being begun or removed.
+        TraceError
+            For what cannot be read.
+        """
+        file, trace = directory / MANIFEST_FILE, directory / TRACE_FILE
         try:
-            manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-            if not isinstance(manifest, dict):
-                raise TypeError(f"got a {type(manifest).__name__}, not keys and values")
+            manifest = _manifest(file)
+            columns, units = read_trace(trace, tables)
+            if manifest["status"] == "finished" and not units:
+                raise TraceError(f"{trace}: is empty, though the run has finished; {AGAIN}")
             index = manifest.get("arm_index")
             return cls(
                 directory=directory,
@@ -110,10 +92,8 @@ class Run:
                 holdings=_holdings(manifest),
                 tables=columns,
                 units=units,
+                scenario=_scenario(directory / SCENARIO_FILE),
             )
-        except OSError as error:
-            what = f"{file}: cannot be read ({error.strerror}); a run directory holds one"
-            raise TraceError(what) from error
         except KeyError as error:
             raise TraceError(f"{file}: has no key {error.args[0]!r}") from error
         except (TypeError, ValueError) as error:
@@ -137,9 +117,47 @@ class Run:
             "group": self.group,
         }
 
+    @property
+    def begun(self) -> bool:
+        """Whether its trace has been made."""
+        return bool(self.units)
+
     def rows(self, table: str) -> int:
         """How many rows a table has."""
         return len(next(iter(self.tables[table].values())))
+
+
+def _manifest(file: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        # Of a run, it is the first file that is written and the last one that is removed.
+        kind = (
+            NothingYet if isinstance(error, FileNotFoundError) and _is_empty(file.with_name(TRACE_FILE)) else TraceError
+        )
+        raise kind(f"{file}: cannot be read ({error.strerror}); a run directory holds one") from error
+    if not isinstance(manifest, dict):
+        raise TypeError(f"got a {type(manifest).__name__}, not keys and values")
+    if manifest.get("status") == DISCARDED:
+        raise NothingYet(f"{file.parent}: is just being removed, or was left so; run its scenario again")
+    return manifest
+
+
+def _scenario(file: Path) -> dict[str, str]:
+    """What decides on results in a resolved scenario beside the seed: the text below each key; empty without a file."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return {}
+    parts = re.split(r"^(?=\w)", text, flags=re.MULTILINE)[1:]
+    return {key: value.strip() for key, _, value in (part.partition(":") for part in parts) if key not in _NO_MATTER}
+
+
+def _is_empty(trace: Path) -> bool:
+    try:
+        return trace.stat().st_size == 0
+    except FileNotFoundError:
+        return True
 
 
 def _number(manifest: dict[str, Any], key: str) -> float:
@@ -169,90 +187,3 @@ def _holdings(manifest: dict[str, Any]) -> Holdings | None:
     if counts.ndim != 2 or counts.shape[1] != len(classes) or counts.min() < 0:
         raise ValueError(f"data.holdings.counts is no table of clients by {len(classes)} classes")
     return Holdings(classes, counts)
-
-
-def _read_trace(file: Path, tables: Collection[str]) -> tuple[dict[str, Columns], Units]:
-    try:
-        try:
-            return _query(file, "ro", tables)
-        except sqlite3.OperationalError as error:
-            journal = file.with_name(file.name + "-journal")
-            if not (error.sqlite_errorcode & 0xFF in _UNREADABLE_WITHOUT_WRITING and journal.exists()):
-                raise
-            # A run that was killed inside a commit left half a round and the journal that undoes it. SQLite
-            # undoes it by writing; reading must not change a run, so it happens in a copy.
-            with tempfile.TemporaryDirectory() as scratch:
-                copy = Path(scratch, file.name)
-                shutil.copy(journal, copy.with_name(journal.name))
-                shutil.copy(file, copy)
-                return _query(copy, "rw", tables)
-    except sqlite3.Error as error:
-        raise TraceError(f"{file}: cannot be read as a trace: {error}") from error
-
-
-def _query(file: Path, mode: str, tables: Collection[str]) -> tuple[dict[str, Columns], Units]:
-    # as_uri, because a folder may have ? or # in its name.
-    uri = f"{file.resolve().as_uri()}?mode={mode}"
-    db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
-    try:
-        # One read transaction, so that all tables end with the same round while the run goes on writing. It keeps the
-        # run from writing, so of tables of many rows it takes an image, which is decoded afterwards.
-        db.execute("BEGIN")
-        present = dict(db.execute("SELECT name, rootpage FROM sqlite_master WHERE type = 'table'").fetchall())
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if present and version != TRACE_FORMAT:
-            raise TraceError(f"{file}: trace format {version}; this version reads format {TRACE_FORMAT}")
-        columns = {table: _empty(table) for table in TABLES}
-        wanted = [table for table in TABLES if table in present and (table in tables or table == "rounds")]
-        types = {table: _types(db, table) for table in wanted}
-        for table in wanted if not hasattr(db, "serialize") else wanted[:1]:
-            columns[table] = _selected(db, table, types[table])
-        image = db.serialize() if len(wanted) > 1 and hasattr(db, "serialize") else b""
-        units = db.execute('SELECT "table", name, unit FROM columns').fetchall() if "columns" in present else []
-    finally:
-        db.close()
-    if image:
-        columns |= {table: _decoded(image, table, present[table], types[table]) for table in wanted[1:]}
-    return columns, {(table, name): unit for table, name, unit in units if table in TABLES}
-
-
-def _empty(table: str) -> Columns:
-    """Of a run that has only just begun, or where nobody asks."""
-    return {column.name: np.empty(0, _DTYPES[column.type]) for column in TABLES[table]}
-
-
-def _decoded(image: bytes, table: str, root: int, types: dict[str, tuple[str, bool]]) -> Columns:
-    """A table of a database that begins at page `root`."""
-    try:
-        if not all(plain for _, plain in types.values()):
-            raise Unusual("a key, or a column of another type")
-        columns = table_columns(image, root, [type_ for type_, _ in types.values()])
-        return dict(zip(types, columns, strict=True))
-    except Unusual:
-        with closing(sqlite3.connect(":memory:")) as db:
-            db.deserialize(image)
-            return _selected(db, table, types)
-
-
-def _types(db: sqlite3.Connection, table: str) -> dict[str, tuple[str, bool]]:
-    """The columns of a table, the type of each, and whether it is one of ours and stored where it stands."""
-    info = db.execute(f"PRAGMA table_info({table})").fetchall()
-    return {name: (type_, type_ in _DTYPES and not key) for _, name, type_, _, _, key in info}
-
-
-def _selected(db: sqlite3.Connection, table: str, types: dict[str, tuple[str, bool]]) -> Columns:
-    """What `table_columns` gives, read row by row, without columns of types that no trace has."""
-    known = {name: type_ for name, (type_, _) in types.items() if type_ in _DTYPES}
-    names = ", ".join(f'"{name}"' for name in known)
-    cursor = db.execute(f"SELECT {names} FROM {table} ORDER BY rowid")
-    parts = [{name: _typed((), type_) for name, type_ in known.items()}]
-    while rows := cursor.fetchmany(ROWS_AT_ONCE):
-        values = zip(*rows, strict=True)
-        parts.append({name: _typed(own, known[name]) for name, own in zip(known, values, strict=True)})
-    return {name: np.concatenate([part[name] for part in parts]) for name in known}
-
-
-def _typed(values: tuple[Any, ...], type_: str) -> np.ndarray:
-    # Where a whole number is missing, the column has to hold NaN.
-    gaps = type_ == "INTEGER" and None in values
-    return np.array(values, dtype=_DTYPES["REAL" if gaps else type_])

@@ -92,6 +92,11 @@ def unfinished(side: Side, arms: Sequence[str], allowed: bool) -> list[str]:
     return [f"not finished: {one}" for one in told]
 
 
+def mixed(side: Side, arms: Sequence[str]) -> list[str]:
+    """A line for each of these arms whose runs differ in more than the seed."""
+    return [note for note in side.traces.notes if note.startswith(tuple(f"{arm}: " for arm in arms))]
+
+
 def common_seeds(sides: tuple[Side, Side], arms: tuple[str, str]) -> tuple[list[int], list[str]]:
     """The seeds that both arms ran, and a line for those that only one did."""
     ours, theirs = (side.traces.seeds(arm) for side, arm in zip(sides, arms, strict=True))

@@ -31,10 +31,11 @@ MOST_GROUPS = 14
 
 
 class Measure(NamedTuple):
-    """One column of panels: what its axis says, the values by (arm, seed), and whether it begins at 0."""
+    """One column of panels: what its axis and a cross say, the values by (arm, seed), and whether it begins at 0."""
 
     label: str
     values: pd.Series
+    missing: str
     from_zero: bool = True
 
 
@@ -44,7 +45,8 @@ def sweep(traces: Traces) -> Figure:
 
     With learning: quality at the end, and time and bits to a target (or in all, where no target was reached). Without:
     participation, goodput and the time of an upload. Every value of the other axes has a row of panels; of more than
-    4, some are drawn, and the title says so. A cross is a point at which some seed never reached the target.
+    4, some are drawn, and the title says so. A cross is a point at which some seed has no value: it never reached the
+    target, has diverged, or delivered nothing; the legend says which.
 
     Raises
     ------
@@ -82,9 +84,10 @@ def sweep(traces: Traces) -> Figure:
         _finish(panels[len(rows) // 2, column], panels[0, column], measure)
     panels[-1, len(measures) // 2].set_xlabel(label)
     handles, labels = panels[0, 0].get_legend_handles_labels()
-    if any(measure.values.isna().any() for measure in measures):
+    crossed = dict.fromkeys(measure.missing for measure in measures if not np.isfinite(measure.values).all())
+    if crossed:
         handles.append(Line2D([], [], marker="x", color="0.35", ls="", markeredgewidth=2))
-        labels.append("not reached by every seed")
+        labels.append(", or ".join(crossed))
     arm_legend(figure, handles, labels, traces)
     figure.suptitle(f"What {along} does{below(*notes)}")
     return figure
@@ -101,25 +104,28 @@ def measures_of(traces: Traces) -> list[Measure]:
     """What is drawn of a study, by (arm, seed)."""
     if not traces.learns:
         air = air_summary(traces).set_index(["arm", "seed"])
+        none = "nothing delivered in some seed"
         scale, unit = grid.scale_of("bit/s", 1e6 * float(air["goodput_mbps"].max()))
         return [
-            Measure("updates delivered\na client and round, %", 100 * air["participation"]),
-            Measure(f"goodput of the uplink, {unit}", 1e6 * air["goodput_mbps"] / scale),
-            Measure("time of a delivered upload, s", air["upload_mean_s"]),
+            Measure("updates delivered\na client and round, %", 100 * air["participation"], none),
+            Measure(f"goodput of the uplink, {unit}", 1e6 * air["goodput_mbps"] / scale, none),
+            Measure("time of a delivered upload, s", air["upload_mean_s"], none),
         ]
     table, quality = costs.summary(traces).set_index(["arm", "seed"]), traces.quality
     by, unit = quality_scale(quality)
     lower = ", lower is better" if quality.better == "lower" else ""
     label = f"{quality.metric} at the end{', %' if unit else lower}"
-    measures = [Measure(label, by * table[quality.metric], from_zero=False)]
+    none = f"no finite {quality.metric} in some seed"
+    measures = [Measure(label, by * table[quality.metric], none, from_zero=False)]
     target = _target(traces, table)
+    missing = "no round in some seed" if target is None else "target not reached by every seed"
     to = "" if target is None else f" to {by * target:g}{unit} {quality.metric}"
     time_s = table["time_s" if target is None else f"time_to_{target:g}_s"]
     bits = costs.BITS_PER_MBIT * table["uplink_mbit" if target is None else f"uplink_to_{target:g}_mbit"]
     for x, values in (("t_end_s", time_s), ("uplink_bits", bits)):
         scale, said = cost_unit(x, float(values.max()))
         what = "time" if x == "t_end_s" else "uplink"
-        measures.append(Measure(f"{what}{to or ' in all'}, {said.rpartition(', ')[2]}", values / scale))
+        measures.append(Measure(f"{what}{to or ' in all'}, {said.rpartition(', ')[2]}", values / scale, missing))
     return measures
 
 

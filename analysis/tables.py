@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 import pandas as pd
+from rich.markup import escape
 from rich.table import Table
 
 from analysis.traces import Traces
@@ -93,7 +94,7 @@ def _table(title: str, traces: Traces, caption: str) -> Table:
     seeds = len(traces.cells["seed"].unique())
     return Table(
         title=title + (f", mean ± standard deviation over {seeds} seeds" if seeds > 1 else ""),
-        caption=caption,
+        caption="\n".join([caption, *(f"note: {escape(note)}" for note in traces.notes)]),
         box=None,
         pad_edge=False,
         title_justify="left",

@@ -6,7 +6,6 @@ numbers mean, nor how they are drawn.
 
 from __future__ import annotations
 
-import difflib
 import glob
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -17,7 +16,9 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from analysis.reading import TRACE_FILE, Coordinate, Holdings, Run, TraceError, Units
+from analysis.reading import TRACE_FILE, Holdings, Run
+from analysis.tracefile import NothingYet, TraceError, Units
+from wfl_sim.grid import Coordinate
 from wfl_sim.quality import ACCURACY, QUALITIES, Quality
 from wfl_sim.trace import TABLES
 
@@ -54,6 +55,8 @@ class Traces:
         The keys of the grid in their order, each a column of `cells`: numbers in SI units (``units["cells", key]``),
         or the text of the scenario where a value is no number. NaN in cells whose study has no such key. A key that
         is called as another column, such as ``rounds``, is here ``scenario.rounds``.
+    notes
+        What a reader of means has to know, a line each: arms whose runs differ in more than the seed.
 
     Notes
     -----
@@ -71,6 +74,7 @@ class Traces:
     units: Units
     holdings: Mapping[tuple[str, int], Holdings] = field(default_factory=dict)
     axes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def arms(self) -> list[str]:
@@ -116,14 +120,15 @@ class Traces:
             for name, frame in (*((t, getattr(self, t)) for t in TABLES), ("cells", self.cells))
         }
         held = {key: value for key, value in self.holdings.items() if key == (arm, chosen)}
-        return replace(self, **frames, holdings=held)
+        return replace(self, **frames, holdings=held, notes=())
 
 
 def load(path: Where | Sequence[Where], tables: Collection[str] = tuple(TABLES)) -> Traces:
     """Read the traces of a run directory, of a study, of all that match a pattern, or of several such.
 
     A run that was interrupted, killed, or is being written gives all its finished rounds. When the runs come
-    from several studies, an arm is called ``study/arm``.
+    from several studies, an arm is called ``study/arm``. In a study or a pattern, runs that are just being begun or
+    removed are left out.
 
     Parameters
     ----------
@@ -146,7 +151,11 @@ def load(path: Where | Sequence[Where], tables: Collection[str] = tuple(TABLES))
     if not paths:
         raise TraceError(f"no path was given; {_WANTED}")
     directories = [found for one in paths for found in _run_directories(Path(one).expanduser())]
-    runs = [Run.read(directory, tables) for directory in {own.resolve(): own for own in directories}.values()]
+    named = {Path(one).expanduser().resolve() for one in paths}
+    read = {own.resolve(): own for own in directories}
+    runs = [run for where, own in read.items() if (run := _run(own, tables, named=where in named)) is not None]
+    if not runs:
+        raise TraceError(f"{', '.join(map(str, paths))}: all runs are just being begun or removed; try again")
     if len({run.study for run in runs}) > 1:
         runs = [replace(run, arm=f"{run.study}/{run.arm}", group=f"{run.study}/{run.group}") for run in runs]
     runs.sort(key=lambda run: (run.study, run.arm_order, run.arm, run.seed))
@@ -165,7 +174,34 @@ def load(path: Where | Sequence[Where], tables: Collection[str] = tuple(TABLES))
     columns = _axes([run.point for run in runs], set(cells.columns))
     units |= {("cells", name): unit for name, (_, unit) in columns.items()}
     cells = cells.assign(**{name: values for name, (values, _) in columns.items()})
-    return Traces(**frames, cells=cells, units=units, holdings=held, axes=tuple(columns))
+    return Traces(**frames, cells=cells, units=units, holdings=held, axes=tuple(columns), notes=_notes(runs))
+
+
+def _notes(runs: Sequence[Run]) -> tuple[str, ...]:
+    """A line for each arm whose runs are of several scenarios."""
+    notes, first, told = [], dict[str, Run](), set[str]()
+    for run in runs:
+        before = first.setdefault(run.arm, run) if run.scenario else run  # without a scenario nothing is known
+        if run.scenario != before.scenario and run.arm not in told:
+            told.add(run.arm)
+            one, two = before.scenario, run.scenario
+            keys = ", ".join(key for key in dict.fromkeys([*one, *two]) if one.get(key) != two.get(key))
+            notes.append(
+                f"{run.arm}: its runs differ in more than the seed, and means mix them: {before.directory.name} and "
+                f"{run.directory.name} in {keys}"
+            )
+    return tuple(notes)
+
+
+def _run(directory: Path, tables: Collection[str], *, named: bool) -> Run | None:
+    """A run; None for one that was found, not `named`, and has just been begun or is just being removed."""
+    try:
+        run = Run.read(directory, tables)
+    except NothingYet:
+        if named:
+            raise
+        return None
+    return run if named or run.begun else None
 
 
 def _frame(runs: Sequence[Run], table: str) -> pd.DataFrame:
@@ -234,6 +270,7 @@ def _runs_in(root: Path) -> Iterator[Path]:
 def _nearest(path: Path) -> str:
     if not path.parent.is_dir():
         return ""
-    siblings = [child.name for child in path.parent.iterdir() if child.is_dir()]
-    close = difflib.get_close_matches(path.name, siblings, n=1)
-    return f" (nearest: {path.parent / close[0]})" if close else ""
+    from wfl_sim.diagnose import nearest  # loads pydantic, which nothing else here needs
+
+    near = nearest(path.name, [child.name for child in path.parent.iterdir() if child.is_dir()], longest=None)
+    return f" (nearest: {path.parent / near})" if near else ""

@@ -226,10 +226,10 @@ def _quoted(got: Any) -> str:
     return f"the text {shown(got)}" if is_text else shown(got)
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """The name that was probably meant, or ''."""
+def nearest(name: str, names: Iterable[str], longest: int | None = _LONGEST_NAME) -> str:
+    """The name that was probably meant, or ''; also for names beyond `longest` characters where that is None."""
     folded = {known.lower().replace("-", "_"): known for known in names}
-    if len(name) > _LONGEST_NAME:  # nobody's misspelling, and long to compare
+    if longest is not None and len(name) > longest:  # nobody's misspelling, and long to compare
         return ""
     near = get_close_matches(name.lower().replace("-", "_"), folded, n=1, cutoff=_ALIKE)
     return folded[near[0]] if near else ""

@@ -176,6 +176,20 @@ def test_tolerances(studies: Studies, tolerance: str, verdict: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("a", "b", "tolerance", "verdict"),
+    [
+        (0.70, 0.69, 0.01, "within tolerance"),  # in binary numbers the difference is above 0.01
+        (0.70, 0.69 - 1e-9, 0.01, "regression"),
+        (0.1 + 0.2, 0.3, 0.0, "equal"),
+        (0.3, 0.1 + 0.2, 0.0, "equal"),
+        (1e10, 1e10 - 1, 0.0, "regression"),  # one bit of ten billion is one
+    ],
+)
+def test_what_only_rounding_makes_is_no_difference(a: float, b: float, tolerance: float, verdict: str) -> None:
+    assert judged(("x", "x"), [Seed(1, a, b)], "higher", Tolerance(absolute=tolerance)).verdict == verdict
+
+
+@pytest.mark.parametrize(
     ("text", "metric", "message"),
     [
         ("2", "time", "needs a unit; got the bare number 2"),

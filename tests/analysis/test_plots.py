@@ -18,8 +18,9 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
-from analysis import plots, tradeoff
-from analysis.airplots import FEW_CLIENTS, LARGEST_SHOWN, MOST_STEPS, hz_unit
+from analysis import grid, plots, tradeoff
+from analysis.airplots import FEW_CLIENTS, LARGEST_SHOWN, MOST_STEPS
+from analysis.curveplot import cost_unit
 from analysis.house import COLOURS, LIMIT_COLOUR
 from analysis.timeline import MAX_CLIENTS
 from analysis.traces import TraceError, Traces, load
@@ -215,6 +216,19 @@ def test_bandwidth_shares_stack_to_what_was_granted(study: Traces) -> None:
     assert len(shades) == len(axes.containers)
 
 
+def test_grants_that_are_not_held_at_once_are_said_to_be_summed(
+    study: Traces, tmp_path: Path, synthetic: SimpleNamespace
+) -> None:
+    manifest = {"name": "s", "arm": "a", "seed": 1}
+    rounds = synthetic.asynchronous_rounds(clients=8, updates=4, arrivals=3)
+    apart = plots.bandwidth_shares(load(synthetic.write_run(tmp_path / "s" / "a", manifest, rounds)), "a")
+    assert apart.axes[0].get_ylabel().startswith("bandwidth granted, sum of all calls, ")
+    assert "the sum of a round may exceed the band" in apart.get_suptitle()
+    together = plots.bandwidth_shares(study, "soft-tsfa", 3)
+    assert together.axes[0].get_ylabel() == "bandwidth granted, MHz"
+    assert "exceed" not in together.get_suptitle()
+
+
 @pytest.mark.parametrize("clients", [1, 2, 3, 6, 9, FEW_CLIENTS, FEW_CLIENTS + 1, 30])
 def test_no_two_layers_share_a_shade(tmp_path: Path, clients: int, synthetic: SimpleNamespace) -> None:
     traces = load(synthetic.write_study(tmp_path / "s", seeds=1, rounds=1, clients=clients))
@@ -242,9 +256,15 @@ def test_of_many_clients_the_largest_shares_have_layers_and_nothing_is_left_out(
     assert heights == pytest.approx([15, 16, 17, 18, 19, 20, sum(range(1, 15))])
 
 
+@pytest.mark.parametrize("bits", [0.0, 999.0, 1e3, 1.9e3, 1e6, 1.5e6, 2e6, 1.2e9])
+def test_a_cost_has_the_unit_that_every_picture_has(bits: float) -> None:
+    divisor, unit = grid.scale_of("bit", bits)
+    assert cost_unit("uplink_bits", bits) == (divisor, f"uplink of all clients, {unit}")
+
+
 @pytest.mark.parametrize(("hz", "unit"), [(999.0, "Hz"), (1e3, "kHz"), (3.6e5, "kHz"), (2e6, "MHz"), (1.2e9, "GHz")])
 def test_a_band_is_given_in_the_unit_that_fits(hz: float, unit: str) -> None:
-    scale, name = hz_unit(hz)
+    scale, name = grid.scale_of("Hz", hz)
     assert name == unit
     assert 1.0 <= hz / scale < 1000.0
 

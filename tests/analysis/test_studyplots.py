@@ -30,9 +30,12 @@ from analysis.traces import TraceError, Traces, load
 from analysis.uploads import air_summary
 
 RunOf = Callable[..., Path]
+LossesOf = Callable[..., Path]
 
 RISING = [0.5, 0.6, 0.7, 0.8]
 BANDWIDTH, RANK = "radio.uplink.bandwidth", "method.rank"
+MARKER_PX = 3.0
+"""A name keeps at least so far from the middle of a marker of 8 points: its box may touch the rim."""
 LEAST_LIGHTNESS = 0.1
 """Difference of lightness (0 to 1) that neighbours in a bar need without colour, unless a hatch tells them apart."""
 
@@ -79,6 +82,22 @@ def grid_of(one_run: Traces) -> Callable[..., Traces]:
         return replace(one_run, **frames, units=units, axes=axes)
 
     return make
+
+
+@pytest.fixture
+def losses_of(tmp_path: Path, synthetic: SimpleNamespace) -> LossesOf:
+    """``losses_of(arm, seed, losses, **manifest)`` writes a run that is judged by perplexity, of 1 s and 1 kbit."""
+
+    def write(arm: str, seed: int, losses: Sequence[float], **more: Any) -> Path:
+        values = [{"round": n, "t_end_s": float(n), "loss": loss} for n, loss in enumerate(losses, start=1)]
+        rounds = (
+            (synthetic.blank("rounds", accuracy=0.1, uplink_bits=1000 * row["round"], **row), [], []) for row in values
+        )
+        manifest = {"name": "s", "arm": arm, "seed": seed, "quality": {"metric": "perplexity"}} | more
+        path: Path = synthetic.write_run(tmp_path / "s" / f"{arm}-seed{seed}", manifest, rounds)
+        return path
+
+    return write
 
 
 def texts(figure: Figure) -> list[str]:
@@ -305,7 +324,7 @@ def test_a_point_that_a_seed_never_reached_is_crossed_out(run_of: RunOf) -> None
     line, crosses = time.get_lines()
     assert np.isnan(line.get_ydata()[1]) and np.isfinite(line.get_ydata()[0])
     assert (crosses.get_marker(), list(crosses.get_xdata())) == ("x", [2.0])
-    assert "not reached by every seed" in legend_of(figure)
+    assert legend_of(figure)[-1] == "target not reached by every seed"
 
 
 def test_two_axes_are_rows_and_a_text_has_a_place(grid_of: Callable[..., Traces]) -> None:
@@ -332,6 +351,23 @@ def test_a_sweep_of_the_network_alone(tmp_path: Path, synthetic: SimpleNamespace
     np.testing.assert_allclose(line.get_ydata(), 100 * expected[["f-4", "f-8"]])
 
 
+def test_where_nothing_came_a_cross_says_so(tmp_path: Path, synthetic: SimpleNamespace) -> None:
+    for clients, deadline_s in ((4, 0.5), (8, None)):  # no client has computed by then
+        more = {"group": "f", "point": at(rank=clients)}
+        synthetic.write_fleet(tmp_path / "s", f"f-{clients}", clients, rounds=2, deadline_s=deadline_s, **more)
+    traces = load(tmp_path / "s")
+    assert air_summary(traces)["delivered"].tolist()[0] == 0
+    assert legend_of(plots.sweep(traces)) == ["f", "nothing delivered in some seed"]
+
+
+def test_a_model_that_has_diverged_is_crossed_out_of_a_sweep(losses_of: LossesOf) -> None:
+    for hz, end in ((1e6, 2.0), (2e6, 900.0)):
+        for seed, last in ((1, 2.0), (2, end)):
+            directory = losses_of(f"a-{hz:g}", seed, [last] * 3, group="a", point=at(bandwidth=hz))
+    figure = plots.sweep(load(directory.parent))
+    assert legend_of(figure) == ["a", "no finite perplexity in some seed"]
+
+
 def test_the_front_is_ringed_and_every_arm_has_a_point(study: Traces) -> None:
     figure = plots.pareto(study)
     table = tradeoff.summary(study)
@@ -344,6 +380,48 @@ def test_the_front_is_ringed_and_every_arm_has_a_point(study: Traces) -> None:
         front = pareto_front(means, cost, "accuracy")
         np.testing.assert_allclose(rings.get_xydata(), np.column_stack([front[cost], 100 * front["accuracy"]]))
     assert legend_of(figure) == [*study.arms, "not beaten in both"]
+
+
+def test_an_arm_of_which_a_seed_has_diverged_has_no_point(losses_of: LossesOf) -> None:
+    for arm, ends in (("good", (2.0, 2.1)), ("gone", (1.9, 900.0)), ("fair", (3.0, 3.0))):
+        for seed, end in enumerate(ends, start=1):
+            directory = losses_of(arm, seed, [4.0, end, end, end])
+    figure = plots.pareto(load(directory.parent))
+    left = figure.axes[0]
+    marks = [line for line in left.get_lines() if line.get_linestyle() == "None"]
+    dots = [mark for mark in marks if mark.get_markerfacecolor() != "none"]
+    assert sorted(float(dot.get_ydata()[0]) for dot in dots) == pytest.approx(
+        [(np.exp(2.0) + np.exp(2.1)) / 2, np.exp(3.0)]
+    )
+    (rings,) = [mark for mark in marks if mark not in dots]
+    assert len(rings.get_xdata()) == 1
+    assert figure.get_suptitle().endswith("\n(no finite perplexity in some seed: gone)")
+
+
+def test_where_all_have_diverged_the_title_says_so(losses_of: LossesOf) -> None:
+    for n in range(6):
+        directory = losses_of(f"a-{n}", 1, [900.0] * 3)
+    figure = plots.pareto(load(directory.parent))
+    assert figure.get_suptitle().endswith("in some seed: a-0, a-1, a-2, a-3 and 2 more)")
+
+
+def test_names_on_a_front_cover_no_marker(grid_of: Callable[..., Traces]) -> None:
+    traces = grid_of(["a", "b"], [at(bandwidth=hz) for hz in (1e6, 2e6, 3e6)])
+    slower = traces.rounds["arm"].map({arm: 1 + n / 8 for n, arm in enumerate(traces.arms)})
+    rounds = traces.rounds.assign(t_end_s=slower * traces.rounds["t_end_s"])
+    figure = plots.pareto(replace(traces, rounds=rounds))
+    figure.draw_without_rendering()
+    named = 0
+    for axes in figure.axes:
+        dots = [line for line in axes.get_lines() if line.get_linestyle() == "None" and len(line.get_xdata()) == 1]
+        spots = [axes.transData.transform(line.get_xydata()[0]) for line in dots]
+        boxes = [text.get_window_extent() for text in axes.texts]
+        for box in boxes:
+            named += 1
+            assert not any(box.padded(MARKER_PX).contains(*spot) for spot in spots)
+            assert axes.bbox.padded(1).contains(*box.p0) and axes.bbox.padded(1).contains(*box.p1)
+            assert sum(box.overlaps(other) for other in boxes) == 1  # itself
+    assert named > len(figure.axes)
 
 
 # --- many arms ----------------------------------------------------------------------------------------------------
@@ -420,19 +498,10 @@ def test_gaps_and_runs_without_rounds_do_not_stop_a_picture(run_of: RunOf) -> No
         assert draw(traces).axes
 
 
-def test_a_diverged_perplexity_does_not_stop_a_picture(tmp_path: Path, synthetic: SimpleNamespace) -> None:
+def test_a_diverged_perplexity_does_not_stop_a_picture(losses_of: LossesOf) -> None:
     for arm, losses in (("good", [4.0, 3.0, 2.0]), ("gone", [4.0, 900.0, 900.0]), ("fair", [4.0, 3.5, 3.0])):
-        rounds = [
-            (
-                synthetic.blank("rounds", round=n, t_end_s=float(n), accuracy=0.1, loss=loss, uplink_bits=1000 * n),
-                [],
-                [],
-            )
-            for n, loss in enumerate(losses, start=1)
-        ]
-        manifest = {"name": "s", "arm": arm, "seed": 1, "targets": [30.0], "quality": {"metric": "perplexity"}}
-        synthetic.write_run(tmp_path / "s" / arm, manifest, iter(rounds))
-    traces = load(tmp_path / "s")
+        directory = losses_of(arm, 1, losses, targets=[30.0])
+    traces = load(directory.parent)
     for draw in (plots.tradeoff, plots.time_to_target, plots.pareto):
         figure = draw(traces)
         assert any("good" in text for text in texts(figure))

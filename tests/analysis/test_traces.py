@@ -16,9 +16,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.compare import compare
 from analysis.pages import Unusual, table_columns
+from analysis.tables import air_table, arms_table
 from analysis.traces import TraceError, Traces, load
 from wfl_sim.errors import WflError
+from wfl_sim.rundirectory import DISCARDED
 from wfl_sim.trace import TABLES, TraceWriter, read_rows
 
 SEEDS, ROUNDS, CLIENTS = 3, 12, 10
@@ -60,8 +63,8 @@ def test_a_trace_read_row_by_row_is_the_same(
     def unusual(*_: object) -> None:
         raise Unusual
 
-    monkeypatch.setattr("analysis.reading.table_columns", unusual)
-    monkeypatch.setattr("analysis.reading.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("analysis.tracefile.table_columns", unusual)
+    monkeypatch.setattr("analysis.tracefile.ROWS_AT_ONCE", 7)
     pieces, whole = load(study_directory / "soft-tsfa-seed2"), study.select("soft-tsfa", 2)
     for table in TABLES:
         pd.testing.assert_frame_equal(getattr(pieces, table), getattr(whole, table))
@@ -81,7 +84,7 @@ def test_a_run_may_go_on_while_its_trace_is_decoded(
         decoded.append(table_columns(*arguments))
         return decoded[-1]
 
-    monkeypatch.setattr("analysis.reading.table_columns", decode)
+    monkeypatch.setattr("analysis.tracefile.table_columns", decode)
     assert load(directory).transmissions.empty, "the rows are those of one instant"
     assert len(decoded) == 2
     assert len(load(directory).transmissions) == 2
@@ -224,12 +227,85 @@ def test_a_run_killed_inside_a_commit_gives_its_finished_rounds(run_of: Callable
     assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
 
 
+@pytest.fixture
+def killed(run_of: Callable[..., Path]) -> Path:
+    """A run of three rounds that was killed inside the fourth."""
+    directory = run_of("a", 1, [0.5, 0.6, 0.7], status="interrupted")
+    subprocess.run([sys.executable, "-c", KILLED_INSIDE_A_COMMIT, str(directory / "trace.sqlite")], check=False)
+    assert (directory / "trace.sqlite-journal").exists()
+    return directory
+
+
+def go_on(file: Path, rounds: int) -> None:
+    """What a session does that continues a run: SQLite undoes the half round, then others are committed."""
+    db = sqlite3.connect(file)
+    for number in range(rounds):
+        db.execute("INSERT INTO rounds (round, accuracy) VALUES (?, 0.8)", (4 + number,))
+    db.execute("SELECT count(*) FROM rounds").fetchone()
+    db.commit()
+    db.close()
+
+
+@pytest.mark.parametrize("rounds", [0, 1])
+@pytest.mark.parametrize("copied", [0, 1])
+def test_a_session_may_go_on_with_a_killed_run_while_it_is_copied(
+    killed: Path, monkeypatch: pytest.MonkeyPatch, rounds: int, copied: int
+) -> None:
+    done: list[str] = []
+    copyfile = shutil.copyfile
+
+    def copy(source: Path, target: Path, **more: Any) -> Any:
+        if len(done) == copied:
+            go_on(killed / "trace.sqlite", rounds)
+        done.append(source.name)
+        return copyfile(source, target, **more)
+
+    monkeypatch.setattr(shutil, "copyfile", copy)
+    monkeypatch.setattr("analysis.tracefile.PAUSE_S", 0.0)
+    assert load(killed).rounds["accuracy"].tolist() == [0.5, 0.6, 0.7, 0.8][: 3 + rounds]
+    assert len(done) > copied
+
+
+def test_a_killed_run_that_never_keeps_still_is_told(killed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copyfile = shutil.copyfile
+
+    def copy(source: Path, target: Path, **more: Any) -> Any:
+        copyfile(source, target, **more)
+        with (killed / "trace.sqlite-journal").open("ab") as journal:
+            journal.write(b"\0")
+
+    monkeypatch.setattr(shutil, "copyfile", copy)
+    monkeypatch.setattr("analysis.tracefile.PAUSE_S", 0.0)
+    with pytest.raises(TraceError, match=r"trace\.sqlite: is just being changed by another session; try again"):
+        load(killed)
+
+
+def test_the_copy_of_an_archived_killed_run_can_be_written(killed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("trace.sqlite", "trace.sqlite-journal"):
+        (killed / name).chmod(0o444)
+    connect = sqlite3.connect
+
+    def connected(database: str, **more: Any) -> sqlite3.Connection:
+        if database.endswith("mode=rw"):  # as root, nothing keeps one from writing to a file
+            assert Path(database.removeprefix("file://").removesuffix("?mode=rw")).stat().st_mode & 0o200
+        return connect(database, **more)
+
+    monkeypatch.setattr(sqlite3, "connect", connected)
+    assert load(killed).cells["rounds"].tolist() == [3]
+
+
 def test_folder_names_that_mean_something_to_a_shell_or_a_uri(tmp_path: Path, synthetic: SimpleNamespace) -> None:
     directory = tmp_path / "what? [1]#100%"
     synthetic.write_run(
         directory, {"name": "n", "arm": "a", "seed": 1}, iter([(synthetic.blank("rounds", round=1), [], [])])
     )
     assert load(directory).cells["rounds"].tolist() == [1]
+
+
+def test_a_folder_of_a_point_of_a_grid_is_found_by_a_name_like_it(run_of: Callable[..., Path]) -> None:
+    directory = run_of("dense-equal-bandwidth=360kHz-rank=8", 1, [0.5])
+    with pytest.raises(TraceError, match=r"nearest: .*dense-equal-bandwidth=360kHz-rank=8-seed1\)"):
+        load(directory.with_name("dense_equal-bandwidth=360khz-rank=8-seed2"))
 
 
 def test_a_missing_path_says_what_was_looked_for(study_directory: Path, tmp_path: Path) -> None:
@@ -268,6 +344,109 @@ def test_a_trace_that_is_none_is_named(run_of: Callable[..., Path]) -> None:
     (directory / "trace.sqlite").write_text("round,accuracy\n" * 100)
     with pytest.raises(TraceError, match=r"trace\.sqlite: cannot be read as a trace"):
         load(directory)
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value", "said"),
+    [
+        ("rounds", "delivered", 1.5, "INTEGER holds 1.5"),
+        ("transmissions", "packets", 1.5, "INTEGER holds 1.5"),  # of which an image is decoded
+        ("transmissions", "packets", "one", "INTEGER holds 'one'"),
+        ("decisions", "action", b"send", "TEXT holds b'send'"),
+        ("rounds", "accuracy", "half", "REAL holds 'half'"),
+    ],
+)
+def test_a_value_that_is_none_of_its_column_is_told(
+    run_of: Callable[..., Path], table: str, column: str, value: Any, said: str
+) -> None:
+    directory = run_of("a", 1, [0.5])
+    db = sqlite3.connect(directory / "trace.sqlite")
+    db.execute(f"INSERT INTO {table} ({column}) VALUES (?)", (value,))
+    db.commit()
+    db.close()
+    with pytest.raises(TraceError, match=rf"trace\.sqlite: .* a column of type {said}; .*--force runs it again"):
+        load(directory)
+
+
+def begun_without_manifest(directory: Path) -> None:
+    (directory / "manifest.json").unlink()
+    (directory / "trace.sqlite").write_bytes(b"")
+
+
+def begun(directory: Path) -> None:
+    (directory / "trace.sqlite").write_bytes(b"")
+    (directory / "manifest.json").write_text(json.dumps({"name": "simple", "arm": "b", "seed": 1, "status": "running"}))
+
+
+def being_removed(directory: Path) -> None:
+    (directory / "manifest.json").write_text(json.dumps({"format": 1, "status": DISCARDED}))
+
+
+@pytest.mark.parametrize("change", [begun_without_manifest, begun, being_removed])
+@pytest.mark.parametrize("pattern", ["", "*"])
+def test_runs_that_are_just_begun_or_removed_are_left_out_of_a_study(
+    run_of: Callable[..., Path], change: Callable[[Path], None], pattern: str
+) -> None:
+    run_of("a", 1, [0.5])
+    other = run_of("b", 1, [0.5])
+    change(other)
+    assert load(other.parent / pattern).arms == ["a"]
+    shutil.rmtree(other.with_name("a-seed1"))
+    with pytest.raises(TraceError, match="all runs are just being begun or removed; try again"):
+        load(other.parent / pattern)
+
+
+def test_a_run_that_vanishes_while_its_study_is_read_is_left_out(
+    run_of: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_of("a", 1, [0.5])
+    other = run_of("b", 1, [0.5])
+    monkeypatch.setattr("analysis.reading._manifest", lambda file: vanished(file, other))
+    assert load(other.parent).arms == ["a"]
+
+
+def vanished(file: Path, directory: Path) -> Any:
+    manifest = json.loads(file.read_text())
+    if file.parent == directory:
+        shutil.rmtree(directory)
+    return manifest
+
+
+@pytest.mark.parametrize("change", [begun_without_manifest, being_removed])
+def test_such_a_run_is_told_where_it_is_named(run_of: Callable[..., Path], change: Callable[[Path], None]) -> None:
+    directory = run_of("a", 1, [0.5])
+    change(directory)
+    with pytest.raises(TraceError, match=r"manifest\.json: cannot be read|is just being removed, or was left so"):
+        load(directory)
+
+
+def test_a_run_that_has_lost_its_manifest_is_not_left_out(run_of: Callable[..., Path]) -> None:
+    run_of("a", 1, [0.5])
+    (run_of("b", 1, [0.5]) / "manifest.json").unlink()
+    with pytest.raises(TraceError, match=r"b-seed1/manifest\.json: cannot be read"):
+        load(run_of("c", 1, [0.5]).parent)
+
+
+@pytest.mark.parametrize("part", [0.0, 0.5, 0.9])
+def test_a_damaged_trace_comes_with_its_remedy(tmp_path: Path, synthetic: SimpleNamespace, part: float) -> None:
+    directory = synthetic.write_fleet(tmp_path / "s", clients=5, rounds=20)
+    file = directory / "trace.sqlite"
+    file.write_bytes(file.read_bytes()[: int(part * file.stat().st_size)])
+    with pytest.raises(
+        TraceError, match=r"^.*trace\.sqlite: .*`wfl-sim run` of its scenario with --force runs"
+    ) as told:
+        load(directory)
+    assert "\n" not in str(told.value)
+
+
+def test_what_no_run_can_mend_has_no_such_remedy(run_of: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = run_of("a", 1, [0.5])
+    monkeypatch.setattr("analysis.tracefile.BUSY_TIMEOUT_S", 0.0)
+    db = sqlite3.connect(directory / "trace.sqlite", isolation_level=None)
+    db.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(TraceError, match=r"database is locked$"):
+        load(directory)
+    db.close()
 
 
 def test_another_trace_format_is_refused(run_of: Callable[..., Path]) -> None:
@@ -331,6 +510,45 @@ def test_a_key_called_as_a_column_keeps_both(run_of: Callable[..., Path]) -> Non
     assert traces.axes == ("scenario.rounds",)
     assert traces.cells["rounds"].tolist() == [1, 2]
     np.testing.assert_array_equal(traces.cells["scenario.rounds"], [9.0, np.nan])
+
+
+SCENARIO = """# resolved scenario; runs as it stands
+schema_version: 1
+name: quickstart
+description: Ten phones fine-tune a text
+  classifier.
+seeds:
+- {seed}
+rounds: 6
+radio:
+  carrier: 3.5 GHz
+  uplink:
+    bandwidth: {bandwidth}
+"""
+
+
+def test_an_arm_whose_runs_differ_in_more_than_the_seed_is_told(run_of: Callable[..., Path]) -> None:
+    def write(arm: str, seed: int, bandwidth: str, name: str = "quickstart", rounds: int = 6) -> Path:
+        directory = run_of(arm, seed, [0.5])
+        text = SCENARIO.format(seed=seed, bandwidth=bandwidth).replace("quickstart", name)
+        (directory / "scenario.yaml").write_text(text.replace("rounds: 6", f"rounds: {rounds}"))
+        return directory.parent
+
+    write("a", 1, "360 kHz")
+    study = write("a", 2, "360 kHz", name="other")  # of seeds and names no result depends
+    write("b", 1, "1 MHz")
+    assert load(study).notes == ()
+    write("a", 10, "2 MHz", rounds=7)
+    note = "a: its runs differ in more than the seed, and means mix them: a-seed1 and a-seed10 in rounds, radio"
+    assert load(study).notes == (note,)
+    assert load(study).select("a", 1).notes == ()
+    for table in (arms_table(load(study)), air_table(load(study))):
+        assert f"\nnote: {note}" in str(table.caption)
+    assert note in compare(str(study), str(study)).notes
+    assert note not in compare(f"{study}:b", f"{study}:b").notes
+    (study / "a-seed1" / "scenario.yaml").unlink()
+    (study / "a-seed2" / "scenario.yaml").write_text("")
+    assert load(study).notes == (), "nothing is known of them"
 
 
 def test_several_paths_are_one(run_of: Callable[..., Path]) -> None:
