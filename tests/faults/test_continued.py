@@ -311,5 +311,5 @@ def test_a_change_to_files_that_fails_leaves_a_run_that_goes_on(tmp_path: Path, 
 @pytest.mark.parametrize("mode", ["kill", "ENOSPC", "EIO", "EACCES", "ENOSPC+", "EIO+", "EACCES+"])
 @pytest.mark.parametrize("kind", ["rounds", "one-at-a-time"])
 def test_any_change_to_files_may_fail(tmp_path: Path, kind: str, mode: str) -> None:
-    found = every_write(tmp_path, kind, mode, 5)
+    found = every_write(tmp_path, kind, mode, 11)
     assert set(found["outcomes"]) & {"killed", "told"}
