@@ -134,7 +134,7 @@ def compare(
         A run, a study, a pattern, or ``STUDY:ARM``. Two arms that are named, and the only arms of two sides, are
         compared whatever they are called; otherwise arms pair by name, and two named groups of a grid by their point.
     metric
-        One of `METRICS`; by default the final quality.
+        One of `METRICS`; by default the final quality, or ``time`` where nothing was learnt.
     target
         What ``*_to`` has to reach; by default the target of the runs, if they have only one.
     tolerance
@@ -151,7 +151,7 @@ def compare(
     """
     sides = (side_of(a), side_of(b))
     quality = _common_quality(sides)
-    name = quality.metric if metric is None else metric
+    name = metric or (quality.metric if any(side.traces.learns for side in sides) else "time")
     if name not in METRICS:
         near = nearest(name, METRICS)
         hint = f"; did you mean {near!r}?" if near else ""

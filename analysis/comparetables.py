@@ -67,11 +67,7 @@ def means_table(comparison: Comparison) -> Table:
 def conclusion(comparison: Comparison) -> list[str]:
     """What the columns mean, the notes, what was won or lost in single seeds, and whether there is a regression."""
     lines = ["n: seeds in which both have a value; t, bootstrap: 95 % intervals of the mean difference"]
-    if any(pair.n < FEW_SEEDS for pair in comparison.pairs):
-        lines.append(f"note: with fewer than {FEW_SEEDS} seeds the bootstrap interval is too narrow; trust t")
-    if unclear := [_name(pair) for pair in comparison.pairs if pair.t.low < 0 < pair.t.high]:
-        lines.append(f"note: the t interval holds 0, so these seeds do not tell A from B: {'; '.join(unclear)}")
-    lines += [f"note: {note}" for note in comparison.notes]
+    lines += [f"note: {note}" for note in _notes(comparison)]
     what = "has no value" if comparison.target is None else f"does not reach {comparison.target:g}"
     for pair in comparison.pairs:
         for seeds, who, other in ((pair.lost, "B", "A"), (pair.won, "A", "B")):
@@ -80,6 +76,15 @@ def conclusion(comparison: Comparison) -> list[str]:
     worse = [_name(pair) for pair in comparison.pairs if pair.verdict == "regression"]
     lines.append(f"regression: {', '.join(worse)}" if worse else "no regression")
     return lines
+
+
+def _notes(comparison: Comparison) -> list[str]:
+    notes = []
+    if any(pair.n < FEW_SEEDS and not math.isnan(pair.bootstrap.low) for pair in comparison.pairs):
+        notes.append(f"with fewer than {FEW_SEEDS} seeds the bootstrap interval is too narrow; trust t")
+    if unclear := [_name(pair) for pair in comparison.pairs if pair.t.low < 0 < pair.t.high]:
+        notes.append(f"the t interval holds 0, so these seeds do not tell A from B: {'; '.join(unclear)}")
+    return [*notes, *comparison.notes]
 
 
 def as_dict(comparison: Comparison) -> dict[str, Any]:
@@ -101,7 +106,7 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
             }
             for pair in comparison.pairs
         ],
-        "notes": list(comparison.notes),
+        "notes": _notes(comparison),
     }
 
 

@@ -195,7 +195,7 @@ def _draw_lines(axes: Axes, traces: Traces, panel: Panel, curves: pd.DataFrame, 
 def _finish(figure: Figure, rows: Sequence[Sequence[Axes]], traces: Traces, panels: Sequence[Panel]) -> None:
     for row in rows:
         row[0].set_ylabel(quality_label(traces, row[0]))
-        _label_targets(row[-1], traces, TARGET_GAP * len(rows))
+        _label_targets(row[-1], traces)
     for axes, panel in zip(rows[0], panels, strict=True):
         axes.set_title(panel.title.replace(", ", ",\n"), fontsize=11)
     _legend(figure, rows[0], traces)

@@ -24,10 +24,11 @@ class Metric(NamedTuple):
     unit: str
     shown_unit: str = ""
     scale: float = 1.0
+    more_is_better: bool = False
 
     def better(self, quality: Quality) -> str:
         """Whether ``higher`` or ``lower`` values are better, in runs that are judged by `quality`."""
-        return quality.better if self.how in ("final", "area") else "lower"
+        return quality.better if self.how in ("final", "area") else "higher" if self.more_is_better else "lower"
 
 
 def _bits(meaning: str, how: Literal["to", "spent"]) -> Metric:
@@ -47,5 +48,9 @@ METRICS: dict[str, Metric] = {
     "time": Metric("simulated time of the whole run", "spent", "t_end_s", "s", "s"),
     "energy": Metric("clients' energy of the whole run", "spent", "energy_j", "J", "J"),
     "round_time": Metric("mean duration of a round", "mean", "t_end_s", "s", "s"),
-    "dropped": Metric("updates that did not come, in all rounds", "sum", "dropped", "1"),
+    "delivered": Metric(
+        "updates that came and were merged, in all rounds", "sum", "delivered", "1", more_is_better=True
+    ),
+    "dropped": Metric("updates that were given up or lost, late ones apart, in all rounds", "sum", "dropped", "1"),
+    "late": Metric("updates that missed the end of their round, in all rounds", "sum", "late", "1"),
 }

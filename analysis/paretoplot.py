@@ -82,7 +82,9 @@ def pareto(traces: Traces) -> Figure:
     gone = [str(arm) for arm in table["arm"].unique() if arm not in values.index]
     more = f" and {len(gone) - MOST_GONE} more" if len(gone) > MOST_GONE else ""
     without = f"no finite {traces.quality.metric} in some seed: {', '.join(gone[:MOST_GONE])}{more}" if gone else ""
-    figure.suptitle(f"{traces.quality.metric.capitalize()} at the end, and all that it cost{below(without, note)}")
+    figure.suptitle(
+        f"{traces.quality.metric.capitalize()} at the end (median of 3 rounds), and what it cost{below(without, note)}"
+    )
     places = grid.places(traces)
     if len(grid.groups(traces)) < len(places):
         figure.draw_without_rendering()  # only then it is known where the points are
@@ -114,12 +116,22 @@ def _draw_points(axes: Axes, traces: Traces, table: pd.DataFrame, x: str) -> _Po
     faint = 0.5 if len(means) <= MOST_ARMS else 0.25
     for arm, (cost, quality) in means.iterrows():
         line = {"color": looks[str(arm)]["color"], "alpha": faint, "lw": 1.4}
-        axes.hlines(quality, low.loc[arm, "cost"], high.loc[arm, "cost"], **line)
-        axes.vlines(cost, low.loc[arm, "quality"], high.loc[arm, "quality"], **line)
-        axes.plot(cost, quality, **looks[str(arm)] | {"linestyle": "", "markersize": 8}, zorder=3)
+        axes.hlines(quality, low.loc[str(arm), "cost"], high.loc[str(arm), "cost"], **line)
+        axes.vlines(cost, low.loc[str(arm), "quality"], high.loc[str(arm), "quality"], **line)
+        axes.plot(cost, quality, **looks[str(arm)] | {"linestyle": "", "markersize": 8}, zorder=3, clip_on=False)
     front = pareto_front(means, "cost", "quality", "lower" if traces.quality.better == "lower" else "higher")
     axes.plot(front["cost"], front["quality"], color=FRONT, ls=":", lw=1.5, zorder=2, drawstyle="steps-post")
-    axes.plot(front["cost"], front["quality"], ls="", marker="o", ms=13, markerfacecolor="none", color=FRONT, zorder=2)
+    axes.plot(
+        front["cost"],
+        front["quality"],
+        ls="",
+        marker="o",
+        ms=13,
+        markerfacecolor="none",
+        color=FRONT,
+        zorder=2,
+        clip_on=False,
+    )
     if means["cost"].max() > LOG_FROM_RATIO * means["cost"].min() > 0:
         logarithmic(axes, "x")
         label += " (logarithmic)"

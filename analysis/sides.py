@@ -42,7 +42,7 @@ def side_of(text: str) -> Side:
         names = list(dict.fromkeys([*traces.arms, *groups]))
         near = nearest(arm, names)
         hint = f"; did you mean {near!r}?" if near else ""
-        raise CompareError(f"{path}: no arm {arm!r}{hint} There are: {', '.join(names)}")
+        raise CompareError(f"{path}: no arm {arm!r}{hint}; there are: {', '.join(names)}")
     named: Literal["arm", "group"] = "arm" if arm in traces.arms else "group"
     cells = traces.cells[traces.cells[named] == arm]
     rounds = traces.rounds[traces.rounds["arm"].isin(cells["arm"])]

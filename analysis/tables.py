@@ -47,6 +47,7 @@ def arms_table(traces: Traces) -> Table:
         *([("latency_budget_s", "budget\ns", 2)] if traces.cells["latency_budget_s"].notna().any() else []),
         ("deferred", "deferred", 0),
         ("dropped", "dropped", 0),
+        *([("late", "late", 0)] if (frame[("late", "mean")] > 0).any() else []),
     ]
     groups = traces.cells.drop_duplicates("arm").set_index("arm")["group"]
     apart = bool(traces.axes) and (groups != groups.shift()).sum() == groups.nunique()
@@ -64,7 +65,8 @@ def air_table(traces: Traces) -> Table:
     table = _table(
         "The air" + without,
         traces,
-        "never sent: called, but the model did not arrive, or the client left or was late before it could send;\n"
+        "partial: given up with some packets through; never sent: called, but the model did not arrive, or the client\n"
+        "left or was late before it could send;\n"
         "participation: delivered updates a client and round; fairness: Jain's index of them, over all clients;\n"
         "goodput: payload of delivered uploads over the simulated time; upload: those, from ready to the end",
     )

@@ -177,8 +177,11 @@ def load(path: Where | Sequence[Where], tables: Collection[str] = tuple(TABLES))
     return Traces(**frames, cells=cells, units=units, holdings=held, axes=tuple(columns), notes=_notes(runs))
 
 
+MOST_NAMED = 3
+
+
 def _notes(runs: Sequence[Run]) -> tuple[str, ...]:
-    """A line for each arm whose runs are of several scenarios."""
+    """A line for each arm whose runs are of several scenarios, and one for runs that have not finished."""
     notes, first, told = [], dict[str, Run](), set[str]()
     for run in runs:
         before = first.setdefault(run.arm, run) if run.scenario else run  # without a scenario nothing is known
@@ -190,6 +193,10 @@ def _notes(runs: Sequence[Run]) -> tuple[str, ...]:
                 f"{run.arm}: its runs differ in more than the seed, and means mix them: {before.directory.name} and "
                 f"{run.directory.name} in {keys}"
             )
+    left = [f"{run.directory.name} ({run.status})" for run in runs if run.status != "finished"]
+    if left:
+        more = f" and {len(left) - MOST_NAMED} more" if len(left) > MOST_NAMED else ""
+        notes.append(f"not finished, and counted as far as they came: {', '.join(left[:MOST_NAMED])}{more}")
     return tuple(notes)
 
 

@@ -101,7 +101,7 @@ def summary(traces: Traces) -> pd.DataFrame:
     round_time_s, latency_budget_s, violation
         Mean duration of a round, the budget, and ``round_time_s / latency_budget_s - 1``: positive means too
         slow; NaN without a budget.
-    dropped, deferred
+    dropped, late, deferred
         Totals over all rounds.
     time_to_<target>_s, uplink_to_<target>_mbit, energy_to_<target>_j
         For each target of any cell, see `to_target`; NaN if never reached.
@@ -121,6 +121,7 @@ def summary(traces: Traces) -> pd.DataFrame:
             "latency_budget_s": cell["latency_budget_s"],
             "violation": round_time_s / float(cell["latency_budget_s"]) - 1,
             "dropped": int(rounds["dropped"].sum()),
+            "late": int(rounds["late"].sum()),
             "deferred": int(rounds["deferred"].sum()),
         }
         for target in targets:

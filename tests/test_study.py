@@ -294,6 +294,8 @@ def test_nothing_runs_or_is_removed_if_one_directory_is_of_another_scenario(
 
 
 def test_a_run_of_other_versions_is_refused_before_anything_runs(plan: Study, learning: Any, tmp_path: Path) -> None:
+    learning()
+
     def stop(cell: Cell, row: Row) -> None:
         if cell.arm == "two":
             raise KeyboardInterrupt
@@ -308,6 +310,7 @@ def test_a_run_of_other_versions_is_refused_before_anything_runs(plan: Study, le
 
 
 def test_force_removes_a_run_only_when_its_turn_comes(plan: Study, learning: Any, tmp_path: Path) -> None:
+    learning()
     study.run(plan, tmp_path, jobs=1)
     last = tmp_path / "small" / "three-seed3"
     before = dump(last / "trace.sqlite"), (last / "manifest.json").read_bytes()
@@ -323,6 +326,7 @@ def test_force_removes_a_run_only_when_its_turn_comes(plan: Study, learning: Any
 
 
 def test_the_tables_are_of_the_cells_that_were_asked_for(plan: Study, learning: Any, tmp_path: Path) -> None:
+    learning()
     assert wfl_sim.run(plan, output=tmp_path, jobs=1).arms == ["one", "two", "three"]
     assert wfl_sim.run(plan, output=tmp_path, jobs=1, arms=["two"]).arms == ["two"]
     (tmp_path / "small" / "three-seed3" / "trace.sqlite").write_bytes(b"damaged")

@@ -94,7 +94,9 @@ def run(
     ] = 1,
     plots: Annotated[bool, typer.Option(help="Draw the pictures at the end.")] = True,
     quiet: Quiet = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="The estimate first, and a line a round.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="The estimate first, and a line a round in place of the table.")
+    ] = False,
     answer: Answer = Format.text,
 ) -> None:
     """Run a scenario: traces, pictures, a table.

@@ -297,7 +297,9 @@ class _Plan:
         for r in self.rounds:
             down_s = float(r.download_s.max(initial=0.0) if self.broadcasts else r.download_s.sum())
             client_slots += r.held * r.share * (float(r.air_s.sum()) + down_s) / scenario.radio.slot_s
-        seconds = machine.radio_s(self.uploads + self.downloads, client_slots, not scenario.radio.rate.always_met)
+        seconds = machine.RUN_S + machine.radio_s(
+            self.uploads + self.downloads, client_slots, not scenario.radio.rate.always_met
+        )
         if not self.learns:
             return seconds
         seconds += machine.load_s(learning) + machine.UPDATE_S * self.uploads

@@ -58,7 +58,8 @@ class Lines(Progress):
         if quality is None or value is None:  # nothing was learnt
             what = f"{row['delivered']} delivered, {row['dropped']} dropped"
         else:
-            what = quality.shown(value)
+            what = quality.shown(value) + ("" if row["delivered"] else ", no update came")
+        what += f", {row['late']} late" if row.get("late") else ""
         self._say(
             f"{cell.arm} seed {cell.seed}: round {row['round']:>3}/{cell.scenario.rounds}  {row['t_end_s']:7.2f} s  "
             f"{row['uplink_bits'] / 1e6:7.2f} Mbit up  {what}"

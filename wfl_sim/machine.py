@@ -24,6 +24,7 @@ STEP_S, STEP_LAYER_S = 2e-3, 3e-3  # of a training step besides its products: op
 START_S = 7.0  # of a process: importing torch, transformers and peft
 START_NETWORK_S = 1.5  # of a process in which nothing is learnt
 LOAD_S, LOAD_TEXT_S = 1.0, 1e-4  # of a run: model, dictionary, fingerprints; and of each text to be tokenised
+RUN_S = 0.07  # of a run: its directory, files and tables
 UPDATE_S = 0.015  # of a client's round: encoding, decoding, diagnostics and memo
 # Of the medium and what surrounds it: what a transfer costs, its decision and its rows in the trace included; and what
 # a slot costs that it passes through, more where each carries a transport block that can be lost.

@@ -127,8 +127,8 @@ def state(directory: Path, cell: Cell) -> State:
         )
     if manifest.get("cell_sha256") != content_hash(cell):
         raise OutputExists(
-            f"{directory} holds a run of another scenario, or of other input files: use --force to replace it, or "
-            "--output for another place"
+            f"{directory} holds a run of another scenario, or of other input files: use --force to replace it, with "
+            "--arm its arm alone, or --output for another place"
         )
     if manifest["status"] != "finished":
         _check_versions(directory, manifest.get("versions", {}))

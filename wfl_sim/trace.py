@@ -44,7 +44,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("uplink_bits", "INTEGER", "bit", "bits sent by clients since the start, headers and repeats included"),
         Column("downlink_bits", "INTEGER", "bit", "bits sent to clients since the start; a broadcast counts once"),
         Column("delivered", "INTEGER", "clients", "updates that arrived and were aggregated"),
-        Column("dropped", "INTEGER", "clients", "clients called whose update did not come, whatever the reason"),
+        Column("dropped", "INTEGER", "clients", "clients called whose update was given up or lost, late ones apart"),
         Column("deferred", "INTEGER", "clients", "clients that the schedule did not ask to train"),
         Column("away", "INTEGER", "clients", "clients that were not there to be asked when the round began"),
         Column("late", "INTEGER", "clients", "clients called that were still busy when the round ended"),

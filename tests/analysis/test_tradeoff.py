@@ -84,6 +84,7 @@ def test_summary(run_of: RunOf) -> None:
         "latency_budget_s": 1.6,
         "violation": pytest.approx(0.25),  # 2.0 / 1.6 - 1
         "dropped": 5,
+        "late": 0,
         "deferred": 10,
         "time_to_0.7_s": 6.0,  # (0.5, 0.7, 0.8)
         "uplink_to_0.7_mbit": 3.0,

@@ -31,8 +31,8 @@ def compare(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="accuracy, perplexity, uplink_to, time_to, energy_to, area, uplink, time, energy, ...; default: the"
-            " final quality.",
+            help="accuracy, perplexity, uplink_to, time_to, energy_to, area, uplink, time, delivered, ...; default: the"
+            " final quality, or time.",
             autocompletion=_metrics,
         ),
     ] = None,
