@@ -280,6 +280,19 @@ def test_the_same_again_finishes_what_was_not_and_ends_identical(
         assert {**record, "measured": None} == {**whole, "measured": None}
 
 
+def test_what_a_killed_study_shared_goes_even_if_nothing_is_left_to_run(
+    plan: Study, learning: Any, tmp_path: Path
+) -> None:
+    learning()
+    study.run(plan, tmp_path, jobs=1)
+    left, used = (tmp_path / "small" / f".training-{name}" for name in ("killed", "running"))
+    left.mkdir()
+    used.mkdir()
+    with locks.lock(used):
+        study.run(plan, tmp_path, jobs=1)
+        assert used.exists() and not left.exists()
+
+
 def test_nothing_runs_or_is_removed_if_one_directory_is_of_another_scenario(
     plan: Study, learning: Any, tmp_path: Path
 ) -> None:

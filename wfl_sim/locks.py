@@ -105,9 +105,7 @@ def scratch(parent: Path, prefix: str) -> Iterator[Path]:
     OSError
         It cannot be made.
     """
-    for old in parent.glob(f"{prefix}*"):
-        with suppress(OSError, Held), lock(old, grace_s=0.0):
-            shutil.rmtree(old, ignore_errors=True)
+    sweep(parent, prefix)
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
         held = lock(folder, grace_s=0.0)
@@ -121,3 +119,10 @@ def scratch(parent: Path, prefix: str) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         held.__exit__(None, None, None)
+
+
+def sweep(parent: Path, prefix: str) -> None:
+    """Remove the folders that `scratch` made for processes that were killed; errors leave one where it is."""
+    for old in parent.glob(f"{prefix}*"):
+        with suppress(OSError, Held), lock(old, grace_s=0.0):
+            shutil.rmtree(old, ignore_errors=True)

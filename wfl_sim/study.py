@@ -124,6 +124,7 @@ def run(
             tidy(directory)
             told(cell, "skipped")
     if not todo:
+        locks.sweep(folder, MEMO)
         return folder
     with ExitStack() as stack:
         try:
