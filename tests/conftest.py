@@ -15,7 +15,7 @@ from wfl_sim.errors import ScenarioError
 from wfl_sim.scenario import Study, load
 
 # No limit on the time of one example: a slow machine is not a wrong answer.
-settings.register_profile("same", derandomize=True, deadline=None, max_examples=32)
+settings.register_profile("same", derandomize=True, deadline=None, max_examples=24)
 settings.load_profile("same")
 
 # Files that take long, the longest first. Each goes to one process as a whole, so one that began last would keep

@@ -333,6 +333,7 @@ def test_the_same_study_gives_the_same_estimate_and_no_row_can_change() -> None:
         found.arms[0].wall_s = 0.0  # type: ignore[misc]
 
 
+@pytest.mark.slow
 def test_many_clients_are_planned_for_by_some_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = study("clients.count=200", "radio.uplink.bandwidth=2 MHz", "learning.data.partition={kind: iid}")
     some = estimate(plan)

@@ -276,6 +276,7 @@ def test_arms_share_data_and_first_weights(finished: Finished) -> None:
     assert equal["t_end_s"] != min_max["t_end_s"], "but not at the same time"
 
 
+@pytest.mark.slow
 def test_the_same_again_from_python_on_two_cores_is_bit_for_bit_the_same(
     finished: Finished, from_python: tuple[Path, Traces, list[tuple[str, int]]]
 ) -> None:
@@ -309,6 +310,7 @@ def test_python_gets_the_same_tables(
                 assert plain == row
 
 
+@pytest.mark.slow
 def test_an_interrupt_keeps_all_finished_rounds(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [SCRIPT, "run", QUICKSTART, *SMALL, "rounds=5000", "--output", tmp_path, "--jobs", "2", "--no-plots"],

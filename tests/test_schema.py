@@ -244,7 +244,7 @@ def scenarios(draw: st.DrawFn) -> str:
 
 
 @pytest.mark.parametrize(
-    ("drawn", "least"), [(150, 60), pytest.param(1500, 600, marks=pytest.mark.slow)], ids=["few", "many"]
+    ("drawn", "least"), [(90, 40), pytest.param(1500, 600, marks=pytest.mark.slow)], ids=["few", "many"]
 )
 def test_what_the_reader_accepts_the_schema_accepts(drawn: int, least: int) -> None:
     accepted = []

@@ -294,6 +294,7 @@ def test_every_axis_has_a_unit(study: Traces) -> None:
     assert [label for label in labels if not UNIT.search(label)] == []
 
 
+@pytest.mark.slow
 def test_save_all_writes_every_picture_twice_and_the_same_again(tmp_path: Path, synthetic: SimpleNamespace) -> None:
     synthetic.write_study(tmp_path / "s", seeds=2, rounds=3, clients=3)
     traces = load(tmp_path / "s" / "soft-tsfa*")

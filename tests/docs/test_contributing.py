@@ -174,6 +174,7 @@ print(json.dumps([record["status"], record["data"], record["rounds_done"]]))
 """
 
 
+@pytest.mark.slow
 def test_a_run_with_them_all(plugin: Installed) -> None:
     done = plugin.python("-c", RUN)
     assert done.returncode == 0, done.stderr

@@ -302,7 +302,7 @@ def every_write(scratch: Path, kind: str, mode: str, step: int) -> dict[str, Any
     return found
 
 
-@pytest.mark.parametrize(("mode", "step"), [("kill", 57), ("ENOSPC+", 45)])
+@pytest.mark.parametrize(("mode", "step"), [("kill", 57), pytest.param("ENOSPC+", 45, marks=pytest.mark.slow)])
 def test_a_change_to_files_that_fails_leaves_a_run_that_goes_on(tmp_path: Path, mode: str, step: int) -> None:
     assert every_write(tmp_path, "one-at-a-time", mode, step)["outcomes"]
 

@@ -252,6 +252,7 @@ def test_a_worker_that_died_is_told_whenever_it_did(task, monkeypatch):
         workers.train([], np.zeros((0, 0, 1), dtype=np.int64))
 
 
+@pytest.mark.slow
 def test_a_worker_that_cannot_start_says_why(task):
     """The same error as without workers, not that a process died."""
     workers = Workers(Setup(Model(layers=99), None, task, 8, Local()), 1)
