@@ -20,14 +20,14 @@ from typing import Any
 from wfl_sim import checkpoint, rundirectory, wholefile
 from wfl_sim.checkpoint import Checkpoint
 from wfl_sim.contracts import Work
-from wfl_sim.errors import RunFailed
+from wfl_sim.errors import AGAIN, RunFailed
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.processes import interrupts_ignored
 from wfl_sim.quality import quality_of
 from wfl_sim.replay import Replayed
 from wfl_sim.rundirectory import FORMAT, content_hash, versions
 from wfl_sim.scenario import Cell, to_yaml
-from wfl_sim.statefiles import AGAIN, Kept, StateFiles
+from wfl_sim.statefiles import Kept, StateFiles
 from wfl_sim.trace import AnyRow, Resume, Row, TraceWriter, is_unfinished, write_csv
 
 Report = Callable[[Row], None]

@@ -22,6 +22,7 @@ from typing import Any
 from unicodedata import combining, east_asian_width
 
 COMMAND_LINE = "command line: "
+AGAIN = "the run cannot go on; --force runs it again"  # what to do with a run that cannot be continued
 _WIDEST = 110  # characters of a line of explanation
 _LONGEST_PLACE, _LONGEST_KEY, _LONGEST = 200, 80, 390  # characters of the first line's parts, and of all of it
 

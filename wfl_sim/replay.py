@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from wfl_sim.contracts import AnyPayload, Params, PayloadMenu, Point, Sized, Work
-from wfl_sim.errors import RunFailed
-from wfl_sim.statefiles import AGAIN, StateFiles
+from wfl_sim.errors import AGAIN, RunFailed
+from wfl_sim.statefiles import StateFiles
 from wfl_sim.trace import Row
 
 METRICS = ("accuracy", "loss")

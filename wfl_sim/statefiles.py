@@ -18,10 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wfl_sim import wholefile
-from wfl_sim.errors import RunFailed
+from wfl_sim.errors import AGAIN, RunFailed
 
 FOLDER = "state"
-AGAIN = "the run cannot go on; --force runs it again"
 MOST_OPEN = 8  # files that stay open for reading
 FULL_ENOUGH = 0.5  # of a file's arrays: with fewer in use they move to a new one, so that half of the disk is not waste
 

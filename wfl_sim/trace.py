@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wfl_sim import wholefile
-from wfl_sim.errors import RunFailed
+from wfl_sim.errors import AGAIN, RunFailed
 
 TRACE_FORMAT = 2
 PATIENCE_S = 600.0
@@ -208,7 +208,7 @@ class TraceWriter:
 
 
 def _damaged(path: Path, error: Exception) -> RunFailed:
-    return RunFailed(f"{path} cannot be read ({error}): the run cannot go on; --force runs it again")
+    return RunFailed(f"{path} cannot be read ({error}): {AGAIN}")
 
 
 def is_unfinished(path: Path) -> bool:

@@ -60,22 +60,19 @@ ssize_t write(int fd, const void *data, size_t size) {
     }
     return real(fd, data, size);
 }
-ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) {
-    REAL(pwrite64);
-    if (below_fd(fd)) {
-        if (half()) real(fd, data, size / 2, at);
-        if (hit()) return -1;
+
+#define PWRITE(name, offset)                                                        \
+    ssize_t name(int fd, const void *data, size_t size, offset at) {                \
+        REAL(name);                                                                 \
+        if (below_fd(fd)) {                                                         \
+            if (half()) real(fd, data, size / 2, at);                               \
+            if (hit()) return -1;                                                   \
+        }                                                                           \
+        return real(fd, data, size, at);                                            \
     }
-    return real(fd, data, size, at);
-}
-ssize_t pwrite(int fd, const void *data, size_t size, off_t at) {
-    REAL(pwrite);
-    if (below_fd(fd)) {
-        if (half()) real(fd, data, size / 2, at);
-        if (hit()) return -1;
-    }
-    return real(fd, data, size, at);
-}
+PWRITE(pwrite64, off64_t)
+PWRITE(pwrite, off_t)
+
 int fsync(int fd) { REAL(fsync); return below_fd(fd) && hit() ? -1 : real(fd); }
 int fdatasync(int fd) { REAL(fdatasync); return below_fd(fd) && hit() ? -1 : real(fd); }
 int ftruncate(int fd, off_t size) { REAL(ftruncate); return below_fd(fd) && hit() ? -1 : real(fd, size); }
