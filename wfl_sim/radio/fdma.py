@@ -194,12 +194,25 @@ class Grants:
         return over_band(snr), efficiency * ((1.0 - signal.overhead) * self.bandwidth_hz)[:, None]
 
 
-class FixedShares:
+class _Counting:
+    """Remembers from upload to upload how many attempts each client has made, and nothing else."""
+
+    def __init__(self, clients: int) -> None:
+        self._attempts = np.zeros(clients, np.int64)
+
+    def rest(self) -> Rest:
+        return {"attempts": self._attempts.tolist()}
+
+    def resume(self, rest: Rest) -> None:
+        self._attempts[:] = rest["attempts"]
+
+
+class FixedShares(_Counting):
     """Uploads that keep the bandwidth granted; the end of each is known when it is asked for."""
 
     def __init__(self, fdma: Fdma, supply: Supply, clients: int) -> None:
+        super().__init__(clients)
         self._fdma, self._supply = fdma, supply
-        self._attempts = np.zeros(clients, np.int64)
         self._held = Held()
 
     def plan(self, jobs: Sequence[Job]) -> list[Ended]:
@@ -214,19 +227,13 @@ class FixedShares:
     def held_hz(self, now_s: float) -> float:
         return self._held.hz(now_s)
 
-    def rest(self) -> Rest:
-        return {"attempts": self._attempts.tolist()}
 
-    def resume(self, rest: Rest) -> None:
-        self._attempts[:] = rest["attempts"]
-
-
-class SharedBand:
+class SharedBand(_Counting):
     """Uploads whose bandwidths change: those who still send share what has fallen free, or are held for a while."""
 
     def __init__(self, fdma: Fdma, supply: Supply, clients: int, conserving: bool) -> None:
+        super().__init__(clients)
         self._fdma, self._supply, self._conserving = fdma, supply, conserving
-        self._attempts = np.zeros(clients, np.int64)
         self._jobs: list[Job] = []
         self._flows = fdma.flows([], self._attempts)
         self._granted_hz, self._density = np.zeros(0), np.zeros(0)
@@ -303,12 +310,6 @@ class SharedBand:
 
     def held_hz(self, now_s: float) -> float:
         return float(self._granted_hz.sum())
-
-    def rest(self) -> Rest:
-        return {"attempts": self._attempts.tolist()}
-
-    def resume(self, rest: Rest) -> None:
-        self._attempts[:] = rest["attempts"]
 
     def _granted(self) -> Grants:
         if self._grants is None:

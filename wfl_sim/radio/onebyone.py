@@ -14,11 +14,25 @@ from wfl_sim.radio.walk import Transfer, Walker
 _NEAREST, _FARTHEST = 32, 2048  # slots to look ahead: the more, the longer nothing came in between
 
 
-class EachAlone:
+class _Walked:
+    """Remembers from transfer to transfer what its walker does, and nothing else."""
+
+    def __init__(self, walker: Walker) -> None:
+        self._walker = walker
+
+    def rest(self) -> Rest:
+        return self._walker.rest()
+
+    def resume(self, rest: Rest) -> None:
+        self._walker.resume(rest)
+
+
+class EachAlone(_Walked):
     """Uploads that keep the bandwidth granted; the end of each is known when it is asked for."""
 
     def __init__(self, walker: Walker, supply: Supply) -> None:
-        self._walker, self._supply, self._held = walker, supply, Held()
+        super().__init__(walker)
+        self._supply, self._held = supply, Held()
 
     def plan(self, jobs: Sequence[Job]) -> list[Ended]:
         ended = []
@@ -33,18 +47,13 @@ class EachAlone:
     def held_hz(self, now_s: float) -> float:
         return self._held.hz(now_s)
 
-    def rest(self) -> Rest:
-        return self._walker.rest()
 
-    def resume(self, rest: Rest) -> None:
-        self._walker.resume(rest)
-
-
-class OneByOne:
+class OneByOne(_Walked):
     """Uploads whose bandwidths change with every end, or that are held for a while: all are planned a little ahead."""
 
     def __init__(self, walker: Walker, supply: Supply, conserving: bool) -> None:
-        self._walker, self._supply, self._conserving = walker, supply, conserving
+        super().__init__(walker)
+        self._supply, self._conserving = supply, conserving
         self._transfers: list[Transfer] = []
         self._plans: list[Transfer] = []  # of all of them, where none ends before `_ahead_s`
         self._ahead_s: float | None = None  # how far the plans go, or when the first ends
@@ -110,12 +119,6 @@ class OneByOne:
     def held_hz(self, now_s: float) -> float:
         return sum(transfer.job.bandwidth_hz for transfer in self._transfers)
 
-    def rest(self) -> Rest:
-        return self._walker.rest()
-
-    def resume(self, rest: Rest) -> None:
-        self._walker.resume(rest)
-
     def _share(self) -> None:
         if self._transfers:
             self._plans, self._ahead_s = [], None
@@ -124,11 +127,11 @@ class OneByOne:
                 self._walker.grant(transfer, transfer.job.bandwidth_hz * wider, self._now_s)
 
 
-class Broadcasts:
+class Broadcasts(_Walked):
     """Broadcasts over the whole downlink band, one after the other in the order in which they were asked for."""
 
     def __init__(self, walker: Walker) -> None:
-        self._walker = walker
+        super().__init__(walker)
         self._free_s = -math.inf
 
     def plan(self, jobs: Sequence[Job]) -> list[Ended]:
@@ -145,8 +148,8 @@ class Broadcasts:
         return self._walker.signal.bandwidth_hz if now_s < self._free_s else 0.0
 
     def rest(self) -> Rest:
-        return {"free_s": None if self._free_s == -math.inf else self._free_s, **self._walker.rest()}
+        return {"free_s": None if self._free_s == -math.inf else self._free_s, **super().rest()}
 
     def resume(self, rest: Rest) -> None:
         self._free_s = -math.inf if rest["free_s"] is None else rest["free_s"]
-        self._walker.resume(rest)
+        super().resume(rest)
