@@ -16,7 +16,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import simpy
@@ -178,7 +178,7 @@ def sizes(scenario: Scenario) -> tuple[PayloadMenu, int, int]:
     if isinstance(method, NoLearning):
         return method.menu(), method.download_bits(), method.download_bits()
     layout = layout_of(scenario, model_info(scenario.learning.model.name))
-    codec = scenario.codec
+    codec: Any = scenario.codec
     menu: PayloadMenu = codec.menu(layout)
     if getattr(codec, "bits", None) == 8:  # the broadcast takes 16 bits a value then
         codec = replace(codec, bits=16)

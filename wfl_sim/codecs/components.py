@@ -210,8 +210,12 @@ class Components(ValueOptions):
         if not ranks:
             return np.zeros(1)
         energies, places = _energies(update), self._places(update)
-        kept = [energies[self._best(places, rho, ranks)].sum() for rho in self._points(ranks)]
-        return dropped(np.array(kept), float(energies.sum()))
+        bounds: Sequence[int] = [] if self.scope == "global" else np.cumsum(ranks)[:-1].tolist()
+        groups = zip(np.split(energies, bounds), np.split(places, bounds), strict=True)
+        upto = [np.cumsum(part[np.argsort(place)]) for part, place in groups]  # energy of the first 1, 2, ... of each
+        numbers = [self._numbers(rho, ranks) for rho in self._points(ranks)]
+        kept = sum(part[np.array(number) - 1] for part, number in zip(upto, zip(*numbers, strict=True), strict=True))
+        return dropped(np.asarray(kept), float(energies.sum()))
 
     def energy(self, update: Update) -> float:
         return float(_energies(update).sum())

@@ -73,7 +73,7 @@ def unpack(data: bytes, offset: int, count: int, bits: int, block: int = BLOCK) 
     else:
         exponent = int.from_bytes(data[offset : offset + 1], "little", signed=True)
         halves = np.frombuffer(data, "<f2", count, offset + 1).astype(np.float32)
-        with np.errstate(over="ignore"):  # which is told below
+        with np.errstate(over="ignore", invalid="ignore"):  # which is told below
             found = np.ldexp(halves, exponent)
     if not np.isfinite(found).all():
         raise ValueError(f"a payload holds a number that is not finite, within the {count} values at byte {offset}")
@@ -93,13 +93,14 @@ def _pack_8(values: Float32, random: np.random.Generator | None, block: int) -> 
     groups = -(-values.size // block)
     padded = np.zeros(groups * block)
     padded[: values.size] = values
-    padded = padded.reshape(groups, block)
-    scales = _upper_half(np.abs(padded).max(axis=1, initial=0.0) / TOP)
-    steps = padded / np.where(scales > 0, scales, 1.0)[:, None]
+    steps = padded.reshape(groups, block)
+    scales = _upper_half(np.abs(steps).max(axis=1, initial=0.0) / TOP)
+    steps /= np.where(scales > 0, scales, np.float32(1))[:, None]
     lower = np.floor(steps)
-    lower += random.random(steps.shape, dtype=np.float32) < steps - lower
+    steps -= lower  # how far above: the probability of the upper one
+    lower += random.random(steps.shape, dtype=np.float32) < steps
     # A quotient that was rounded may stand a last bit above 127.
-    whole = np.clip(lower, -TOP, TOP).astype(np.int8).reshape(-1)[: values.size]
+    whole = np.clip(lower, -TOP, TOP, out=lower).astype(np.int8).reshape(-1)[: values.size]
     return (scales.view(np.uint32) >> 16).astype("<u2").tobytes() + whole.tobytes()
 
 
@@ -107,10 +108,11 @@ def _unpack_8(data: bytes, offset: int, count: int, block: int) -> Float32:
     groups = -(-count // block)
     scales = (np.frombuffer(data, "<u2", groups, offset).astype(np.uint32) << 16).view(np.float32)
     whole = np.frombuffer(data, np.int8, count, offset + 2 * groups)
-    with np.errstate(invalid="ignore"):  # foreign scales, which are told by the caller
-        found = np.repeat(scales.astype(float), block)[:count] * whole
+    if not np.isfinite(scales).all():
+        return np.full(count, np.nan, np.float32)  # which the caller tells
+    found = np.repeat(scales, block)[:count] * whole.astype(float)
     # A scale that was rounded up may lift the largest float32 above itself.
-    return np.clip(found, -_LARGEST, _LARGEST).astype(np.float32) if np.isfinite(scales).all() else found.astype("f4")
+    return np.asarray(np.clip(found, -_LARGEST, _LARGEST), np.float32)
 
 
 def _upper_half(wanted: NDArray[np.float64]) -> Float32:
