@@ -96,8 +96,9 @@ OPTIONS = [
     *[TSFA(latency_budget_s=1.0, surrogate="variance"), TSFA(latency_budget_s=1.0, csi="block", patience=1.0)],
     *[DeadlineAware(deadline_s=s, surrogate=x) for s in (0.05, 2.3, 100.0) for x in ("contraction", "variance")],
     *[MaxRate(senders=3, shares="sum_rate"), RoundRobin(share=0.5), ChannelThreshold(threshold_db=-40.0)],
-    *[codec(bits=bits) for codec in (Dense, TopK, Components, Svd) for bits in (8, 16, 32)],
-    *[Components(score="update", scope="per_layer", index="bitmap"), Components(select="random_common")],
+    *[codec(bits=bits) for codec in (Dense, TopK) for bits in (16, 32)],
+    *[Dense(bits=8), TopK(bits=8), Svd(bits=8), Components(select="random_common", bits=32)],
+    Components(score="update", scope="per_layer", index="bitmap", bits=8),
     *[FedAvg(rank=1), Soft(orthogonality=0.0), RandomWaypoint(speed_mps=0.0), Line(from_m=5.0, to_m=5.0)],
 ]
 

@@ -1,4 +1,4 @@
-"""Which components are sent: scores, scopes and draws; what the index costs; what `kept`, `curve`, `energy` say of it."""
+"""Which components are sent: scores, scopes, draws; what the index costs; what `kept`, `curve`, `energy` say."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def test_no_update_exceeds_the_menu(pick, seed, rho, scale, layouts, make_update
 def test_score_update_is_the_size_of_the_change_of_both_factors(paired, make_update):
     update = make_update(paired)
     wanted = [
-        math.hypot(np.linalg.norm(update.change[a][i].astype(float)), np.linalg.norm(update.change[b][:, i].astype(float)))
+        math.hypot(
+            np.linalg.norm(update.change[a][i].astype(float)), np.linalg.norm(update.change[b][:, i].astype(float))
+        )
         for a, b in paired.pairs
         for i in range(paired.shapes[a][0])
     ]
@@ -151,9 +153,7 @@ def test_what_kept_says_is_what_decode_fills(codec, layout, make_update):
         assert name in layout.factors or mask.all()
 
 
-@pytest.mark.parametrize(
-    "codec", [c for c in EVERY if c.kind in ("components", "topk") and c.bits == 32], ids=repr
-)
+@pytest.mark.parametrize("codec", [c for c in EVERY if c.kind in ("components", "topk") and c.bits == 32], ids=repr)
 def test_a_curve_is_the_share_of_energy_that_each_point_drops(codec, paired, make_update):
     update = make_update(paired, scale=0.3)
     curve, points = codec.curve(update), codec.menu(paired).points

