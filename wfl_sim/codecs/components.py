@@ -78,10 +78,11 @@ class Components(ValueOptions):
     -------
     score : What makes a component matter: ``change`` is what is missing if it is not sent, ``weight`` its own size
         after training, the reading closest to the paper's words, ``update`` the size of the change of its factors.
-    select : ``top`` takes those of the largest score; ``random`` draws them, for each client and round anew, and
-        ``random_common`` for each round, the same for all clients. Drawn ones are a baseline: what the scores are
-        worth.
-    scope : ``global``: all layers compete for the kept fraction; ``per_layer``: each keeps that part of its own.
+    select : Which are kept: ``top`` takes those of the largest score; ``random`` draws them, for each client and round
+        anew, and ``random_common`` for each round, the same for all clients. Drawn ones are a baseline: what the
+        scores are worth.
+    scope : Who competes: ``global`` all layers for the kept fraction; ``per_layer`` the components of a layer for
+        that part of their own.
     index : How the receiver is told which: ``combinatorial`` is the shorter, ``bitmap`` one bit a component.
     """
 
