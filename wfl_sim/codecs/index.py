@@ -9,6 +9,7 @@ Blocks keep the integers small; over one code for the whole mask they cost 1 % a
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from itertools import accumulate
 
@@ -113,6 +114,38 @@ def decode_bitmap(data: bytes, offset: int, size: int) -> tuple[Mask, int]:
         raise ValueError(f"a payload ends within the index of {size} entries")
     coded = np.frombuffer(data, np.uint8, end - offset, offset)
     return np.unpackbits(coded, count=size).astype(np.bool_), end
+
+
+def counts_bytes(most: Sequence[int]) -> int:
+    """Length of `encode_counts`."""
+    return -(-sum(number.bit_length() for number in most) // 8)
+
+
+def encode_counts(counts: Sequence[int], most: Sequence[int]) -> bytes:
+    """Serialise how many are kept of each group whose first ones are kept, at most `most`; padded to whole bytes."""
+    bits = "".join(f"{count:0{limit.bit_length()}b}" for count, limit in zip(counts, most, strict=True))
+    size = counts_bytes(most)
+    return int(bits.ljust(8 * size, "0") or "0", 2).to_bytes(size, "big")
+
+
+def decode_counts(data: bytes, offset: int, most: Sequence[int]) -> tuple[list[int], int]:
+    """The inverse of `encode_counts`, from byte `offset` on, and the offset behind it.
+
+    Raises
+    ------
+    ValueError
+        The payload ends before, or a count is above what there is.
+    """
+    end = offset + counts_bytes(most)
+    if end > len(data):
+        raise ValueError(f"a payload of {len(data)} bytes ends within the counts of {len(most)} groups")
+    bits, counts = f"{int.from_bytes(data[offset:end], 'big'):0{8 * (end - offset)}b}", list[int]()
+    for limit in most:
+        counts.append(int(bits[: limit.bit_length()] or "0", 2))
+        bits = bits[limit.bit_length() :]
+        if counts[-1] > limit:
+            raise ValueError(f"a payload counts {counts[-1]} of a group that has at most {limit}")
+    return counts, end
 
 
 def _pattern(n: int, k: int, rank: int) -> list[int]:

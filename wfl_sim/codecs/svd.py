@@ -13,7 +13,7 @@ import numpy as np
 
 from channels.options import OptionError
 from wfl_sim import lowrank
-from wfl_sim.codecs import values
+from wfl_sim.codecs import index, values
 from wfl_sim.codecs.base import (
     ADAPTERS,
     HEADER,
@@ -94,7 +94,7 @@ class Svd(ValueOptions):
         for kept in range(1, total):
             scales = {8: 2 * 2 * kept, 16: 2 * min(kept, len(most)), 32: 0}[self.bits]
             sent = int(widths[:kept].sum()) * self.bits // 8
-            sizes.append((kept / total, fixed + _counts_bytes(most) + scales + sent))
+            sizes.append((kept / total, fixed + index.counts_bytes(most) + scales + sent))
         return menu_of([*sizes, (1.0, fixed + self.plain_bytes(layout, layout.factors))])
 
     def encode(self, update: Update, kept_fraction: float) -> Payload:
@@ -106,7 +106,7 @@ class Svd(ValueOptions):
         counts = _chosen(_worth(layout, found), kept)
         random = values.draws(update.key, ADAPTERS) if self.bits == 8 else None
         data = [self.header(self.bits, TRIPLES), self.pack_plain(update, layout.plain)]
-        data.append(_pack_counts(counts, _most(layout)))
+        data.append(index.encode_counts(counts, _most(layout)))
         for (u, s, v), count in zip(found, counts, strict=True):
             if count:
                 root = np.sqrt(s[:count])[:, None]
@@ -136,7 +136,7 @@ class Svd(ValueOptions):
         if which == WHOLE:
             return self.decode(data, layout)
         change, offset = self.unpack_plain(data, HEADER, layout.plain, layout, bits)
-        counts, offset = _unpack_counts(data, offset, _most(layout))
+        counts, offset = index.decode_counts(data, offset, _most(layout))
         for (name_a, name_b), count in zip(layout.pairs, counts, strict=True):
             a, b = base[name_a].astype(float), base[name_b].astype(float)
             new_a, new_b = a, b
@@ -199,26 +199,3 @@ def _width(layout: Layout, pair: tuple[str, str]) -> int:
 def _most(layout: Layout) -> list[int]:
     """The most triples that the change of a layer's product has."""
     return [min(2 * layout.shapes[a][0], layout.shapes[a][1], layout.shapes[b][0]) for a, b in layout.pairs]
-
-
-def _counts_bytes(most: Sequence[int]) -> int:
-    return -(-sum(number.bit_length() for number in most) // 8)
-
-
-def _pack_counts(counts: Sequence[int], most: Sequence[int]) -> bytes:
-    bits = "".join(f"{count:0{limit.bit_length()}b}" for count, limit in zip(counts, most, strict=True))
-    size = _counts_bytes(most)
-    return int(bits.ljust(8 * size, "0"), 2).to_bytes(size, "big")
-
-
-def _unpack_counts(data: bytes, offset: int, most: Sequence[int]) -> tuple[list[int], int]:
-    end = offset + _counts_bytes(most)
-    if end > len(data):
-        raise ValueError(f"a payload of {len(data)} bytes ends within the counts of {len(most)} layers")
-    bits, counts = f"{int.from_bytes(data[offset:end], 'big'):0{8 * (end - offset)}b}", []
-    for limit in most:
-        counts.append(int(bits[: limit.bit_length()], 2))
-        bits = bits[limit.bit_length() :]
-        if counts[-1] > limit:
-            raise ValueError(f"a payload counts {counts[-1]} singular triples of a layer that has at most {limit}")
-    return counts, end
