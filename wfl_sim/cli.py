@@ -35,6 +35,7 @@ from wfl_sim.commands.compare import compare
 from wfl_sim.commands.export import export
 from wfl_sim.commands.fetch import fetch
 from wfl_sim.commands.linkbudget import linkbudget
+from wfl_sim.commands.plan import plan
 from wfl_sim.commands.selftest import selftest
 from wfl_sim.commands.tune import tune
 from wfl_sim.errors import RunFailed, ScenarioError, WflError
@@ -222,6 +223,7 @@ def validate(
 
 app.command(epilog=EXIT_CODES)(tune)
 app.command(epilog=EXIT_CODES)(linkbudget)
+app.command(epilog=EXIT_CODES)(plan)
 app.command(epilog=EXIT_CODES)(compare)
 app.command(epilog=EXIT_CODES)(export)
 app.command(epilog=EXIT_CODES)(selftest)

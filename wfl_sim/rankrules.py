@@ -21,7 +21,9 @@ def problems(scenario: Scenario) -> list[Finding]:
         return []
     adapter = method.adapter()
     if adapter is None or not hasattr(method, "rank"):
-        message = f"chooses the rank of adapters, and {method.kind} has none; leave it out, or set it to null in this arm"
+        message = (
+            f"chooses the rank of adapters, and {method.kind} has none; leave it out, or set it to null in this arm"
+        )
         return [finding("rank_selection", message, "", "method")]
     found = []
     if selection.by == "tail" and not adapter.pairs:

@@ -82,7 +82,7 @@ def carried(scenario: Scenario, air: Links, budget_s: float) -> tuple[Candidate,
 
 
 def _carried(air: Links, size: Size, budget_s: float, least: float) -> Candidate:
-    kept = air.kept_fraction(size, budget_s, least)
+    kept = air.kept_fraction(size, budget_s, max(least, size.menu.points[0].kept_fraction))
     bits, least_s = bits_of(size, kept), air.least_s(size, least)
     return Candidate(size.rank, size.dense_bits, kept, bits, air.round_s(size, bits), least_s, least_s <= budget_s)
 
@@ -141,9 +141,7 @@ def select(scenario: Scenario, by: How | None = None, memo_folder: Path | None =
         from wfl_sim.stage1.pilot import seed_of
 
         seed = seed_of(scenario.seeds[0])
-    found = Selection(
-        how, rank, budget_s, options.kept_fraction_min, seed, air.rate_bps(size), air.fixed_s(size), rows
-    )
+    found = Selection(how, rank, budget_s, options.kept_fraction_min, seed, air.rate_bps(size), air.fixed_s(size), rows)
     return found, air, spectrum
 
 

@@ -7,6 +7,8 @@ reported run uses.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -104,7 +106,9 @@ def tail(scenario: Scenario, rank: int, rounds: int, memo_folder: Path | None = 
     if not curves or not energy > 0.0:
         raise RunFailed(f"the pilot of rank_selection changed nothing that a rank could be chosen by; {REMEDY}")
     mean = np.average(curves, axis=0, weights=weights)
-    return Spectrum(rank, tuple(beyond.tolist()), float(gap or 0.0) / energy, tuple(kept.tolist()), tuple(mean.tolist()))
+    return Spectrum(
+        rank, tuple(beyond.tolist()), float(gap or 0.0) / energy, tuple(kept.tolist()), tuple(mean.tolist())
+    )
 
 
 def dropped(update: Update, kept: FloatArray) -> FloatArray:
@@ -130,8 +134,8 @@ def tail_energy(model: Params, pairs: tuple[tuple[str, str], ...]) -> tuple[Floa
     energy = np.zeros(max(ranks, default=0) + 1)
     for (name_a, name_b), rank in zip(pairs, ranks, strict=True):
         # From thin factors: B A = Q_b (R_b R_a^T) Q_a^T.
-        upper_b = np.linalg.qr(model[name_b].astype(float), mode="r")
-        upper_a = np.linalg.qr(model[name_a].astype(float).T, mode="r")
+        upper_b = np.linalg.qr(model[name_b].astype(float))[1]
+        upper_a = np.linalg.qr(model[name_a].astype(float).T)[1]
         squares = np.linalg.svd(upper_b @ upper_a.T, compute_uv=False)[:rank] ** 2
         energy[: squares.size] += squares
     total = float(energy.sum())
@@ -156,25 +160,21 @@ def short_run(scenario: Scenario, rank: int, horizon_s: float, memo_folder: Path
     assert scenario.rank_selection is not None
     learning = replace(scenario.learning, data=replace(scenario.learning.data, evaluate="validation"))
     most = MOST_ROUNDS * scenario.rank_selection.rounds
-    pilot = replace(
-        with_rank(scenario, rank), seeds=(seed_of(scenario.seeds[0]),), learning=learning, rounds=most
-    )
+    pilot = replace(with_rank(scenario, rank), seeds=(seed_of(scenario.seeds[0]),), learning=learning, rounds=most)
     work, recorded = engine.build_work(pilot, memo_folder)
     try:
         first = work.evaluate()
         times, losses, accuracies = [0.0], [first["loss"]], [first.get("accuracy")]
 
-        def commit(row: Row, *rest: AnyRow) -> None:
+        def commit(row: Row, transmissions: Sequence[AnyRow], decisions: Sequence[AnyRow]) -> None:
             times.append(row["t_end_s"])
             losses.append(row["loss"])
             accuracies.append(row["accuracy"])
             if row["t_end_s"] >= horizon_s:
                 raise _Enough
 
-        try:
+        with suppress(_Enough):
             engine.simulate(engine.with_work(pilot, dict(recorded)), work, commit)
-        except _Enough:
-            pass
     finally:
         work.close()
     return ShortRun(
