@@ -40,13 +40,13 @@ def rank_plane(planned: Any) -> Figure:
     axes.set_xscale("log", base=2)
     axes.set_yscale("log", base=2)
     axes.set_xlim(plane.ranks[0], plane.ranks[-1])
-    axes.set_ylim(plane.kept[0], 1.13)
+    axes.set_ylim(plane.kept[0], 1.06)
     axes.grid(visible=False)
     if plane.error is not None:
         shades = axes.pcolormesh(
             plane.ranks, plane.kept, plane.error, cmap=SHADES, shading="gouraud", rasterized=True, zorder=0
         )
-        figure.colorbar(shades, ax=axes, label="predicted error (share of energy)", pad=0.02, aspect=30)
+        figure.colorbar(shades, ax=axes, label="predicted error (sum of its three parts)", pad=0.02, aspect=30)
     _too_long(axes, plane, selection.latency_budget_s)
     _equal_bits(axes, plane)
     _candidates(axes, planned)
@@ -60,17 +60,16 @@ def rank_plane(planned: Any) -> Figure:
     axes.set_xlabel("rank: how many pieces an update of a layer consists of")
     axes.set_ylabel("kept fraction: share of the pieces that is sent")
     axes.set_title(f"What fits a mean round of {selection.latency_budget_s:.3g} s, arm {planned.arm}")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
 def _too_long(axes: Axes, plane: Any, budget_s: float) -> None:
     """What the budget does not allow, above the curve rho_bar(r)."""
-    top = axes.get_ylim()[1]
     curve = np.clip(plane.allowed, plane.kept[0], 1.0)
     inside = plane.allowed >= plane.kept[0]
     axes.fill_between(
-        plane.ranks, np.where(inside, curve, plane.kept[0]), top, where=plane.allowed < 1.0, facecolor="none",
+        plane.ranks, np.where(inside, curve, plane.kept[0]), 1.0, where=plane.allowed < 1.0, facecolor="none",
         edgecolor="0.72", hatch="///", linewidth=0.0, zorder=1, label="longer than the budget",
     )  # fmt: skip
     axes.plot(
@@ -89,9 +88,9 @@ def _equal_bits(axes: Axes, plane: Any) -> None:
 
 
 def _nice(low: float, high: float) -> list[float]:
-    """Levels of 1, 2 or 5 times a power of ten, thinned to about `LINES`."""
+    """Levels of 1, 1.5, 2, 3, 5 or 7 times a power of ten, thinned to about `LINES`."""
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    levels = [float(f"{digit}e{decade}") for decade in decades for digit in (1, 2, 5)]
+    levels = [digit * 10.0**decade for decade in decades for digit in (1, 1.5, 2, 3, 5, 7)]
     within = [level for level in levels if low < level < high]
     if len(within) < 3:
         return [float(f"{level:.2g}") for level in np.geomspace(low, high, 6)[1:-1]]
@@ -102,7 +101,7 @@ def _candidates(axes: Axes, planned: Any) -> None:
     selection, star = planned.selection, planned.chosen
     groups = (
         ("candidates", [row for row in selection.candidates if row.fits and row is not star], ALLOWED, "o"),
-        ("over the budget at any kept fraction", [r for r in selection.candidates if not r.fits], LIMIT_COLOUR, "X"),
+        ("over the budget even at the least", [r for r in selection.candidates if not r.fits], LIMIT_COLOUR, "X"),
     )
     for label, rows, colour, marker in groups:
         if rows:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +42,7 @@ from wfl_sim.errors import RunFailed, ScenarioError, WflError
 
 if TYPE_CHECKING:
     from analysis.traces import Traces
+    from wfl_sim.scenario import Cell
 
 EXIT_CODES = """Exit codes: 0 done; 1 a run or a check failed; 2 the command, a scenario or something to install is
 wrong; 3 a comparison found a regression; 130 interrupted (Ctrl-C)."""
@@ -159,8 +160,22 @@ def run(
             print_json({"traces": str(output / study.name), "pictures": pictures, "runs": runs})
     if answer is not Format.json and not quiet:
         _print_table(traces, air=not traces.learns)
+        for line in _ranks(cells, output):
+            typer.echo(line)
         typer.echo(f"\ntraces    {output / study.name}")
         typer.echo(f"pictures  {folder}" if plots else "pictures  wfl-sim plot draws them")
+
+
+def _ranks(cells: Sequence[Cell], output: Path) -> Iterator[str]:
+    """A line for each run whose rank was chosen."""
+    from wfl_sim import rundirectory
+    from wfl_sim.study import cell_directory
+
+    for cell in cells:
+        if cell.scenario.rank_selection is not None:
+            found = rundirectory.manifest(cell_directory(output, cell))["rank_selection"]
+            ranks = ", ".join(str(row["rank"]) for row in found["candidates"])
+            yield f"{cell.arm}, seed {cell.seed}: rank {found['rank']} of {ranks}, chosen by {found['by']}"
 
 
 def _draw(traces: Traces, folder: Path) -> None:

@@ -58,7 +58,8 @@ def budget(scenario: Scenario) -> list[Finding]:
     key = "schedule.latency_budget" if selection.latency_budget_s is None else "rank_selection.latency_budget"
     fits = render(float(f"{least_s * 1.01:.3g}"), "s")
     message = (
-        f"is met by no rank of rank_selection.candidates, even with a kept fraction of {selection.kept_fraction_min:g}: "
+        "is met by no rank of rank_selection.candidates, even with a kept fraction of "
+        f"{selection.kept_fraction_min:g}: "
         f"the least that one meets is {render(float(f'{least_s:.4g}'), 's')}"
     )
     read = ("rank_selection.candidates", "rank_selection.kept_fraction_min", "radio.uplink.bandwidth")

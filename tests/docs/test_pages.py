@@ -137,6 +137,7 @@ def test_commands_in_the_text_are_ones_that_exist(page: str) -> None:
         "schema",
         "plot",
         "linkbudget",
+        "plan",
         "export",
         "selftest",
         "--install-completion",

@@ -104,9 +104,9 @@ def text(planned: Planned) -> Iterator[str]:
     selection, row = planned.selection, planned.chosen
     yield bold(f"Plan of {planned.name}, arm {planned.arm}, seed {planned.seed}")
     yield from _wrapped(
-        f"In each round {planned.asked} clients download the model, compute, and upload an update over one shared uplink. "
-        f"An update is a fixed part of {_bits(planned.fixed_bits)} (the task's own layer) and, for each adapted layer of "
-        "the model, as many pieces as the rank says. The rank is how much a client can learn, and how large an update "
+        f"In each round {planned.asked} clients download the model, compute, and upload an update over one shared "
+        f"uplink. An update is a fixed part of {_bits(planned.fixed_bits)} (the task's own layer) and, for each "
+        "adapted layer of the model, as many pieces as the rank says. The rank is how much a client can learn, and how large an update "
         "is; the kept fraction is the share of the pieces that is sent, the most important ones."
     )
     yield ""
@@ -162,7 +162,7 @@ def _explained(planned: Planned) -> str:
     selection = planned.selection
     if selection.by == "tail":
         return (
-            "Errors are shares of the energy of what was learnt in a pilot, predicted: what so small a rank cannot hold, "
+            "Errors are shares of the energy of what a pilot learnt, predicted: what so small a rank cannot hold, "
             "what averaging the two factors of a piece separately gets wrong, what is not sent. *: the least sum."
         )
     if selection.by == "pilot":
@@ -183,8 +183,8 @@ def _round(planned: Planned, row: Candidate) -> str:
     return (
         f"a client sends {_bits(row.bits)} a round on average{less}; all {planned.asked} together "
         f"{_bits(planned.asked * row.bits)}, {_bits(planned.asked * row.bits * planned.scenario.rounds)} in "
-        f"{planned.scenario.rounds} rounds. Whole updates of this rank would take {_seconds(planned.advice.dense_round_s)} "
-        f"a round; the scenario states rank {planned.written_rank}."
+        f"{planned.scenario.rounds} rounds. Whole updates of this rank would take "
+        f"{_seconds(planned.advice.dense_round_s)} a round; the scenario states rank {planned.written_rank}."
     )
 
 
@@ -205,13 +205,13 @@ def _queue(planned: Planned) -> str:
     advice = planned.advice
     if not advice.transient_rounds:
         return (
-            f"V {advice.v:g}: whole updates fit the budget, so the queue that trades error against time stays at 0, and V "
-            "changes little."
+            f"V {advice.v:g}: whole updates fit the budget, so the queue that trades error against time stays at 0, "
+            "and V changes little."
         )
     return (
-        f"V {advice.v:g} and queue_start {advice.queue_start:g}: V weighs the error of sparse updates against the queue "
-        f"of time overdrawn, and at {advice.queue_start:g} budgets of it the two balance. From a queue of 0 instead, "
-        f"about {advice.transient_rounds} whole updates come first, and the mean round is over the budget by up to "
+        f"V {advice.v:g} and queue_start {advice.queue_start:g}: V weighs the error of sparse updates against the "
+        f"queue of time overdrawn, and at {advice.queue_start:g} budgets of it the two balance. From a queue of 0 "
+        f"instead, about {advice.transient_rounds} whole updates come first, and the mean round is over the budget by up to "
         f"{advice.excess:.1%} in {planned.scenario.rounds} rounds; V 10 makes both ten times as long, for shares that "
         "change less from round to round."
     )

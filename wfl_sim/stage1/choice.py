@@ -72,7 +72,8 @@ class Selection:
         if self.rank is None:
             return f"ranks {ranks}: planned by links alone, none is preferred"
         kept = self.of(self.rank).kept_fraction
-        return f"rank {self.rank} of {ranks}, chosen by {self.by}: {kept:.0%} of an update fits {self.latency_budget_s:g} s"
+        fits = f"{kept:.0%} of an update fits {self.latency_budget_s:g} s"
+        return f"rank {self.rank} of {ranks}, chosen by {self.by}: {fits}"
 
 
 def carried(scenario: Scenario, air: Links, budget_s: float) -> tuple[Candidate, ...]:
@@ -162,8 +163,8 @@ def best(rows: Sequence[Candidate]) -> Candidate:
 def unmet(budget_s: float, least_s: float, options: RankSelection) -> str:
     """That no candidate meets the latency budget, and the least that one would meet."""
     return (
-        f"no rank of rank_selection.candidates meets a latency budget of {budget_s:.4g} s, even with a kept fraction of "
-        f"{options.kept_fraction_min:g}: the least is {least_s:.4g} s; raise it, or give clients more bandwidth"
+        f"no rank of rank_selection.candidates meets a latency budget of {budget_s:.4g} s, even with a kept fraction "
+        f"of {options.kept_fraction_min:g}: the least is {least_s:.4g} s; raise it, or give clients more bandwidth"
     )
 
 

@@ -111,7 +111,8 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
     budget_s = budget_of(scenario)
     assert budget_s is not None and scenario.rank_selection is not None  # _with_section sees to it
     selection, air, spectrum = select(scenario, by)
-    row = _advised_on(selection, cell.scenario.method.rank)  # type: ignore[union-attr]
+    written = _rank(cell.scenario)
+    row = _advised_on(selection, written)
     size = next(size for size in air.sizes if size.rank == row.rank)
     if len(size.menu.points) == 1:
         notes.append(
@@ -123,7 +124,7 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
     has_arms = bool(locate.document.data.get("arms"))
     yaml = write({"arms": {cell.group or cell.arm: settings}} if has_arms else settings, f"to lay over {study.name}")
     return Planned(
-        study.name, cell.arm, cell.seed, air.asked, size.fixed_bits, cell.scenario.method.rank,  # type: ignore[union-attr]
+        study.name, cell.arm, cell.seed, air.asked, size.fixed_bits, written,
         scenario, selection, advice, _plane(scenario, air, budget_s, spectrum), yaml, tuple(notes),
     )  # fmt: skip
 
@@ -144,6 +145,10 @@ def chosen_cell(study: Study, arm: str | None) -> Cell:
     return (adaptive or ranked or list(study.cells))[0]
 
 
+def _rank(scenario: Scenario) -> int:
+    return int(getattr(scenario.method, "rank"))  # noqa: B009 - not every method has one
+
+
 def _has_rank(scenario: Scenario) -> bool:
     return scenario.method.adapter() is not None and hasattr(scenario.method, "rank")
 
@@ -153,20 +158,20 @@ def _with_section(scenario: Scenario, by: How | None) -> tuple[Scenario, list[st
     notes, section = list[str](), scenario.rank_selection
     if not _has_rank(scenario):
         return replace(scenario, rank_selection=section or RankSelection()), notes  # the rules say what is wrong
+    adapter = scenario.method.adapter()
+    assert adapter is not None
     if section is None:
-        adapter = scenario.method.adapter()
-        assert adapter is not None
         most, _ = adapter.most_rank(model_info(scenario.learning.model.name).hidden)
         section = RankSelection()
         ranks = tuple(rank for rank in section.candidates if rank <= most) or (most,)
         section = replace(section, candidates=ranks)
     if by in ("tail", "pilot"):
-        section = replace(section, by=by)  # type: ignore[arg-type]
+        section = replace(section, by="tail" if by == "tail" else "pilot")
     elif by == "links":
-        section = replace(section, by="tail" if scenario.method.adapter().pairs else section.by)  # type: ignore[union-attr]
+        section = replace(section, by="tail" if adapter.pairs else "pilot")
     scenario = replace(scenario, rank_selection=section)
     if budget_of(scenario) is None:
-        rank = scenario.method.rank  # type: ignore[union-attr]
+        rank = _rank(scenario)
         air = Links(scenario, (rank,), None)
         usual = air.budget_s(air.sizes[0], max(USUAL_KEPT, air.sizes[0].menu.points[0].kept_fraction))
         least = air.least_s(air.sizes[0], section.kept_fraction_min)
