@@ -106,8 +106,8 @@ def text(planned: Planned) -> Iterator[str]:
     yield from _wrapped(
         f"In each round {planned.asked} clients download the model, compute, and upload an update over one shared "
         f"uplink. An update is a fixed part of {_bits(planned.fixed_bits)} (the task's own layer) and, for each "
-        "adapted layer of the model, as many pieces as the rank says. The rank is how much a client can learn, and how large an update "
-        "is; the kept fraction is the share of the pieces that is sent, the most important ones."
+        "adapted layer of the model, as many pieces as the rank says. The rank is how much a client can learn, and "
+        "how large an update is; the kept fraction is the share of the pieces that is sent, the most important ones."
     )
     yield ""
     yield from _wrapped(
@@ -211,9 +211,9 @@ def _queue(planned: Planned) -> str:
     return (
         f"V {advice.v:g} and queue_start {advice.queue_start:g}: V weighs the error of sparse updates against the "
         f"queue of time overdrawn, and at {advice.queue_start:g} budgets of it the two balance. From a queue of 0 "
-        f"instead, about {advice.transient_rounds} whole updates come first, and the mean round is over the budget by up to "
-        f"{advice.excess:.1%} in {planned.scenario.rounds} rounds; V 10 makes both ten times as long, for shares that "
-        "change less from round to round."
+        f"instead, about {advice.transient_rounds} whole updates come first, and the mean round is over the budget by "
+        f"up to {advice.excess:.1%} in {planned.scenario.rounds} rounds; V 10 makes both ten times as long, for shares "
+        "that change less from round to round."
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from wfl_sim.errors import RunFailed
+from wfl_sim.federation import REMEDY
 from wfl_sim.scenario import Scenario
 from wfl_sim.stage1.links import Links, Size, bits_of, budget_of
 from wfl_sim.stage1.options import RankSelection
@@ -125,16 +126,15 @@ def select(scenario: Scenario, by: How | None = None, memo_folder: Path | None =
     if how == "tail":
         from wfl_sim.stage1 import pilot
 
-        spectrum = pilot.tail(scenario, options.candidates[-1], options.rounds, memo_folder)
+        try:
+            spectrum = pilot.tail(scenario, options.candidates[-1], options.rounds, memo_folder)
+        except RunFailed as error:
+            raise RunFailed(f"the pilot of rank_selection: {error}") from error
         rows = tuple(_predicted(row, spectrum, options) for row in rows)
     elif how == "pilot":
-        from wfl_sim.stage1 import pilot
-
         rows = tuple(
-            _measured(row, pilot.short_run(scenario, row.rank, options.rounds * budget_s, memo_folder))
-            if row.fits else row
-            for row in rows
-        )  # fmt: skip
+            _measured(scenario, row, options.rounds * budget_s, memo_folder) if row.fits else row for row in rows
+        )
     rank = None if how == "links" else best(rows).rank
     size = next(size for size in air.sizes if size.rank == (rank or options.candidates[0]))
     seed = None
@@ -180,7 +180,16 @@ def _predicted(row: Candidate, spectrum: Any, options: RankSelection) -> Candida
     return replace(row, error_of_rank=of_rank, covariance=gap, sparsification=dropped, error=error)
 
 
-def _measured(row: Candidate, run: Any) -> Candidate:
+def _measured(scenario: Scenario, row: Candidate, horizon_s: float, memo_folder: Path | None) -> Candidate:
+    """The row with what a short run came to; with nothing where its training diverged."""
+    from wfl_sim.stage1 import pilot
+
+    try:
+        run = pilot.short_run(scenario, row.rank, horizon_s, memo_folder)
+    except RunFailed as error:
+        if REMEDY in str(error):
+            return row
+        raise RunFailed(f"the pilot of rank_selection at rank {row.rank}: {error}") from error
     return replace(row, loss=run.loss, accuracy=run.accuracy, rounds=run.rounds)
 
 

@@ -91,7 +91,10 @@ def tail(scenario: Scenario, rank: int, rounds: int, memo_folder: Path | None = 
             arrivals = {}
             for client in clients:
                 update = work.update(client)
-                if number == rounds and update is not None:
+                if update is None:  # it diverged, and learning.on_divergence goes on without it
+                    work.stopped(client)
+                    continue
+                if number == rounds:
                     curves.append(dropped(update, kept))
                     weights.append(work.weight(client))
                 payload = work.encode(client, work.menu(client).points[-1])
