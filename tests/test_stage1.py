@@ -360,12 +360,13 @@ def planned(*arguments: str) -> tuple[int, str]:
 
 
 def test_a_plan_by_links_alone(tmp_path: Path) -> None:
-    code, told = planned("quickstart", "--by", "links", "--no-plots", "--output", str(tmp_path))
+    still = ["quickstart", "clients.mobility={kind: static}", "arms.soft-tsfa.rank_selection={candidates: [2, 8, 32]}"]
+    always = ["--by", "links", "--no-plots", "--output", str(tmp_path)]
+    code, told = planned(*still, *always)
     assert code == 0 and not list(tmp_path.iterdir())
     words = ("Plan of quickstart, arm soft-tsfa, seed 1", "Nothing was trained", "Who binds", "latency_budget: 1.2 s")
     assert all(word in told for word in words)
-    code, told = planned("quickstart", "--by", "links", "--no-plots", "--format", "json", "--output", str(tmp_path))
-    plain = json.loads(told)
+    plain = json.loads(planned(*still, *always, "--format", "json")[1])
     assert (plain["picture"], plain["selection"]["rank"], plain["advice"]["rank"]) == (None, None, 8)
     kept = [row["kept_fraction"] for row in plain["selection"]["candidates"]]
     assert kept == sorted(kept, reverse=True), "the same bits hold less of a larger rank"
@@ -424,7 +425,7 @@ def test_a_codec_of_one_size_is_told() -> None:
         (["quickstart", "--arm", "soft-tsf"], "unknown arm; did you mean 'soft-tsfa'?"),
         (["quickstart", "--arm", "head-only"], "rank_selection: chooses the rank of adapters, and head_only has none"),
         (["quickstart", "--by", "pilot"], "learning.data.validation is 0"),
-        (["quickstart", "schedule.latency_budget=0.5 s", "--arm", "soft-tsfa"], "is met by no rank"),
+        (["quickstart", "schedule.latency_budget=0.43 s", "clients.mobility={kind: static}"], "is met by no rank"),
     ],
 )
 def test_what_cannot_be_planned_is_told(arguments: list[str], says: str) -> None:
