@@ -52,8 +52,8 @@ class RankSelection(Options):
     Options
     -------
     candidates : Ranks to choose from, rising.
-    by : ``tail`` predicts the error of each candidate from one pilot without a radio; ``pilot`` simulates a short run
-        for each, radio included, and compares them on validation examples at equal simulated time.
+    by : How: ``tail`` predicts the error of each candidate from one pilot without a radio; ``pilot`` simulates a short
+        run for each, radio included, and compares them on validation examples at equal simulated time.
     rounds : Rounds of the pilot; with ``pilot``, its length in latency budgets. Larger: surer, and slower to start.
     kept_fraction_min : Smallest share of an update that is worth sending. Larger: smaller ranks.
     covariance_weight : What the gap of separate averaging counts beside the error of the rank. Larger: smaller ranks.
