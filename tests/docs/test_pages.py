@@ -26,7 +26,7 @@ PAGES = (
     "README.md",
     *(
         f"docs/{name}.md"
-        for name in ("scenarios", "studies", "quickstart", "air", "timelines", "radio", "architecture")
+        for name in ("scenarios", "studies", "plan", "quickstart", "air", "timelines", "radio", "architecture")
     ),
 )
 ALL_PAGES = (*PAGES, "CONTRIBUTING.md", "docs/tasks.md")  # the last shows runs of many minutes
