@@ -85,7 +85,7 @@ LIGHT = (
     "wfl_sim.completion", "wfl_sim.checks", "wfl_sim.nouns", "wfl_sim.checks",
     "wfl_sim.learning.data", "wfl_sim.learning.datasets", "wfl_sim.learning.fetch", "wfl_sim.commands.fetch",
     "wfl_sim.export", "wfl_sim.commands.export", "wfl_sim.learningwork", "wfl_sim.machine",
-    "wfl_sim.tuning", "wfl_sim.commands.tune", "wfl_sim.commands.compare",
+    "wfl_sim.tuning", "wfl_sim.commands.tune", "wfl_sim.commands.compare", "wfl_sim.stage1", "wfl_sim.commands.plan",
 )  # fmt: skip
 
 
@@ -379,6 +379,7 @@ def test_importing_stays_light(module: str) -> None:
         (["plot", "--help"], "Draw the pictures"),
         (["run", "--help"], "Run a scenario"),
         (["tune", "--help"], "Choose learning rates"),
+        (["plan", "quickstart", "--by", "links", "--no-plots", COUNTED], "Plan of quickstart"),
         (["compare", "--help"], "Compare runs with a baseline"),
     ],
 )

@@ -484,6 +484,9 @@ def smallest_with(path: tuple[str, ...], example: dict[str, Any]) -> dict[str, A
     if path[:2] == ("channel", "recorded"):
         del data["channel"]["path_loss"]
         data["channel"]["recorded"].setdefault("file", "up.trace")
+    if path[:1] == ("rank_selection",):
+        data["method"] = {"kind": "fedavg"}
+        data["rank_selection"].setdefault("latency_budget", "1.2 s")
     if path[:3] == ("clients", "compute", "work"):
         data["clients"]["compute"] = {"speed": "50 GFLOP/s", **example}
     if path[:3] == ("clients", "compute", "speed"):

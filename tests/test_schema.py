@@ -213,7 +213,7 @@ def mapping_of(draw: st.DrawFn, key: keys.Key, odd: int, least: bool = True) -> 
         data["kind"] = draw(st.sampled_from(sorted(key.kinds)))
     for name, child in key.below(data).items():
         needed = least and child.option is not None and child.option.required
-        if name != "kind" and name not in SHARED and (needed or draw(st.integers(0, 4)) == 0):
+        if name not in ("kind", "rank_selection", *SHARED) and (needed or draw(st.integers(0, 4)) == 0):
             data[name] = draw(value_of(child, odd))
     if "recorded" in key.below(data):  # which needs a file, and stands in place of what is modelled
         data.pop("recorded", None)
@@ -232,6 +232,11 @@ def scenarios(draw: st.DrawFn) -> str:
     arms = draw(st.lists(st.sampled_from(["a", "b.c", "1"]), max_size=2, unique=True))
     data = draw(mapping_of(keys.root(), 0 if arms else odd)) | {"schema_version": 1, "name": "drawn"}
     data["seeds"] = draw(st.sampled_from([[1], [0, 7]]))
+    method = data["method"]
+    if not arms and isinstance(method, dict) and method.get("kind") in ("fedavg", "soft"):
+        # The only ones that it always goes with; else `mapping_of` leaves it out.
+        chosen = draw(mapping_of(keys.root().below()["rank_selection"], odd))
+        data["rank_selection"] = {**chosen, "by": "tail", "latency_budget": "1 s"}
     if arms:
         data["arms"] = {arm: draw(mapping_of(keys.root(), odd, least=False)) for arm in arms}
         for name in draw(

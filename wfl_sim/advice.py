@@ -71,6 +71,12 @@ def _changed(options: Options, key: str, *names: str) -> list[str]:
 
 def _notes(scenario: Scenario, row: ArmEstimate) -> list[str]:
     notes = list(row.warnings)
+    if scenario.rank_selection is not None:
+        ranks = ", ".join(map(str, scenario.rank_selection.candidates))
+        notes.append(
+            f"estimated with method.rank as it is written, {getattr(scenario.method, 'rank', '')}, and without pilots: "
+            f"a run chooses among {ranks} (rank_selection)"
+        )
     budget_s = scenario.schedule.latency_budget
     if budget_s is not None and row.round_s > OVER_BUDGET * budget_s:
         notes.append(

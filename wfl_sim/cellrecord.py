@@ -83,6 +83,11 @@ class CellRecord:
         self.resting: Callable[[], dict[str, Any] | None] = lambda: None
         self._next_rest_s = self._began_s + REST_S
 
+    def note(self, **recorded: Any) -> None:
+        """Write something down in the manifest before the run begins; the next session finds it there."""
+        self.manifest |= json.loads(json.dumps(recorded))
+        self._write_manifest()
+
     def works_on(self, work: Work, recorded: Mapping[str, Any]) -> Work:
         """Note what the work was made of; the work that the run must use in its place.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -35,12 +35,14 @@ from wfl_sim.commands.compare import compare
 from wfl_sim.commands.export import export
 from wfl_sim.commands.fetch import fetch
 from wfl_sim.commands.linkbudget import linkbudget
+from wfl_sim.commands.plan import plan
 from wfl_sim.commands.selftest import selftest
 from wfl_sim.commands.tune import tune
 from wfl_sim.errors import RunFailed, ScenarioError, WflError
 
 if TYPE_CHECKING:
     from analysis.traces import Traces
+    from wfl_sim.scenario import Cell
 
 EXIT_CODES = """Exit codes: 0 done; 1 a run or a check failed; 2 the command, a scenario or something to install is
 wrong; 3 a comparison found a regression; 130 interrupted (Ctrl-C)."""
@@ -158,8 +160,22 @@ def run(
             print_json({"traces": str(output / study.name), "pictures": pictures, "runs": runs})
     if answer is not Format.json and not quiet:
         _print_table(traces, air=not traces.learns)
+        for line in _ranks(cells, output):
+            typer.echo(line)
         typer.echo(f"\ntraces    {output / study.name}")
         typer.echo(f"pictures  {folder}" if plots else "pictures  wfl-sim plot draws them")
+
+
+def _ranks(cells: Sequence[Cell], output: Path) -> Iterator[str]:
+    """A line for each run whose rank was chosen."""
+    from wfl_sim import rundirectory
+    from wfl_sim.study import cell_directory
+
+    for cell in cells:
+        if cell.scenario.rank_selection is not None:
+            found = rundirectory.manifest(cell_directory(output, cell))["rank_selection"]
+            ranks = ", ".join(str(row["rank"]) for row in found["candidates"])
+            yield f"{cell.arm}, seed {cell.seed}: rank {found['rank']} of {ranks}, chosen by {found['by']}"
 
 
 def _draw(traces: Traces, folder: Path) -> None:
@@ -222,6 +238,7 @@ def validate(
 
 app.command(epilog=EXIT_CODES)(tune)
 app.command(epilog=EXIT_CODES)(linkbudget)
+app.command(epilog=EXIT_CODES)(plan)
 app.command(epilog=EXIT_CODES)(compare)
 app.command(epilog=EXIT_CODES)(export)
 app.command(epilog=EXIT_CODES)(selftest)

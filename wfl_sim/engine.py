@@ -177,13 +177,24 @@ def build_work(
     return work, {"data": data}
 
 
-def _with_work(scenario: Scenario, manifest: dict[str, Any]) -> Scenario:
+def with_work(scenario: Scenario, manifest: dict[str, Any]) -> Scenario:
     """The scenario with the work that was counted from its model, which the manifest records, or as it is."""
     if not scenario.clients.compute.is_counted:
         return scenario
     compute = scenario.clients.compute.of(scenario.learning.local.steps * manifest["data"]["step_flop"])
     manifest["work_flop"] = compute.work_flop
     return replace(scenario, clients=replace(scenario.clients, compute=compute))
+
+
+def _with_rank(scenario: Scenario, record: CellRecord, memo_folder: Path | None) -> Scenario:
+    """The scenario at the rank that stage 1 chooses, whose table goes to the manifest, or comes from there."""
+    if scenario.rank_selection is None:
+        return scenario
+    from wfl_sim.stage1 import choice, links  # which build worlds of their own
+
+    if "rank_selection" not in record.manifest:
+        record.note(rank_selection=choice.select(scenario, memo_folder=memo_folder)[0].as_dict())
+    return links.with_rank(scenario, record.manifest["rank_selection"]["rank"])
 
 
 def run_cell(
@@ -221,10 +232,11 @@ def run_cell(
     work: Work | None = None
     states = ClientStates(client_memory_bytes, directory)
     try:
-        work, recorded = build_work(cell.scenario, memo_folder, states, workers)
+        ranked = _with_rank(cell.scenario, record, memo_folder)
+        work, recorded = build_work(ranked, memo_folder, states, workers)
         noted = record.works_on(work, recorded)
         stopped: list[str] = []
-        scenario = _with_work(cell.scenario, record.manifest)
+        scenario = with_work(ranked, record.manifest)
         simulation = Simulation(
             scenario, noted, record.commit, lambda why: stopped.append(f"the run ended early: {why}"), record.rest
         )

@@ -100,7 +100,7 @@ def plan(scenario: Scenario, medium: Medium, work: Work) -> list[PlannedRound]:
         rounds=scenario.rounds,
         commit=lambda *rows: None,
     )
-    clients, last_s = _chosen(medium, scenario.clients.count, pace.asked), _last_s(scenario, medium)
+    clients, last_s = chosen(medium, scenario.clients.count, pace.asked), _last_s(scenario, medium)
     share = pace.asked / len(clients)
     air = medium.air(known_gain=schedule.csi != "large_scale")
     air = replace(air, bandwidth_hz=air.bandwidth_hz / share)
@@ -130,7 +130,7 @@ def plan(scenario: Scenario, medium: Medium, work: Work) -> list[PlannedRound]:
     return rounds
 
 
-def _chosen(medium: Medium, count: int, asked: int) -> list[int]:
+def chosen(medium: Medium, count: int, asked: int) -> list[int]:
     """The clients that are planned for: all, or some that are evenly spread over the order of their links."""
     wanted = min(asked, PLANNED_CLIENTS)
     if count == wanted:

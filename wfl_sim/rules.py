@@ -12,7 +12,7 @@ from channels.cqi import Cqi
 from channels.files import FileError
 from channels.pathloss import Shadowed, Sighted
 from channels.units import render
-from wfl_sim import radiorules, timerules
+from wfl_sim import radiorules, rankrules, timerules
 from wfl_sim.errors import MissingResource
 from wfl_sim.files import unreadable
 from wfl_sim.findings import Finding
@@ -57,6 +57,7 @@ def physics(scenario: Scenario) -> list[Finding]:
         *_codec(scenario),
         *radiorules.problems(scenario),
         *timerules.problems(scenario),
+        *rankrules.problems(scenario),
     ]
 
 
@@ -275,7 +276,10 @@ def _codec(scenario: Scenario) -> list[Finding]:
 
 def resources(scenario: Scenario) -> list[Finding]:
     """What is not on this computer, or what model and data cannot serve; nothing is loaded."""
-    return [] if isinstance(scenario.method, NoLearning) else [*_model(scenario), *_data(scenario)]
+    if isinstance(scenario.method, NoLearning):
+        return []
+    found = [*_model(scenario), *_data(scenario)]
+    return found or rankrules.budget(scenario)
 
 
 def _model(scenario: Scenario) -> list[Finding]:
@@ -299,6 +303,8 @@ def _model(scenario: Scenario) -> list[Finding]:
         ("learning.model.layers", model.layers, info.layers, "the model's depth"),
         ("learning.data.max_tokens", tokens, info.positions, "the longest text that the model takes"),
     ]
+    if adapter is not None:
+        limits += rankrules.limits(scenario, *adapter.most_rank(info.hidden))
     return [
         _finding(key, f"must be at most {most}, {what}", got, "learning.model.name", fits=most)
         for key, got, most, what in limits

@@ -48,6 +48,7 @@ from wfl_sim.resolve import Reading, resolve
 from wfl_sim.schedules.equal import Equal
 from wfl_sim.sections import Sections
 from wfl_sim.seeds import Seeds
+from wfl_sim.stage1.options import RankSelection
 
 
 def _one_of(noun: str) -> Any:
@@ -164,6 +165,7 @@ class Scenario(Options):
     codec : What of an update is sent, and in how many bits.
     protocol : Who talks when.
     schedule : Who sends what in which bandwidth.
+    rank_selection : The rank, chosen before a run from links and a pilot; left out, `method.rank` is taken as it is.
     link_budget : Margins and gains for `wfl-sim linkbudget`; no run reads them.
     """
 
@@ -180,6 +182,7 @@ class Scenario(Options):
     codec: AnyCodec = Dense()
     protocol: AnyProtocol = Sync()
     schedule: AnySchedule = Equal()
+    rank_selection: RankSelection | None = None
     link_budget: Budget = Budget()
 
     # Reaches every class below: unknown keys are refused and scalars are not converted.
@@ -301,7 +304,9 @@ class _Resources:
 
     def of(self, scenario: Scenario) -> list[Finding]:
         """What it finds in a scenario."""
-        read = (scenario.learning, scenario.method, scenario.clients.count, scenario.seeds)  # all that it reads
+        read: Any = (scenario.learning, scenario.method, scenario.clients.count, scenario.seeds)  # all that it reads
+        if scenario.rank_selection is not None:  # which reads the links too
+            read = scenario
         if read not in self._found:
             self._found[read] = rules.resources(scenario)
         return self._found[read]

@@ -26,7 +26,7 @@ PAGES = (
     "README.md",
     *(
         f"docs/{name}.md"
-        for name in ("scenarios", "studies", "quickstart", "air", "timelines", "radio", "architecture")
+        for name in ("scenarios", "studies", "plan", "quickstart", "air", "timelines", "radio", "architecture")
     ),
 )
 ALL_PAGES = (*PAGES, "CONTRIBUTING.md", "docs/tasks.md")  # the last shows runs of many minutes
@@ -137,6 +137,7 @@ def test_commands_in_the_text_are_ones_that_exist(page: str) -> None:
         "schema",
         "plot",
         "linkbudget",
+        "plan",
         "export",
         "selftest",
         "--install-completion",

@@ -123,8 +123,8 @@ def counts_bytes(most: Sequence[int]) -> int:
 
 def encode_counts(counts: Sequence[int], most: Sequence[int]) -> bytes:
     """Serialise how many are kept of each group whose first ones are kept, at most `most`; padded to whole bytes."""
-    bits = "".join(f"{count:0{limit.bit_length()}b}" for count, limit in zip(counts, most, strict=True))
-    size = counts_bytes(most)
+    words = [f"{count:0{limit.bit_length()}b}" for count, limit in zip(counts, most, strict=True) if limit]
+    bits, size = "".join(words), counts_bytes(most)
     return int(bits.ljust(8 * size, "0") or "0", 2).to_bytes(size, "big")
 
 

@@ -1,0 +1,117 @@
+"""What to set: latency budgets for a rank, V and the start of the queue, and who binds, with the reasons in words.
+
+Knows the table of candidates and links; no tensor, and not how it is printed.
+
+V and the queue. TSFA minimises V phi(rho) + Q tau(rho) / budget in each round, with tau(rho) = fixed + rho slope. Where
+the queue stands still, at the rho_bar that keeps the budget, both terms change alike with rho:
+
+    V |phi'(rho_bar)| = Q* slope / budget,    so    Q* = V |phi'(rho_bar)| budget / slope
+
+phi' is -1 for ``contraction`` and -1 / rho^2 for ``variance``. A queue that begins at 0 has to grow to Q* first, by
+tau(1) / budget - 1 a round while updates are dense; over T rounds the mean time is then above the budget by the share
+(Q* - Q_0) / T at most. Since the queue is counted in budgets, V = 1 makes Q* a few budgets at most, and a start at Q*
+takes the transient away; a larger V changes rho_bar by nothing, and lets rho vary less from round to round.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from wfl_sim.scenario import Scenario
+from wfl_sim.stage1.choice import Candidate
+from wfl_sim.stage1.links import Links, Size, bits_of
+
+KEPT = (0.125, 0.25, 0.5, 1.0)  # of which the latency budgets are told
+V = 1.0
+BINDING = 3  # weakest clients that are named
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A latency budget in s at which the mean rate carries `kept_fraction`, and the round in which all send so much."""
+
+    kept_fraction: float
+    bits: float
+    latency_budget_s: float
+    round_s: float
+
+
+@dataclass(frozen=True)
+class Weak:
+    """A client that binds: its rate in an even share of the band, the share of an update that fits, and its wait."""
+
+    client: int
+    distance_m: float
+    rate_bps: float
+    kept_fraction: float
+    dense_s: float
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What is recommended for one rank.
+
+    `queue_start` is Q*, at which queue and error balance; a queue from 0 sends about `transient_rounds` dense rounds
+    first (0 where a dense update fits the budget), and is late by the share `excess` of the budget at most.
+    `median_bps` is the rate of the median client, to compare the `weak` with.
+    """
+
+    rank: int
+    v: float
+    queue_start: float
+    transient_rounds: int
+    excess: float
+    dense_round_s: float
+    budgets: tuple[Budget, ...]
+    weak: tuple[Weak, ...]
+    median_bps: float
+
+
+def advise(scenario: Scenario, air: Links, row: Candidate, budget_s: float) -> Advice:
+    """What to set for the rank of `row` under a latency budget."""
+    size = next(size for size in air.sizes if size.rank == row.rank)
+    dense_s = air.round_s(size, size.dense_bits)
+    slope_s = dense_s - air.round_s(size, max(size.fixed_bits, 1.0))
+    surrogate = getattr(scenario.schedule, "surrogate", "contraction")
+    queue = balance(V, row.kept_fraction, slope_s, budget_s, surrogate) if dense_s > budget_s else 0.0
+    rounds = math.ceil(queue / (dense_s / budget_s - 1.0)) if queue else 0
+    rate = np.mean([snapshot.rate_bps for snapshot in air.snapshots(size)], axis=0)
+    return Advice(
+        rank=row.rank,
+        v=V,
+        queue_start=float(f"{queue:.2g}"),
+        transient_rounds=rounds,
+        excess=min(queue / scenario.rounds, dense_s / budget_s - 1.0) if queue else 0.0,
+        dense_round_s=dense_s,
+        budgets=tuple(_budget(air, size, kept) for kept in KEPT if kept >= size.menu.points[0].kept_fraction - 1e-9),
+        weak=tuple(_weak(air, size, int(place), budget_s) for place in np.argsort(rate, kind="stable")[:BINDING]),
+        median_bps=float(np.median(rate)),
+    )
+
+
+def balance(v: float, kept_fraction: float, slope_s: float, budget_s: float, surrogate: str = "contraction") -> float:
+    """Q*, in budgets: the queue at which TSFA is content with a kept fraction (module docstring).
+
+    `slope_s` is how much longer a round takes if everything is sent instead of nothing.
+    """
+    steepness = 1.0 if surrogate == "contraction" else kept_fraction**-2
+    return v * steepness * budget_s / slope_s
+
+
+def _budget(air: Links, size: Size, kept_fraction: float) -> Budget:
+    bits = bits_of(size, kept_fraction)
+    return Budget(kept_fraction, bits, air.budget_s(size, kept_fraction), air.round_s(size, bits))
+
+
+def _weak(air: Links, size: Size, place: int, budget_s: float) -> Weak:
+    snapshots = air.snapshots(size)
+    rate = float(np.mean([snapshot.rate_bps[place] for snapshot in snapshots]))
+    ready_s = float(np.mean([snapshot.ready_s[place] for snapshot in snapshots]))
+    wire, client = snapshots[0].air.wire_bits, air.clients[place]
+    payload = float(snapshots[0].air.payload_bits(np.array([max(0.0, rate * (budget_s - ready_s))]))[0])
+    kept = min(1.0, max(0.0, (payload - size.fixed_bits) / size.scaled_bits))
+    distance_m = float(air.medium.links.trajectory.distance_m(np.zeros(1), np.array([client]))[0, 0])
+    return Weak(client, distance_m, rate, kept, ready_s + wire(size.dense_bits) / rate)
