@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -43,6 +44,12 @@ class PayloadMenu:
         sizes = [point.bits for point in self.points]
         if not sizes or sizes != sorted(sizes):
             raise ValueError(f"a payload menu needs points in rising order of bits, got {sizes}")
+
+    @cached_property
+    def columns(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Bits, kept fractions and errors of the points, as arrays [points]."""
+        bits, kept, error = np.array([(p.bits, p.kept_fraction, p.error) for p in self.points], np.float64).T
+        return bits, kept, error
 
     def at_least(self, kept_fraction: float) -> PayloadMenu:
         """The points that keep `kept_fraction` or more; the densest alone if none does."""
@@ -122,7 +129,7 @@ class Request:
     `snr_hz` is P h / (N0 F): the SNR in a band b is snr_hz / b. The upload can start `ready_s` after the
     broadcast has ended, which takes the longest `downlink_s` of the clients that are called: a client that is
     deferred keeps nobody waiting. Where each gets a copy of its own (unicast), that is part of `ready_s`, and
-    `downlink_s` is 0.
+    `downlink_s` is 0. `importance` is the energy of the change that the client sent last, nan as long as none is known.
     """
 
     client: int
@@ -131,6 +138,7 @@ class Request:
     ready_s: float
     weight: float
     downlink_s: float = 0.0
+    importance: float = math.nan
 
 
 @dataclass(frozen=True)

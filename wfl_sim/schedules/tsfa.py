@@ -21,89 +21,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from channels.options import OptionError
 from channels.units import Fraction, NonNegative, Positive, Quantity
-from wfl_sim.contracts import Air, Decision, Flight, FloatArray, Point, Request
-from wfl_sim.schedules.allocation import Problem, allocate, surrogate_error
-from wfl_sim.schedules.base import WithCsi, finish_together, ready_to_send, room, tell
+from wfl_sim.contracts import Air, Decision, Flight, FloatArray, Request
+from wfl_sim.schedules.allocation import Problem
+from wfl_sim.schedules.base import WithCsi, end_together, ready_to_send, room, tell
+from wfl_sim.schedules.menus import Menus, Surrogate
+from wfl_sim.schedules.search import solve
 
-_GRID, _REFINED, _REFINEMENTS = 48, 33, 11  # at most: the last leaves tau within the resolution of floats
-_FLAT = 1e-10  # relative: when the values beside the best are this near, no better tau is left to find
-
-
-class Solution(NamedTuple):
-    """The planned time of the round, and kept fractions and bandwidths [clients]."""
-
-    tau_s: float
-    kept_fraction: FloatArray
-    bandwidth_hz: FloatArray
-    objective: float
-
-
-def solve(problem: Problem, *, v: float, queue: float, budget_s: float, surrogate: str = "contraction") -> Solution:
-    """Solve one round's drift-plus-penalty problem (module docstring).
-
-    Parameters
-    ----------
-    problem : Problem
-    v : float
-        Weight of the error against the queue, > 0.
-    queue : float
-        Virtual queue in budgets, >= 0. At 0 time costs nothing: all send everything.
-    budget_s : float
-        Latency budget in seconds.
-    surrogate : {"contraction", "variance"}
-    """
-    air = problem.air
-
-    def wire(kept: float | FloatArray) -> FloatArray:
-        return problem.fixed_bits + kept * problem.scaled_bits
-
-    flat = Air(air.bandwidth_hz, air.curve, air.overhead, air.loss)  # headers are in the bits already
-    dense_s, dense_hz = finish_together(flat, problem.snr_hz, problem.ready_s, list(wire(1.0)))
-    ones = np.ones_like(problem.snr_hz)
-    if queue <= 0 or np.min(problem.kept_fraction_min) >= 1:
-        return Solution(dense_s, ones, dense_hz, queue * dense_s / budget_s)
-    least_s, least_hz = finish_together(flat, problem.snr_hz, problem.ready_s, list(wire(problem.kept_fraction_min)))
-
-    taus = np.linspace(least_s, dense_s, _GRID)
-    best, spread = _best(problem, taus, v, queue, budget_s, surrogate)
-    for _ in range(_REFINEMENTS):
-        if spread <= _FLAT * best.objective:
-            break
-        step = taus[1] - taus[0]
-        taus = np.linspace(max(least_s, best.tau_s - step), min(dense_s, best.tau_s + step), _REFINED)
-        refined, spread = _best(problem, taus, v, queue, budget_s, surrogate)
-        best = min(best, refined, key=lambda s: s.objective)
-    ends = (
-        Solution(dense_s, ones, dense_hz, queue * dense_s / budget_s),
-        Solution(least_s, ones * problem.kept_fraction_min, least_hz,
-                 _objective(problem, np.array([least_s]), ones[None] * problem.kept_fraction_min,
-                            v, queue, budget_s, surrogate)[0]),
-    )  # fmt: skip
-    return min((best, *ends), key=lambda s: s.objective)
-
-
-def _objective(
-    problem: Problem, taus: FloatArray, kept: FloatArray, v: float, queue: float, budget_s: float, surrogate: str
-) -> FloatArray:
-    return np.asarray(v * surrogate_error(surrogate, kept) @ problem.weight + queue * taus / budget_s)
-
-
-def _best(
-    problem: Problem, taus: FloatArray, v: float, queue: float, budget_s: float, surrogate: str
-) -> tuple[Solution, float]:
-    """The best of some times, and how much worse its neighbours are at most."""
-    kept, bandwidth = allocate(problem, taus, surrogate)
-    value = _objective(problem, taus, kept, v, queue, budget_s, surrogate)
-    value = np.where(bandwidth.sum(axis=1) <= problem.air.bandwidth_hz * (1 + 1e-9), value, np.inf)
-    i = int(np.argmin(value))
-    spread = float(value[max(0, i - 1) : i + 2].max() - value[i])
-    return Solution(float(taus[i]), kept[i], bandwidth[i], float(value[i])), spread
+_ROUNDING = 1e-9  # relative: a point that the plan fits to so much is one that fits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +87,7 @@ class TSFA(WithCsi):
     v: Positive = 10.0
     kept_fraction_min: Fraction = 0.1
     queue_start: NonNegative = 0.0
-    surrogate: Literal["contraction", "variance"] = "contraction"
+    surrogate: Surrogate = "contraction"
     patience: Positive = 4.0
 
     def __post_init__(self) -> None:
@@ -183,53 +113,42 @@ class TSFA(WithCsi):
         in_flight: Sequence[Flight],
         state: dict[str, Any],
     ) -> tuple[list[Decision], dict[str, Any]]:
-        requests = [replace(r, menu=r.menu.at_least(self.kept_fraction_min)) for r in requests]
         served, band_hz, _ = room(air, in_flight, len(requests))
+        if not served:
+            return tell(requests, (), (), ()), state
         air = replace(air, bandwidth_hz=band_hz)
-        longest_s = self.patience * self.latency_budget_s
-        chosen = [i for i in range(served) if self._alone_s(air, requests[i]) <= longest_s]
-        bandwidth, points = np.zeros(0), list[Point]()
-        if chosen:
-            sending = [requests[i] for i in chosen]
-            snr = np.array([r.snr_hz for r in sending])
-            ready = ready_to_send(sending)
-            plan = solve(
-                self._problem(air, sending),
-                v=self.v,
-                queue=state["queue"],
-                budget_s=self.latency_budget_s,
-                surrogate=self.surrogate,
-            )
-            for i, request in enumerate(sending):
-                rate = float(air.rate_bps(plan.bandwidth_hz[i : i + 1], snr[i : i + 1])[0])
-                slack = plan.tau_s - float(ready[i])
-                fits = [p for p in request.menu.points if air.wire_bits(p.bits) <= rate * slack * (1 + 1e-9)]
-                points.append(fits[-1] if fits else request.menu.points[0])
-            _, bandwidth = finish_together(air, snr, ready, [point.bits for point in points])
-        return tell(requests, chosen, bandwidth.tolist(), points), state
+        asking = requests[:served]
+        menus = Menus(air, [request.menu for request in asking], self.kept_fraction_min)
+        snr_hz = np.array([request.snr_hz for request in asking])
+        alone_s = self._alone_s(air, asking, snr_hz, menus)
+        chosen = np.flatnonzero(alone_s <= self.patience * self.latency_budget_s)
+        if not chosen.size:
+            return tell(requests, (), (), ()), state
+        sending, menus = [asking[place] for place in chosen], menus.of(chosen)
+        problem = self._problem(air, sending, menus)
+        plan = solve(
+            problem, v=self.v, queue=state["queue"], budget_s=self.latency_budget_s, surrogate=self.surrogate
+        )
+        place = menus.largest(plan.bits * (1 + _ROUNDING))
+        _, bandwidth = end_together(air, problem.snr_hz, problem.ready_s, menus.at(place)[0])
+        return tell(requests, chosen.tolist(), bandwidth.tolist(), menus.points(place)), state
 
-    def _alone_s(self, air: Air, request: Request) -> float:
-        """The earliest end of the client's smallest upload if it had all the band that is there for those who ask."""
-        rate = air.rate_bps(np.array([air.bandwidth_hz]), np.array([request.snr_hz]))
-        return request.downlink_s + request.ready_s + air.wire_bits(request.menu.points[0].bits) / float(rate[0])
+    def _alone_s(self, air: Air, requests: Sequence[Request], snr_hz: FloatArray, menus: Menus) -> FloatArray:
+        """The earliest ends of their smallest uploads if each had all the band that is there for those who ask."""
+        before_s = np.array([request.downlink_s + request.ready_s for request in requests])
+        return np.asarray(before_s + menus.wire_bits[:, 0] / air.rate_bps(np.full_like(snr_hz, air.bandwidth_hz), snr_hz))
 
-    def _problem(self, air: Air, requests: Sequence[Request]) -> Problem:
-        """Menus as straight lines between the ends of what may be sent: bits = fixed + rho x scaled."""
-        menus = [r.menu.at_least(self.kept_fraction_min) for r in requests]
-        ends = [(menu.points[0], menu.points[-1]) for menu in menus]
-        per_kept = np.array([
-            (air.wire_bits(b.bits) - air.wire_bits(a.bits)) / (b.kept_fraction - a.kept_fraction)
-            if b.kept_fraction > a.kept_fraction else 1.0
-            for a, b in ends
-        ])  # fmt: skip
-        fixed = np.array([air.wire_bits(b.bits) for _, b in ends]) - per_kept
-        weight = np.array([r.weight for r in requests])
+    def _problem(self, air: Air, requests: Sequence[Request], menus: Menus | None = None) -> Problem:
+        """What is planned: menus as straight lines between the ends of what may be sent, or as curves."""
+        if menus is None:
+            menus = Menus(air, [request.menu for request in requests], self.kept_fraction_min)
+        weight = np.array([request.weight for request in requests])
         return Problem(
             air,
-            np.array([r.snr_hz for r in requests]),
+            np.array([request.snr_hz for request in requests]),
             ready_to_send(requests),
-            fixed,
-            per_kept,
+            *menus.lines(),
             weight / weight.sum(),
-            max(self.kept_fraction_min, max(a.kept_fraction for a, _ in ends)),
+            menus.kept[:, 0],
+            menus.vertices() if self.surrogate == "tail" else None,
         )

@@ -1,0 +1,156 @@
+"""One round of TSFA: the time that is worth its price, and what is sent in which bandwidth by then.
+
+Sees the data of one round as numbers; the queue and the budget are its price of time.
+
+    min over L, b, tau   v sum_k w_k phi_k(L_k) + queue tau / budget
+    s.t.  ready_k + L_k / R_k(b_k) <= tau,   sum b_k <= B,   the fewest bits <= L_k <= the most
+
+For a given tau the rest is a problem with one dual variable (`allocation`). Its least error falls with tau by
+sum_k w_k phi_k' R_k (the envelope), so that a better tau is where that, times v, is the price queue / budget. The best
+of some times, out of tables, brackets it; the sign of the difference then leads to it, and ends with the curve itself.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from wfl_sim.contracts import FloatArray
+from wfl_sim.schedules.allocation import Allocation, Problem, allocate
+from wfl_sim.schedules.base import end_together
+from wfl_sim.schedules.menus import Surrogate
+from wfl_sim.schedules.roots import around, falling_root
+from wfl_sim.schedules.roughcurve import rough
+
+_GRID = 32  # times that are tried first
+_ROUGHLY = 1e-6  # of a logarithm, where tables are asked
+_NEAR = 1e-11  # of the logarithm of the time: where the error has a corner, it is all that is lost
+_BESIDE = 1e-4  # of it: where the bend of the objective is measured
+_BESIDE_POINTS = 2  # of measured curves: the points of a client that are looked at with the curve itself
+_FLAT = 1e-12  # relative: a step to a better tau that would gain less is not made
+
+
+class Solution(NamedTuple):
+    """The planned time of the round; kept fractions, bandwidths and bits on the air [clients]."""
+
+    tau_s: float
+    kept_fraction: FloatArray
+    bandwidth_hz: FloatArray
+    objective: float
+    bits: FloatArray
+
+
+def solve(
+    problem: Problem, *, v: float, queue: float, budget_s: float, surrogate: Surrogate = "contraction"
+) -> Solution:
+    """Solve one round's drift-plus-penalty problem (module docstring).
+
+    Parameters
+    ----------
+    problem : Problem
+    v : float
+        Weight of the error against the queue, > 0.
+    queue : float
+        Virtual queue in budgets, >= 0. At 0 time costs nothing: all send everything.
+    budget_s : float
+        Latency budget in seconds.
+    surrogate : {"contraction", "variance", "tail"}
+    """
+    return _Search(problem, v, queue / budget_s, surrogate).best()
+
+
+class _Search:
+    def __init__(self, problem: Problem, v: float, per_second: float, surrogate: Surrogate) -> None:
+        self._problem, self._v, self._per_second, self._surrogate = problem, v, per_second, surrogate
+        self._rough = problem._replace(air=replace(problem.air, curve=rough(problem.air.curve)))
+        self._bends = 0.0  # how fast `_pull` falls with the logarithm of the time
+
+    def best(self) -> Solution:
+        """The best plan."""
+        fewest, most = self._problem.ends(self._surrogate)
+        dense = self._all_send(most)
+        if self._per_second <= 0 or np.all(fewest >= most):
+            return dense
+        least = self._all_send(fewest)
+        found = [dense, least]
+        if least.tau_s < dense.tau_s:
+            log_tau, plan, ends = self._roughly(least.tau_s, dense.tau_s)
+            found.append(self._exactly(log_tau, plan, ends))
+        return min(found, key=lambda solution: solution.objective)
+
+    def _all_send(self, bits: FloatArray) -> Solution:
+        """As early as all of them can send so many bits."""
+        air = self._problem.air
+        tau_s, bandwidth = end_together(air, self._problem.snr_hz, self._problem.ready_s, bits)
+        return self._solution(tau_s, bits, bandwidth)
+
+    def _solution(self, tau_s: float, bits: FloatArray, bandwidth_hz: FloatArray) -> Solution:
+        kept = self._problem.kept(bits)
+        return Solution(tau_s, kept, bandwidth_hz, float(self._objective(np.array([tau_s]), bits[None])[0]), bits)
+
+    def _objective(self, taus: FloatArray, bits: FloatArray) -> FloatArray:
+        error = self._problem.errors(bits, self._surrogate) @ self._problem.weight
+        return np.asarray(self._v * error + self._per_second * taus)
+
+    def _roughly(self, first_s: float, last_s: float) -> tuple[float, Allocation, tuple[FloatArray, FloatArray]]:
+        """By tables: the logarithm of the best time, the plan there, and between which times it was looked for."""
+        taus, steps = np.linspace(first_s, last_s, _GRID), _GRID
+        plans = allocate(self._rough, taus, self._surrogate, near=_ROUGHLY)
+        at = int(np.argmin(self._objective(taus, plans.bits)))
+        low, high = np.log(taus[max(at - 1, 0)]), np.log(taus[min(at + 1, steps - 1)])
+        near = _at(plans, at)
+
+        def pull(log_tau: FloatArray) -> FloatArray:
+            nonlocal near
+            near = allocate(self._rough, np.exp(log_tau), self._surrogate, near=_ROUGHLY, like=near)
+            return self._pull(near)
+
+        log_tau = falling_root(pull, np.array([low]), np.array([high]), near=_ROUGHLY)
+        self._bends = float(((pull(log_tau + _BESIDE) - pull(log_tau - _BESIDE)) / (2 * _BESIDE))[0])
+        pull(log_tau)
+        return float(log_tau[0]), near, (np.array([low]), np.array([high]))
+
+    def _pull(self, plan: Allocation) -> FloatArray:
+        """The logarithm of what one more second saves over what it costs [taus]: 0 at the best time."""
+        return np.asarray(np.log(np.maximum(self._v * plan.saved / self._per_second, 1e-290)))
+
+    def _exactly(self, log_tau: float, near: Allocation, ends: tuple[FloatArray, FloatArray]) -> Solution:
+        """By the curve itself: the best time between `ends`, beginning at a plan that is near it."""
+        problem, vertices = self._problem, self._problem.among(self._surrogate)
+        if vertices is not None and vertices.bits.shape[1] > 2 * _BESIDE_POINTS + 1:
+            place = np.maximum((vertices.bits <= near.bits[0][:, None]).sum(axis=1) - 1, 0)
+            problem = problem._replace(vertices=vertices.near(place, _BESIDE_POINTS))
+        plan = near
+
+        def pull(log_tau: FloatArray) -> FloatArray:
+            nonlocal plan
+            plan = allocate(problem, np.exp(log_tau), self._surrogate, like=plan)
+            return self._pull(plan)
+
+        at = np.array([log_tau])
+        off = float(pull(at)[0])
+        step = abs(off / self._bends) if self._bends < 0 else math.inf
+        solution = self._solution(math.exp(log_tau), plan.bits[0], plan.bandwidth_hz[0])
+        if step * abs(math.expm1(off)) * math.exp(log_tau) * self._per_second > _FLAT * solution.objective:
+            at = around(pull, at, *ends, near=_NEAR)
+            pull(at)
+            found = self._solution(math.exp(at[0]), plan.bits[0], plan.bandwidth_hz[0])
+            solution = min(solution, found, key=lambda solution: solution.objective)
+        if problem is not self._problem and self._at_edge(problem, solution.bits):
+            problem, plan = self._problem, near
+            at = around(pull, at, *ends, near=_NEAR)
+            pull(at)
+            solution = self._solution(math.exp(at[0]), plan.bits[0], plan.bandwidth_hz[0])
+        return solution
+
+    def _at_edge(self, problem: Problem, bits: FloatArray) -> bool:
+        """Whether some would send less or more than the part of their curves that was looked at."""
+        (first, last), (fewest, most) = problem.ends(self._surrogate), self._problem.ends(self._surrogate)
+        return bool((((bits <= first) & (first > fewest)) | ((bits >= last) & (last < most))).any())
+
+
+def _at(plans: Allocation, place: int) -> Allocation:
+    return Allocation(*(part[place : place + 1] for part in plans))
