@@ -11,9 +11,11 @@ import numpy as np
 
 from wfl_sim.contracts import Air, FloatArray
 from wfl_sim.schedules.menus import Surrogate, Vertices
-from wfl_sim.schedules.roots import NEAR, around, falling_root
+from wfl_sim.schedules.roots import NEAR, falling_root, polished
+from wfl_sim.schedules.roughcurve import RoughCurve, rough
 
 _TINY = 1e-290
+_STEPS = 60  # of Newton's method, at most, which halves what is left where the curve has a corner
 
 
 class Problem(NamedTuple):
@@ -112,7 +114,7 @@ def allocate(
     if like is None:
         log_price = falling_root(over, low, high, near=near)
     else:
-        log_price = around(over, like.log_price, low, high, near=near)
+        log_price = polished(over, like.log_price, low, high, near=near)
     bandwidth = market.spend(log_price)
     worth = market.worth(bandwidth, log_price)
     # what the root leaves over the band is taken off; a time at which the least does not fit is left over the band
@@ -187,9 +189,10 @@ class _Smooth:
         self.needed = needed.sum(axis=1)
         self._most = np.minimum(air.curve.bandwidth_for_rate(most / self._carried, self._snr), air.bandwidth_hz)
         self._least = np.minimum(needed, self._most)
-        self._like = None if like is None else np.clip(like.bandwidth_hz, self._least, self._most)
-        self.cheapest = self._gain(self._most).min(axis=1)
-        self.dearest = self._gain(self._least).max(axis=1)
+        start = self._most if like is None else np.clip(like.bandwidth_hz, self._least, self._most)
+        self._log_band, self._rough = np.log(start), air.curve if isinstance(air.curve, RoughCurve) else rough(air.curve)
+        self._last, self._first = self._gain(self._most), self._gain(self._least)  # prices at both ends
+        self.cheapest, self.dearest = self._last.min(axis=1), self._first.max(axis=1)
 
     def _fall(self, bandwidth: FloatArray) -> FloatArray:
         """How much error a bit saves."""
@@ -202,17 +205,31 @@ class _Smooth:
         return np.asarray(self._fall(bandwidth) * self._carried * self._curve.slope(bandwidth, self._snr))
 
     def spend(self, log_price: FloatArray) -> FloatArray:
-        """Bandwidths [taus, clients] that clients take when a hertz costs e^log_price [taus]."""
+        """Bandwidths [taus, clients] that clients take when a hertz costs e^log_price [taus].
 
-        def gain(log_band: FloatArray) -> FloatArray:
-            return np.asarray(np.log(np.maximum(self._gain(np.exp(log_band)), _TINY)) - log_price[:, None])
-
+        Newton's method on logarithms, with the bend of the tables, from where the last price led; halves what is left
+        where that goes beyond it.
+        """
+        price = np.exp(log_price)[:, None]
+        between = (price < self._first) & (price > self._last)
         low, high = np.log(self._least), np.log(self._most)
-        if self._like is None:
-            log_band = falling_root(gain, low, high, near=self._near)
-        else:
-            log_band = around(gain, np.log(self._like), low, high, near=self._near)
-        return np.clip(np.exp(log_band), self._least, self._most)
+        at = np.where(between, np.clip(self._log_band, low, high), np.where(price >= self._first, low, high))
+        for _ in range(_STEPS):
+            band = np.exp(at)
+            slope = self._carried * self._curve.slope(band, self._snr)
+            by_bits = self._problem.scaled_bits * self._problem.kept(self._carried * self._curve.rate(band, self._snr))
+            gain = self._problem.weight * self._problem.scaled_bits * slope / by_bits**2
+            off = np.log(np.maximum(gain, _TINY)) - log_price[:, None]
+            low, high = np.where(off > 0, at, low), np.where(off > 0, high, at)
+            bend = self._rough.bend(band, self._snr) - 2 * slope * band / by_bits
+            new = at - off / np.minimum(bend, -1e-9)
+            new = np.where((new < low) | (new > high), 0.5 * (low + high), new)
+            moved = np.abs(new - at).max(where=between, initial=0.0)
+            at = np.where(between, new, at)
+            if moved <= self._near:
+                break
+        self._log_band = at
+        return np.clip(np.exp(at), self._least, self._most)
 
     def worth(self, bandwidth: FloatArray, log_price: FloatArray) -> FloatArray:
         """How much error one more bit would save, or, at an end, the price of the bandwidth that a bit needs there."""

@@ -17,7 +17,7 @@ from channels.options import Count, Options
 from channels.ratecurve import Curve
 from channels.units import Delay, Fraction, Probability, Quantity
 from wfl_sim.contracts import Air, Decision, Flight, FloatArray, Point, Request
-from wfl_sim.schedules.roots import around, falling_root
+from wfl_sim.schedules.roots import falling_root, polished
 from wfl_sim.schedules.roughcurve import rough
 
 _MORE = 15  # slacks after the first that are tried at once
@@ -183,7 +183,7 @@ def end_together(
     first = int(np.argmax(enough))
     low = slacks[first - 1 : first] if first else low
     guess = falling_root(about, low, slacks[first : first + 1], near=_ROUGHLY)
-    log_slack = around(partial(excess, air.curve), guess, np.log([1e-9]), guess + _MORE)
+    log_slack = polished(partial(excess, air.curve), guess, np.log([1e-9]), guess + _MORE)
     bandwidth = needed(air.curve, log_slack)[0]
     return float(ready_s.max() + np.exp(log_slack[0])), bandwidth * (air.bandwidth_hz / bandwidth.sum())
 

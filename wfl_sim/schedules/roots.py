@@ -15,7 +15,8 @@ Function = Callable[[FloatArray], FloatArray]
 
 NEAR = 1e-13  # of a logarithm or of a relative error: a few hundred of its last bits
 _STEPS = 60  # of a search, at most; a smooth function takes about ten
-_BESIDE, _WIDER = 1e-4, 32.0  # of a guess in logarithms: how far from it is looked first, and by what more after that
+_SECANTS = 8
+_BESIDE, _WIDER = 1e-3, 30.0  # of a guess in logarithms: how far from it is looked first, and by what more after that
 
 
 def falling_root(
@@ -75,3 +76,23 @@ def around(
             np.where(before, np.maximum(guess - width, low), np.where(after, end, begin)),
             np.where(after, np.minimum(guess + width, high), np.where(before, begin, end)),
         )
+
+
+def polished(
+    function: Function, guess: FloatArray, low: FloatArray, high: FloatArray, *, near: float = NEAR
+) -> FloatArray:
+    """`around` where the guess is good and the function smooth: the secant method, as long as it converges."""
+    before, at = np.clip(guess, low, high), np.clip(guess, low, high)
+    value_before = value = function(at)
+    step = value / 2  # elasticities are mostly about so much
+    for _ in range(_SECANTS):
+        step = np.where(np.abs(value) <= near, 0.0, step)
+        if (np.abs(step) <= near * np.maximum(np.abs(at), 1.0)).all():
+            return at
+        before, at = at, np.clip(at + step, low, high)
+        value_before, value = value, function(at)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step = np.where(at == before, 0.0, value * (at - before) / (value_before - value))
+        if not (np.isfinite(step).all() and (np.abs(value) <= 0.5 * np.abs(value_before)).all(where=np.abs(value) > near)):
+            break
+    return around(function, at, low, high, near=near)

@@ -56,6 +56,10 @@ class RoughCurve:
         """Marginal rate in bit/s/Hz."""
         return np.asarray(np.exp(self._log_slope(_y(bandwidth_hz, snr_hz))))
 
+    def bend(self, bandwidth_hz: ArrayLike, snr_hz: ArrayLike) -> FloatArray:
+        """How ln(slope) changes with ln(bandwidth): below 0."""
+        return -self._log_slope.slope(_y(bandwidth_hz, snr_hz))
+
     def bandwidth_for_rate(self, rate_bps: ArrayLike, snr_hz: ArrayLike) -> FloatArray:
         """Bandwidth in Hz that gives a rate; infinite at or above the limit."""
         snr = np.asarray(snr_hz, dtype=np.float64)
@@ -81,6 +85,11 @@ class _Table:
         place = np.clip((x - self._start) * self._per_step, 0.0, self._last)
         piece = place.astype(np.int64)
         return np.asarray(self._value[piece] + (place - piece) * self._rise[piece])
+
+    def slope(self, x: FloatArray) -> FloatArray:
+        """Of the straight line at x."""
+        place = np.clip((x - self._start) * self._per_step, 0.0, self._last - 1)
+        return np.asarray(self._per_step * self._rise[place.astype(np.int64)])
 
 
 def _y(bandwidth_hz: ArrayLike, snr_hz: ArrayLike) -> FloatArray:

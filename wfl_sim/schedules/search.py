@@ -22,13 +22,14 @@ from wfl_sim.contracts import FloatArray
 from wfl_sim.schedules.allocation import Allocation, Problem, allocate
 from wfl_sim.schedules.base import end_together
 from wfl_sim.schedules.menus import Surrogate
-from wfl_sim.schedules.roots import around, falling_root
+from wfl_sim.schedules.roots import around
 from wfl_sim.schedules.roughcurve import rough
 
-_GRID = 32  # times that are tried first
+_GRID, _CLIENTS = (16, 48), 16_000  # times that are tried first: more of them where there are few clients
+_FINER = 9  # times between the neighbours of the best of these
+_NEWTON = 4  # steps to a better time; a smooth problem takes one or two
 _ROUGHLY = 1e-6  # of a logarithm, where tables are asked
 _NEAR = 1e-11  # of the logarithm of the time: where the error has a corner, it is all that is lost
-_BESIDE = 1e-4  # of it: where the bend of the objective is measured
 _BESIDE_POINTS = 2  # of measured curves: the points of a client that are looked at with the curve itself
 _FLAT = 1e-12  # relative: a step to a better tau that would gain less is not made
 
@@ -97,21 +98,20 @@ class _Search:
 
     def _roughly(self, first_s: float, last_s: float) -> tuple[float, Allocation, tuple[FloatArray, FloatArray]]:
         """By tables: the logarithm of the best time, the plan there, and between which times it was looked for."""
-        taus, steps = np.linspace(first_s, last_s, _GRID), _GRID
-        plans = allocate(self._rough, taus, self._surrogate, near=_ROUGHLY)
-        at = int(np.argmin(self._objective(taus, plans.bits)))
-        low, high = np.log(taus[max(at - 1, 0)]), np.log(taus[min(at + 1, steps - 1)])
-        near = _at(plans, at)
-
-        def pull(log_tau: FloatArray) -> FloatArray:
-            nonlocal near
-            near = allocate(self._rough, np.exp(log_tau), self._surrogate, near=_ROUGHLY, like=near)
-            return self._pull(near)
-
-        log_tau = falling_root(pull, np.array([low]), np.array([high]), near=_ROUGHLY)
-        self._bends = float(((pull(log_tau + _BESIDE) - pull(log_tau - _BESIDE)) / (2 * _BESIDE))[0])
-        pull(log_tau)
-        return float(log_tau[0]), near, (np.array([low]), np.array([high]))
+        steps = int(np.clip(_CLIENTS // self._problem.snr_hz.size, *_GRID))
+        low_s, high_s = first_s, last_s
+        for number in (steps, _FINER):
+            taus = np.linspace(low_s, high_s, number)
+            plans = allocate(self._rough, taus, self._surrogate, near=_ROUGHLY)
+            at = int(np.argmin(self._objective(taus, plans.bits)))
+            low_s, high_s = float(taus[max(at - 1, 0)]), float(taus[min(at + 1, number - 1)])
+        # the pull is nearly a straight line there: where it is 0, and how it falls
+        log_taus, pull = np.log(taus), self._pull(plans)
+        beside = at + 1 if at == 0 or (pull[at] > 0 and at < number - 1) else at - 1
+        self._bends = float((pull[beside] - pull[at]) / (log_taus[beside] - log_taus[at]))
+        step = -pull[at] / self._bends if self._bends < 0 else 0.0
+        log_tau = float(np.clip(log_taus[at] + step, math.log(low_s), math.log(high_s)))
+        return log_tau, _at(plans, at), (np.log([low_s]), np.log([high_s]))
 
     def _pull(self, plan: Allocation) -> FloatArray:
         """The logarithm of what one more second saves over what it costs [taus]: 0 at the best time."""
@@ -131,10 +131,14 @@ class _Search:
             return self._pull(plan)
 
         at = np.array([log_tau])
-        off = float(pull(at)[0])
-        step = abs(off / self._bends) if self._bends < 0 else math.inf
-        solution = self._solution(math.exp(log_tau), plan.bits[0], plan.bandwidth_hz[0])
-        if step * abs(math.expm1(off)) * math.exp(log_tau) * self._per_second > _FLAT * solution.objective:
+        for _ in range(_NEWTON):
+            off = float(pull(at)[0])
+            solution = self._solution(math.exp(at[0]), plan.bits[0], plan.bandwidth_hz[0])
+            step = -off / self._bends if self._bends < 0 else math.inf
+            if abs(step * math.expm1(off)) * solution.tau_s * self._per_second <= _FLAT * solution.objective:
+                break
+            at = np.clip(at + step, *ends)
+        else:  # at a corner of the error, perhaps
             at = around(pull, at, *ends, near=_NEAR)
             pull(at)
             found = self._solution(math.exp(at[0]), plan.bits[0], plan.bandwidth_hz[0])
