@@ -56,6 +56,10 @@ class PayloadMenu:
         kept = tuple(p for p in self.points if p.kept_fraction >= kept_fraction - 1e-12)
         return PayloadMenu(kept or self.points[-1:])
 
+    def smallest(self, kept_fraction: float) -> Point:
+        """The first point that keeps `kept_fraction` or more; the densest if none does."""
+        return next((p for p in self.points if p.kept_fraction >= kept_fraction - 1e-12), self.points[-1])
+
     def nearest(self, kept_fraction: float) -> Point:
         """The largest point that keeps no more than `kept_fraction`; the smallest if all keep more."""
         fitting = [p for p in self.points if p.kept_fraction <= kept_fraction + 1e-12]

@@ -194,12 +194,16 @@ def tell(
     bandwidth_hz: Sequence[float],
     points: Sequence[Point],
     others: Literal["defer", "skip"] = "defer",
+    kept_fraction_min: float = 0.0,
 ) -> list[Decision]:
-    """One decision a request: those at the places `chosen` send, and the others are told to defer or to skip."""
+    """One decision a request: those at the places `chosen` send, and the others are told to defer or to skip.
+
+    What these are said to have sent is the smallest point with `kept_fraction_min`.
+    """
     granted = dict(zip(chosen, zip(bandwidth_hz, points, strict=True), strict=True))
     return [
         Decision(request.client, "send", *granted[place])
         if place in granted
-        else Decision(request.client, others, 0.0, request.menu.points[0])
+        else Decision(request.client, others, 0.0, request.menu.smallest(kept_fraction_min))
         for place, request in enumerate(requests)
     ]

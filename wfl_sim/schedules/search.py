@@ -27,7 +27,8 @@ from wfl_sim.schedules.roughcurve import rough
 
 _GRID, _CLIENTS = (16, 48), 16_000  # times that are tried first: more of them where there are few clients
 _FINER = 9  # times between the neighbours of the best of these
-_NEWTON = 4  # steps to a better time; a smooth problem takes one or two
+_SECANTS = 6  # steps to a better time; a smooth problem takes two
+_EXACTLY = 1e-11  # of a logarithm: what is missed of the best objective is about as small a part of it
 _ROUGHLY = 1e-6  # of a logarithm, where tables are asked
 _NEAR = 1e-11  # of the logarithm of the time: where the error has a corner, it is all that is lost
 _BESIDE_POINTS = 2  # of measured curves: the points of a client that are looked at with the curve itself
@@ -127,17 +128,19 @@ class _Search:
 
         def pull(log_tau: FloatArray) -> FloatArray:
             nonlocal plan
-            plan = allocate(problem, np.exp(log_tau), self._surrogate, like=plan)
+            plan = allocate(problem, np.exp(log_tau), self._surrogate, near=_EXACTLY, like=plan)
             return self._pull(plan)
 
-        at = np.array([log_tau])
-        for _ in range(_NEWTON):
+        at, bends, before = np.array([log_tau]), self._bends, (math.nan, math.nan)
+        for _ in range(_SECANTS):
             off = float(pull(at)[0])
             solution = self._solution(math.exp(at[0]), plan.bits[0], plan.bandwidth_hz[0])
-            step = -off / self._bends if self._bends < 0 else math.inf
+            if at[0] != before[0] and before[1] != off and math.isfinite(before[1]):
+                bends = (off - before[1]) / (at[0] - before[0])
+            step = -off / bends if bends < 0 else math.inf
             if abs(step * math.expm1(off)) * solution.tau_s * self._per_second <= _FLAT * solution.objective:
                 break
-            at = np.clip(at + step, *ends)
+            before, at = (float(at[0]), off), np.clip(at + step, *ends)
         else:  # at a corner of the error, perhaps
             at = around(pull, at, *ends, near=_NEAR)
             pull(at)
