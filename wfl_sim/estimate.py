@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -178,8 +178,11 @@ def sizes(scenario: Scenario) -> tuple[PayloadMenu, int, int]:
     if isinstance(method, NoLearning):
         return method.menu(), method.download_bits(), method.download_bits()
     layout = layout_of(scenario, model_info(scenario.learning.model.name))
-    menu: PayloadMenu = scenario.codec.menu(layout)
-    return menu, 32 * layout.size([*layout.plain, *layout.factors]), menu.points[-1].bits
+    codec = scenario.codec
+    menu: PayloadMenu = codec.menu(layout)
+    if getattr(codec, "bits", None) == 8:  # the broadcast takes 16 bits a value then
+        codec = replace(codec, bits=16)
+    return menu, 32 * layout.size([*layout.plain, *layout.factors]), codec.menu(layout).points[-1].bits
 
 
 class _Plan:
