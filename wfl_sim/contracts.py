@@ -51,6 +51,12 @@ class PayloadMenu:
         bits, kept, error = np.array([(p.bits, p.kept_fraction, p.error) for p in self.points], np.float64).T
         return bits, kept, error
 
+    def with_errors(self, errors: Sequence[float]) -> PayloadMenu:
+        """The same points with other error estimates, one each."""
+        return PayloadMenu(
+            tuple(Point(p.kept_fraction, p.bits, error) for p, error in zip(self.points, errors, strict=True))
+        )
+
     def at_least(self, kept_fraction: float) -> PayloadMenu:
         """The points that keep `kept_fraction` or more; the densest alone if none does."""
         kept = tuple(p for p in self.points if p.kept_fraction >= kept_fraction - 1e-12)
@@ -175,7 +181,11 @@ class Schedule(Protocol):
        everyone.
     2. `state` is plain data (numbers, strings, lists, dicts: what JSON gives back as it was) and is returned, never
        changed in place.
-    3. `observe` is told the realised time of each round and returns the new state.
+    3. `observe` is told the realised time of each round and returns the new state. Where there is a method
+       ``observe_clients(latencies, state) -> state``, it is told before that how long those took that have ended in
+       the round: pairs (client, seconds from the call to its end), with who was late or lost. Where there is a property
+       ``measures`` and it is true, clients tell what they measured of their last update (`Point.error` of their own
+       menu, `Request.importance`), as far as the codec can say it.
     4. Nothing is remembered on the schedule itself: it is frozen, and a run resumes from `state`.
     5. It is a frozen dataclass derived from `Options`; its field ``kind`` holds its name, and the docstring's
        section Options says what each other one means.
@@ -225,8 +235,11 @@ class Work(Protocol):
        `close` stops what still computes.
     6. Between two rounds, `snapshot(files)` is all that it takes to go on: plain data for JSON, whose arrays are kept
        in `files`; None where there is nothing. `restore` goes on from there, in a work that was built anew and has been
-       asked for nothing but weights and menus, which are the same in all of a run: the air is played again up to there
-       with the sizes that were given the first time (`wfl_sim.replay`).
+       asked for nothing but weights and menus: the air is played again up to there with the sizes that were given the
+       first time (`wfl_sim.replay`).
+    7. Weights are the same in all of a run, and so are menus unless there is a ``menus_change`` that is true: then what
+       `encode` makes may change the errors of the client's own menu, and ``importance(client)``, the energy of its last
+       change (nan before), and nothing else changes them.
     """
 
     @property

@@ -57,9 +57,7 @@ def product_svd(left: Array, right: Array) -> tuple[FloatArray, FloatArray, Floa
     return q_left @ u, s, v @ q_right.T
 
 
-def change_svd(
-    a: Array, b: Array, change_a: Array, change_b: Array
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+def change_svd(a: Array, b: Array, change_a: Array, change_b: Array) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The thin SVD of D = B'A' - BA = dB A' + B dA, of rank 2 r at most; see `product_svd`."""
     a, b, da, db = (x.astype(float) for x in (a, b, change_a, change_b))
     return product_svd(np.concatenate((db, b), axis=1), np.concatenate((a + da, da), axis=0))

@@ -190,7 +190,10 @@ class _Smooth:
         self._most = np.minimum(air.curve.bandwidth_for_rate(most / self._carried, self._snr), air.bandwidth_hz)
         self._least = np.minimum(needed, self._most)
         start = self._most if like is None else np.clip(like.bandwidth_hz, self._least, self._most)
-        self._log_band, self._rough = np.log(start), air.curve if isinstance(air.curve, RoughCurve) else rough(air.curve)
+        self._log_band, self._rough = (
+            np.log(start),
+            air.curve if isinstance(air.curve, RoughCurve) else rough(air.curve),
+        )
         self._last, self._first = self._gain(self._most), self._gain(self._least)  # prices at both ends
         self.cheapest, self.dearest = self._last.min(axis=1), self._first.max(axis=1)
 

@@ -49,6 +49,11 @@ class WithCsi(Options):
         """The long-term mean round time that is promised; none unless a schedule says so."""
         return None
 
+    @property
+    def measures(self) -> bool:
+        """Whether it reads what clients measured of their last updates."""
+        return False
+
     def start(self) -> dict[str, Any]:
         """State before the first round: none unless a schedule has some."""
         return {}
@@ -162,9 +167,7 @@ def finish_together(
     return end_together(air, snr_hz, ready_s, wire)
 
 
-def end_together(
-    air: Air, snr_hz: FloatArray, ready_s: FloatArray, wire_bits: FloatArray
-) -> tuple[float, FloatArray]:
+def end_together(air: Air, snr_hz: FloatArray, ready_s: FloatArray, wire_bits: FloatArray) -> tuple[float, FloatArray]:
     """`finish_together` for bits on the air [clients]."""
     snr_hz = np.asarray(snr_hz, dtype=np.float64)
 

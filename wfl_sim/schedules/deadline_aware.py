@@ -63,7 +63,8 @@ class DeadlineAware(WithCsi):
     margin : Share of the deadline that the plan leaves free. Larger: fewer are late, and updates are sparser.
     kept_fraction_min : Smallest share of an update that is worth sending. Larger: fewer clients, denser updates.
     surrogate : How the error is taken to depend on the kept fraction: ``contraction`` is 1 - rho, ``variance`` is
-        1 / rho - 1, which shuns small fractions.
+        1 / rho - 1, which shuns small fractions, ``tail`` is the share of the energy of the client's last change that
+        each point of its menu would have dropped (1 - rho before it has sent anything).
     """
 
     kind: Literal["deadline_aware"] = "deadline_aware"
@@ -71,6 +72,10 @@ class DeadlineAware(WithCsi):
     margin: Annotated[float, Quantity("1", ge=0, lt=1)] = 0.1
     kept_fraction_min: Fraction = 0.1
     surrogate: Surrogate = "contraction"
+
+    @property
+    def measures(self) -> bool:
+        return self.surrogate == "tail"
 
     def decide(
         self,

@@ -107,7 +107,11 @@ class Menus:
     def at(self, place: NDArray[np.int64]) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Bits on the air, kept fractions and errors of one point a client; infinite bits behind the last point."""
         rows, held = np.arange(place.size), np.minimum(place, self.last)
-        return np.where(place > self.last, np.inf, self.wire_bits[rows, held]), self.kept[rows, held], self.error[rows, held]
+        return (
+            np.where(place > self.last, np.inf, self.wire_bits[rows, held]),
+            self.kept[rows, held],
+            self.error[rows, held],
+        )
 
 
 def _wire_bits(air: Air, bits: FloatArray) -> FloatArray:

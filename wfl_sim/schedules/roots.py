@@ -93,6 +93,8 @@ def polished(
         value_before, value = value, function(at)
         with np.errstate(divide="ignore", invalid="ignore"):
             step = np.where(at == before, 0.0, value * (at - before) / (value_before - value))
-        if not (np.isfinite(step).all() and (np.abs(value) <= 0.5 * np.abs(value_before)).all(where=np.abs(value) > near)):
+        if not (
+            np.isfinite(step).all() and (np.abs(value) <= 0.5 * np.abs(value_before)).all(where=np.abs(value) > near)
+        ):
             break
     return around(function, at, low, high, near=near)
