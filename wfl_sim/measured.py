@@ -1,4 +1,4 @@
-"""What clients' last updates said of themselves: which share of the change each point of the menu drops, and its energy.
+"""What clients measured of their last updates: the share of the change that each point drops, and its energy.
 
 Knows a codec and its menu; neither the air nor who asks. A client tells both with its next request; before it has
 encoded anything, there is nothing to tell.

@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wfl_sim.contracts import Air, FloatArray
 from wfl_sim.schedules.menus import Surrogate, Vertices
 from wfl_sim.schedules.roots import NEAR, falling_root, polished
-from wfl_sim.schedules.roughcurve import RoughCurve, rough
+from wfl_sim.schedules.roughcurve import rough
 
 _TINY = 1e-290
 _STEPS = 60  # of Newton's method, at most, which halves what is left where the curve has a corner
@@ -159,7 +160,7 @@ class _Broken:
         free = np.clip(self._curve.bandwidth_for_slope(slope, self._snr), low, high)
         return np.asarray(np.where(fall > 0, free, low))
 
-    def _of(self, passed: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def _of(self, passed: NDArray[np.int64]) -> tuple[FloatArray, FloatArray, FloatArray]:
         """How the error falls, and between which bandwidths: of one point twice where a client stays at it."""
         first = (passed // 2)[..., None]
         low = np.take_along_axis(self._at, first, axis=-1)[..., 0]
@@ -192,7 +193,7 @@ class _Smooth:
         start = self._most if like is None else np.clip(like.bandwidth_hz, self._least, self._most)
         self._log_band, self._rough = (
             np.log(start),
-            air.curve if isinstance(air.curve, RoughCurve) else rough(air.curve),
+            rough(air.curve),
         )
         self._last, self._first = self._gain(self._most), self._gain(self._least)  # prices at both ends
         self.cheapest, self.dearest = self._last.min(axis=1), self._first.max(axis=1)

@@ -5,6 +5,7 @@ Knows one curve, of which the mean rate is b f(c / b); neither clients nor what 
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import lru_cache
 
 import numpy as np
@@ -64,7 +65,7 @@ class RoughCurve:
         """Bandwidth in Hz that gives a rate; infinite at or above the limit."""
         snr = np.asarray(snr_hz, dtype=np.float64)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            missing = self._limit * snr / rate_bps - 1
+            missing = self._limit * snr / np.asarray(rate_bps, dtype=np.float64) - 1
             y = self._y_of_missing(np.log(np.where(missing > 0, missing, 1.0)))
         return np.asarray(np.where(missing > 0, snr * np.exp(-y), np.inf))
 
@@ -97,7 +98,11 @@ def _y(bandwidth_hz: ArrayLike, snr_hz: ArrayLike) -> FloatArray:
         return np.asarray(np.log(snr_hz) - np.log(bandwidth_hz))
 
 
-@lru_cache(maxsize=16)
 def rough(curve: Curve) -> RoughCurve:
     """The tables of a curve; made once for it."""
-    return RoughCurve(curve)
+    if isinstance(curve, RoughCurve):
+        return curve
+    return _tables(curve) if isinstance(curve, Hashable) else RoughCurve(curve)
+
+
+_tables = lru_cache(maxsize=16)(RoughCurve)

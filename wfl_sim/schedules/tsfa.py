@@ -56,9 +56,10 @@ class TSFA(WithCsi):
         subject to every upload ending by tau,  sum_k b_k <= B,  kept_fraction_min <= rho_k <= 1
         after it   Q <- max(0, Q + tau / budget - 1)          with the time that the round really took
 
-    phi is the `surrogate` of the error; u_k is the client's share of the data, times its `importance`, normalised to sum
-    1; with `queues` of clients, Q is the mean of those of who sends. The derivation stands in the module. B is what uploads in flight leave free;
-    under an asynchronous protocol that part of it which falls to those who ask, if all places that are left get alike.
+    phi is the `surrogate` of the error; u_k is the client's share of the data, times its `importance`, normalised to
+    sum 1; with `queues` of clients, Q is the mean of those of who sends. The derivation stands in the module. B is what
+    uploads in flight leave free; under an asynchronous protocol that part of it which falls to those who ask, if all
+    places that are left get alike.
     Where that is less than a twentieth of an even share of the band, clients are deferred, the last ones first.
 
     Validity
@@ -165,7 +166,7 @@ class TSFA(WithCsi):
         chosen = np.flatnonzero(feasible)
         if chosen.size:
             place[chosen], bandwidth[chosen] = self._plan(
-                beside, [asking[at] for at in chosen], menus.of(chosen), state
+                beside, [asking[at] for at in chosen.tolist()], menus.of(chosen), state
             )
         if self.infeasible == "cap":
             chosen = np.arange(served)
