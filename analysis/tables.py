@@ -44,7 +44,11 @@ def arms_table(traces: Traces) -> Table:
         ]
     columns += [
         ("round_time_s", "round\ns", 2),
-        *([("latency_budget_s", "budget\ns", 2)] if traces.cells["latency_budget_s"].notna().any() else []),
+        *(
+            [("latency_budget_s", "budget\ns", 2), ("over_budget", "round /\nbudget", 3)]
+            if traces.cells["latency_budget_s"].notna().any()
+            else []
+        ),
         ("deferred", "deferred", 0),
         ("dropped", "dropped", 0),
         *([("late", "late", 0)] if (frame[("late", "mean")] > 0).any() else []),

@@ -25,7 +25,8 @@ from wfl_sim.schedules.menus import Surrogate
 from wfl_sim.schedules.roots import around
 from wfl_sim.schedules.roughcurve import rough
 
-_GRID, _CLIENTS = (16, 48), 16_000  # times that are tried first: more of them where there are few clients
+_GRID, _SIZE = (8, 48), 16_000  # times that are tried first: more of them where there are few clients
+_LEAST = 1e-6  # of the time between the earliest and the dense end: nothing nearer to the earliest is tried
 _FINER = 9  # times between the neighbours of the best of these
 _SECANTS = 6  # steps to a better time; a smooth problem takes two
 _EXACTLY = 1e-11  # of a logarithm: what is missed of the best objective is about as small a part of it
@@ -68,6 +69,7 @@ class _Search:
     def __init__(self, problem: Problem, v: float, per_second: float, surrogate: Surrogate) -> None:
         self._problem, self._v, self._per_second, self._surrogate = problem, v, per_second, surrogate
         self._rough = problem._replace(air=replace(problem.air, curve=rough(problem.air.curve)))
+        self._first_s = 0.0
         self._bends = 0.0  # how fast `_pull` falls with the logarithm of the time
 
     def best(self) -> Solution:
@@ -79,8 +81,8 @@ class _Search:
         least = self._all_send(fewest)
         found = [dense, least]
         if least.tau_s < dense.tau_s:
-            log_tau, plan, ends = self._roughly(least.tau_s, dense.tau_s)
-            found.append(self._exactly(log_tau, plan, ends))
+            log_slack, plan, ends = self._roughly(least.tau_s, dense.tau_s)
+            found.append(self._exactly(log_slack, plan, ends))
         return min(found, key=lambda solution: solution.objective)
 
     def _all_send(self, bits: FloatArray) -> Solution:
@@ -98,27 +100,38 @@ class _Search:
         return np.asarray(self._v * error + self._per_second * taus)
 
     def _roughly(self, first_s: float, last_s: float) -> tuple[float, Allocation, tuple[FloatArray, FloatArray]]:
-        """By tables: the logarithm of the best time, the plan there, and between which times it was looked for."""
-        steps = int(np.clip(_CLIENTS // self._problem.snr_hz.size, *_GRID))
-        low_s, high_s = first_s, last_s
-        for number in (steps, _FINER):
-            taus = np.linspace(low_s, high_s, number)
-            plans = allocate(self._rough, taus, self._surrogate, near=_ROUGHLY)
-            at = int(np.argmin(self._objective(taus, plans.bits)))
-            low_s, high_s = float(taus[max(at - 1, 0)]), float(taus[min(at + 1, number - 1)])
+        """By tables: the best time, the plan there, and between which times it was looked for; see `_taus`."""
+        vertices = self._problem.among(self._surrogate)
+        size = self._problem.snr_hz.size if vertices is None else vertices.bits.size // 2
+        steps = int(np.clip(_SIZE // size, *_GRID))
+        self._first_s, width = first_s, math.log(last_s - first_s)
+        low, high = width + math.log(_LEAST), width
+        for number in (steps, min(steps, _FINER), min(steps, _FINER)):
+            logs = np.linspace(low, high, number)
+            plans = allocate(self._rough, self._taus(logs), self._surrogate, near=_ROUGHLY)
+            at = int(np.argmin(self._objective(self._taus(logs), plans.bits)))
+            low, high = float(logs[max(at - 1, 0)]), float(logs[min(at + 1, number - 1)])
         # the pull is nearly a straight line there: where it is 0, and how it falls
-        log_taus, pull = np.log(taus), self._pull(plans)
+        pull = self._pull(plans)
         beside = at + 1 if at == 0 or (pull[at] > 0 and at < number - 1) else at - 1
-        self._bends = float((pull[beside] - pull[at]) / (log_taus[beside] - log_taus[at]))
+        self._bends = float((pull[beside] - pull[at]) / (logs[beside] - logs[at]))
         step = -pull[at] / self._bends if self._bends < 0 else 0.0
-        log_tau = float(np.clip(log_taus[at] + step, math.log(low_s), math.log(high_s)))
-        return log_tau, _at(plans, at), (np.log([low_s]), np.log([high_s]))
+        log_slack = np.clip(logs[at : at + 1] + step, low, high)
+        near = allocate(self._rough, self._taus(log_slack), self._surrogate, near=_ROUGHLY, like=_at(plans, at))
+        return float(log_slack[0]), near, (np.array([low]), np.array([high]))
+
+    def _taus(self, logs: FloatArray) -> FloatArray:
+        """Times whose distances to the earliest one have these logarithms.
+
+        Where one client is by far the slowest, all that is to be decided lies just behind that.
+        """
+        return np.asarray(self._first_s + np.exp(logs))
 
     def _pull(self, plan: Allocation) -> FloatArray:
         """The logarithm of what one more second saves over what it costs [taus]: 0 at the best time."""
         return np.asarray(np.log(np.maximum(self._v * plan.saved / self._per_second, 1e-290)))
 
-    def _exactly(self, log_tau: float, near: Allocation, ends: tuple[FloatArray, FloatArray]) -> Solution:
+    def _exactly(self, log_slack: float, near: Allocation, ends: tuple[FloatArray, FloatArray]) -> Solution:
         """By the curve itself: the best time between `ends`, beginning at a plan that is near it."""
         problem, vertices = self._problem, self._problem.among(self._surrogate)
         if vertices is not None and vertices.bits.shape[1] > 2 * _BESIDE_POINTS + 1:
@@ -126,31 +139,31 @@ class _Search:
             problem = problem._replace(vertices=vertices.near(place, _BESIDE_POINTS))
         plan = near
 
-        def pull(log_tau: FloatArray) -> FloatArray:
+        def pull(logs: FloatArray) -> FloatArray:
             nonlocal plan
-            plan = allocate(problem, np.exp(log_tau), self._surrogate, near=_EXACTLY, like=plan)
+            plan = allocate(problem, self._taus(logs), self._surrogate, near=_EXACTLY, like=plan)
             return self._pull(plan)
 
-        at, bends, before = np.array([log_tau]), self._bends, (math.nan, math.nan)
+        at, bends, before = np.array([log_slack]), self._bends, (math.nan, math.nan)
         for _ in range(_SECANTS):
             off = float(pull(at)[0])
-            solution = self._solution(math.exp(at[0]), plan.bits[0], plan.bandwidth_hz[0])
+            solution = self._solution(float(self._taus(at)[0]), plan.bits[0], plan.bandwidth_hz[0])
             if at[0] != before[0] and before[1] != off and math.isfinite(before[1]):
                 bends = (off - before[1]) / (at[0] - before[0])
             step = -off / bends if bends < 0 else math.inf
-            if abs(step * math.expm1(off)) * solution.tau_s * self._per_second <= _FLAT * solution.objective:
+            if abs(step * math.expm1(off)) * math.exp(at[0]) * self._per_second <= _FLAT * solution.objective:
                 break
             before, at = (float(at[0]), off), np.clip(at + step, *ends)
         else:  # at a corner of the error, perhaps
             at = around(pull, at, *ends, near=_NEAR)
             pull(at)
-            found = self._solution(math.exp(at[0]), plan.bits[0], plan.bandwidth_hz[0])
+            found = self._solution(float(self._taus(at)[0]), plan.bits[0], plan.bandwidth_hz[0])
             solution = min(solution, found, key=lambda solution: solution.objective)
         if problem is not self._problem and self._at_edge(problem, solution.bits):
             problem, plan = self._problem, near
             at = around(pull, at, *ends, near=_NEAR)
             pull(at)
-            solution = self._solution(math.exp(at[0]), plan.bits[0], plan.bandwidth_hz[0])
+            solution = self._solution(float(self._taus(at)[0]), plan.bits[0], plan.bandwidth_hz[0])
         return solution
 
     def _at_edge(self, problem: Problem, bits: FloatArray) -> bool:
