@@ -32,6 +32,7 @@ _SECANTS = 6  # steps to a better time; a smooth problem takes two
 _EXACTLY = 1e-11  # of a logarithm: what is missed of the best objective is about as small a part of it
 _ROUGHLY = 1e-6  # of a logarithm, where tables are asked
 _NEAR = 1e-11  # of the logarithm of the time: where the error has a corner, it is all that is lost
+_AT_POINT = 1e-4  # relative: bits so near those of a point count as its
 _BESIDE_POINTS = 2  # of measured curves: the points of a client that are looked at with the curve itself
 _FLAT = 1e-12  # relative: a step to a better tau that would gain less is not made
 
@@ -83,6 +84,7 @@ class _Search:
         if least.tau_s < dense.tau_s:
             log_slack, plan, ends = self._roughly(least.tau_s, dense.tau_s)
             found.append(self._exactly(log_slack, plan, ends))
+            found += self._at_points(found[-1])
         return min(found, key=lambda solution: solution.objective)
 
     def _all_send(self, bits: FloatArray) -> Solution:
@@ -165,6 +167,18 @@ class _Search:
             pull(at)
             solution = self._solution(float(self._taus(at)[0]), plan.bits[0], plan.bandwidth_hz[0])
         return solution
+
+    def _at_points(self, solution: Solution) -> list[Solution]:
+        """The same plan with those who are as good as at a point of their curve just there, all ending together.
+
+        The best time may be that at which all are at points, where the pull jumps and a search ends beside it.
+        """
+        vertices = self._problem.among(self._surrogate)
+        if vertices is None or vertices.bits.shape[1] == 2:
+            return []
+        rows, place = np.arange(solution.bits.size), np.abs(vertices.bits - solution.bits[:, None]).argmin(axis=1)
+        point = vertices.bits[rows, place]
+        return [self._all_send(np.where(np.abs(point / solution.bits - 1) <= _AT_POINT, point, solution.bits))]
 
     def _at_edge(self, problem: Problem, bits: FloatArray) -> bool:
         """Whether some would send less or more than the part of their curves that was looked at."""
