@@ -101,8 +101,6 @@ def summary(traces: Traces) -> pd.DataFrame:
     round_time_s, latency_budget_s, violation
         Mean duration of a round, the budget, and ``round_time_s / latency_budget_s - 1``: positive means too
         slow; NaN without a budget.
-    over_budget
-        ``round_time_s / latency_budget_s``: what a table shows of the same.
     dropped, late, deferred
         Totals over all rounds.
     time_to_<target>_s, uplink_to_<target>_mbit, energy_to_<target>_j
@@ -122,7 +120,6 @@ def summary(traces: Traces) -> pd.DataFrame:
             "round_time_s": round_time_s,
             "latency_budget_s": cell["latency_budget_s"],
             "violation": round_time_s / float(cell["latency_budget_s"]) - 1,
-            "over_budget": round_time_s / float(cell["latency_budget_s"]),
             "dropped": int(rounds["dropped"].sum()),
             "late": int(rounds["late"].sum()),
             "deferred": int(rounds["deferred"].sum()),
