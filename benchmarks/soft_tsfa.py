@@ -1,7 +1,7 @@
 """What SOFT and TSFA cost beside training: the schedule's solver for a thousand clients.
 
-Knows plain numbers alone for TSFA: links, menus, a queue. ``--json FILE`` also writes records {name, value, unit, target,
-peer}; ``--only NAME`` measures one row; ``--runs N`` takes the median of fewer runs.
+Knows plain numbers alone for TSFA: links, menus, a queue. ``--json FILE`` also writes records {name, value, unit,
+target, peer}; ``--only NAME`` measures one row; ``--runs N`` takes the median of fewer runs.
 """
 
 from __future__ import annotations
