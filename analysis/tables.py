@@ -26,6 +26,8 @@ def arms_table(traces: Traces) -> Table:
     some seed never reached the target.
     """
     frame, quality = summary_by_arm(traces), traces.quality
+    for part, more in (("mean", 1.0), ("std", 0.0)):
+        frame["over_budget", part] = frame["violation", part] + more
     lower = " (lower is better)" if quality.better == "lower" else ""
     caption = (
         f"{quality.metric}: median of the last 3 rounds{lower}; to a target: first round whose median of 3 reaches it"
@@ -44,7 +46,11 @@ def arms_table(traces: Traces) -> Table:
         ]
     columns += [
         ("round_time_s", "round\ns", 2),
-        *([("latency_budget_s", "budget\ns", 2)] if traces.cells["latency_budget_s"].notna().any() else []),
+        *(
+            [("latency_budget_s", "budget\ns", 2), ("over_budget", "round /\nbudget", 3)]
+            if traces.cells["latency_budget_s"].notna().any()
+            else []
+        ),
         ("deferred", "deferred", 0),
         ("dropped", "dropped", 0),
         *([("late", "late", 0)] if (frame[("late", "mean")] > 0).any() else []),

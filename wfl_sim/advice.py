@@ -91,6 +91,13 @@ def _notes(scenario: Scenario, row: ArmEstimate) -> list[str]:
             )
     elif budget_s is not None and scenario.codec.kind == "dense":
         notes.append("codec dense has one size only, so the schedule can adapt nothing but bandwidths; try topk")
+    measures = getattr(scenario.schedule, "measures", False)
+    if measures and (isinstance(scenario.method, NoLearning) or not hasattr(scenario.codec, "curve")):
+        what = "a run without learning" if isinstance(scenario.method, NoLearning) else f"codec {scenario.codec.kind}"
+        notes.append(
+            f"{what} measures no errors of updates, so the schedule plans with surrogate contraction, and counts all "
+            "clients alike"
+        )
     fading, mobility = scenario.channel.fading, scenario.clients.mobility
     recorded = scenario.channel.recorded is not None
     notes += _unread(scenario)

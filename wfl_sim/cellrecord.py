@@ -23,6 +23,7 @@ from wfl_sim.contracts import Work
 from wfl_sim.errors import AGAIN, RunFailed
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.processes import interrupts_ignored
+from wfl_sim.protocols.base import Spent
 from wfl_sim.quality import quality_of
 from wfl_sim.replay import Replayed
 from wfl_sim.rundirectory import FORMAT, content_hash, versions
@@ -82,6 +83,7 @@ class CellRecord:
         self.rest: dict[str, Any] | None = None if self._committed.rest is None else json.loads(self._committed.rest)
         self.resting: Callable[[], dict[str, Any] | None] = lambda: None
         self._next_rest_s = self._began_s + REST_S
+        self.spent = Spent()
 
     def note(self, **recorded: Any) -> None:
         """Write something down in the manifest before the run begins; the next session finds it there."""
@@ -226,6 +228,8 @@ class CellRecord:
             "wall_s": round(time.perf_counter() - self._began_s + before.get("wall_s", 0.0), 3),
             "cpu_s": round(time.process_time() - self._cpu_s + before.get("cpu_s", 0.0), 3),
             "peak_rss_mib": round(max(peak_mib, before.get("peak_rss_mib", 0.0)), 1),
+            "schedule_s": round(self.spent.seconds + before.get("schedule_s", 0.0), 6),
+            "decisions": self.spent.decisions + before.get("decisions", 0),
             **({"continued_after": continued} if continued else {}),
         }
         self._write_manifest()

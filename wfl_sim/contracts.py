@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -44,10 +45,26 @@ class PayloadMenu:
         if not sizes or sizes != sorted(sizes):
             raise ValueError(f"a payload menu needs points in rising order of bits, got {sizes}")
 
+    @cached_property
+    def columns(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Bits, kept fractions and errors of the points, as arrays [points]."""
+        bits, kept, error = np.array([(p.bits, p.kept_fraction, p.error) for p in self.points], np.float64).T
+        return bits, kept, error
+
+    def with_errors(self, errors: Sequence[float]) -> PayloadMenu:
+        """The same points with other error estimates, one each."""
+        return PayloadMenu(
+            tuple(Point(p.kept_fraction, p.bits, error) for p, error in zip(self.points, errors, strict=True))
+        )
+
     def at_least(self, kept_fraction: float) -> PayloadMenu:
         """The points that keep `kept_fraction` or more; the densest alone if none does."""
         kept = tuple(p for p in self.points if p.kept_fraction >= kept_fraction - 1e-12)
         return PayloadMenu(kept or self.points[-1:])
+
+    def smallest(self, kept_fraction: float) -> Point:
+        """The first point that keeps `kept_fraction` or more; the densest if none does."""
+        return next((p for p in self.points if p.kept_fraction >= kept_fraction - 1e-12), self.points[-1])
 
     def nearest(self, kept_fraction: float) -> Point:
         """The largest point that keeps no more than `kept_fraction`; the smallest if all keep more."""
@@ -122,7 +139,7 @@ class Request:
     `snr_hz` is P h / (N0 F): the SNR in a band b is snr_hz / b. The upload can start `ready_s` after the
     broadcast has ended, which takes the longest `downlink_s` of the clients that are called: a client that is
     deferred keeps nobody waiting. Where each gets a copy of its own (unicast), that is part of `ready_s`, and
-    `downlink_s` is 0.
+    `downlink_s` is 0. `importance` is the energy of the change that the client sent last, nan as long as none is known.
     """
 
     client: int
@@ -131,6 +148,7 @@ class Request:
     ready_s: float
     weight: float
     downlink_s: float = 0.0
+    importance: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -163,7 +181,11 @@ class Schedule(Protocol):
        everyone.
     2. `state` is plain data (numbers, strings, lists, dicts: what JSON gives back as it was) and is returned, never
        changed in place.
-    3. `observe` is told the realised time of each round and returns the new state.
+    3. `observe` is told the realised time of each round and returns the new state. Where there is a method
+       ``observe_clients(latencies, state) -> state``, it is told before that how long those took that have ended in
+       the round: pairs (client, seconds from the call to its end), with who was late or lost. Where there is a property
+       ``measures`` and it is true, clients tell what they measured of their last update (`Point.error` of their own
+       menu, `Request.importance`), as far as the codec can say it.
     4. Nothing is remembered on the schedule itself: it is frozen, and a run resumes from `state`.
     5. It is a frozen dataclass derived from `Options`; its field ``kind`` holds its name, and the docstring's
        section Options says what each other one means.
@@ -213,8 +235,11 @@ class Work(Protocol):
        `close` stops what still computes.
     6. Between two rounds, `snapshot(files)` is all that it takes to go on: plain data for JSON, whose arrays are kept
        in `files`; None where there is nothing. `restore` goes on from there, in a work that was built anew and has been
-       asked for nothing but weights and menus, which are the same in all of a run: the air is played again up to there
-       with the sizes that were given the first time (`wfl_sim.replay`).
+       asked for nothing but weights and menus: the air is played again up to there with the sizes that were given the
+       first time (`wfl_sim.replay`).
+    7. Weights are the same in all of a run, and so are menus unless there is a ``menus_change`` that is true: then what
+       `encode` makes may change the errors of the client's own menu, and ``importance(client)``, the energy of its last
+       change (nan before), and nothing else changes them.
     """
 
     @property

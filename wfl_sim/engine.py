@@ -119,6 +119,7 @@ class Simulation:
             presence=Presence(root.child("presence"), clients.availability, clients.churn),
             stop=stop,
         )
+        self.spent = self._world.spent
 
     def rest(self) -> dict[str, Any] | None:
         """What it takes to go on from the round that is being committed; None while anything is under way."""
@@ -240,7 +241,7 @@ def run_cell(
         simulation = Simulation(
             scenario, noted, record.commit, lambda why: stopped.append(f"the run ended early: {why}"), record.rest
         )
-        record.resting = simulation.rest
+        record.resting, record.spent = simulation.rest, simulation.spent
         medium = simulation.run()
         record.finish(ledger=medium.ledger.totals(), warnings=[*medium.links.warnings, *stopped])
     except BaseException as error:

@@ -17,6 +17,7 @@ from wfl_sim.codecs.base import Codec, Layout, Update
 from wfl_sim.contracts import AnyPayload, Params, Payload, PayloadMenu, Point, Trained
 from wfl_sim.errors import NotFinite, RunFailed
 from wfl_sim.federationstate import FederationState, Fetched, Training
+from wfl_sim.measured import Measured
 from wfl_sim.methods.base import Arrival, Method, personal_of
 from wfl_sim.statefiles import StateFiles
 
@@ -58,6 +59,8 @@ class Federation:
         What becomes of a client whose update is not finite: the run ends, or the client sends nothing.
     states : ClientStates, optional
         Where the clients' residuals and personal tensors are kept.
+    measures : bool
+        Whether clients tell what each point of their menu would have dropped of their last update.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Federation:
         clients: int,
         on_divergence: OnDivergence = "fail",
         states: ClientStates | None = None,
+        measures: bool = False,
     ) -> None:
         self.method, self.codec, self.learner, self.clients = method, codec, learner, clients
         self.known_at_once = False
@@ -80,7 +84,8 @@ class Federation:
         self._own = {name: first.pop(name) for name in names if name in self._personal}
         self.state = FederationState(first, residual=states.book("residual"), personal=states.book("personal"))
         self._mean: Params | None = self._own  # of the tensors that clients have; None: not known yet
-        self._menu = codec.menu(self.layout)
+        self._measured = Measured(codec, codec.menu(self.layout), measures)
+        self.menus_change = self._measured.changes
         self._full: tuple[int, Payload] | None = None  # of the version that was asked for last
         total = sum(learner.examples(client) for client in range(clients))
         self._weight = [learner.examples(client) / total for client in range(clients)]
@@ -91,7 +96,11 @@ class Federation:
 
     def menu(self, client: int) -> PayloadMenu:
         """What the client could send."""
-        return self._menu
+        return self._measured.menu(client)
+
+    def importance(self, client: int) -> float:
+        """The energy of the client's last change, or nan."""
+        return self._measured.importance(client)
 
     def downlink(self, clients: Sequence[int]) -> Payload:
         """The last change if none of `clients` is further behind than that, else the full set at 32 bits.
@@ -174,6 +183,7 @@ class Federation:
             self._forget(client)
             return None
         payload = self.codec.encode(update, point.kept_fraction)
+        self._measured.note(client, update)
         sent = self.codec.decode(payload.data, update.layout)
         self.state.sent[client] = sent
         self._keep(client, {name: value - sent[name] for name, value in update.change.items()})
@@ -250,12 +260,17 @@ class Federation:
 
     def snapshot(self, files: StateFiles) -> dict[str, Any]:
         """What it takes to go on from here, its arrays kept in `files`."""
-        return {"federation": federationstate.snapshot(self.state, files), "clients": self._states.snapshot(files)}
+        return {
+            "federation": federationstate.snapshot(self.state, files),
+            "clients": self._states.snapshot(files),
+            "measured": self._measured.snapshot(files),
+        }
 
     def restore(self, plain: Mapping[str, Any], files: StateFiles) -> None:
         """Go on from where `snapshot` was made. Raises RunFailed where a file with arrays is gone or damaged."""
         federationstate.restore(self.state, plain["federation"], files, self.layout, self.learner.train)
         self._states.restore(plain["clients"], files)
+        self._measured.restore(plain["measured"], files)
         self._mean, self._full = None, None
 
     def close(self) -> None:

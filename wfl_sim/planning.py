@@ -62,6 +62,12 @@ class PlannedRound:
         return self.share * len(self.decisions)
 
     @property
+    def latencies(self) -> list[tuple[int, float]]:
+        """Clients, and how long each takes from the call to its end, but for the latency of the last way."""
+        seconds = self.download_s + self.compute_s + self.air_s
+        return [(d.client, time_s) for d, time_s in zip(self.decisions, seconds.tolist(), strict=True)]
+
+    @property
     def choice(self) -> tuple[Any, ...]:
         """Who sends what: arms that agree in this train alike."""
         return tuple((d.client, d.point.bits) for d in self.decisions)
@@ -112,9 +118,9 @@ def plan(scenario: Scenario, medium: Medium, work: Work) -> list[PlannedRound]:
         requests = world.requests(scenario.rounds - left + 1, clients)
         decisions, asked, before = list[Decision](), state, state
         if _carries(air, requests):
-            decisions, before = schedule.decide(world.env.now, air, requests, (), state)
+            decisions, before = world.decide(air, requests, (), state)
         planned = _round(scenario, pace, share, world, air, requests, decisions)
-        state = schedule.observe(planned.seconds, before)
+        state = world.observe(planned.seconds, planned.latencies, before)
         at_rest = state == asked or (budget_s and abs(planned.seconds / budget_s - 1) <= AT_REST)
         again = bool(rounds) and (
             planned.choice == rounds[-1].choice
@@ -123,7 +129,7 @@ def plan(scenario: Scenario, medium: Medium, work: Work) -> list[PlannedRound]:
         held = min(2 * held, LONGEST_HOLD) if again else 1
         held = left if at_rest or len(rounds) == PLANNED_ROUNDS - 1 else min(held, left)
         for _ in range(held - 1 if held < left else 0):  # nobody asks for the state at the end
-            state = schedule.observe(planned.seconds, state)
+            state = world.observe(planned.seconds, planned.latencies, state)
         rounds.append(replace(planned, held=held))
         left -= held
         now_s += held * planned.seconds

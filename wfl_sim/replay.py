@@ -9,6 +9,7 @@ has to be written down.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -36,10 +37,12 @@ class Replayed:
     def __init__(self, work: Work) -> None:
         self.work = work
         self.known_at_once = work.known_at_once
-        self._notes: list[float] = []  # of this round: sizes in bits, and kept fractions of uploads
+        self._notes: list[float] = []  # of this round: sizes in bits, kept fractions of uploads, errors of menus
         self._again: list[float] | None = None  # what is still to be answered as before
         self._at = 0
         self._row: Row = {}
+        self.menus_change = getattr(work, "menus_change", False)
+        self._told: dict[int, tuple[PayloadMenu, float]] = {}  # by client: what it has told of its last update
 
     def begin(self, answers: Sequence[bytes]) -> None:
         """Answer as noted from now on, if anything was."""
@@ -54,6 +57,7 @@ class Replayed:
         if self._again is not None and self._at != len(self._again):
             raise RunFailed(f"its trace was asked {len(self._again) - self._at} times more than it is now: {AGAIN}")
         self._again = None
+        self._told.clear()
 
     def noted(self) -> bytes:
         """What was asked for since the last time."""
@@ -65,8 +69,16 @@ class Replayed:
         return self.work.weight(client)
 
     def menu(self, client: int) -> PayloadMenu:
-        """Of the work."""
+        """Of the work, or as it was then."""
+        if self._again is not None and client in self._told:
+            return self._told[client][0]
         return self.work.menu(client)
+
+    def importance(self, client: int) -> float:
+        """Of the work, or as it was then; nan where none is known."""
+        if self._again is not None:
+            return self._told[client][1] if client in self._told else math.nan
+        return float(self.work.importance(client)) if self.menus_change else math.nan  # type: ignore[attr-defined]
 
     def downlink(self, clients: Sequence[int]) -> AnyPayload:
         """Of the work, or one of the same size."""
@@ -90,9 +102,17 @@ class Replayed:
         """Of the work, or one of the same size."""
         if self._again is not None:
             bits = self._next()
-            return None if bits == _NOTHING else Sized(int(bits), self._next())
+            if bits == _NOTHING:
+                return None
+            again = Sized(int(bits), self._next())
+            if self.menus_change:
+                menu = self.work.menu(client)
+                self._told[client] = menu.with_errors([self._next() for _ in menu.points]), self._next()
+            return again
         payload = self.work.encode(client, point)
         self._notes += [_NOTHING] if payload is None else [payload.bits, payload.kept_fraction]
+        if payload is not None and self.menus_change:
+            self._notes += [*(point.error for point in self.work.menu(client).points), self.importance(client)]
         return payload
 
     def stopped(self, client: int) -> None:

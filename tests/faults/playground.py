@@ -52,6 +52,19 @@ KINDS: dict[str, list[str]] = {
         "radio.uplink.work_conserving=false",
         "clients.availability={kind: on_off, on: 3 s, off: 2 s}",
     ],
+    "measured": [
+        "method={kind: soft, rank: 4}",
+        "codec={kind: components, bits: 16, error_feedback: 1}",
+        "schedule={kind: tsfa, latency_budget: 0.4 s, v: 1, queue_start: 1, surrogate: tail, importance: energy, "
+        "queues: client}",
+        "protocol.cohort=4",
+    ],
+    "measured-buffered": [
+        *ASYNCHRONOUS,
+        "codec={kind: topk, error_feedback: 1}",
+        "schedule={kind: tsfa, latency_budget: 0.4 s, v: 1, queue_start: 1, surrogate: tail, importance: energy, "
+        "infeasible: cap}",
+    ],
     "deadline": ["protocol={kind: deadline, deadline: 0.5 s, late: drop}", "codec={kind: topk}", *OFDMA],
     "carried": ["protocol={kind: deadline, deadline: 400 ms, late: carry}", "codec={kind: topk, error_feedback: 1}"],
     "carried-packets": ["protocol={kind: deadline, deadline: 400 ms, late: carry}", "radio.fidelity=packet"],
@@ -128,7 +141,9 @@ def build_work(
     learning, learner = scenario.learning, Learner()
     method = OwnHead(rank=scenario.method.rank) if scenario.protocol.kind == "buffered" else scenario.method
     clients = scenario.clients.count
-    return Federation(method, scenario.codec, learner, clients, learning.on_divergence, states), {"data": {"name": "x"}}
+    measures = getattr(scenario.schedule, "measures", False)
+    federation = Federation(method, scenario.codec, learner, clients, learning.on_divergence, states, measures)
+    return federation, {"data": {"name": "x"}}
 
 
 def install(patch: Any) -> None:

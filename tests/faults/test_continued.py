@@ -62,6 +62,8 @@ def killed_after(kind: str, directory: Path, round_: int, **how: Any) -> None:
 QUICK = (
     ("rounds", True),
     ("soft", False),
+    ("measured", False),
+    ("measured-buffered", False),
     ("carried", True),
     ("buffered-slots", False),
     ("one-at-a-time", False),

@@ -67,7 +67,8 @@ def build_work(
         recorded["holdings"] = {"classes": list(task.classes), "counts": counts.tolist()}
         if scenario.clients.compute.is_counted:
             recorded["step_flop"] = trainer.step_flop()
-        return Federation(method, scenario.codec, trainer, clients, learning.on_divergence, states), recorded
+        measures = getattr(scenario.schedule, "measures", False)
+        return Federation(method, scenario.codec, trainer, clients, learning.on_divergence, states, measures), recorded
     except BaseException:
         executor.close()
         raise

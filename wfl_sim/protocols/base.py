@@ -12,6 +12,7 @@ Knows SimPy and the contracts; payloads are opaque to it. An implementer's contr
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +23,7 @@ import simpy
 from numpy.typing import NDArray
 
 from channels.streams import Stream
-from wfl_sim.contracts import AnyPayload, FloatArray, Point, Request, Schedule, Work
+from wfl_sim.contracts import Air, AnyPayload, Decision, Flight, FloatArray, Point, Request, Schedule, Work
 from wfl_sim.devices import Compute
 from wfl_sim.presence import Presence
 from wfl_sim.radio.medium import Medium
@@ -44,6 +45,7 @@ class Call:
     leaves_s: float
     compute_s: float
     payload: AnyPayload | None = None  # what it sends, once it has trained
+    called_s: float = 0.0
 
 
 @dataclass
@@ -71,6 +73,14 @@ class ProtocolState:
         return {name: value for name, value in vars(self).items() if name not in ("busy", "buffer", "ask_again_s")}
 
 
+@dataclass(slots=True)
+class Spent:
+    """How long a schedule took to decide, in seconds of the computer, and how often it did."""
+
+    seconds: float = 0.0
+    decisions: int = 0
+
+
 @dataclass(frozen=True)
 class World:
     """What a protocol acts on."""
@@ -86,6 +96,7 @@ class World:
     commit: Commit
     presence: Presence = Presence()
     stop: Callable[[str], None] = lambda reason: None
+    spent: Spent = field(default_factory=Spent)
 
     def compute_s(self, clients: Ids, round_: int) -> FloatArray:
         """Times [clients] that they take for a round's training."""
@@ -119,7 +130,26 @@ class World:
         if medium.radio.downlink.access == "unicast":  # each waits for its own copy, in its share of the downlink
             ready_s, down_s = ready_s + (down_s - latency_s) * ids.size + latency_s, np.zeros(ids.size)
         menus, weights = [work.menu(client) for client in clients], [work.weight(client) for client in clients]
-        return list(map(Request, clients, snr_hz.tolist(), menus, ready_s.tolist(), weights, down_s.tolist()))
+        parts = [clients, snr_hz.tolist(), menus, ready_s.tolist(), weights, down_s.tolist()]
+        if getattr(work, "menus_change", False):
+            parts.append([work.importance(client) for client in clients])  # type: ignore[attr-defined]
+        return list(map(Request, *parts))
+
+    def decide(
+        self, air: Air, requests: Sequence[Request], in_flight: Sequence[Flight], state: dict[str, Any]
+    ) -> tuple[list[Decision], dict[str, Any]]:
+        """Ask the schedule now; how long it takes is noted."""
+        began_s = time.perf_counter()
+        try:
+            return self.schedule.decide(self.env.now, air, requests, in_flight, state)
+        finally:
+            self.spent.seconds += time.perf_counter() - began_s
+            self.spent.decisions += 1
+
+    def observe(self, round_s: float, latencies: Sequence[tuple[int, float]], state: dict[str, Any]) -> dict[str, Any]:
+        """Tell the schedule how long a round took, and how long each of those took that have ended in it."""
+        told = getattr(self.schedule, "observe_clients", None)
+        return self.schedule.observe(round_s, state if told is None else told(latencies, state))
 
 
 class Protocol(Contract):

@@ -125,12 +125,12 @@ class _Cycle:
     def _begin(self) -> None:
         there = self._world.presence.present(np.arange(self._world.clients), self._world.env.now)
         self._log.begin(away=int(there.size - np.count_nonzero(there)))
-        self._dropped = 0
+        self._dropped, self._latencies = 0, list[tuple[int, float]]()  # of calls that ended
 
     def row(self, ages: Sequence[int], last: bool = False) -> None:
         """Close the round, with arrivals of these ages merged."""
         world, state = self._world, self._state
-        state.schedule = world.schedule.observe(world.env.now - self._log.start_s, state.schedule)
+        state.schedule = world.observe(world.env.now - self._log.start_s, self._latencies, state.schedule)
         self._log.commit(ages, dropped=self._dropped, late=len(state.busy) + len(state.buffer), last=last)
         state.failed = 0
         self._begin()
@@ -140,6 +140,7 @@ class _Cycle:
         state, world = self._state, self._world
         for ended in self.calls.take(world.env.now):
             client = ended.call.client
+            self._latencies.append(ended.latency)
             if ended.outcome != "delivered":
                 self._idle[client] = True
                 self._dropped, state.failed = self._dropped + 1, state.failed + 1
@@ -200,7 +201,7 @@ class _Cycle:
         world, state, schedule = self._world, self._state, self._world.schedule
         requests = world.requests(state.round + 1, clients, self._places)
         air = replace(world.medium.air(known_gain=schedule.csi != "large_scale"), places=self._places)
-        decisions, state.schedule = schedule.decide(world.env.now, air, requests, self.calls.flights(), state.schedule)
+        decisions, state.schedule = world.decide(air, requests, self.calls.flights(), state.schedule)
         self._log.decided(requests, decisions)
         self._idle[clients] = False
         called = [decision for decision in decisions if decision.action == "send"]

@@ -38,6 +38,11 @@ class Ended(NamedTuple):
     call: Call
     outcome: Outcome
 
+    @property
+    def latency(self) -> tuple[int, float]:
+        """The client, and how long its call took."""
+        return self.call.client, self.known_s - self.call.called_s
+
 
 class Calls:
     """Starts calls and notes how they end.
@@ -77,12 +82,14 @@ class Calls:
         world, state, clients = self._world, self._state, [decision.client for decision in called]
         self._cut_s, self._carry, self.outstanding = cut_s, carry, len(called)
         number, ids = state.round + 1, np.array(clients, dtype=np.int64)
-        leaves_s = world.presence.change_s(ids, world.env.now).tolist()
+        now_s = world.env.now
+        leaves_s = world.presence.change_s(ids, now_s).tolist()
         seconds = world.compute_s(ids, number).tolist()
         version, busy = state.version, state.busy
         for decision, leaves, takes in zip(called, leaves_s, seconds, strict=True):
             client = decision.client
-            busy[client] = Call(client, number, version, decision.bandwidth_hz, decision.point, leaves, takes)
+            busy[client] = Call(client, number, version, decision.bandwidth_hz, decision.point, leaves, takes,
+                                called_s=now_s)  # fmt: skip
         medium, work = world.medium, world.work
         if medium.radio.downlink.access == "unicast":
             bits: int | list[int] = [work.downlink([client]).bits for client in clients]

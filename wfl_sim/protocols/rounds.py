@@ -78,7 +78,8 @@ class Rounds(Options):
             outcomes = [*calls.take(env.now)]
             late = len(state.busy) + sum(ended.outcome == "late" for ended in outcomes)
             ages = self._merge(world, state, [ended.call for ended in outcomes if ended.outcome == "delivered"])
-            state.schedule = schedule.observe(env.now - start_s, state.schedule)
+            latencies = [ended.latency for ended in outcomes]
+            state.schedule = world.observe(env.now - start_s, latencies, state.schedule)
             gone = not (called or before or there.any())
             gone = gone and not np.isfinite(world.presence.change_s(everyone, start_s)).any()
             state.gone_s = start_s if gone else None
@@ -95,7 +96,7 @@ class Rounds(Options):
         clients = world.drawn(idle, self.senders(world.clients), "cohort", number)
         requests = world.requests(number, clients)
         air = world.medium.air(known_gain=world.schedule.csi != "large_scale")
-        decisions, state.schedule = world.schedule.decide(now_s, air, requests, calls.flights(), state.schedule)
+        decisions, state.schedule = world.decide(air, requests, calls.flights(), state.schedule)
         log.decided(requests, decisions)
         called = [decision for decision in decisions if decision.action == "send"]
         if called:

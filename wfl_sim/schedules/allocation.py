@@ -1,73 +1,29 @@
-"""Kept fractions and bandwidths that cost the least error, if all uploads are to end by a given time.
+"""Bits and bandwidths that cost the least error, if all uploads are to end by a given time.
 
 Sees numbers on the air; neither what a kept fraction means nor who chose the time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from copy import copy
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wfl_sim.contracts import Air, FloatArray, PayloadMenu
-from wfl_sim.schedules.base import falling_root
+from wfl_sim.contracts import Air, FloatArray
+from wfl_sim.schedules.menus import Surrogate, Vertices
+from wfl_sim.schedules.roots import NEAR, falling_root, polished
+from wfl_sim.schedules.roughcurve import rough
 
-
-class Menus:
-    """The menus of some clients, as arrays [clients, points]: bits on the air and kept fractions.
-
-    Shorter menus are filled up with points of infinite bits; `points` holds the menus themselves.
-    """
-
-    def __init__(self, air: Air, menus: Sequence[PayloadMenu], kept_fraction_min: float) -> None:
-        rows: dict[int, int] = {}  # by identity: clients mostly share a menu
-        distinct: list[PayloadMenu] = []
-        for menu in menus:
-            if id(menu) not in rows:
-                rows[id(menu)] = len(distinct)
-                distinct.append(menu.at_least(kept_fraction_min))
-        row = np.array([rows[id(menu)] for menu in menus])
-        most = max(len(menu.points) for menu in distinct)
-        wire, kept = np.full((len(distinct), most), np.inf), np.ones((len(distinct), most))
-        for i, menu in enumerate(distinct):
-            wire[i, : len(menu.points)] = [air.wire_bits(point.bits) for point in menu.points]
-            kept[i, : len(menu.points)] = [point.kept_fraction for point in menu.points]
-        self.points = [distinct[i].points for i in row]
-        self.wire_bits, self.kept = wire[row], kept[row]
-        self.last = np.isfinite(self.wire_bits).sum(axis=1) - 1
-
-    def of(self, chosen: NDArray[np.int64]) -> Menus:
-        """Those of some of the clients."""
-        part = copy(self)
-        part.points = [self.points[place] for place in chosen]
-        part.wire_bits, part.kept, part.last = self.wire_bits[chosen], self.kept[chosen], self.last[chosen]
-        return part
-
-    def as_lines(self, air: Air, snr_hz: FloatArray, ready_s: FloatArray, weight: FloatArray) -> Problem:
-        """The menus as straight lines between their ends: bits = fixed + rho x scaled."""
-        rows = np.arange(self.last.size)
-        first, last = self.kept[:, 0], self.kept[rows, self.last]
-        rise = self.wire_bits[rows, self.last] - self.wire_bits[:, 0]
-        scaled = np.where(last > first, rise / np.where(last > first, last - first, 1.0), 1.0)
-        fixed = self.wire_bits[:, 0] - first * scaled
-        return Problem(air, snr_hz, ready_s, fixed, scaled, weight, first)
-
-    def largest(self, wire_bits: FloatArray) -> NDArray[np.int64]:
-        """The place of the largest point that needs no more than so many bits, client by client; 0 if none does."""
-        fitting = (self.wire_bits <= wire_bits[:, None]).sum(axis=1, dtype=np.int64)
-        return np.asarray(np.maximum(fitting - 1, 0))
-
-    def at(self, place: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
-        """Bits on the air and kept fractions of one point a client; infinite bits behind the last point."""
-        rows, held = np.arange(place.size), np.minimum(place, self.last)
-        return np.where(place > self.last, np.inf, self.wire_bits[rows, held]), self.kept[rows, held]
+_TINY = 1e-290
+_STEPS = 60  # of Newton's method, at most, which halves what is left where the curve has a corner
 
 
 class Problem(NamedTuple):
-    """One round's data; arrays [clients]. `fixed` + rho `scaled` bits are on the air, headers included."""
+    """One round's data; arrays [clients]. `fixed` + rho `scaled` bits are on the air, headers included.
+
+    `weight` is what a client's error counts. `vertices` are given where the error is a measured curve (``tail``).
+    """
 
     air: Air
     snr_hz: FloatArray
@@ -76,49 +32,211 @@ class Problem(NamedTuple):
     scaled_bits: FloatArray
     weight: FloatArray
     kept_fraction_min: float | FloatArray
+    vertices: Vertices | None = None
+
+    def among(self, surrogate: Surrogate) -> Vertices | None:
+        """Points between which the error is a straight line in the bits; None where it is none (``variance``)."""
+        if surrogate == "variance":
+            return None
+        if surrogate == "tail" and self.vertices is not None:
+            return self.vertices
+        least = np.broadcast_to(np.asarray(self.kept_fraction_min, dtype=np.float64), self.snr_hz.shape)
+        kept = np.stack([least, np.ones_like(least)], axis=1)
+        return Vertices(self.fixed_bits[:, None] + kept * self.scaled_bits[:, None], 1.0 - kept)
+
+    def kept(self, bits: FloatArray) -> FloatArray:
+        """Kept fractions, as bits on the air [..., clients] have them by the straight line."""
+        return np.asarray(np.clip((bits - self.fixed_bits) / self.scaled_bits, self.kept_fraction_min, 1.0))
+
+    def errors(self, bits: FloatArray, surrogate: Surrogate) -> FloatArray:
+        """phi of bits on the air [..., clients]."""
+        if surrogate == "tail" and self.vertices is not None:
+            return self.vertices.errors(bits)
+        return surrogate_error(surrogate, self.kept(bits))
+
+    def ends(self, surrogate: Surrogate) -> tuple[FloatArray, FloatArray]:
+        """The fewest and the most bits [clients] that each can have on the air."""
+        if surrogate == "tail" and self.vertices is not None:
+            return self.vertices.bits[:, 0], self.vertices.bits[:, -1]
+        return self.fixed_bits + self.kept_fraction_min * self.scaled_bits, self.fixed_bits + self.scaled_bits
 
 
-def surrogate_error(kind: str, kept: FloatArray) -> FloatArray:
+class Allocation(NamedTuple):
+    """What is sent at each of some times: bits on the air and bandwidths [taus, clients].
+
+    `log_price` [taus] is the logarithm of the error that one more hertz would save; `saved` [taus] is the error that
+    one more second would.
+    """
+
+    bits: FloatArray
+    bandwidth_hz: FloatArray
+    log_price: FloatArray
+    saved: FloatArray
+
+
+def surrogate_error(kind: Surrogate, kept: FloatArray) -> FloatArray:
     """phi(rho): 0 at rho = 1. ``contraction``: 1 - rho. ``variance``: 1 / rho - 1."""
-    return 1.0 - kept if kind == "contraction" else 1.0 / kept - 1.0
+    return 1.0 / kept - 1.0 if kind == "variance" else 1.0 - kept
 
 
-def allocate(problem: Problem, taus: FloatArray, surrogate: str) -> tuple[FloatArray, FloatArray]:
-    """Kept fractions and bandwidths [taus, clients] that minimise the error at each given time."""
-    air, scaled, fixed = problem.air, problem.scaled_bits, problem.fixed_bits
+def allocate(
+    problem: Problem, taus: FloatArray, surrogate: Surrogate, *, near: float = NEAR, like: Allocation | None = None
+) -> Allocation:
+    """Bits and bandwidths that minimise the error at each given time.
+
+    All clients that are at no end of what they can send pay one price for a hertz, the error that it saves: the price
+    at which all of them together take the band is found, and in it what each takes.
+
+    Parameters
+    ----------
+    problem : Problem
+    taus : array
+        Times in seconds.
+    surrogate : {"contraction", "variance", "tail"}
+    near : float
+        How exactly logarithms of prices and bandwidths are found.
+    like : Allocation, optional
+        What is near the solution.
+
+    Returns
+    -------
+    Allocation
+        Where not even the least fits, it has more than the band.
+    """
+    air = problem.air
+    vertices = problem.among(surrogate)
     slack = np.maximum(taus[:, None] - problem.ready_s, 1e-300)
-    snr = np.broadcast_to(problem.snr_hz, slack.shape)
+    market = _Smooth(problem, slack, near, like) if vertices is None else _Broken(problem, slack, vertices)
 
-    def bandwidth_for(kept: float | FloatArray) -> FloatArray:
-        return np.asarray(air.curve.bandwidth_for_rate((fixed + kept * scaled) / slack / air.goodput, snr))
+    def over(log_price: FloatArray) -> FloatArray:
+        return np.asarray(np.log(market.spend(log_price).sum(axis=1) / air.bandwidth_hz))
 
-    least, most = bandwidth_for(problem.kept_fraction_min), bandwidth_for(1.0)
-    most = np.minimum(most, air.bandwidth_hz)
-    least = np.minimum(least, most)
+    low, high = np.log(np.maximum(market.cheapest, _TINY)) - 1, np.log(np.maximum(market.dearest, _TINY)) + 1
+    if like is None:
+        log_price = falling_root(over, low, high, near=near)
+    else:
+        log_price = polished(over, like.log_price, low, high, near=near)
+    bandwidth = market.spend(log_price)
+    worth = market.worth(bandwidth, log_price)
+    # what the root leaves over the band is taken off; a time at which the least does not fit is left over the band
+    total = bandwidth.sum(axis=1) / air.bandwidth_hz
+    bandwidth = bandwidth / np.where(market.needed > air.bandwidth_hz, 1.0, np.maximum(total, 1.0))[:, None]
+    rate = air.rate_bps(bandwidth, problem.snr_hz)
+    bits = np.clip(slack * rate, *problem.ends(surrogate))
+    return Allocation(bits, bandwidth, log_price, (worth * rate).sum(axis=1))
 
-    def kept_by(bandwidth: FloatArray) -> FloatArray:
-        kept = (slack * air.rate_bps(bandwidth, snr) - fixed) / scaled
-        return np.clip(kept, problem.kept_fraction_min, 1.0)
 
-    def gain(bandwidth: FloatArray) -> FloatArray:
-        """How much error one more hertz saves: falls in the bandwidth."""
-        slope = problem.weight * slack / scaled * air.goodput * air.curve.slope(bandwidth, snr)
-        return np.asarray(slope if surrogate == "contraction" else slope / kept_by(bandwidth) ** 2)
+class _Broken:
+    """Clients whose error is a straight line in the bits between some points.
 
-    def spend(log_price: FloatArray) -> FloatArray:
+    Between two points a client takes what its error falls by there; at a point it stays for a range of prices, since
+    the next part falls less.
+    """
+
+    def __init__(self, problem: Problem, slack: FloatArray, vertices: Vertices) -> None:
+        air = problem.air
+        self._curve, self._snr = air.curve, np.broadcast_to(problem.snr_hz, slack.shape)
+        self._carried = slack * air.goodput  # bits by each bit/s of the channel
+        self._falls = problem.weight[:, None] * vertices.falls()
+        snr = self._snr[..., None]
+        needed = air.curve.bandwidth_for_rate(vertices.bits / self._carried[..., None], snr)
+        self.needed = needed[..., 0].sum(axis=1)
+        self._at = np.minimum(needed, air.bandwidth_hz)
+        slope = self._carried[..., None] * air.curve.slope(self._at, snr)
+        self._after, before = self._falls * slope[..., :-1], self._falls * slope[..., 1:]
+        self.dearest = self._after.max(axis=(1, 2))
+        self.cheapest = np.minimum(np.where(before > 0, before, np.inf).min(axis=(1, 2)), self.dearest)
+        self._turns = np.stack([self._after, before], axis=-1).reshape(*slack.shape, -1)  # prices, falling
+
+    def spend(self, log_price: FloatArray) -> FloatArray:
         """Bandwidths [taus, clients] that clients take when a hertz costs e^log_price [taus]."""
-        price = log_price[:, None]
-        if surrogate == "contraction":
-            slope = np.exp(price) * scaled / (problem.weight * slack * air.goodput)
-            return np.clip(air.curve.bandwidth_for_slope(slope, snr), least, most)
-        log_band = falling_root(lambda x: np.log(gain(np.exp(x))) - price, np.log(least), np.log(most))
-        return np.clip(np.exp(log_band), least, most)
+        price = np.exp(log_price)[:, None]
+        if self._falls.shape[1] == 1:
+            fall, low, high = self._falls[:, 0], self._at[..., 0], self._at[..., 1]
+        else:
+            passed = (self._turns > price[..., None]).sum(axis=-1)  # odd between points, even at one
+            fall, low, high = self._of(passed)
+        slope = price / (np.where(fall > 0, fall, 1.0) * self._carried)
+        free = np.clip(self._curve.bandwidth_for_slope(slope, self._snr), low, high)
+        return np.asarray(np.where(fall > 0, free, low))
 
-    low = np.log(np.maximum(gain(most).min(axis=1), 1e-290)) - 1
-    high = np.log(np.maximum(gain(least).max(axis=1), 1e-290)) + 1
-    log_price = falling_root(lambda x: spend(x).sum(axis=1) / air.bandwidth_hz - 1, low, high)
-    bandwidth = spend(log_price)
-    # what the root leaves over the band is taken off; a time at which `least` does not fit is left over the band
-    over = bandwidth.sum(axis=1) / air.bandwidth_hz
-    bandwidth = bandwidth / np.where(least.sum(axis=1) > air.bandwidth_hz, 1.0, np.maximum(over, 1.0))[:, None]
-    return kept_by(bandwidth), bandwidth
+    def _of(self, passed: NDArray[np.int64]) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """How the error falls, and between which bandwidths: of one point twice where a client stays at it."""
+        first = (passed // 2)[..., None]
+        low = np.take_along_axis(self._at, first, axis=-1)[..., 0]
+        second = np.take_along_axis(self._at, ((passed + 1) // 2)[..., None], axis=-1)[..., 0]
+        part = np.minimum(first[..., 0], self._falls.shape[1] - 1)
+        return self._falls[np.arange(part.shape[1]), part], low, second
+
+    def worth(self, bandwidth: FloatArray, log_price: FloatArray) -> FloatArray:
+        """How much error one more bit would save, or, at a point, the price of the bandwidth that a bit needs there."""
+        price = np.exp(log_price)[:, None]
+        paid = price / (self._carried * self._curve.slope(bandwidth, self._snr))
+        passed = (self._turns > price[..., None]).sum(axis=-1)
+        padded = np.pad(self._falls, ((0, 0), (1, 1)), constant_values=((0, 0), (np.inf, 0.0)))
+        rows = np.arange(passed.shape[1])
+        return np.asarray(np.clip(paid, padded[rows, (passed + 2) // 2], padded[rows, (passed + 1) // 2]))
+
+
+class _Smooth:
+    """Clients whose error is 1 / rho - 1, of which the bits are a straight line in rho."""
+
+    def __init__(self, problem: Problem, slack: FloatArray, near: float, like: Allocation | None) -> None:
+        air, self._problem, self._near = problem.air, problem, near
+        self._curve, self._snr = air.curve, np.broadcast_to(problem.snr_hz, slack.shape)
+        self._carried = slack * air.goodput
+        fewest, most = problem.ends("variance")
+        needed = air.curve.bandwidth_for_rate(fewest / self._carried, self._snr)
+        self.needed = needed.sum(axis=1)
+        self._most = np.minimum(air.curve.bandwidth_for_rate(most / self._carried, self._snr), air.bandwidth_hz)
+        self._least = np.minimum(needed, self._most)
+        start = self._most if like is None else np.clip(like.bandwidth_hz, self._least, self._most)
+        self._log_band, self._rough = (
+            np.log(start),
+            rough(air.curve),
+        )
+        self._last, self._first = self._gain(self._most), self._gain(self._least)  # prices at both ends
+        self.cheapest, self.dearest = self._last.min(axis=1), self._first.max(axis=1)
+
+    def _fall(self, bandwidth: FloatArray) -> FloatArray:
+        """How much error a bit saves."""
+        problem = self._problem
+        kept = problem.kept(self._carried * self._curve.rate(bandwidth, self._snr))
+        return np.asarray(problem.weight / (problem.scaled_bits * kept**2))
+
+    def _gain(self, bandwidth: FloatArray) -> FloatArray:
+        """How much error one more hertz saves: falls in the bandwidth."""
+        return np.asarray(self._fall(bandwidth) * self._carried * self._curve.slope(bandwidth, self._snr))
+
+    def spend(self, log_price: FloatArray) -> FloatArray:
+        """Bandwidths [taus, clients] that clients take when a hertz costs e^log_price [taus].
+
+        Newton's method on logarithms, with the bend of the tables, from where the last price led; halves what is left
+        where that goes beyond it.
+        """
+        price = np.exp(log_price)[:, None]
+        between = (price < self._first) & (price > self._last)
+        low, high = np.log(self._least), np.log(self._most)
+        at = np.where(between, np.clip(self._log_band, low, high), np.where(price >= self._first, low, high))
+        for _ in range(_STEPS):
+            band = np.exp(at)
+            slope = self._carried * self._curve.slope(band, self._snr)
+            by_bits = self._problem.scaled_bits * self._problem.kept(self._carried * self._curve.rate(band, self._snr))
+            gain = self._problem.weight * self._problem.scaled_bits * slope / by_bits**2
+            off = np.log(np.maximum(gain, _TINY)) - log_price[:, None]
+            low, high = np.where(off > 0, at, low), np.where(off > 0, high, at)
+            bend = self._rough.bend(band, self._snr) - 2 * slope * band / by_bits
+            new = at - off / np.minimum(bend, -1e-9)
+            new = np.where((new < low) | (new > high), 0.5 * (low + high), new)
+            moved = np.abs(new - at).max(where=between, initial=0.0)
+            at = np.where(between, new, at)
+            if moved <= self._near:
+                break
+        self._log_band = at
+        return np.clip(np.exp(at), self._least, self._most)
+
+    def worth(self, bandwidth: FloatArray, log_price: FloatArray) -> FloatArray:
+        """How much error one more bit would save, or, at an end, the price of the bandwidth that a bit needs there."""
+        paid = np.exp(log_price)[:, None] / (self._carried * self._curve.slope(bandwidth, self._snr))
+        at_end = (bandwidth <= self._least) | (bandwidth >= self._most)
+        return np.asarray(np.where(at_end, paid, self._fall(bandwidth)))

@@ -6,19 +6,22 @@ Knows plain numbers; neither SimPy nor tensors.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 
 from channels.options import Count, Options
+from channels.ratecurve import Curve
 from channels.units import Delay, Fraction, Probability, Quantity
 from wfl_sim.contracts import Air, Decision, Flight, FloatArray, Point, Request
+from wfl_sim.schedules.roots import falling_root, polished
+from wfl_sim.schedules.roughcurve import rough
 
-_STEPS = 60  # of a search, at most; a smooth function takes about ten
 _MORE = 15  # slacks after the first that are tried at once
-_NEAR = 1e-13  # of a logarithm or of a relative error: a few hundred of its last bits
+_ROUGHLY = 1e-7  # of a logarithm, where tables are asked
 _LEAST = 0.05  # of an even share: who would get less is better off waiting until an upload ends
 _WHOLE = 1e-9  # of one client: a share of 29 % of 100 clients is 29 of them in floats too
 
@@ -45,6 +48,11 @@ class WithCsi(Options):
     def latency_budget(self) -> float | None:
         """The long-term mean round time that is promised; none unless a schedule says so."""
         return None
+
+    @property
+    def measures(self) -> bool:
+        """Whether it reads what clients measured of their last updates."""
+        return False
 
     def start(self) -> dict[str, Any]:
         """State before the first round: none unless a schedule has some."""
@@ -156,55 +164,31 @@ def finish_together(
     (finish_s, bandwidth_hz) : the time, and an array [clients] that sums to the band
     """
     wire = np.array([air.wire_bits(b) for b in bits])
+    return end_together(air, snr_hz, ready_s, wire)
 
-    def needed(log_slack: FloatArray) -> FloatArray:
-        rate = wire / (ready_s.max() - ready_s + np.exp(log_slack)[:, None]) / air.goodput
-        return np.asarray(air.curve.bandwidth_for_rate(rate, snr_hz))
 
-    def excess(log_slack: FloatArray) -> FloatArray:
-        return np.asarray(np.log(needed(log_slack).sum(axis=1) / air.bandwidth_hz))
+def end_together(air: Air, snr_hz: FloatArray, ready_s: FloatArray, wire_bits: FloatArray) -> tuple[float, FloatArray]:
+    """`finish_together` for bits on the air [clients]."""
+    snr_hz = np.asarray(snr_hz, dtype=np.float64)
+
+    def needed(curve: Curve, log_slack: FloatArray) -> FloatArray:
+        rate = wire_bits / (ready_s.max() - ready_s + np.exp(log_slack)[:, None]) / air.goodput
+        return np.asarray(curve.bandwidth_for_rate(rate, snr_hz))
+
+    def excess(curve: Curve, log_slack: FloatArray) -> FloatArray:
+        return np.asarray(np.log(needed(curve, log_slack).sum(axis=1) / air.bandwidth_hz))
 
     # Slacks of 1 ms, 2.7 ms, 7.4 ms, ... until one is enough; asked about in rows, since a question costs most of it.
+    about = partial(excess, rough(air.curve))
     low, slacks = np.log([1e-9]), np.cumsum([math.log(1e-3), *[1.0] * _MORE])
-    while not (enough := excess(slacks) <= 0).any():
+    while not (enough := about(slacks) <= 0).any():
         low, slacks = slacks[-1:], np.cumsum([slacks[-1] + 1.0, *[1.0] * _MORE])
     first = int(np.argmax(enough))
     low = slacks[first - 1 : first] if first else low
-    log_slack = falling_root(excess, low, slacks[first : first + 1])
-    bandwidth = needed(log_slack)[0]
+    guess = falling_root(about, low, slacks[first : first + 1], near=_ROUGHLY)
+    log_slack = polished(partial(excess, air.curve), guess, np.log([1e-9]), guess + _MORE)
+    bandwidth = needed(air.curve, log_slack)[0]
     return float(ready_s.max() + np.exp(log_slack[0])), bandwidth * (air.bandwidth_hz / bandwidth.sum())
-
-
-def falling_root(function: Callable[[FloatArray], FloatArray], low: FloatArray, high: FloatArray) -> FloatArray:
-    """Where a falling function is 0, element by element; an end of the interval where it has one sign there.
-
-    Logarithms in, relative errors out: both are found to `_NEAR`. Chandrupatla's method (1997,
-    doi:10.1016/S0965-9978(96)00051-8): inverse quadratic interpolation where that is safe, else bisection.
-    """
-    a, b = high, low
-    at_a, at_b = function(a), function(b)
-    inside = (at_b > 0) & (at_a < 0)
-    end = np.where(at_a >= 0, high, low)
-    share = np.full_like(a, 0.5)
-    with np.errstate(all="ignore"):  # elements that are done divide 0 by 0
-        for _ in range(_STEPS):
-            new = np.where(inside, a + share * (b - a), end)
-            value = function(new)
-            same = np.sign(value) == np.sign(at_a)
-            c, at_c = np.where(same, a, b), np.where(same, at_a, at_b)
-            b, at_b = np.where(same, b, a), np.where(same, at_b, at_a)
-            a, at_a = new, value
-            least_share = _NEAR * np.maximum(np.abs(a), 1.0) / np.abs(b - a)
-            done = (least_share > 0.5) | (np.abs(at_a) <= _NEAR) | ~inside
-            if done.all():
-                break
-            xi, phi = (a - b) / (c - b), (at_a - at_b) / (at_c - at_b)
-            quadratic = at_a / (at_b - at_a) * at_c / (at_b - at_c)
-            quadratic = quadratic + (c - a) / (b - a) * at_a / (at_c - at_a) * at_b / (at_c - at_b)
-            safe = (phi**2 < xi) & ((1 - phi) ** 2 < 1 - xi) & np.isfinite(quadratic)
-            share = np.clip(np.where(safe, quadratic, 0.5), least_share, 1 - least_share)
-            share = np.where(done, 0.0, share)
-    return np.where(inside, a, end)
 
 
 def tell(
@@ -213,12 +197,16 @@ def tell(
     bandwidth_hz: Sequence[float],
     points: Sequence[Point],
     others: Literal["defer", "skip"] = "defer",
+    kept_fraction_min: float = 0.0,
 ) -> list[Decision]:
-    """One decision a request: those at the places `chosen` send, and the others are told to defer or to skip."""
+    """One decision a request: those at the places `chosen` send, and the others are told to defer or to skip.
+
+    What these are said to have sent is the smallest point with `kept_fraction_min`.
+    """
     granted = dict(zip(chosen, zip(bandwidth_hz, points, strict=True), strict=True))
     return [
         Decision(request.client, "send", *granted[place])
         if place in granted
-        else Decision(request.client, others, 0.0, request.menu.points[0])
+        else Decision(request.client, others, 0.0, request.menu.smallest(kept_fraction_min))
         for place, request in enumerate(requests)
     ]

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from channels.units import Fraction, Quantity
 from wfl_sim.contracts import Air, Decision, Flight, FloatArray, Request
-from wfl_sim.schedules.allocation import Menus, allocate, surrogate_error
+from wfl_sim.schedules.allocation import Problem, allocate, surrogate_error
 from wfl_sim.schedules.base import WithCsi, room, tell
+from wfl_sim.schedules.menus import Menus, Surrogate
 
 _BROADCASTS = 8  # lengths of the broadcast that are tried, at most
 _STEPS_UP = 4  # times that the band which whole points leave is given away
@@ -62,14 +63,19 @@ class DeadlineAware(WithCsi):
     margin : Share of the deadline that the plan leaves free. Larger: fewer are late, and updates are sparser.
     kept_fraction_min : Smallest share of an update that is worth sending. Larger: fewer clients, denser updates.
     surrogate : How the error is taken to depend on the kept fraction: ``contraction`` is 1 - rho, ``variance`` is
-        1 / rho - 1, which shuns small fractions.
+        1 / rho - 1, which shuns small fractions, ``tail`` is the share of the energy of the client's last change that
+        each point of its menu would have dropped (1 - rho before it has sent anything).
     """
 
     kind: Literal["deadline_aware"] = "deadline_aware"
     deadline_s: Annotated[float, Quantity("s", ge=1e-6, le=1e9, example="2 s")]
     margin: Annotated[float, Quantity("1", ge=0, lt=1)] = 0.1
     kept_fraction_min: Fraction = 0.1
-    surrogate: Literal["contraction", "variance"] = "contraction"
+    surrogate: Surrogate = "contraction"
+
+    @property
+    def measures(self) -> bool:
+        return self.surrogate == "tail"
 
     def decide(
         self,
@@ -93,9 +99,8 @@ class DeadlineAware(WithCsi):
         weight = np.array([asking[place].weight for place in chosen])
         menus, snr_hz = menus.of(chosen), snr_hz[chosen]
         points, bandwidth = self._what(air, menus, snr_hz, slack_s, weight / weight.sum())
-        sent = [menu[place] for menu, place in zip(menus.points, points, strict=True)]
         bandwidth *= band_hz / bandwidth.sum()
-        return tell(requests, chosen.tolist(), bandwidth.tolist(), sent), state
+        return tell(requests, chosen.tolist(), bandwidth.tolist(), menus.points(points)), state
 
     def _who(
         self, air: Air, requests: Sequence[Request], snr_hz: FloatArray, wire_bits: FloatArray, end_s: float
@@ -127,14 +132,15 @@ class DeadlineAware(WithCsi):
         needed_hz = _needed(air, menus.at(place)[0], slack_s, snr_hz)
         if not menus.last.any():
             return place, needed_hz
-        problem = menus.as_lines(air, snr_hz, -slack_s, weight)  # ready so long before the time 0
-        _, bandwidth = allocate(problem, np.zeros(1), self.surrogate)
-        place = menus.largest(slack_s * air.rate_bps(bandwidth[0], snr_hz))
+        vertices = menus.vertices() if self.surrogate == "tail" else None
+        ready_s = -slack_s  # so long before the time 0
+        problem = Problem(air, snr_hz, ready_s, *menus.lines(), weight, menus.kept[:, 0], vertices)
+        place = menus.largest(allocate(problem, np.zeros(1), self.surrogate).bits[0])
         needed_hz = _needed(air, menus.at(place)[0], slack_s, snr_hz)
         for _ in range(_STEPS_UP):
-            wire_bits, kept = menus.at(place + 1)
+            wire_bits = menus.at(place + 1)[0]
             more_hz = _needed(air, wire_bits, slack_s, snr_hz) - needed_hz
-            gain = surrogate_error(self.surrogate, menus.at(place)[1]) - surrogate_error(self.surrogate, kept)
+            gain = self._error(menus, place) - self._error(menus, place + 1)
             fits = np.flatnonzero(more_hz <= air.bandwidth_hz - needed_hz.sum())
             order = fits[np.argsort(-(weight * gain)[fits] / np.maximum(more_hz[fits], 1e-300), kind="stable")]
             raised = order[np.cumsum(more_hz[order]) <= air.bandwidth_hz - needed_hz.sum()]
@@ -143,6 +149,10 @@ class DeadlineAware(WithCsi):
             place[raised] += 1
             needed_hz[raised] += more_hz[raised]
         return place, needed_hz
+
+    def _error(self, menus: Menus, place: NDArray[np.int64]) -> FloatArray:
+        _, kept, error = menus.at(place)
+        return error if self.surrogate == "tail" else surrogate_error(self.surrogate, kept)
 
 
 def _needed(air: Air, wire_bits: FloatArray, slack_s: FloatArray, snr_hz: FloatArray) -> FloatArray:
