@@ -728,7 +728,8 @@ def test_head_only_has_no_factors_to_diagnose():
     fed, _ = federation(Dense(), HeadOnly(), layout=HEAD_ONLY)
     fed.train(1, [0, 1])
     fed.aggregate({client: upload(fed, client)[0] for client in (0, 1)})
-    assert fed.diagnostics() == {"rank": 0, "coherence_a": None, "coherence_b": None, "e_cov": None, "e_sp": None}
+    empty = dict.fromkeys(("coherence_a", "coherence_b", "e_cov", "e_sp", "e_sp_score", "e_q"))
+    assert fed.diagnostics() == {"rank": 0, **empty}
     assert fed.evaluate()["accuracy"] == float(fed.state.model["head.weight"][0, 0])
 
 

@@ -70,11 +70,12 @@ class Layout:
 
 @dataclass(frozen=True)
 class Update:
-    """A change of `base` that waits to be sent."""
+    """A change of `base` that waits to be sent. By `key`, a number of its own, random roundings are drawn."""
 
     base: Params
     change: Params
     layout: Layout
+    key: int = 0
 
 
 class Codec(Protocol):
