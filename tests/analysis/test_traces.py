@@ -454,7 +454,7 @@ def test_another_trace_format_is_refused(run_of: Callable[..., Path]) -> None:
     db = sqlite3.connect(directory / "trace.sqlite")
     db.execute("PRAGMA user_version = 999")
     db.close()
-    with pytest.raises(TraceError, match="trace format 999; this version reads format"):
+    with pytest.raises(TraceError, match="trace format 999; this version reads formats 2 to 3"):
         load(directory)
 
 
