@@ -27,7 +27,8 @@ Knows arrays; of each arrival it sees weight and staleness, never time, SNR or b
    client to be sent with its next change is forgotten but for tensors outside the pairs.
 10. Exact rules of aggregation may have ``broadcast(model, arrivals) -> Params``, the arrays that the server
    broadcasts, ``received(model, arrays) -> Params``, what server and clients make of them, and
-   ``broadcast_shapes(shapes, arrivals)``, the shapes of the largest such arrays for so many arrivals. Factors
+   ``broadcast_shapes(shapes, arrivals)``, the shapes of the largest such arrays for so many arrivals of the
+   current model whose weights sum to 1. Factors
    ``NAME.A`` [q, n] and ``NAME.B`` [m, q] of any q are coded as a pair. `aggregate` is then the one after the other.
    With ``begins_anew = True`` adapters then begin again, as drawn for the new version.
 """
