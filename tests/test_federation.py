@@ -38,8 +38,8 @@ every = pytest.mark.parametrize("codec", [Dense(), Dense(bits=32), *SPARSE], ids
 class FakeLearner:
     """Adds a draw of its own for every client and round, and remembers the changes that it made."""
 
-    def __init__(self, layout=LAYOUT, examples=EXAMPLES):
-        self.layout, self._examples = layout, examples
+    def __init__(self, layout=LAYOUT, examples=EXAMPLES, served=None):
+        self.layout, self._examples, self.served = layout, examples, served or {}
         self.frozen = {}
         self.changes = {}  # (client, round) -> change as a client can know it, in float32
         self.starts = {}
@@ -50,7 +50,11 @@ class FakeLearner:
         return {n: (0.1 * random.standard_normal(s)).astype(np.float32) for n, s in self.layout.shapes.items()}
 
     def initial(self):
-        return self.draw(0)
+        return self.draw(0) | self.served
+
+    def fresh(self, version):
+        fresh = self.draw(2, version)
+        return {name: 0 * fresh[name] if name.endswith("B") else fresh[name] for name in self.layout.factors}
 
     def examples(self, client):
         return self._examples[client]
