@@ -26,7 +26,9 @@ from channels.shadowing import BySight, LogNormal, Map, NoShadowing, Places
 from channels.tdl import TDL
 from channels.units import parse
 from wfl_sim.checks import CHECKS, ContractError, check_codec, check_data_set, check_method, check_schedule
+from wfl_sim.codecs.components import Components
 from wfl_sim.codecs.dense import Dense
+from wfl_sim.codecs.svd import Svd
 from wfl_sim.codecs.topk import TopK
 from wfl_sim.contracts import Decision, Payload, PayloadMenu, Point
 from wfl_sim.errors import MissingResource, WflError
@@ -95,6 +97,8 @@ OPTIONS = [
     *[DeadlineAware(deadline_s=s, surrogate=x) for s in (0.05, 2.3, 100.0) for x in ("contraction", "variance")],
     *[MaxRate(senders=3, shares="sum_rate"), RoundRobin(share=0.5), ChannelThreshold(threshold_db=-40.0)],
     *[codec(bits=bits) for codec in (Dense, TopK) for bits in (16, 32)],
+    *[Dense(bits=8), TopK(bits=8), Svd(bits=8), Components(select="random_common", bits=32)],
+    Components(score="update", scope="per_layer", index="bitmap", bits=8),
     *[FedAvg(rank=1), Soft(orthogonality=0.0), RandomWaypoint(speed_mps=0.0), Line(from_m=5.0, to_m=5.0)],
 ]
 
@@ -480,6 +484,15 @@ def doubled(self: Any, update: Any, kept_fraction: float) -> Payload:
     return payload
 
 
+TIMES = itertools.count()
+
+
+def never_twice_alike(self: Any, update: Any, kept_fraction: float) -> Payload:
+    """The last bit of the last value flips every time."""
+    data = TopK.encode(self, update, kept_fraction).data
+    return Payload(data[:-2] + bytes([data[-2] ^ next(TIMES) % 2]) + data[-1:], kept_fraction)
+
+
 LAST: list[Payload] = []
 
 
@@ -504,6 +517,16 @@ CODECS = [
     (variant(TopK, encode_changed=lambda self, update: TopK.encode(self, update, 0.5)), 4, "drops a value"),
     (variant(Dense, error_feedback=2.0, __annotations__={"error_feedback": float}), 5, "is 2.0, not in [0, 1]"),
     (variant(Dense, __doc__=None), 6, "no docstring"),
+    (variant(TopK, encode=never_twice_alike), 8, "gives other bytes next time"),
+    (changed(TopK, "kept", lambda kept: dict(list(kept.items())[1:])), 9, "kept() has masks of"),
+    (changed(TopK, "kept", lambda kept: {k: v.astype(float) for k, v in kept.items()}), 9, "is of float64, not bool"),
+    (changed(TopK, "kept", lambda kept: {k: np.ones(7, bool) for k in kept}), 9, "does not broadcast"),
+    (changed(TopK, "kept", lambda kept: {k: ~v for k, v in kept.items()}), 9, "kept() says were not carried"),
+    (changed(TopK, "curve", lambda shares: shares[1:]), 10, "has the shape (31,), not (32,)"),
+    (changed(TopK, "curve", lambda shares: shares + 0.1), 10, "not in [0, 1] with 0 at the end"),
+    (changed(TopK, "curve", lambda shares: np.append(shares[::-1][1:], 0.0)), 10, "rise"),
+    (variant(TopK, energy=None), 10, "no energy()"),
+    (changed(TopK, "energy", lambda energy: -1.0), 10, "energy() is -1.0"),
 ]
 
 

@@ -30,7 +30,7 @@ FULL_BYTES = 4 * LAYOUT.size(tuple(SHAPES))
 SINGLE = 2.0**-24  # half a unit in the last place of float32, relative
 DOUBLE = 1e-12  # sums of some tens of float64 products
 
-SPARSE = [codec(bits=bits, error_feedback=1.0) for bits in (16, 32) for codec in (Components, TopK)]
+SPARSE = [codec(bits=bits, error_feedback=1.0) for bits in (8, 16, 32) for codec in (Components, TopK)]
 sparse = pytest.mark.parametrize("codec", SPARSE, ids=lambda c: f"{c.kind}-{c.bits}")
 every = pytest.mark.parametrize("codec", [Dense(), Dense(bits=32), *SPARSE], ids=lambda c: f"{c.kind}-{c.bits}")
 

@@ -9,6 +9,7 @@ from wfl_sim.codecs.topk import TopK
 from wfl_sim.errors import ScenarioError
 from wfl_sim.estimate import layout_of
 from wfl_sim.learning.sources import ModelInfo
+from wfl_sim.methods.fedavg import FedAvg
 from wfl_sim.scenario import parse
 
 SCENARIO = """\
@@ -33,6 +34,27 @@ def test_components_need_pairs():
     (problem,) = told.value.args
     assert (problem.key, problem.line) == ("codec", 8)
     assert "ffa trains B alone" in problem.message and "codecs that fit: dense, topk" in problem.message
+
+
+def test_an_svd_needs_a_method_that_merges_products(monkeypatch):
+    with pytest.raises(ScenarioError) as told:
+        read("fedavg", "svd")
+    (problem,) = told.value.args
+    assert (problem.key, problem.line) == ("codec", 8)
+    assert "svd gives each client's factors in a basis of their own, and fedavg merges factors" in problem.message
+    monkeypatch.setattr(FedAvg, "merges_products", True, raising=False)
+    assert read("fedavg", "svd").codec.kind == "svd"
+    with pytest.raises(ScenarioError) as told:
+        read("ffa", "svd")
+    assert "ffa trains B alone" in told.value.args[0].message
+
+
+def test_an_svd_with_error_feedback_is_told_at_its_key():
+    with pytest.raises(ScenarioError) as told:
+        parse(SCENARIO.replace("METHOD", "fedavg").replace("CODEC", "svd, error_feedback: 0.5"))
+    (problem,) = told.value.args
+    assert (problem.key, problem.line) == ("codec.error_feedback", 8)
+    assert "must be 0 with svd" in problem.message
 
 
 @pytest.mark.parametrize(("method", "codec"), [("ffa", "dense"), ("ffa", "topk"), ("soft", "components")])

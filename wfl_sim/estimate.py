@@ -15,8 +15,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import simpy
@@ -178,12 +178,15 @@ def sizes(scenario: Scenario) -> tuple[PayloadMenu, int, int]:
     if isinstance(method, NoLearning):
         return method.menu(), method.download_bits(), method.download_bits()
     layout = layout_of(scenario, model_info(scenario.learning.model.name))
-    menu: PayloadMenu = scenario.codec.menu(layout)
-    whole, change = 32 * layout.size([*layout.plain, *layout.factors]), menu.points[-1].bits
+    codec: Any = scenario.codec
+    menu: PayloadMenu = codec.menu(layout)
+    if getattr(codec, "bits", None) == 8:  # the broadcast takes 16 bits a value then
+        codec = replace(codec, bits=16)
+    whole, change = 32 * layout.size([*layout.plain, *layout.factors]), codec.menu(layout).points[-1].bits
     if shapes := getattr(method, "broadcast_shapes", None):
         pace = pace_of(scenario)
         shapes = shapes(layout.shapes, pace.arrivals or pace.asked)
-        change = broadcasting.most_bits(scenario.codec, shapes, len(layout.pairs))
+        change = broadcasting.most_bits(codec, shapes, len(layout.pairs))
     return menu, whole, change
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from wfl_sim import federationstate, lowrank, merging, turning
 from wfl_sim.clientstate import ClientStates
-from wfl_sim.codecs.base import Codec, Layout, Update
+from wfl_sim.codecs.base import Codec, Layout, Update, decoded, update_key
 from wfl_sim.contracts import AnyPayload, FloatArray, Params, Payload, PayloadMenu, Point, Trained
 from wfl_sim.errors import NotFinite, RunFailed
 from wfl_sim.federationstate import FederationState, Fetched, Training
@@ -179,7 +179,7 @@ class Federation:
             )
         if own:
             state.personal[client], self._mean = own, None
-        state.pending[client] = Update(base, change, self.layout, merging.key_of(client, training.round))
+        state.pending[client] = Update(base, change, self.layout, update_key(client, training.round))
         return state.pending[client]
 
     def encode(self, client: int, point: Point) -> Payload | None:
@@ -193,7 +193,7 @@ class Federation:
             self._forget(client)
             return None
         payload = self.codec.encode(update, point.kept_fraction)
-        sent = self.codec.decode(payload.data, update.layout)
+        sent = decoded(self.codec, payload.data, update.layout, update.base)
         self.state.sent[client] = sent
         self.state.errors[client] = errors_of(self.codec, update, payload.data, sent)
         self._keep(client, {name: value - sent[name] for name, value in update.change.items()})

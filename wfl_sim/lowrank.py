@@ -22,17 +22,66 @@ def component_norms(a: Array, b: Array) -> FloatArray:
 
 
 def component_changes(a: Array, b: Array, new_a: Array, new_b: Array) -> FloatArray:
-    """d_i = |b'_i a'_i - b_i a_i|_F, array [r]: what is missing if the receiver keeps the old pair.
+    """d_i = |b'_i a'_i - b_i a_i|_F, array [r]: what is missing if the receiver keeps the old pair."""
+    a, b = a.astype(float), b.astype(float)
+    return np.sqrt(change_energies(a, b, new_a.astype(float) - a, new_b.astype(float) - b))
+
+
+def change_energies(a: Array, b: Array, change_a: Array, change_b: Array) -> FloatArray:
+    """d_i^2, array [r], of a pair and its change; see `component_changes`.
 
     From the Gram terms d_i^2 = |b'|^2 |a'|^2 - 2 <b', b><a', a> + |b|^2 |a|^2, rearranged with the changes
     db, da as |db|^2 |a'|^2 + 2 <db, b><a', da> + |b|^2 |da|^2 so that small changes do not cancel.
     """
-    a, b, new_a, new_b = (x.astype(float) for x in (a, b, new_a, new_b))
-    da, db = new_a - a, new_b - b
-    squared = (
-        (db**2).sum(0) * (new_a**2).sum(1) + 2 * (db * b).sum(0) * (new_a * da).sum(1) + (b**2).sum(0) * (da**2).sum(1)
-    )
-    return np.asarray(np.sqrt(np.maximum(squared, 0.0)))
+    a, b, da, db = (x.astype(float) for x in (a, b, change_a, change_b))
+    new_a = a + da
+    squared = _column_dots(db, db) * _row_dots(new_a, new_a) + _column_dots(b, b) * _row_dots(da, da)
+    squared += 2 * _column_dots(db, b) * _row_dots(new_a, da)
+    return np.maximum(squared, 0.0)
+
+
+def factor_energies(change_a: Array, change_b: Array) -> FloatArray:
+    """|db_i|^2 + |da_i|^2, array [r]: the energy of a pair's change, factor by factor."""
+    da, db = change_a.astype(float), change_b.astype(float)
+    return _column_dots(db, db) + _row_dots(da, da)
+
+
+def product_svd(left: Array, right: Array) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The thin SVD (u [m, q], s [q], v [q, n]) of left @ right, for [m, k] and [k, n]; q = min(k, m, n).
+
+    Two thin QR and the SVD of a core of at most k x k: O((m + n) k^2), and the product is never formed.
+    """
+    q_left, r_left = np.linalg.qr(left.astype(float))
+    q_right, r_right = np.linalg.qr(right.astype(float).T)
+    u, s, v = np.linalg.svd(r_left @ r_right.T, full_matrices=False)
+    return q_left @ u, s, v @ q_right.T
+
+
+def change_svd(a: Array, b: Array, change_a: Array, change_b: Array) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The thin SVD of D = B'A' - BA = dB A' + B dA, of rank 2 r at most; see `product_svd`."""
+    a, b, da, db = (x.astype(float) for x in (a, b, change_a, change_b))
+    return product_svd(np.concatenate((db, b), axis=1), np.concatenate((a + da, da), axis=0))
+
+
+def best_factors(left: Array, right: Array, rank: int) -> tuple[FloatArray, FloatArray]:
+    """(A [rank, n], B [m, rank]) such that B A is the best approximation of left @ right of that rank.
+
+    The roots of the singular values go both ways; rows and columns beyond the rank of the product are 0.
+    """
+    u, s, v = product_svd(left, right)
+    kept = min(rank, s.size)
+    a, b = np.zeros((rank, right.shape[1])), np.zeros((left.shape[0], rank))
+    root = np.sqrt(s[:kept])
+    a[:kept], b[:, :kept] = root[:, None] * v[:kept], u[:, :kept] * root
+    return a, b
+
+
+def _row_dots(x: FloatArray, y: FloatArray) -> FloatArray:
+    return np.asarray(np.vecdot(x, y))
+
+
+def _column_dots(x: FloatArray, y: FloatArray) -> FloatArray:
+    return np.asarray(np.einsum("ij,ij->j", x, y))
 
 
 def product_energy(left: Array, right: Array) -> float:

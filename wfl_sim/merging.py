@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from wfl_sim import broadcasting
-from wfl_sim.codecs.base import Codec, Layout, Update
+from wfl_sim.codecs.base import Codec, Layout, Update, update_key
 from wfl_sim.contracts import Params, Payload
 from wfl_sim.errors import NotFinite
 from wfl_sim.methods.base import Arrival, Method
@@ -34,7 +34,7 @@ def by_change(
     if step != 1.0:
         change = {name: np.float32(step) * value for name, value in change.items()}
     check(change)
-    payload = codec.encode_changed(Update(model, change, layout, key_of(-1, version)))
+    payload = codec.encode_changed(Update(model, change, layout, update_key(0, version)))
     decoded = codec.decode(payload.data, layout)
     return {name: value + decoded[name] for name, value in model.items()}, payload
 
@@ -51,13 +51,8 @@ def by_broadcast(
     """
     arrays = method.broadcast(model, merged)
     check(arrays)
-    payload, decoded = broadcasting.coded(codec, arrays, layout.pairs, key_of(-1, version))
+    payload, decoded = broadcasting.coded(codec, arrays, layout.pairs, update_key(0, version))
     return method.received(model, decoded), payload
-
-
-def key_of(client: int, number: int) -> int:
-    """A number of its own for each client and round; those of the server's versions are client -1's."""
-    return ((client + 1) << 32) + number
 
 
 def finite(params: Params) -> bool:

@@ -249,7 +249,7 @@ def _targets(scenario: Scenario) -> list[Finding]:
 
 
 def _codec(scenario: Scenario) -> list[Finding]:
-    """A codec that chooses among pairs of factors finds some, and feeds back only what still means something."""
+    """A codec finds the pairs of factors that it chooses among, and a method for what it gives and feeds back."""
     method, codec = scenario.method, scenario.codec
     if getattr(method, "renews", False) and codec.error_feedback > 0:
         message = (
@@ -258,13 +258,23 @@ def _codec(scenario: Scenario) -> list[Finding]:
         )
         return [_finding("codec.error_feedback", message, f"{codec.error_feedback:g}", "method", fits=0)]
     adapter = None if isinstance(method, NoLearning) else method.adapter()
-    if adapter is None or adapter.pairs or not getattr(codec, "needs_pairs", False):
+    if adapter is None:
         return []
-    fit = [kind for kind, cls in NOUNS["codec"].items() if not getattr(cls, "needs_pairs", False)]
-    trained = "B alone" if adapter.frozen else "none"
+    if not adapter.pairs and getattr(codec, "needs_pairs", False):
+        fit = [kind for kind, cls in NOUNS["codec"].items() if not getattr(cls, "needs_pairs", False)]
+        trained = "B alone" if adapter.frozen else "none"
+        message = (
+            f"{codec.kind} chooses among pairs of A and B, and {method.kind} trains {trained}: all would be sent "
+            f"whole; codecs that fit: {', '.join(fit)}"
+        )
+        return [_finding("codec", message, "", "method", fits=f"{{kind: {fit[0]}}}")]
+    if not getattr(codec, "gives_products", False) or getattr(method, "merges_products", False):
+        return []
+    merging = [kind for kind, cls in NOUNS["method"].items() if getattr(cls, "merges_products", False)]
+    fit = [kind for kind, cls in NOUNS["codec"].items() if not getattr(cls, "gives_products", False)]
     message = (
-        f"{codec.kind} chooses among pairs of A and B, and {method.kind} trains {trained}: all would be sent whole; "
-        f"codecs that fit: {', '.join(fit)}"
+        f"{codec.kind} gives each client's factors in a basis of their own, and {method.kind} merges factors: their "
+        f"means would mean nothing; methods that merge products: {', '.join(merging) or 'none is installed'}"
     )
     return [_finding("codec", message, "", "method", fits=f"{{kind: {fit[0]}}}")]
 

@@ -10,6 +10,7 @@ from wfl_sim.codecs import CODECS, index
 from wfl_sim.codecs.base import Update
 from wfl_sim.codecs.components import Components
 from wfl_sim.codecs.dense import Dense
+from wfl_sim.codecs.svd import Svd
 from wfl_sim.codecs.topk import TopK
 
 # Half floats: 11 significant bits, and steps of 2^-24 of the array's scale where they are subnormal.
@@ -324,7 +325,7 @@ def test_an_update_that_is_not_finite_cannot_be_sent(codec, layouts, make_update
 
 @pytest.mark.parametrize("cls", CODECS.values())
 @pytest.mark.parametrize(
-    ("option", "value"), [("bits", 8), ("error_feedback", -0.1), ("error_feedback", 1.1), ("error_feedback", np.nan)]
+    ("option", "value"), [("bits", 12), ("error_feedback", -0.1), ("error_feedback", 1.1), ("error_feedback", np.nan)]
 )
 def test_options_outside_their_range_are_named(cls, option, value):
     with pytest.raises(OptionError, match=rf"{cls.__name__}\.{option}"):
@@ -336,8 +337,8 @@ def test_an_unknown_score_is_refused():
         Components(score="size")
 
 
-def test_the_registry_holds_the_three():
-    assert {"dense": Dense, "components": Components, "topk": TopK}.items() <= CODECS.items()
+def test_the_registry_holds_them():
+    assert {"dense": Dense, "components": Components, "topk": TopK, "svd": Svd}.items() <= CODECS.items()
 
 
 def test_an_index_of_two_blocks_is_within_its_menu(layouts, make_update):

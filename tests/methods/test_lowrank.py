@@ -95,7 +95,7 @@ def test_fact_4_coherence_bounds_the_error(spread):
     """Components scattered by `spread` around one direction, from nearly random to nearly parallel."""
     random = np.random.default_rng(4)
     tightest = 0.0
-    for _ in range(200):
+    for _ in range(1700):  # times three spreads: over 5000 pairs
         rank = int(random.integers(2, 9))
         a = random.standard_normal((1, N)) + spread * random.standard_normal((rank, N))
         b = random.standard_normal((M, 1)) + spread * random.standard_normal((M, rank))
@@ -220,3 +220,33 @@ def test_equal_factors_on_one_side_lose_nothing():
 )
 def test_coherence_of_known_rows(rows, expected):
     assert lowrank.coherence(np.array(rows, dtype=float)) == pytest.approx(expected, abs=ROUNDING)
+
+
+def test_energies_of_a_change_are_those_of_the_pairs():
+    (a, b), (da, db) = factors(1), factors(2)
+    np.testing.assert_allclose(
+        np.sqrt(lowrank.change_energies(a, b, da, db)), lowrank.component_changes(a, b, a + da, b + db), rtol=ROUNDING
+    )
+    explicit = [np.sum(db[:, i] ** 2) + np.sum(da[i] ** 2) for i in range(RANK)]
+    np.testing.assert_allclose(lowrank.factor_energies(da, db), explicit, rtol=ROUNDING)
+
+
+@pytest.mark.parametrize("rank", [1, 3, RANK, 18, 25])  # also wider than the product is: 14 x 20
+def test_the_thin_svd_of_a_product_is_its_svd(rank):
+    right, left = factors(3, rank)
+    u, s, v = lowrank.product_svd(left, right)
+    full = np.linalg.svd(left @ right, compute_uv=False)
+    assert s.size == min(rank, M)
+    np.testing.assert_allclose(s, full[: s.size], atol=ROUNDING * full[0])
+    np.testing.assert_allclose((u * s) @ v, left @ right, atol=ROUNDING * full[0])
+
+
+@pytest.mark.parametrize("rank", [1, 4, RANK, 9])
+def test_best_factors_are_the_best_product_of_their_rank(rank):
+    right, left = factors(4)
+    a, b = lowrank.best_factors(left, right, rank)
+    assert (a.shape, b.shape) == ((rank, N), (M, rank))
+    full = np.linalg.svd(left @ right, compute_uv=False)
+    error = np.linalg.norm(left @ right - b @ a, 2) if rank < RANK else np.abs(left @ right - b @ a).max()
+    assert error == pytest.approx(full[rank], rel=ROUNDING * 10, abs=ROUNDING * full[0])  # Eckart and Young
+    np.testing.assert_allclose(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=0), rtol=ROUNDING * 10)

@@ -7,6 +7,7 @@ from typing import Any
 
 from wfl_sim.codecs.components import Components
 from wfl_sim.codecs.dense import Dense
+from wfl_sim.codecs.svd import Svd
 from wfl_sim.codecs.topk import TopK
 
-CODECS: dict[str, type[Any]] = {"dense": Dense, "components": Components, "topk": TopK}
+CODECS: dict[str, type[Any]] = {"dense": Dense, "components": Components, "topk": TopK, "svd": Svd}

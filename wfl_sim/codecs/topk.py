@@ -6,17 +6,29 @@ Knows flat arrays, not pairs; the head is always sent whole. The sparsifier of F
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wfl_sim.codecs import index, values
-from wfl_sim.codecs.base import FORMAT, Layout, Update, ValueOptions, menu_of
-from wfl_sim.contracts import Params, Payload, PayloadMenu
+from wfl_sim.codecs.base import (
+    ADAPTERS,
+    ALL,
+    HEADER,
+    Kept,
+    Layout,
+    Mask,
+    Update,
+    ValueOptions,
+    closed,
+    dropped,
+    kept_number,
+    menu_of,
+)
+from wfl_sim.contracts import FloatArray, Params, Payload, PayloadMenu
 
 LEVELS = 32  # points of the menu: kept fractions 1/32 ... 1
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -30,10 +42,11 @@ class TopK(ValueOptions):
     -------
     Kept are the floor(rho N), at least 1, of all N adapter entries with the largest |change|::
 
-        bits = head + index + q kept + s arrays,    index about log2 C(N, kept)
+        bits = head + index + q kept + scales,    index about log2 C(N, kept)
 
-    q is the bits a value; s = 8 for 16 bits and 0 for 32, for each adapter array of which something is kept; head
-    counts its values and 8 bits that name the format.
+    q is the bits a value; scales take nothing for 32 bits, 8 bits for 16, and 16 bits for each 128 values that are kept
+    for 8, array by array, where something of an adapter array is kept; head counts its values and 8 bits that name the
+    format.
 
     Validity
     --------
@@ -46,61 +59,84 @@ class TopK(ValueOptions):
     73-77.
     """
 
+    formats: ClassVar[tuple[int, ...]] = (2,)
+
     kind: Literal["topk"] = "topk"
 
     def menu(self, layout: Layout) -> PayloadMenu:
         total = layout.size(layout.adapters)
-        fixed = len(FORMAT) + self.plain_bytes(layout, layout.heads)
+        fixed = HEADER + self.plain_bytes(layout, layout.heads)
         if not total:
             return menu_of([(1.0, fixed)])
-        sizes = []
+        arrays, sizes = len(layout.adapters), []
         for level in range(1, LEVELS + 1):
-            kept = _kept(level / LEVELS, total)
-            scales = len(layout.adapters) if self.bits == 16 else 0
+            kept = kept_number(level / LEVELS, total)
+            # At most one scale an array that is cut short, besides those of whole blocks (at 16 bits one in all).
+            scales = {8: 2 * (kept // values.BLOCK + min(kept, arrays)), 16: arrays, 32: 0}[self.bits]
             index_bytes = -(-index.bound_bits(total, kept) // 8)
             sizes.append((level / LEVELS, fixed + index_bytes + scales + kept * self.bits // 8))
-        longest = np.maximum.accumulate([length for _, length in sizes])
-        return menu_of([(kept, int(length)) for (kept, _), length in zip(sizes, longest, strict=True)])
+        return menu_of(sizes)
 
     def encode(self, update: Update, kept_fraction: float) -> Payload:
-        flat = _flatten(update)
-        mask = np.zeros(flat.size, dtype=bool)
-        if flat.size:
-            kept = _kept(kept_fraction, flat.size)
-            order = np.lexsort((np.arange(flat.size), -np.abs(flat)))  # ties: the first entries
-            mask[order[:kept]] = True
-        return self._serialise(update, mask)
+        size = np.abs(_flatten(update))
+        mask = np.zeros(size.size, dtype=bool)
+        if size.size:
+            kept = kept_number(kept_fraction, size.size)
+            least = np.partition(size, size.size - kept)[size.size - kept]
+            mask = size > least
+            mask[np.flatnonzero(size == least)[: kept - int(mask.sum())]] = True  # ties: the first entries
+        return self._serialise(update, mask, self.bits)
 
     def encode_changed(self, update: Update) -> Payload:
-        mask = _flatten(update) != 0
-        sparse = index.bound_bits(mask.size, int(mask.sum())) + self.bits * int(mask.sum())
-        if sparse > self.bits * mask.size:
+        mask, bits = _flatten(update) != 0, self.broadcast_bits
+        sparse = index.bound_bits(mask.size, int(mask.sum())) + bits * int(mask.sum())
+        if sparse > bits * mask.size:
             mask[:] = True
-        return self._serialise(update, mask)
+        return self._serialise(update, mask, bits)
 
-    def _serialise(self, update: Update, mask: Mask) -> Payload:
-        data = [FORMAT, self.pack_plain(update, update.layout.heads)]
+    def _serialise(self, update: Update, mask: Mask, bits: int) -> Payload:
+        data = [self.header(bits), self.pack_plain(update, update.layout.heads, bits)]
+        random = values.draws(update.key, ADAPTERS) if bits == 8 else None
         if mask.size:
             data.append(index.encode(mask))
         for name, part in _by_name(update.layout, mask):
             if part.any():
-                data.append(values.pack(update.change[name].ravel()[part], self.bits))
+                data.append(values.pack(update.change[name].ravel()[part], bits, random))
         return Payload(b"".join(data), float(mask.mean()) if mask.size else 1.0)
 
     def decode(self, data: bytes, layout: Layout) -> Params:
-        change, offset = self.unpack_plain(data, len(FORMAT), layout.heads, layout)
-        total = layout.size(layout.adapters)
-        mask, offset = index.decode(data, offset, total) if total else (np.zeros(0, dtype=bool), offset)
+        bits, change, mask, offset = self._opened(data, layout)
         for name, part in _by_name(layout, mask):
             flat = np.zeros(part.size, dtype=np.float32)
             if part.any():
-                flat[part], offset = values.unpack(data, offset, int(part.sum()), self.bits)
+                flat[part], offset = values.unpack(data, offset, int(part.sum()), bits)
             change[name] = flat.reshape(layout.shapes[name])
+        closed(data, offset)
         return change
 
+    def kept(self, data: bytes, layout: Layout) -> Kept:
+        _, _, mask, _ = self._opened(data, layout)
+        parts = {name: part.reshape(layout.shapes[name]) for name, part in _by_name(layout, mask)}
+        return {**dict.fromkeys(layout.heads, ALL), **parts}
 
-def _kept(kept_fraction: float, total: int) -> int:
-    return max(1, int(kept_fraction * total + 1e-9))
+    def _opened(self, data: bytes, layout: Layout) -> tuple[int, Params, Mask, int]:
+        """Bits a value, the head, which adapter entries follow, and where."""
+        bits, _ = self.opened(data)
+        change, offset = self.unpack_plain(data, HEADER, layout.heads, layout, bits)
+        total = layout.size(layout.adapters)
+        mask, offset = index.decode(data, offset, total) if total else (np.zeros(0, dtype=bool), offset)
+        return bits, change, mask, offset
+
+    def curve(self, update: Update) -> FloatArray:
+        energies = np.sort(_flatten(update).astype(float) ** 2)[::-1]
+        if not energies.size:
+            return np.zeros(1)
+        upto = np.cumsum(energies)
+        numbers = [kept_number(level / LEVELS, upto.size) for level in range(1, LEVELS + 1)]
+        return dropped(upto[np.array(numbers) - 1], float(upto[-1]))
+
+    def energy(self, update: Update) -> float:
+        return float(np.sum(_flatten(update).astype(float) ** 2))
 
 
 def _flatten(update: Update) -> NDArray[np.float32]:
