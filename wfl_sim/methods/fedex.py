@@ -20,7 +20,7 @@ WHOLE = 1e-9  # weights that sum to 1 within this are shares: one client's part 
 
 @dataclass(frozen=True, kw_only=True)
 class FedEx(exact.Exact):
-    """FedAvg of LoRA adapters, with what averaging A and B separately misses added to the layers (FedEx-LoRA).
+    """FedAvg of LoRA adapters, with what it misses added to the layers (FedEx-LoRA).
 
     The task head is averaged as ever.
 

@@ -19,7 +19,7 @@ from wfl_sim.methods.lora import Lora
 
 @dataclass(frozen=True, kw_only=True)
 class FlexLora(Lora):
-    """LoRA adapters whose products are averaged, and cut to the rank by a singular value decomposition (FlexLoRA).
+    """LoRA adapters whose products are averaged, and cut to the rank (FlexLoRA).
 
     The task head is averaged as ever.
 

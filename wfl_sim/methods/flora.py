@@ -16,7 +16,7 @@ from wfl_sim.methods.base import Arrival, pairs_of
 
 @dataclass(frozen=True, kw_only=True)
 class Flora(exact.Exact):
-    """LoRA adapters stacked by the server and merged into the layers; each round begins with fresh ones (FLoRA).
+    """LoRA adapters stacked, merged into the layers, and begun anew (FLoRA).
 
     The task head is averaged as ever.
 
