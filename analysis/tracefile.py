@@ -18,7 +18,10 @@ import numpy as np
 
 from analysis.pages import Unusual, table_columns
 from wfl_sim.errors import WflError
-from wfl_sim.trace import TABLES, TRACE_FORMAT
+from wfl_sim.trace import TABLES, TRACE_FORMAT, Column
+
+OLDEST_FORMAT = 2
+"""The first trace format that is still read: what later ones added is NaN."""
 
 BUSY_TIMEOUT_S = 10.0
 """How long to wait for a run that is committing a round just now."""
@@ -126,8 +129,9 @@ def _query(file: Path, mode: str, tables: Collection[str]) -> tuple[dict[str, Co
         db.execute("BEGIN")
         present = dict(db.execute("SELECT name, rootpage FROM sqlite_master WHERE type = 'table'").fetchall())
         (version,) = db.execute("PRAGMA user_version").fetchone()
-        if present and version != TRACE_FORMAT:
-            raise TraceError(f"{file}: trace format {version}; this version reads format {TRACE_FORMAT}")
+        if present and not OLDEST_FORMAT <= version <= TRACE_FORMAT:
+            known = f"{OLDEST_FORMAT} to {TRACE_FORMAT}"
+            raise TraceError(f"{file}: trace format {version}; this version reads formats {known}")
         columns = {table: _empty(table) for table in TABLES}
         wanted = [table for table in TABLES if table in present and (table in tables or table == "rounds")]
         types = {table: _types(db, table) for table in wanted}
@@ -139,7 +143,16 @@ def _query(file: Path, mode: str, tables: Collection[str]) -> tuple[dict[str, Co
         db.close()
     if image:
         columns |= {table: _decoded(image, table, present[table], types[table]) for table in wanted[1:]}
-    return columns, {(table, name): unit for table, name, unit in units if table in TABLES}
+    added = {(table, column.name): column.unit for table in wanted for column in _completed(columns[table], table)}
+    return columns, {(table, name): unit for table, name, unit in units if table in TABLES} | added
+
+
+def _completed(columns: Columns, table: str) -> list[Column]:
+    """Add the columns that an older format has not, which hold NaN; says which."""
+    added = [column for column in TABLES[table] if column.name not in columns and column.type == "REAL"]
+    rows = len(next(iter(columns.values())))
+    columns.update({column.name: np.full(rows, np.nan) for column in added})
+    return added
 
 
 def _empty(table: str) -> Columns:

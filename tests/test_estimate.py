@@ -109,7 +109,15 @@ class StandIn:
         return {"accuracy": 0.5, "loss": 1.0}
 
     def diagnostics(self) -> dict[str, Any]:
-        return {"rank": 0, "coherence_a": None, "coherence_b": None, "e_cov": 0.0, "e_sp": 0.0}
+        return {
+            "rank": 0,
+            "coherence_a": None,
+            "coherence_b": None,
+            "e_cov": 0.0,
+            "e_sp": 0.0,
+            "e_sp_score": 0.0,
+            "e_q": 0.0,
+        }
 
 
 @pytest.fixture

@@ -38,8 +38,8 @@ every = pytest.mark.parametrize("codec", [Dense(), Dense(bits=32), *SPARSE], ids
 class FakeLearner:
     """Adds a draw of its own for every client and round, and remembers the changes that it made."""
 
-    def __init__(self, layout=LAYOUT, examples=EXAMPLES):
-        self.layout, self._examples = layout, examples
+    def __init__(self, layout=LAYOUT, examples=EXAMPLES, served=None):
+        self.layout, self._examples, self.served = layout, examples, served or {}
         self.frozen = {}
         self.changes = {}  # (client, round) -> change as a client can know it, in float32
         self.starts = {}
@@ -50,7 +50,11 @@ class FakeLearner:
         return {n: (0.1 * random.standard_normal(s)).astype(np.float32) for n, s in self.layout.shapes.items()}
 
     def initial(self):
-        return self.draw(0)
+        return self.draw(0) | self.served
+
+    def fresh(self, version):
+        fresh = self.draw(2, version)
+        return {name: 0 * fresh[name] if name.endswith("B") else fresh[name] for name in self.layout.factors}
 
     def examples(self, client):
         return self._examples[client]
@@ -728,7 +732,8 @@ def test_head_only_has_no_factors_to_diagnose():
     fed, _ = federation(Dense(), HeadOnly(), layout=HEAD_ONLY)
     fed.train(1, [0, 1])
     fed.aggregate({client: upload(fed, client)[0] for client in (0, 1)})
-    assert fed.diagnostics() == {"rank": 0, "coherence_a": None, "coherence_b": None, "e_cov": None, "e_sp": None}
+    empty = dict.fromkeys(("coherence_a", "coherence_b", "e_cov", "e_sp", "e_sp_score", "e_q"))
+    assert fed.diagnostics() == {"rank": 0, **empty}
     assert fed.evaluate()["accuracy"] == float(fed.state.model["head.weight"][0, 0])
 
 

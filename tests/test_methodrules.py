@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from wfl_sim import estimate
 from wfl_sim.codecs.topk import TopK
 from wfl_sim.errors import ScenarioError
 from wfl_sim.estimate import layout_of
@@ -59,6 +60,28 @@ def test_an_svd_with_error_feedback_is_told_at_its_key():
 @pytest.mark.parametrize(("method", "codec"), [("ffa", "dense"), ("ffa", "topk"), ("soft", "components")])
 def test_what_fits_is_taken(method, codec):
     assert read(method, codec).codec.kind == codec
+
+
+@pytest.mark.parametrize("method", ["flora", "flexlora"])
+def test_what_is_left_out_of_factors_that_are_made_anew_cannot_wait(method):
+    with pytest.raises(ScenarioError) as told:
+        read(method, "topk, error_feedback: 0.5")
+    (problem,) = told.value.args
+    assert (problem.key, problem.line) == ("codec.error_feedback", 8)
+    assert f"must be 0 with method {method}" in problem.message
+    assert (
+        read(method, "topk").codec.error_feedback == read("fedex", "topk, error_feedback: 1").codec.error_feedback - 1
+    )
+
+
+def test_what_is_broadcast_by_a_rule_of_its_own_is_planned_for(monkeypatch, tmp_path):
+    info = ModelInfo(tmp_path, 6, 384, 1536, 30_000, 512, ("text",), 384, 384, 6, False, "bert", 0)
+    monkeypatch.setattr(estimate, "model_info", lambda name: info)
+    (menu, first, later), (_, stacked_first, stacked) = (estimate.sizes(read(m, "dense")) for m in ("fedavg", "flora"))
+    assert stacked_first == first and later == menu.points[-1].bits
+    pairs, values = 18, 6 * 4 * 4 * (384 + 384 + 2 * (384 + 1536))  # four arrivals' stacks; the head comes on top
+    head = later - 16 * values / 4 - 8 * 2 * pairs
+    assert stacked == 16 * values + 8 * 2 * pairs + head + 32 * pairs  # scales; how many components
 
 
 def test_an_update_of_ffa_is_planned_as_b_and_the_head(tmp_path):

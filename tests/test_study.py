@@ -95,7 +95,7 @@ class MadeUpWork:
         return {"accuracy": 0.1 * self._round, "loss": 1.0}
 
     def diagnostics(self) -> dict[str, Any]:
-        return dict.fromkeys(("rank", "coherence_a", "coherence_b", "e_cov", "e_sp"))
+        return dict.fromkeys(("rank", "coherence_a", "coherence_b", "e_cov", "e_sp", "e_sp_score", "e_q"))
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ import numpy as np
 import simpy
 
 from channels.streams import Stream
-from wfl_sim import airtime, machine, planning
+from wfl_sim import airtime, broadcasting, machine, planning
 from wfl_sim import study as studies
 from wfl_sim.codecs.base import Layout
 from wfl_sim.contracts import PayloadMenu
@@ -172,7 +172,7 @@ def sizes(scenario: Scenario) -> tuple[PayloadMenu, int, int]:
     """What a client could send, and the bits of its first download and of a later one.
 
     The first is the model at 32 bits a value, and later ones the whole change: nearly everything changes if more than a
-    few clients send. Without learning they are as the method has them.
+    few clients send; or what the method broadcasts by a rule of its own. Without learning they are the method's.
     """
     method = scenario.method
     if isinstance(method, NoLearning):
@@ -182,7 +182,12 @@ def sizes(scenario: Scenario) -> tuple[PayloadMenu, int, int]:
     menu: PayloadMenu = codec.menu(layout)
     if getattr(codec, "bits", None) == 8:  # the broadcast takes 16 bits a value then
         codec = replace(codec, bits=16)
-    return menu, 32 * layout.size([*layout.plain, *layout.factors]), codec.menu(layout).points[-1].bits
+    whole, change = 32 * layout.size([*layout.plain, *layout.factors]), codec.menu(layout).points[-1].bits
+    if shapes := getattr(method, "broadcast_shapes", None):
+        pace = pace_of(scenario)
+        shapes = shapes(layout.shapes, pace.arrivals or pace.asked)
+        change = broadcasting.most_bits(codec, shapes, len(layout.pairs))
+    return menu, whole, change
 
 
 class _Plan:

@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from wfl_sim import federationstate, lowrank
+from wfl_sim import federationstate, lowrank, merging, turning
 from wfl_sim.clientstate import ClientStates
-from wfl_sim.codecs.base import Codec, Layout, Update
-from wfl_sim.contracts import AnyPayload, Params, Payload, PayloadMenu, Point, Trained
+from wfl_sim.codecs.base import Codec, Layout, Update, decoded, update_key
+from wfl_sim.contracts import AnyPayload, FloatArray, Params, Payload, PayloadMenu, Point, Trained
 from wfl_sim.errors import NotFinite, RunFailed
 from wfl_sim.federationstate import FederationState, Fetched, Training
 from wfl_sim.measured import Measured
 from wfl_sim.methods.base import Arrival, Method, personal_of
 from wfl_sim.statefiles import StateFiles
+from wfl_sim.turning import Turns
+from wfl_sim.updateerrors import aggregated, errors_of
 
 OnDivergence = Literal["fail", "drop_client"]
-REMEDY = "lower learning.local.lr or learning.local.head_lr"
 
 
 class Learner(Protocol):
@@ -31,13 +33,15 @@ class Learner(Protocol):
     `train` starts a round of local training of clients, each from its own parameters, and says for each how to get
     what became of them. Who is trained together with whom may change the last bits of a result, so that clients whose
     training begins at the same instant are handed over in one call, and in no other. What is never asked for need not
-    be trained. `frozen` is what belongs to the model besides, and is neither trained nor sent.
+    be trained. `frozen` is what belongs to the model besides, and is neither trained nor sent. `initial` gives also
+    what the server alone sets, which is not in the layout; `fresh` the adapters drawn anew for a version of the model.
     """
 
     layout: Layout
     frozen: Params
 
     def initial(self) -> Params: ...
+    def fresh(self, version: int) -> Params: ...
     def examples(self, client: int) -> int: ...
     def train(self, starts: Mapping[int, Params], round_: int) -> Mapping[int, Trained]: ...
     def evaluate(self, params: Params) -> dict[str, float]: ...
@@ -82,6 +86,9 @@ class Federation:
         first, states = learner.initial(), states or ClientStates()
         self._states = states
         self._own = {name: first.pop(name) for name in names if name in self._personal}
+        self._served = [name for name in first if name not in names]  # the server's alone; 0 in version 0
+        self._products, self._renews = getattr(method, "merges_products", False), getattr(method, "renews", False)
+        self._turns = Turns(self.layout.pairs)
         self.state = FederationState(first, residual=states.book("residual"), personal=states.book("personal"))
         self._mean: Params | None = self._own  # of the tensors that clients have; None: not known yet
         self._measured = Measured(codec, codec.menu(self.layout), measures)
@@ -114,9 +121,18 @@ class Federation:
         if state.last_change is not None and behind <= 1:
             return state.last_change
         if self._full is None or self._full[0] != state.version:
-            data = b"".join(value.astype("<f4").tobytes() for value in state.model.values())
+            told = [name for name in state.model if state.version or name not in self._served]
+            data = b"".join(state.model[name].astype("<f4").tobytes() for name in told)
             self._full = state.version, Payload(data, 1.0)
+        # Whoever missed a turn and has something in an older basis needs the way from there.
+        old = {state.residual_version.get(client, state.version) for client in clients} - {state.version}
+        if old and state.turns:
+            maps = [turn.astype("<f4").tobytes() for v in sorted(old) for turn in self._between(v).values()]
+            return Payload(self._full[1].data + b"".join(maps), 1.0)
         return self._full[1]
+
+    def _between(self, since: int) -> dict[str, FloatArray]:
+        return self._turns.between(since, self.state.version)
 
     def received(self, clients: Sequence[int]) -> None:
         """`clients` now hold the model that was the current one when their last downlink was asked for."""
@@ -142,7 +158,8 @@ class Federation:
         """The global tensors with those of one client, in the learner's order."""
         if not own:
             return model
-        return {name: own[name] if name in own else model[name] for name in self.learner.layout.shapes}
+        names = (*self.learner.layout.shapes, *self._served)
+        return {name: own[name] if name in own else model[name] for name in names}
 
     def update(self, client: int) -> Update | None:
         """What came of a client's training, with what was left unsent before; None where it diverged.
@@ -153,23 +170,25 @@ class Federation:
         if (training := state.training.pop(client, None)) is None:
             return state.pending[client]
         after, start = training.trained(), training.start
-        left = state.residual.pop(client, None)
+        left, since = state.residual.pop(client, None), state.residual_version.pop(client, 0)
+        if left is not None:
+            left = self._turns.carried(left, since, state.trained_version[client])
         own = {name: after[name] for name in self._own}
         base = {name: value for name, value in start.items() if name not in own} if own else start
         with np.errstate(over="ignore", invalid="ignore"):  # which is told below
-            change = {name: after[name] - value for name, value in base.items()}
+            change = {name: after[name] - base[name] for name in self.layout.shapes}
             if left is not None:
                 change = {name: value + left[name] for name, value in change.items()}
-        if not (_finite(change) and _finite(own)):
+        if not (merging.finite(change) and merging.finite(own)):
             if self._drops:
                 return None
             raise RunFailed(
                 f"round {training.round}: the training of client {client} diverged (an update is not finite); "
-                f"{REMEDY}, or set learning.on_divergence to drop_client"
+                f"{merging.REMEDY}, or set learning.on_divergence to drop_client"
             )
         if own:
             state.personal[client], self._mean = own, None
-        state.pending[client] = Update(base, change, self.layout)
+        state.pending[client] = Update(base, change, self.layout, update_key(client, training.round))
         return state.pending[client]
 
     def encode(self, client: int, point: Point) -> Payload | None:
@@ -184,8 +203,9 @@ class Federation:
             return None
         payload = self.codec.encode(update, point.kept_fraction)
         self._measured.note(client, update)
-        sent = self.codec.decode(payload.data, update.layout)
+        sent = decoded(self.codec, payload.data, update.layout, update.base)
         self.state.sent[client] = sent
+        self.state.errors[client] = errors_of(self.codec, update, payload.data, sent)
         self._keep(client, {name: value - sent[name] for name, value in update.change.items()})
         return payload
 
@@ -202,17 +222,26 @@ class Federation:
         """A payload did not arrive, or was never sent: the whole change waits at the client, whatever the codec."""
         update = self.update(client)
         if update is not None:
-            self.state.residual[client] = update.change
+            self._wait(client, update.change)
         self._forget(client)
 
     def _forget(self, client: int) -> None:
-        for book in (self.state.training, self.state.pending, self.state.sent, self.state.trained_version):
+        state = self.state
+        for book in (state.training, state.pending, state.sent, state.errors, state.trained_version):
             book.pop(client, None)
 
     def _keep(self, client: int, unsent: Params) -> None:
         decay = np.float32(self.codec.error_feedback)
         if decay > 0:
-            self.state.residual[client] = {name: decay * value for name, value in unsent.items()}
+            self._wait(client, {name: decay * value for name, value in unsent.items()})
+
+    def _wait(self, client: int, change: Params) -> None:
+        """Part of a change waits at the client: of factors that the next model does not know, nothing."""
+        if self._renews:
+            lost = self.layout.factors
+            change = {name: np.zeros_like(value) if name in lost else value for name, value in change.items()}
+        self.state.residual[client] = change
+        self.state.residual_version[client] = self.state.trained_version[client]
 
     def aggregate(self, arrivals: Mapping[int, AnyPayload], factors: Mapping[int, float] | None = None) -> None:
         """Merge what arrived. Weights are shares among the arrivals; without any, the model stays.
@@ -228,34 +257,61 @@ class Federation:
         if factors is not None:
             step = sum(share[client] * factors[client] for client in order)
             share = {client: share[client] * factors[client] / step if step else 0.0 for client in order}
-        merged = [
-            Arrival(client, state.sent[client], share[client], state.version - state.trained_version[client])
-            for client in order
-        ]
-        self.state.diagnostics = self._diagnose(merged)
+        merged = [self._arrival(client, share[client]) for client in order]
+        starts = [state.model if x.base is None or not self._products else x.base for x in merged]
+        errors = [state.errors[client] for client in order]
+        state.diagnostics = aggregated(layout.pairs, starts, merged, errors)
         for client in order:
             self._forget(client)
         if not merged or not step:
             return
+        if self._products:  # part of the way to a product is no part of the way to its factors
+            merged = [replace(arrival, weight=step * arrival.weight) for arrival in merged]
         with np.errstate(over="ignore", invalid="ignore"):  # which is told below
-            target = self.method.aggregate(state.model, merged)
-            change = {name: value - state.model[name] for name, value in target.items()}
-            if factors is not None:
-                change = {name: np.float32(step) * value for name, value in change.items()}
-            _check_model(change)
             # The server moves by what it will broadcast, so that clients hold its model bit for bit.
-            payload = self.codec.encode_changed(Update(state.model, change, layout))
-            decoded = self.codec.decode(payload.data, layout)
-            model = {name: value + decoded[name] for name, value in state.model.items()}
-        _check_model(model)
+            if hasattr(self.method, "broadcast"):
+                model, payload = merging.by_broadcast(
+                    self.method, self.codec, layout, state.model, state.version, merged
+                )
+            else:
+                part = 1.0 if self._products else step
+                model, payload = merging.by_change(
+                    self.method, self.codec, layout, state.model, state.version, merged, part
+                )
+        if getattr(self.method, "begins_anew", False):
+            model |= self.learner.fresh(state.version + 1)
+        merging.check(model)
         state.model, state.version, state.last_change = model, state.version + 1, payload
+        self._turn()
+
+    def _arrival(self, client: int, weight: float) -> Arrival:
+        """What came of a client, in the basis of the model as it is now."""
+        state = self.state
+        since = state.trained_version[client]
+        if since == state.version:
+            return Arrival(client, state.sent[client], weight)
+        change = self._turns.carried(state.sent[client], since, state.version)
+        base = self._turns.carried(state.pending[client].base, since, state.version)
+        return Arrival(client, change, weight, state.version - since, base)
+
+    def _turn(self) -> None:
+        """Let the method choose a basis, which all who hold the model work out alike, and note the way to it."""
+        state, turn = self.state, getattr(self.method, "turn", None)
+        maps = turning.rounded(turn(state.model)) if turn is not None else {}
+        if maps:
+            state.model = turning.turned(state.model, maps, self.layout.pairs)
+        self._turns.add(state.version, maps)
+        fetched = [held.version for book in (state.fetching, state.fetched) for held in book.values()]
+        waiting = (*state.trained_version.values(), *state.residual_version.values(), *fetched)
+        self._turns.forget(waiting, state.version)
+        state.turns = self._turns.made
 
     def evaluate(self) -> dict[str, float | None]:
         """Accuracy and loss of `model` on held-out examples."""
         metrics = self.learner.evaluate(self._global())
         for name, value in metrics.items():
             if not math.isfinite(value):
-                raise NotFinite(f"the {name} of the global model is {value}; {REMEDY}")
+                raise NotFinite(f"the {name} of the global model is {value}; {merging.REMEDY}")
         return {**metrics}
 
     def snapshot(self, files: StateFiles) -> dict[str, Any]:
@@ -272,6 +328,7 @@ class Federation:
         self._states.restore(plain["clients"], files)
         self._measured.restore(plain["measured"], files)
         self._mean, self._full = None, None
+        self._turns.made = self.state.turns
 
     def close(self) -> None:
         """Stop what still trains."""
@@ -309,35 +366,3 @@ class Federation:
             "coherence_b": max((lowrank.coherence(model[b].T) for _, b in pairs), default=None),
             **self.state.diagnostics,
         }
-
-    def _diagnose(self, arrivals: Sequence[Arrival]) -> dict[str, float | None]:
-        """e_cov over what arrived, e_sp over what the arrivals' codec left out.
-
-        Changes are merged on the model of now, so e_cov takes each client's factors to be that model and its change.
-        What the codec left out it left out of the client's own factors: e_sp starts from the model that was fetched.
-        """
-        pairs, model = self.layout.pairs, self.state.model
-        if not pairs or not arrivals:
-            return {"e_cov": None, "e_sp": None}
-        weights = [arrival.weight for arrival in arrivals]
-        e_cov = e_sp = 0.0
-        for a, b in pairs:
-            e_cov += lowrank.covariance_gap(
-                [(model[a] + x.change[a], model[b] + x.change[b]) for x in arrivals], weights
-            )
-            for arrival in arrivals:
-                update, sent = self.state.pending[arrival.client], arrival.change
-                base_a, base_b, full = update.base[a], update.base[b], update.change
-                e_sp += arrival.weight * lowrank.product_gap(
-                    base_a + full[a], base_b + full[b], base_a + sent[a], base_b + sent[b]
-                )
-        return {"e_cov": e_cov, "e_sp": e_sp}
-
-
-def _finite(params: Params) -> bool:
-    return all(np.isfinite(value).all() for value in params.values())
-
-
-def _check_model(params: Params) -> None:
-    if not _finite(params):
-        raise NotFinite(f"the global model is not finite after the aggregation; {REMEDY}")

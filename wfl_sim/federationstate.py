@@ -14,6 +14,7 @@ import numpy as np
 from wfl_sim.codecs.base import Layout, Update
 from wfl_sim.contracts import Params, Payload, Trained
 from wfl_sim.statefiles import Kept, StateFiles
+from wfl_sim.updateerrors import UpdateErrors
 
 
 class Fetched(NamedTuple):
@@ -52,9 +53,12 @@ class FederationState:
     trained_version: dict[int, int] = field(default_factory=dict)  # of what a training or a pending update starts
     training: dict[int, Training] = field(default_factory=dict)  # by client: started, not waited for yet
     residual: MutableMapping[int, Params] = field(default_factory=dict)
+    residual_version: dict[int, int] = field(default_factory=dict)  # by client: in whose basis its residual is
+    turns: dict[int, Params] = field(default_factory=dict)  # by version, as far back as anything waits
     personal: MutableMapping[int, Params] = field(default_factory=dict)  # by client; absent: as it was at the start
     pending: dict[int, Update] = field(default_factory=dict)  # trained, not yet aggregated or lost
     sent: dict[int, Params] = field(default_factory=dict)  # decoded payloads of the same
+    errors: dict[int, UpdateErrors] = field(default_factory=dict)  # what these payloads lack
     diagnostics: dict[str, float | None] = field(default_factory=dict)
 
 
@@ -79,8 +83,11 @@ def snapshot(state: FederationState, files: StateFiles) -> dict[str, Any]:
             }
             for call in calls.values()
         ],
-        "pending": [(client, keep(update.base), keep(update.change)) for client, update in state.pending.items()],
+        "pending": [(c, keep(update.base), keep(update.change), update.key) for c, update in state.pending.items()],
         "sent": [(client, keep(params)) for client, params in state.sent.items()],
+        "errors": [(client, *errors) for client, errors in state.errors.items()],
+        "residual_version": [*state.residual_version.items()],
+        "turns": [(version, keep(maps)) for version, maps in state.turns.items()],
         "diagnostics": state.diagnostics,
     }
 
@@ -118,8 +125,11 @@ def restore(
         results = train(together, call["round"])
         for client in call["waiting"]:
             state.training[client] = Training(call["round"], together, together[client], results[client])
-    state.pending = {c: Update(take(base), take(changed), layout) for c, base, changed in plain["pending"]}
+    state.pending = {c: Update(take(base), take(changed), layout, key) for c, base, changed, key in plain["pending"]}
     state.sent = {client: take(place) for client, place in plain["sent"]}
+    state.errors = {client: UpdateErrors(*errors) for client, *errors in plain["errors"]}
+    state.residual_version = dict(plain["residual_version"])
+    state.turns = {version: take(place) for version, place in plain["turns"]}
     state.diagnostics = dict(plain["diagnostics"])
 
 

@@ -11,7 +11,9 @@ from typing import Any
 from wfl_sim.contracts import AnyPayload, PayloadMenu, Point, Sized
 
 _NO_METRICS: dict[str, float | None] = {"accuracy": None, "loss": None}
-_NO_DIAGNOSTICS: dict[str, Any] = {"rank": 0, "coherence_a": None, "coherence_b": None, "e_cov": None, "e_sp": None}
+_NO_DIAGNOSTICS: dict[str, Any] = {
+    "rank": 0, **dict.fromkeys(("coherence_a", "coherence_b", "e_cov", "e_sp", "e_sp_score", "e_q"))
+}  # fmt: skip
 
 
 class NetworkOnly:

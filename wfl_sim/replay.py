@@ -22,7 +22,7 @@ from wfl_sim.statefiles import StateFiles
 from wfl_sim.trace import Row
 
 METRICS = ("accuracy", "loss")
-DIAGNOSTICS = ("rank", "coherence_a", "coherence_b", "e_cov", "e_sp")
+DIAGNOSTICS = ("rank", "coherence_a", "coherence_b", "e_cov", "e_sp", "e_sp_score", "e_q")
 _NOTHING = -1.0  # in place of a size: there is nothing to send
 
 

@@ -250,8 +250,14 @@ def _targets(scenario: Scenario) -> list[Finding]:
 
 
 def _codec(scenario: Scenario) -> list[Finding]:
-    """A codec that chooses among pairs of factors finds some, and one that gives products a method that merges them."""
+    """A codec finds the pairs of factors that it chooses among, and a method for what it gives and feeds back."""
     method, codec = scenario.method, scenario.codec
+    if getattr(method, "renews", False) and codec.error_feedback > 0:
+        message = (
+            f"must be 0 with method {method.kind}: each aggregation makes new factors, in which what a client left out "
+            "of the old ones means nothing"
+        )
+        return [_finding("codec.error_feedback", message, f"{codec.error_feedback:g}", "method", fits=0)]
     adapter = None if isinstance(method, NoLearning) else method.adapter()
     if adapter is None:
         return []

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from wfl_sim import wholefile
 from wfl_sim.errors import AGAIN, RunFailed
 
-TRACE_FORMAT = 2
+TRACE_FORMAT = 3
 PATIENCE_S = 600.0
 """How long a run waits for a reader that holds its trace: nobody who looks at a run should end it."""
 
@@ -57,6 +57,8 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("coherence_b", "REAL", "1", "largest |cosine| between two columns of a global B; empty without any"),
         Column("e_cov", "REAL", "1", "|sum_k w_k (B_k - Bbar)(A_k - Abar)|_F^2 over the arrivals: separate averaging"),
         Column("e_sp", "REAL", "1", "weighted energy |B'A' - B_s A_s|_F^2 of what the codec did not send"),
+        Column("e_sp_score", "REAL", "1", "the same component by component: the sum of dropped |b'a' - b a|_F^2"),
+        Column("e_q", "REAL", "1", "weighted energy of what quantisation changed in what the codec sent"),
     ),
     "transmissions": (
         Column("round", "INTEGER", "", "number of the round"),

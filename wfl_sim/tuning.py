@@ -20,8 +20,8 @@ from wfl_sim import rules
 from wfl_sim import study as studies
 from wfl_sim.diagnose import Locator, nearest
 from wfl_sim.errors import COMMAND_LINE, OutputExists, Problem, RunFailed, ScenarioError, in_order
-from wfl_sim.federation import REMEDY
 from wfl_sim.findings import Finding, finding
+from wfl_sim.merging import REMEDY
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.quality import ACCURACY, Quality, quality_of
 from wfl_sim.scenario import Cell, Scenario, Study

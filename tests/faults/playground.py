@@ -84,6 +84,14 @@ KINDS: dict[str, list[str]] = {
     ],
     "rounds-slots": ["radio.uplink.access=tdma", "radio.rate={kind: cqi}", "radio.downlink.access=unicast"],
     "rounds-packets": ["radio.fidelity=packet", "radio.duplex=half"],
+    "turned": [
+        "method={kind: soft, rank: 4, basis: server}",
+        "codec={kind: components, error_feedback: 1}",
+        "protocol.cohort=4",
+    ],
+    "turned-late": [*ASYNCHRONOUS, "method={kind: soft, rank: 4, basis: server}", "codec={kind: topk}"],
+    "stacked": ["method={kind: flora, rank: 4}", "protocol={kind: deadline, deadline: 400 ms, late: carry}"],
+    "stacked-late": [*ASYNCHRONOUS, "method={kind: fedex, rank: 4}", "codec={kind: topk, error_feedback: 1}"],
     "gone": ["method={kind: none, payload: 300 kbit}", "clients.churn={stay: 1 s}"],
     "network": [*ASYNCHRONOUS, "method={kind: none, payload: 300 kbit}"],
 }
@@ -103,9 +111,17 @@ class Learner:
     layout = Layout((("q.A", "q.B"),), ("head.weight",), {"q.A": (4, 900), "q.B": (700, 4), "head.weight": (3, 1000)})
     frozen: ClassVar[Params] = {}
 
+    def __init__(self, served: bool = False) -> None:
+        self._served = {"q.W": np.zeros((700, 900), np.float32)} if served else {}
+
     def initial(self) -> Params:
         draw = np.random.default_rng(1)
-        return {name: draw.normal(size=shape).astype(np.float32) for name, shape in self.layout.shapes.items()}
+        first = {name: draw.normal(size=shape).astype(np.float32) for name, shape in self.layout.shapes.items()}
+        return first | self._served
+
+    def fresh(self, version: int) -> Params:
+        draw = np.random.default_rng((1, version))
+        return {"q.A": draw.normal(size=(4, 900)).astype(np.float32), "q.B": np.zeros((700, 4), np.float32)}
 
     def examples(self, client: int) -> int:
         return 10 + client
@@ -118,7 +134,10 @@ class Learner:
         if key[:2] == (3, 2):
             return {name: value * np.float32(np.nan) for name, value in start.items()}
         draw = np.random.default_rng(key)
-        return {name: value + 0.1 * draw.normal(size=value.shape).astype(np.float32) for name, value in start.items()}
+        return {
+            name: start[name] + 0.1 * draw.normal(size=shape).astype(np.float32)
+            for name, shape in self.layout.shapes.items()
+        }
 
     def evaluate(self, params: Params) -> dict[str, float]:
         level = float(sum(np.abs(value).sum(dtype=np.float64) for value in params.values()))
@@ -138,8 +157,10 @@ def build_work(
     scenario: Any, memo_folder: Any, states: Any = None, workers: int = 1
 ) -> tuple[Federation, dict[str, Any]]:
     """In place of the one of `wfl_sim.learning.federated`."""
-    learning, learner = scenario.learning, Learner()
-    method = OwnHead(rank=scenario.method.rank) if scenario.protocol.kind == "buffered" else scenario.method
+    learning, method = scenario.learning, scenario.method
+    learner = Learner(bool(method.adapter().served))
+    if scenario.protocol.kind == "buffered" and method.kind == "fedavg":
+        method = OwnHead(rank=method.rank)
     clients = scenario.clients.count
     measures = getattr(scenario.schedule, "measures", False)
     federation = Federation(method, scenario.codec, learner, clients, learning.on_divergence, states, measures)

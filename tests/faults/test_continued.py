@@ -65,6 +65,8 @@ QUICK = (
     ("measured", False),
     ("measured-buffered", False),
     ("carried", True),
+    ("turned", True),
+    ("stacked-late", False),
     ("buffered-slots", False),
     ("one-at-a-time", False),
     ("gone", True),

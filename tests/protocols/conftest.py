@@ -77,7 +77,15 @@ class StubWork:
         return {"accuracy": 0.5, "loss": 1.0}
 
     def diagnostics(self):
-        return {"rank": 0, "coherence_a": None, "coherence_b": None, "e_cov": 0.0, "e_sp": 0.0}
+        return {
+            "rank": 0,
+            "coherence_a": None,
+            "coherence_b": None,
+            "e_cov": 0.0,
+            "e_sp": 0.0,
+            "e_sp_score": 0.0,
+            "e_q": 0.0,
+        }
 
 
 class FixedAir:

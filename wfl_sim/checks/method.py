@@ -6,7 +6,8 @@ Know the contract and no method; torch is loaded for a regulariser alone.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from itertools import permutations
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
@@ -14,10 +15,12 @@ from typing import Any
 import numpy as np
 
 from wfl_sim.checks.contract import HEAD, Contract, drawn, same
+from wfl_sim.contracts import Params
 from wfl_sim.learning.layouts import layout
-from wfl_sim.methods.base import Adapter, Arrival, Method
+from wfl_sim.methods.base import Adapter, Arrival, Method, pairs_of
 from wfl_sim.methods.tensortrain import TensorTrain
 
+Shapes = Mapping[str, tuple[int, ...]]
 LAYERS = {"q": (9, 12), "v": (30, 12)}  # outputs and inputs
 SINGLE = 2.0**-20  # relative: a few roundings to float32
 
@@ -34,9 +37,11 @@ def check_method(method: Method) -> None:
         _check_regulariser(contract, regulariser)
 
     shapes = dict(layout(adapter, LAYERS, HEAD).shapes)
+    served = frozenset() if adapter is None else adapter.served
+    whole = {f"{path}.{name}": adapter.shapes(*LAYERS[path])[name] for path in LAYERS for name in served if adapter}
     for name in _check_personal(contract, list(shapes)):
         del shapes[name]
-    model, weights = drawn(shapes, 0), (0.4, 0.1, 0.3, 0.2)
+    model, weights = drawn(shapes | whole, 0), (0.4, 0.1, 0.3, 0.2)
     # Two of the changes cancel but for what float32, and another order of sums, would lose beside them.
     large = drawn(shapes, 1, 1e18)
     changes = [large, drawn(shapes, 2), {name: -value for name, value in large.items()}, drawn(shapes, 3)]
@@ -62,7 +67,42 @@ def check_method(method: Method) -> None:
     for name, value in alone.items():
         close = np.allclose(together[name], value, rtol=SINGLE, atol=SINGLE)
         contract.holds(4, close, f"four clients that send the same change of {name!r} count for another one than it")
+    _check_turn(contract, method, model)
+    _check_broadcast(contract, method, model, shapes, [Arrival(k, drawn(shapes, 8 + k), 0.5) for k in (0, 1)])
     contract.card(5)
+
+
+def _check_turn(contract: Contract, method: Any, model: Params) -> None:
+    """The basis that the method chooses leaves the model as it is."""
+    if not hasattr(method, "turn"):
+        return
+    maps = contract.ask(8, "turn()", lambda: method.turn(model))
+    pairs = pairs_of(model)
+    contract.holds(8, isinstance(maps, dict), f"turn() gives a {type(maps).__name__}, not maps by the name of A")
+    ranks = {a: model[a].shape[0] for a, _ in pairs}
+    for name, value in maps.items():
+        square = name in ranks and np.shape(value) == (ranks[name], ranks[name]) and np.isfinite(value).all()
+        contract.holds(8, square, f"turn() gives no finite square map for {name!r} of the rank of an A")
+        contract.holds(8, np.linalg.matrix_rank(value) == ranks[name], f"the map of {name!r} cannot be undone")
+    contract.holds(8, same(maps, method.turn(model)), "turn() gives something else the second time")
+
+
+def _check_broadcast(
+    contract: Contract, method: Any, model: Params, shapes: Shapes, arrivals: Sequence[Arrival]
+) -> None:
+    """What is broadcast is what `aggregate` does, and no larger than announced."""
+    if not hasattr(method, "broadcast"):
+        return
+    kept = copy.deepcopy(model)
+    arrays = contract.ask(10, "broadcast()", lambda: method.broadcast(model, list(arrivals)))
+    after = contract.ask(10, "received()", lambda: method.received(model, arrays))
+    contract.holds(10, same(model, kept), "broadcast() or received() changes the model that it is given")
+    one = same(after, method.aggregate(model, list(arrivals)))
+    contract.holds(10, one, "aggregate() is not received() after broadcast()")
+    most = contract.ask(10, "broadcast_shapes()", lambda: method.broadcast_shapes(shapes, len(arrivals)))
+    values = sum(value.size for value in arrays.values())
+    fits = values <= sum(math.prod(shape) for shape in most.values())
+    contract.holds(10, fits, f"broadcast() gives {values} values, more than broadcast_shapes() says")
 
 
 def _check_personal(contract: Contract, names: list[str]) -> frozenset[str]:
@@ -86,6 +126,12 @@ def _check_regulariser(contract: Contract, regulariser: Callable[[Any, Any], Any
     penalties = contract.ask(2, "the regulariser", lambda: regulariser(a, b))
     each = isinstance(penalties, torch.Tensor) and penalties.shape == (3,) and bool(torch.isfinite(penalties).all())
     contract.holds(2, each, f"the regulariser of three clients side by side gives {penalties!r:.60}, not three numbers")
+    layers = contract.ask(
+        2, "the regulariser of two layers", lambda: regulariser(a.expand(2, *a.shape), b.expand(2, *b.shape))
+    )
+    contract.holds(
+        2, layers.shape == (2, 3), "the regulariser of two layers of three clients gives no two by three numbers"
+    )
     for number, penalty in enumerate(penalties.tolist()):
         alone = float(regulariser(a[number], b[number]).detach())
         close = np.isclose(penalty, alone, rtol=SINGLE, atol=SINGLE)

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import gelu
+from torch.nn.functional import gelu, linear
 
 from wfl_sim.methods.base import Adapter, AnyAdapter
 from wfl_sim.methods.tensortrain import TensorTrain
@@ -45,13 +45,15 @@ class Adapted(torch.nn.Module):
 
 
 class LoraLayer(Adapted):
-    """With `wfl_sim.methods.base.Adapter`: A [K, r, n] and B [K, m, r]."""
+    """With `wfl_sim.methods.base.Adapter`: A [K, r, n], B [K, m, r], and W [K, m, n], or [1, m, n] if all have one."""
 
     def __init__(self, frozen: torch.nn.Module, adapter: Adapter) -> None:
         super().__init__(frozen)
         self._scale = adapter.alpha / adapter.rank
 
     def adapted(self, x: Tensor, y: Tensor) -> Tensor:
+        if (whole := self.tensors.get("W")) is not None:
+            y = y + (linear(x, whole[0]) if len(whole) == 1 else torch.bmm(x, whole.mT))
         return torch.baddbmm(y, torch.bmm(x, self.tensors["A"].mT), self.tensors["B"].mT, alpha=self._scale)
 
 
@@ -105,12 +107,18 @@ class Adapters:
             self.layers[name] = _features(frozen)
             self._adapted[name] = _layer(frozen, adapter)
             model.set_submodule(name, self._adapted[name])
-        self._names = {name: tuple(adapter.shapes(*widths)) for name, widths in self.layers.items()}
+        self._names, self._served = (
+            {n: tuple(adapter.shapes(*widths)) for n, widths in self.layers.items()},
+            adapter.served,
+        )
 
     def use(self, tensors: Mapping[str, Tensor]) -> None:
-        """From now on the layers read these tensors [K, ...]."""
+        """From now on the layers read these tensors [K, ...]; one that is not there, of those served, counts as 0."""
         for name, layer in self._adapted.items():
-            layer.tensors = {own: tensors[f"{name}.{own}"] for own in self._names[name]}
+            whole = {own: f"{name}.{own}" for own in self._names[name]}
+            layer.tensors = {
+                own: tensors[path] for own, path in whole.items() if path in tensors or own not in self._served
+            }
 
 
 def _layer(frozen: torch.nn.Module, adapter: AnyAdapter) -> Adapted:

@@ -16,12 +16,13 @@ Layers = Mapping[str, tuple[int, int]]  # outputs and inputs of the adapted laye
 
 
 def layout(adapter: AnyAdapter | None, layers: Layers, head: Mapping[str, tuple[int, ...]]) -> Layout:
-    """All that is trained: of each layer its adapter's tensors but those frozen, then those of the head."""
+    """All that is trained: of each layer its adapter's tensors but those frozen or served, then those of the head."""
     pairs, shapes = list[tuple[str, str]](), dict[str, tuple[int, ...]]()
     if adapter is not None:
+        still = adapter.frozen | adapter.served
         for path, widths in layers.items():
             own = adapter.shapes(*widths)
-            shapes |= {f"{path}.{name}": shape for name, shape in own.items() if name not in adapter.frozen}
+            shapes |= {f"{path}.{name}": shape for name, shape in own.items() if name not in still}
             pairs += [(f"{path}.{a}", f"{path}.{b}") for a, b in adapter.pairs]
     shapes |= head
     paired = {name for pair in pairs for name in pair}

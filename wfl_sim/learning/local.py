@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wfl_sim.codecs.base import Layout
 from wfl_sim.contracts import Params
 from wfl_sim.errors import RunFailed
 from wfl_sim.learning import flops, layouts, models, targets
@@ -70,6 +71,10 @@ class LocalTraining:
         self.layers = {} if self._adapters is None else self._adapters.layers
         self.layout = layouts.layout(setup.adapter, self.layers, self.head.shapes)
         self._frozen: dict[str, Tensor] = {}
+        served = frozenset[str]() if setup.adapter is None else setup.adapter.served
+        self._set_by_server = [f"{path}.{name}" for path in self.layers for name in sorted(served)]
+        self._served: dict[str, Tensor] = {}
+        self._alike = _alike(self.layout)
 
     def freeze(self, values: Params) -> None:
         """Give the values of what adapters need and nobody trains."""
@@ -92,6 +97,7 @@ class LocalTraining:
         local, clients = self._setup.local, len(starts)
         first = {name: self._tensor(np.stack([start[name] for start in starts])) for name in self.layout.shapes}
         tensors = {name: value.clone().requires_grad_() for name, value in first.items()}
+        self._serve(starts)
         optimizer = _optimizer(local, tensors)
         for step in range(rows.shape[1]):
             batch = self._inputs["train"].batch(torch.from_numpy(rows[:, step].ravel()))
@@ -115,6 +121,7 @@ class LocalTraining:
         if self._inputs["train"].lengths is not None:
             values = batch.values.new_zeros(size, self._backbone.tokens(setup.max_tokens))
             batch = Batch(values, None, batch.labels)
+        self._served = {}  # a device adds them to its frozen layers
         first = {name: torch.zeros(1, *shape, device=self._device) for name, shape in self.layout.shapes.items()}
         tensors = {name: value.clone().requires_grad_() for name, value in first.items()}
 
@@ -129,12 +136,13 @@ class LocalTraining:
         """What each client minimises [K]: its loss, and what the method and the proximal term add."""
         local, regulariser = self._setup.local, self._setup.regulariser
         if regulariser is not None:
-            for a, b in self.layout.pairs:
-                penalty = regulariser(tensors[a], tensors[b])
-                if penalty.shape != loss.shape:  # it would be broadcast, and count once for each client
-                    got, wanted = tuple(penalty.shape), tuple(loss.shape)
-                    raise RunFailed(f"the method's regulariser gives {got} for {wanted[0]} clients, not {wanted}")
-                loss = loss + penalty
+            for pairs in self._alike:  # small products cost their calls, not their arithmetic
+                a, b = (torch.stack([tensors[pair[i]] for pair in pairs]) for i in (0, 1))
+                penalty, wanted = regulariser(a, b), (len(pairs), *loss.shape)
+                if penalty.shape != wanted:  # it would be broadcast, and count once for each client
+                    got, sizes = tuple(penalty.shape), f"{len(pairs)} layers of {len(loss)} clients"
+                    raise RunFailed(f"the method's regulariser gives {got} for {sizes}, not {wanted}")
+                loss = loss + penalty.sum(0)
         if local.proximal > 0:
             for name, value in tensors.items():
                 loss = loss + 0.5 * local.proximal * (value - first[name]).square().flatten(1).sum(1)
@@ -148,6 +156,7 @@ class LocalTraining:
     def evaluate(self, params: Params, rows: Rows) -> Score:
         """The score of parameters on some rows of the held-out examples."""
         tensors = {name: self._tensor(params[name])[None] for name in self.layout.shapes}
+        self._serve([params])
         with torch.inference_mode():
             batch = self._inputs["test"].batch(torch.from_numpy(rows))
             with self._precision():
@@ -168,7 +177,7 @@ class LocalTraining:
                 return self._backbone.states(batch)
         clients = tensors[next(iter(self.layout.shapes))].shape[0]
         frozen = {name: value.expand(clients, *value.shape[1:]) for name, value in self._frozen.items()}
-        self._adapters.use(tensors | frozen)
+        self._adapters.use(tensors | frozen | self._served)
         return self._backbone.states(batch)
 
     def _all_states(self, inputs: Inputs) -> Tensor:
@@ -180,11 +189,26 @@ class LocalTraining:
                 states[rows.to(self._device)] = self._backbone.states(inputs.batch(rows))
         return states
 
+    def _serve(self, starts: Sequence[Params]) -> None:
+        """Give the layers what the server has set, [1, ...] where it is the same for all clients."""
+        for name in self._set_by_server:
+            first, *others = (start[name] for start in starts)
+            same = all(value is first or np.array_equal(value, first) for value in others)
+            self._served[name] = self._tensor(first)[None] if same else self._tensor(np.stack([first, *others]))
+
     def _tensor(self, value: NDArray[np.float32]) -> Tensor:
         return torch.from_numpy(value).to(self._device)
 
     def _precision(self) -> Any:
         return torch.autocast(self._device, torch.bfloat16, enabled=self._setup.precision == "bf16")
+
+
+def _alike(layout: Layout) -> list[list[tuple[str, str]]]:
+    """The pairs of factors, those of equal shapes together."""
+    groups: dict[object, list[tuple[str, str]]] = {}
+    for a, b in layout.pairs:
+        groups.setdefault((layout.shapes[a], layout.shapes[b]), []).append((a, b))
+    return list(groups.values())
 
 
 def device(wanted: Device) -> str:

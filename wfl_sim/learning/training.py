@@ -68,19 +68,26 @@ class Trainer:
         self.layout = self._described.layout
         order = by_length(self._described.lengths, held_out)
         self._evaluated = [order[i : i + EVALUATION_BATCH] for i in range(0, order.size, EVALUATION_BATCH)]
-        self.frozen = {name: value for name, value in self._first().items() if name not in self.layout.shapes}
+        still = frozenset[str]() if adapter is None else adapter.frozen
+        self._still = {f"{path}.{name}" for path in self._described.layers for name in still}
+        self.frozen = {name: value for name, value in self._first().items() if name in self._still}
         executor.freeze(self.frozen)
 
     def initial(self) -> Params:
-        """First parameters: adapters and the head as they begin."""
-        params = {name: value for name, value in self._first().items() if name in self.layout.shapes}
+        """First parameters: adapters, with what the server alone sets of them, and the head as they begin."""
+        params = {name: value for name, value in self._first().items() if name not in self._still}
         return params | self._executor.first_head(self._stream.child("weights").generator(0, 0))
 
-    def _first(self) -> Params:
-        """First values of all tensors of the adapters; those that are not in the layout are frozen."""
+    def fresh(self, version: int) -> Params:
+        """The trained tensors of adapters, drawn anew for a version of the model."""
+        return {name: value for name, value in self._first(version).items() if name in self.layout.shapes}
+
+    def _first(self, version: int = 0) -> Params:
+        """First values of all tensors of the adapters; those of version 0 are those that a run begins with."""
         if self._adapter is None:
             return {}
-        return layouts.first(self._adapter, self._described.layers, self._stream.child("weights"))
+        stream = self._stream.child("weights")
+        return layouts.first(self._adapter, self._described.layers, stream.child(str(version)) if version else stream)
 
     def examples(self, client: int) -> int:
         """Size of the client's data."""

@@ -18,11 +18,24 @@ Knows arrays; of each arrival it sees weight and staleness, never time, SNR or b
 6. It stands in `METHODS` under its kind, or is an entry point of the group ``wfl_sim.method``.
 7. It may have ``personal(names) -> frozenset[str]``: those of the tensors named that stay with each client. They are
    neither sent nor merged nor broadcast, and `aggregate` never sees them; a client trains on from its own.
+8. It may have ``turn(model) -> dict[str, array]``: by the name of A, square maps T [r, r] that everyone who holds the
+   model works out and applies, A <- T A and B <- B T^-1, after each aggregation. B A stays as it was, and changes that
+   wait in the old basis are carried into the new one by the same maps (`wfl_sim.turning`).
+9. It may say ``merges_products = True`` (a ClassVar): of a client's change it merges what becomes of B A. Then weights
+   may sum to less than 1, the step of the server; an arrival of an older model than the current one has its `base`.
+   With ``renews = True`` the factors of a new model have nothing to do with those of the old one: what waits at a
+   client to be sent with its next change is forgotten but for tensors outside the pairs.
+10. Exact rules of aggregation may have ``broadcast(model, arrivals) -> Params``, the arrays that the server
+   broadcasts, ``received(model, arrays) -> Params``, what server and clients make of them, and
+   ``broadcast_shapes(shapes, arrivals)``, the shapes of the largest such arrays for so many arrivals of the
+   current model whose weights sum to 1. Factors
+   ``NAME.A`` [q, n] and ``NAME.B`` [m, q] of any q are coded as a pair. `aggregate` is then the one after the other.
+   With ``begins_anew = True`` adapters then begin again, as drawn for the new version.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -46,7 +59,8 @@ class AnyAdapter(Protocol):
     `roles` says which layers. What a layer's adapter consists of depends on the layer's widths alone; its tensors have
     short names here ("A"), and the layer's path before them elsewhere. `pairs` are factors (A, B) of which only the
     product B A counts, rank component by rank component, where both are trained. What is `frozen` is neither trained
-    nor sent: it stays as the seed gave it, the same at all clients.
+    nor sent: it stays as the seed gave it, the same at all clients. What is `served` is not trained either, but set by
+    the server; a device folds it into its frozen layer, so that it costs no work in a step.
     """
 
     @property
@@ -57,6 +71,8 @@ class AnyAdapter(Protocol):
     def pairs(self) -> tuple[tuple[str, str], ...]: ...
     @property
     def frozen(self) -> frozenset[str]: ...
+    @property
+    def served(self) -> frozenset[str]: ...
 
     def shapes(self, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
         """The tensors of one layer."""
@@ -76,7 +92,9 @@ class Adapter:
     """LoRA on linear layers of the transformer's blocks: dW = (alpha / rank) B A, B = 0 at the start.
 
     `init` of A: ``orthonormal`` rows, or ``kaiming`` (uniform in +-1/sqrt(n), peft's default). `roles` says which
-    layers. With `freeze_a` only B is trained and sent; A stays as the seed gave it, the same at all clients.
+    layers. With `freeze_a` only B is trained and sent; A stays as the seed gave it, the same at all clients. With
+    `dense` a layer has a matrix W [m, n] besides, 0 at the start, set by the server: y = W0 x + W x + (alpha / rank) B
+    A x.
     """
 
     rank: int
@@ -84,6 +102,7 @@ class Adapter:
     init: Literal["orthonormal", "kaiming"]
     roles: tuple[Role, ...] = ("query", "value")
     freeze_a: bool = False
+    dense: bool = False
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
@@ -93,11 +112,22 @@ class Adapter:
     def frozen(self) -> frozenset[str]:
         return frozenset("A") if self.freeze_a else frozenset()
 
+    @property
+    def served(self) -> frozenset[str]:
+        return frozenset("W") if self.dense else frozenset()
+
+    @property
+    def scale_a(self) -> float:
+        """Expected length of a row of the first A."""
+        return 1.0 if self.init == "orthonormal" else 3.0**-0.5
+
     def shapes(self, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
-        return {"A": (self.rank, inputs), "B": (outputs, self.rank)}
+        served = {"W": (outputs, inputs)} if self.dense else {}
+        return {"A": (self.rank, inputs), "B": (outputs, self.rank), **served}
 
     def first(self, outputs: int, inputs: int, random: np.random.Generator) -> Params:
-        return {"A": self._first_a(inputs, random), "B": np.zeros((outputs, self.rank), np.float32)}
+        served = {"W": np.zeros((outputs, inputs), np.float32)} if self.dense else {}
+        return {"A": self._first_a(inputs, random), "B": np.zeros((outputs, self.rank), np.float32), **served}
 
     def products(self, rows: float, outputs: int, inputs: int, needed: bool) -> list[Product]:
         trained = not self.freeze_a
@@ -119,13 +149,15 @@ class Arrival:
 
     The share is that of the data among those who arrived, times what the protocol lets an update of this age count.
     `staleness` is that age: how many versions the model has moved on since the client fetched it. `change` is one of
-    the model that was fetched, and is to be merged with the model as it is now.
+    the model that was fetched, and is to be merged with the model as it is now. `base` is that model where it is
+    another one; None means the current one.
     """
 
     client: int
     change: Params
     weight: float
     staleness: int = 0
+    base: Params | None = None
 
 
 class Method(Protocol):
@@ -136,6 +168,12 @@ class Method(Protocol):
     def adapter(self) -> AnyAdapter | None: ...
     def regulariser(self) -> Regulariser | None: ...
     def aggregate(self, model: Params, arrivals: Sequence[Arrival]) -> Params: ...
+
+
+def pairs_of(names: Iterable[str]) -> list[tuple[str, str]]:
+    """The pairs (``NAME.A``, ``NAME.B``) among names, in order of A."""
+    known = dict.fromkeys(names)
+    return [(a, f"{a[:-2]}.B") for a in known if a.endswith(".A") and f"{a[:-2]}.B" in known]
 
 
 def personal_of(method: Method, names: Sequence[str]) -> frozenset[str]:

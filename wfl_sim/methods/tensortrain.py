@@ -45,6 +45,10 @@ class TensorTrain:
     def frozen(self) -> frozenset[str]:
         return frozenset()
 
+    @property
+    def served(self) -> frozenset[str]:
+        return frozenset()
+
     def modes(self, width: int) -> tuple[Modes, Modes]:
         """The factors k_i of the width and of the bottleneck, in Down's order; Up's is the reverse."""
         stated = STATED.get((width, self.bottleneck))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from wfl_sim.errors import RunFailed
-from wfl_sim.federation import REMEDY
+from wfl_sim.merging import REMEDY
 from wfl_sim.scenario import Scenario
 from wfl_sim.stage1.links import Links, Size, bits_of, budget_of
 from wfl_sim.stage1.options import RankSelection

@@ -1,0 +1,66 @@
+"""The global model of the next version, and the payload that brings clients to it.
+
+Knows methods, codecs and arrivals; neither clients' state nor rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from wfl_sim import broadcasting
+from wfl_sim.codecs.base import Codec, Layout, Update, update_key
+from wfl_sim.contracts import Params, Payload
+from wfl_sim.errors import NotFinite
+from wfl_sim.methods.base import Arrival, Method
+
+REMEDY = "lower learning.local.lr or learning.local.head_lr"
+
+
+def by_change(
+    method: Method, codec: Codec, layout: Layout, model: Params, version: int, merged: Sequence[Arrival], step: float
+) -> tuple[Params, Payload]:
+    """The model a step of the way towards what the method makes of the arrivals, and its change as it is broadcast.
+
+    Raises
+    ------
+    NotFinite
+        The change is not finite.
+    """
+    target = method.aggregate(model, merged)
+    change = {name: value - model[name] for name, value in target.items()}
+    if step != 1.0:
+        change = {name: np.float32(step) * value for name, value in change.items()}
+    check(change)
+    payload = codec.encode_changed(Update(model, change, layout, update_key(0, version)))
+    decoded = codec.decode(payload.data, layout)
+    return {name: value + decoded[name] for name, value in model.items()}, payload
+
+
+def by_broadcast(
+    method: Any, codec: Codec, layout: Layout, model: Params, version: int, merged: Sequence[Arrival]
+) -> tuple[Params, Payload]:
+    """The model that all make of what the method broadcasts, and that as bytes.
+
+    Raises
+    ------
+    NotFinite
+        What is broadcast is not finite.
+    """
+    arrays = method.broadcast(model, merged)
+    check(arrays)
+    payload, decoded = broadcasting.coded(codec, arrays, layout.pairs, update_key(0, version))
+    return method.received(model, decoded), payload
+
+
+def finite(params: Params) -> bool:
+    """Whether all numbers are."""
+    return all(np.isfinite(value).all() for value in params.values())
+
+
+def check(params: Params) -> None:
+    """Raise NotFinite unless all numbers of the global model, or of a change of it, are finite."""
+    if not finite(params):
+        raise NotFinite(f"the global model is not finite after the aggregation; {REMEDY}")

@@ -1,0 +1,77 @@
+"""The errors of an aggregation: what codecs left out and rounded, and what averaging factors one by one misses.
+
+Knows pairs of factors, arrivals and masks; neither clients' state nor rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from wfl_sim import lowrank
+from wfl_sim.codecs.base import Codec, Update
+from wfl_sim.contracts import Params
+from wfl_sim.methods.base import Arrival
+
+
+class UpdateErrors(NamedTuple):
+    """Energies, of products B A, summed over pairs; None where a codec does not tell what it kept.
+
+    `sparse` is |B'A' - B_s A_s|_F^2, with only what was kept of the change in B_s and A_s; `score` the same component
+    by component, which is the sum of the dropped d_i^2; `rounded` what quantisation changed in B_s A_s.
+    """
+
+    sparse: float
+    score: float | None
+    rounded: float | None
+
+
+def errors_of(codec: Codec, update: Update, data: bytes, sent: Params) -> UpdateErrors:
+    """The errors of one payload, decoded as `sent`. If the codec tells no mask, all counts as left out."""
+    masks = codec.kept(data, update.layout) if hasattr(codec, "kept") else None
+    sparse = score = rounded = 0.0
+    for a, b in update.layout.pairs:
+        base_a, base_b = update.base[a].astype(float), update.base[b].astype(float)
+        full_a, full_b = base_a + update.change[a], base_b + update.change[b]
+        got_a, got_b = base_a + sent[a], base_b + sent[b]
+        kept_a, kept_b = got_a, got_b
+        if masks is not None:
+            kept_a = base_a + np.where(masks[a], update.change[a], 0.0)
+            kept_b = base_b + np.where(masks[b], update.change[b], 0.0)
+            score += float(np.sum(lowrank.component_changes(kept_a, kept_b, full_a, full_b) ** 2))
+            rounded += lowrank.product_gap(kept_a, kept_b, got_a, got_b)
+        sparse += lowrank.product_gap(full_a, full_b, kept_a, kept_b)
+    return UpdateErrors(sparse, None if masks is None else score, None if masks is None else rounded)
+
+
+def aggregated(
+    pairs: Sequence[tuple[str, str]],
+    starts: Sequence[Params],
+    arrivals: Sequence[Arrival],
+    errors: Sequence[UpdateErrors],
+) -> dict[str, float | None]:
+    """``e_cov`` over what arrived, and the weighted means ``e_sp``, ``e_sp_score`` and ``e_q`` of the payloads' errors.
+
+    For e_cov the factors of a client are those of its entry in `starts` and its change: of the current model, unless
+    the method merges products. What a codec left out it left out of the client's own factors, those it had fetched.
+    """
+    if not pairs or not arrivals:
+        return dict.fromkeys(("e_cov", "e_sp", "e_sp_score", "e_q"))
+    weights = [arrival.weight for arrival in arrivals]
+    e_cov = 0.0
+    for a, b in pairs:
+        held = [
+            (start[a] + arrival.change[a], start[b] + arrival.change[b])
+            for start, arrival in zip(starts, arrivals, strict=True)
+        ]
+        e_cov += lowrank.covariance_gap(held, weights)
+    e_sp, e_sp_score, e_q = (_mean(weights, values) for values in zip(*errors, strict=True))
+    return {"e_cov": e_cov, "e_sp": e_sp, "e_sp_score": e_sp_score, "e_q": e_q}
+
+
+def _mean(weights: Sequence[float], values: Sequence[float | None]) -> float | None:
+    """None if any of the values is."""
+    known = [weight * value for weight, value in zip(weights, values, strict=True) if value is not None]
+    return sum(known) if len(known) == len(values) else None
