@@ -61,7 +61,7 @@ def test_an_unknown_kind_lists_all_kinds() -> None:
 s.yaml:6:16: method.kind: unknown kind 'headonly'; did you mean 'head_only'?
     method: {kind: headonly}
                    ^^^^^^^^
-    rule: kinds: head_only, fedavg, ffa, soft, none
+    rule: kinds: head_only, fedavg, ffa, soft, flora, fedex, flexlora, none
     example: method: {kind: head_only}"""
     )
 
@@ -157,7 +157,7 @@ def test_a_problem_is_a_record_for_programs() -> None:
     (problem,) = caught.value.args
     assert json.loads(json.dumps(problem.as_dict())) == {
         "place": "s.yaml", "key": "method.kind", "message": "unknown kind 'headonly'", "line": 6, "column": 16,
-        "near": "head_only", "rule": "kinds: head_only, fedavg, ffa, soft, none",
+        "near": "head_only", "rule": "kinds: head_only, fedavg, ffa, soft, flora, fedex, flexlora, none",
         "example": "method: {kind: head_only}",
         "source": "method: {kind: headonly}", "width": 8,
     }  # fmt: skip

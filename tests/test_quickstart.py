@@ -145,7 +145,7 @@ def test_the_manifest(finished: Finished, arm: str) -> None:
     assert len(record["data"]["classes"]) == 10
     assert re.fullmatch(r"[0-9a-f]{64}", record["data"]["model_sha256"])
     assert re.fullmatch(r"[0-9a-f]{64}", record["data"]["source"]["sha256"])
-    assert set(record["measured"]) == {"wall_s", "cpu_s", "peak_rss_mib"}
+    assert set(record["measured"]) == {"wall_s", "cpu_s", "peak_rss_mib", "schedule_s", "decisions"}
     assert load(finished.directory(arm) / "scenario.yaml").cells[0].scenario == scenario
 
 

@@ -563,13 +563,13 @@ WRONG: list[tuple[str, ...]] = [
     ),
     (
         "learning:\n",
-        "codec: {kind: dense, bits: 8}\nlearning:\n",
-        "s.yaml:18:28: codec.bits: must be 16 or 32; got 8",
+        "codec: {kind: dense, bits: 12}\nlearning:\n",
+        "s.yaml:18:28: codec.bits: must be 8, 16 or 32; got 12",
     ),
     (
         "learning:\n",
         "codec: {kind: dense, bits: '16'}\nlearning:\n",
-        "s.yaml:18:28: codec.bits: must be 16 or 32; got the text '16'",
+        "s.yaml:18:28: codec.bits: must be 8, 16 or 32; got the text '16'",
     ),
     # names and seeds
     (

@@ -119,11 +119,12 @@ class Rotated(ValueOptions):
             return self._whole(update, self.bits)
         found = [_directions(one.rows(update.change[one.name])) for one in factors]
         counts = _chosen(factors, [energies for energies, _ in found], kept)
-        if sum(map(self._bytes, factors, counts)) >= self.plain_bytes(layout, layout.factors):
+        most = [one.rank for one in factors]
+        if index.counts_bytes(most) + sum(map(self._bytes, factors, counts)) >= self.plain_bytes(layout, layout.factors):
             return self._whole(update, self.bits)
         random = values.draws(update.key, ADAPTERS) if self.bits == 8 else None
         data = [self.header(self.bits, DIRECTIONS), self.pack_plain(update, layout.plain)]
-        data.append(index.encode_counts(counts, [one.rank for one in factors]))
+        data.append(index.encode_counts(counts, most))
         for one, count, (_, basis) in zip(factors, counts, found, strict=True):
             if count:
                 packed = values.pack(basis[:, :count].T.astype(np.float32).ravel(), ROTATION_BITS)
