@@ -252,8 +252,8 @@ def scenarios(draw: st.DrawFn) -> str:
 def agree(parts: list[Any]) -> None:
     """Mend what goes with some methods only, and would be refused in most files."""
     held = [part for part in parts if isinstance(part, dict)]
-    methods, codecs = (
-        [part[name] for part in held if isinstance(part.get(name), dict)] for name in ("method", "codec")
+    methods, codecs, radios = (
+        [part[name] for part in held if isinstance(part.get(name), dict)] for name in ("method", "codec", "radio")
     )
     for codec in codecs:
         if codec.get("kind") == "svd":
