@@ -269,7 +269,7 @@ def agree(parts: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("drawn", "least"), [(90, 40), pytest.param(1500, 600, marks=pytest.mark.slow)], ids=["few", "many"]
+    ("drawn", "least"), [(140, 40), pytest.param(1500, 600, marks=pytest.mark.slow)], ids=["few", "many"]
 )
 def test_what_the_reader_accepts_the_schema_accepts(drawn: int, least: int) -> None:
     accepted = []
