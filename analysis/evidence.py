@@ -78,7 +78,7 @@ def runs(traces: Traces, until_s: float = math.inf) -> pd.DataFrame:
     budget_s = latency_budget_s(traces)
     up = traces.transmissions
     up = up[(up["direction"] == "up") & (up["outcome"] == "delivered")] if len(up) else up
-    payloads = {key: own for key, own in up.groupby(["arm", "seed"])} if len(up) else {}
+    payloads = dict(iter(up.groupby(["arm", "seed"]))) if len(up) else {}
     rows = []
     for (arm, seed), every in finished(traces).items():
         own = every[every["t_end_s"] <= until_s]

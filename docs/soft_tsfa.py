@@ -15,8 +15,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -43,6 +43,11 @@ AT_EQUAL_TIME = (
 )
 MATCHED = {"soft-min-max": "soft-tsfa", "topk-min-max": "topk-tsfa", "soft-plus-min-max": "soft-plus-tsfa"}
 """Arms that send at the mean kept fraction which another had, so that sparsity and scheduling are told apart."""
+WITH_ERRORS = (
+    *("tsfa", "tsfa-error-3dB", "tsfa-error-6dB", "tsfa-delay-1s", "tsfa-delay-4s", "tsfa-large-scale", "min-max"),
+    *("min-max-error-6dB", "min-max-delay-4s", "min-max-large-scale", "equal"),
+)
+FIXED = {arm: "tsfa" for arm in WITH_ERRORS if not arm.startswith("tsfa")}
 CELL_SMOKE = ("dense-equal", "dense-min-max", "soft-min-max", "soft-tsfa")
 
 
@@ -50,7 +55,8 @@ CELL_SMOKE = ("dense-equal", "dense-min-max", "soft-min-max", "soft-tsfa")
 class Part:
     """One study: a scenario, what it is for, and which of its arms run in which size; no arms are all of them.
 
-    `ranks` asks stage 1 as well, by each of `plan_by`. `smoke_arms` and `smoke` make the size smoke smaller.
+    `matched` says of arms whose mean kept fraction they are to send at. Stage 1 is asked about `plan_arm`, in each of
+    the ways of `plan_by`. `smoke_arms` and `smoke` make the size smoke smaller.
     """
 
     name: str
@@ -59,7 +65,7 @@ class Part:
     arms: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
     sizes: tuple[str, ...] = ("full",)
-    matched: bool = False
+    matched: Mapping[str, str] = field(default_factory=dict)
     plan_arm: str = ""
     plan_by: tuple[str, ...] = ()
     smoke_arms: tuple[str, ...] = ()
@@ -81,14 +87,14 @@ PARTS = (
          smoke_arms=("head-only", "dense", "topk", "soft")),
     Part("tradeoff_110kbit", "1", "tradeoff_kept_fraction", AT_FEWER_BITS, ("schedule.payload='110 kbit'",), CORE),
     Part("soft_ablation", "1-ablation", "soft_ablation"),
-    Part("latency_budget", "2", "latency_budget", AT_EQUAL_TIME, matched=True),
-    Part("cell_edge", "2", "cell_edge", AT_EQUAL_TIME, sizes=ALL, matched=True, smoke_arms=CELL_SMOKE),
-    Part("mobility", "2", "mobility", AT_EQUAL_TIME, matched=True),
-    Part("burst_loss", "2", "burst_loss", AT_EQUAL_TIME, sizes=CORE, matched=True),
+    Part("latency_budget", "2", "latency_budget", AT_EQUAL_TIME, matched=MATCHED),
+    Part("cell_edge", "2", "cell_edge", AT_EQUAL_TIME, sizes=ALL, matched=MATCHED, smoke_arms=CELL_SMOKE),
+    Part("mobility", "2", "mobility", AT_EQUAL_TIME, matched=MATCHED),
+    Part("burst_loss", "2", "burst_loss", AT_EQUAL_TIME, sizes=CORE, matched=MATCHED),
     Part("tsfa_ablation", "2-ablation", "tsfa_ablation"),
     Part("tradeoff_rank", "3", "tradeoff_rank", ("soft-plus-tsfa",), sizes=("smoke", "full"),
          plan_arm="soft-plus-tsfa", plan_by=("tail",), smoke=("method.rank=2,8",)),
-    Part("csi_error", "4", "csi_error"),
+    Part("csi_error", "4", "csi_error", WITH_ERRORS, matched=FIXED),
 )  # fmt: skip
 
 
@@ -148,11 +154,11 @@ def run(part: Part, job: Job) -> int:
     Arms that send at the mean kept fraction of others come after these.
     """
     arms = part.chosen(job.size)
-    later = tuple(arm for arm in arms if part.matched and arm in MATCHED)
+    later = tuple(arm for arm in arms if arm in part.matched)
     first = tuple(arm for arm in arms if arm not in later)
     code = _wfl_sim(part, job, command(part, job, first))
     if code == 0 and later:
-        kept = {arm: 0.5 for arm in later} if job.dry else kept_fractions(part, job, later)
+        kept = dict.fromkeys(later, 0.5) if job.dry else kept_fractions(part, job, later)
         settings = [f"arms.{arm}.schedule.kept_fraction={value:.4f}" for arm, value in kept.items()]
         code = _wfl_sim(part, job, command(part, job, later, settings))
     if code == 0 and part.plan_by and not job.dry:
@@ -174,7 +180,7 @@ def kept_fractions(part: Part, job: Job, arms: Sequence[str]) -> dict[str, float
     from analysis.evidence import by_arm, runs
 
     had = by_arm(runs(load(job.output / part.name, ())), "kept_fraction")
-    return {arm: had[MATCHED[arm]].mean for arm in arms}
+    return {arm: had[part.matched[arm]].mean for arm in arms}
 
 
 def plan(part: Part, job: Job) -> int:
@@ -205,10 +211,15 @@ def _wfl_sim(part: Part, job: Job, words: list[str]) -> int:
     folder = job.output / part.name
     if not job.dry and folder.is_dir():
         file = folder / NOTES_FILE
-        notes = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"commits": [], "commands": []}
+        notes = (
+            json.loads(file.read_text(encoding="utf-8"))
+            if file.exists()
+            else {"sizes": [], "commits": [], "commands": []}
+        )
         said = "wfl-sim " + " ".join(f'"{word}"' if set(word) & set(" ['*{") else word for word in words)
-        if said not in notes["commands"]:
-            notes["commands"].append(said)
+        for name, value in (("sizes", job.size), ("commands", said)):
+            if value not in notes[name]:
+                notes[name].append(value)
         if _finished(folder) != before and (commit := commit_now()) not in notes["commits"]:
             notes["commits"].append(commit)
         file.write_text(json.dumps(notes, indent=1) + "\n", encoding="utf-8")
