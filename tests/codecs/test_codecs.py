@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -260,9 +262,12 @@ def test_menus_rise_from_the_least_to_everything(codec, layout):
     assert [p.error for p in points] == [1.0 - k for k in kept]
 
 
-def test_menus_have_a_point_a_component_or_a_thirtysecond(layouts):
+def test_menus_have_a_point_a_component_or_steps_of_a_thirtysecond_and_finer_ones_below(layouts):
     assert [p.kept_fraction for p in Components().menu(layouts["equal"]).points] == [k / 12 for k in range(1, 13)]
-    assert [p.kept_fraction for p in TopK().menu(layouts["equal"]).points] == [k / 32 for k in range(1, 33)]
+    assert [p.kept_fraction for p in TopK().menu(layouts["equal"]).points][16:] == [k / 32 for k in range(1, 33)]
+    below = [p.kept_fraction for p in TopK().menu(layouts["equal"]).points[:17]]
+    assert below[0] == 1 / 512
+    assert [y / x for x, y in pairwise(below)] == pytest.approx([2**0.25] * 16)
     assert len(Dense().menu(layouts["equal"]).points) == 1
 
 

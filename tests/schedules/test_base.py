@@ -248,3 +248,19 @@ def test_a_schedule_without_a_budget_has_no_state():
     for bad in (0.0, 1.5, math.nan):
         with pytest.raises(OptionError, match="kept_fraction"):
             Equal(kept_fraction=bad)
+
+
+@pytest.mark.parametrize("schedule", [Equal, MinMax])
+def test_a_payload_limits_what_is_sent_whatever_the_codec_calls_it(make_air, make_requests, mean_snr_hz, schedule):
+    air, requests = make_air(), make_requests(mean_snr_hz(np.array([0.1, 0.4])))
+    points = requests[0].menu.points
+    for place in (0, len(points) // 2, len(points) - 1):
+        most = points[place].bits + 0.5
+        decisions, _ = schedule(payload_bits=most).decide(0.0, air, requests, (), {})
+        assert {d.point for d in decisions} == {points[place]}
+    decisions, _ = schedule(payload_bits=points[-1].bits, kept_fraction=points[1].kept_fraction).decide(
+        0.0, air, requests, (), {}
+    )
+    assert {d.point for d in decisions} == {points[1]}  # both limits hold
+    decisions, _ = schedule(payload_bits=points[0].bits / 2).decide(0.0, air, requests, (), {})
+    assert {d.point for d in decisions} == {points[0]}  # nothing is that small

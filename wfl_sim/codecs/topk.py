@@ -28,7 +28,8 @@ from wfl_sim.codecs.base import (
 )
 from wfl_sim.contracts import FloatArray, Params, Payload, PayloadMenu
 
-LEVELS = 32  # points of the menu: kept fractions 1/32 ... 1
+# Kept fractions of the menu: steps of 1/32, and below that of a quarter of an octave, down to 1/512.
+LEVELS = (*(2.0 ** (step / 4 - 9) for step in range(16)), *(step / 32 for step in range(1, 33)))
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class TopK(ValueOptions):
     """The largest entries of a LoRA update, wherever they are.
 
     Each entry kept costs its value and its share of an enumerative index (near the entropy of the mask); the head is
-    always sent whole. The menu has 32 points, kept fractions 1/32 to 1.
+    always sent whole. The menu has 48 points: kept fractions of 1/32 to 1 in equal steps, and smaller ones in equal
+    ratios, down to 1/512.
 
     Formula
     -------
@@ -69,12 +71,12 @@ class TopK(ValueOptions):
         if not total:
             return menu_of([(1.0, fixed)])
         arrays, sizes = len(layout.adapters), []
-        for level in range(1, LEVELS + 1):
-            kept = kept_number(level / LEVELS, total)
+        for level in LEVELS:
+            kept = kept_number(level, total)
             # At most one scale an array that is cut short, besides those of whole blocks (at 16 bits one in all).
             scales = {8: 2 * (kept // values.BLOCK + min(kept, arrays)), 16: arrays, 32: 0}[self.bits]
             index_bytes = -(-index.bound_bits(total, kept) // 8)
-            sizes.append((level / LEVELS, fixed + index_bytes + scales + kept * self.bits // 8))
+            sizes.append((level, fixed + index_bytes + scales + kept * self.bits // 8))
         return menu_of(sizes)
 
     def encode(self, update: Update, kept_fraction: float) -> Payload:
@@ -132,7 +134,7 @@ class TopK(ValueOptions):
         if not energies.size:
             return np.zeros(1)
         upto = np.cumsum(energies)
-        numbers = [kept_number(level / LEVELS, upto.size) for level in range(1, LEVELS + 1)]
+        numbers = [kept_number(level, upto.size) for level in LEVELS]
         return dropped(upto[np.array(numbers) - 1], float(upto[-1]))
 
     def energy(self, update: Update) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 from channels.options import Count, Options
 from channels.ratecurve import Curve
 from channels.units import Delay, Fraction, Probability, Quantity
-from wfl_sim.contracts import Air, Decision, Flight, FloatArray, Point, Request
+from wfl_sim.contracts import Air, Decision, Flight, FloatArray, PayloadMenu, Point, Request
 from wfl_sim.schedules.roots import falling_root, polished
 from wfl_sim.schedules.roughcurve import rough
 
@@ -71,17 +71,28 @@ class WithFraction(WithCsi):
     -------
     kept_fraction : Share of every update that is sent, taken down to the nearest point that the codec offers (its
         smallest if none is that small). Smaller: faster, less exact.
+    payload_bits : Most bits of an upload, head, index and scales included: the largest point of the codec that is
+        sure to take no more, if `kept_fraction` allows it (the codec's smallest if none is that small). Codecs are
+        compared fairly at the same one. Left out, there is no such limit.
     """
 
     kept_fraction: Fraction = 1.0
+    payload_bits: Annotated[float, Quantity("bit", ge=1, le=1e12, example="300 kbit")] | None = None
 
     def points(self, requests: Sequence[Request]) -> list[Point]:
         """What each of them sends."""
         nearest: dict[int, Point] = {}  # by identity: clients mostly share a menu
         for request in requests:
             if id(request.menu) not in nearest:
-                nearest[id(request.menu)] = request.menu.nearest(self.kept_fraction)
+                nearest[id(request.menu)] = self._point(request.menu)
         return [nearest[id(request.menu)] for request in requests]
+
+    def _point(self, menu: PayloadMenu) -> Point:
+        point = menu.nearest(self.kept_fraction)
+        if self.payload_bits is None or point.bits <= self.payload_bits:
+            return point
+        fitting = [other for other in menu.points if other.bits <= self.payload_bits]
+        return fitting[-1] if fitting else menu.points[0]
 
 
 @dataclass(frozen=True, kw_only=True)
