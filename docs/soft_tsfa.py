@@ -23,9 +23,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path[:0] = [str(ROOT), str(HERE)]
 
-os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
+THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+"""As the Makefile has it: two threads change the last bits."""
 SIZES = ("smoke", "core", "full")
 SEEDS = "1..3"
 SMOKE = ("learning.model.layers=1", "learning.data.train=400", "learning.data.test=200", "rounds=2", "seeds=1")
@@ -231,9 +230,8 @@ def _called(words: Sequence[str], capture: bool = False) -> subprocess.Completed
     whole = [sys.executable, "-m", "wfl_sim.cli", *words]
     # Results are named from where this was called, scenarios from the root.
     placed = [str(ROOT / word) if word.startswith("scenarios/") else word for word in whole]
-    return subprocess.run(
-        placed, env=os.environ | {"PYTHONPATH": paths}, stdout=subprocess.PIPE if capture else None, text=True
-    )
+    environment = {"HF_HUB_OFFLINE": "1"} | os.environ | THREADS | {"PYTHONPATH": paths}
+    return subprocess.run(placed, env=environment, stdout=subprocess.PIPE if capture else None, text=True)
 
 
 def _finished(folder: Path) -> int:

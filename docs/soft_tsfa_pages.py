@@ -182,9 +182,9 @@ def equal_bits(studies: Mapping[str, Study]) -> Page | None:
     start = head(
         found,
         "Accuracy in %: median of the last 3 rounds; mean over seeds and its 95 % interval (Student's t). Differences "
-        "in points within a seed; bold where the interval leaves out 0. An update is what a client sends in a round, head "
-        "and index counted; adapters: without the head. Coherence: largest |cosine| of two rows of A / columns of B "
-        "after the last round.",
+        "in points within a seed; bold where the interval leaves out 0. An update is what a client sends in a round, "
+        "head and index counted; adapters: without the head. Coherence: largest |cosine| of two rows of A / columns of "
+        "B after the last round.",
     )
     return "\n".join([*start, *lines]), _equal_bits(panels)
 
@@ -472,8 +472,8 @@ def against_dense(studies: Mapping[str, Study]) -> Page | None:
         [study for study, _ in found],
         f"Target: the accuracy at which dense training ends with that seed, less {SHORT_OF_DENSE:g} point; it is "
         "reached by the median of 3 rounds. Bits and seconds until then, in % of what dense training itself needed; a "
-        "mean only where every seed reaches it. After the same rounds: difference in accuracy to dense after as many rounds as "
-        "that has, bold where the 95 % interval leaves out 0.",
+        "mean only where every seed reaches it. After the same rounds: difference in accuracy to dense after as many "
+        "rounds as that has, bold where the 95 % interval leaves out 0.",
     )
     return "\n".join([*start, *lines]), _against_dense(shares)
 
