@@ -47,7 +47,7 @@ WITH_ERRORS = (
     *("min-max-error-6dB", "min-max-delay-4s", "min-max-large-scale", "equal"),
 )
 FIXED = {arm: "tsfa" for arm in WITH_ERRORS if not arm.startswith("tsfa")}
-CELL_SMOKE = ("dense-equal", "dense-min-max", "soft-min-max", "soft-tsfa")
+CELL_SMOKE = ("dense-equal", "soft-min-max", "soft-tsfa")
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,9 @@ def plan(part: Part, job: Job) -> int:
                 continue
             settings = [*part.settings(job.size), "grid={}", f"seeds={seed}", f"rank_selection.candidates={ranks}"]
             words = ["plan", f"scenarios/{part.scenario}.yaml", *settings, "--arm", part.plan_arm, "--by", by]
-            done = _called([*words, "--format", "json", "--no-plots"], capture=True)
+            words += ["--format", "json", "--no-plots", "--output", str(job.output)]
+            noted(job.output / part.name, job.size, words, commit_now())
+            done = _called(words, capture=True)
             if done.returncode:
                 print(done.stdout, file=sys.stderr)
                 return done.returncode
@@ -204,25 +206,43 @@ def plan(part: Part, job: Job) -> int:
 
 
 def _wfl_sim(part: Part, job: Job, words: list[str]) -> int:
-    """Run a command, and note it and the commit beside the runs if it has added any."""
-    before = _finished(job.output / part.name)
-    code = _called(words).returncode
+    """Run a command, and note it and the commit beside the runs."""
     folder = job.output / part.name
-    if not job.dry and folder.is_dir():
-        file = folder / NOTES_FILE
-        notes = (
-            json.loads(file.read_text(encoding="utf-8"))
-            if file.exists()
-            else {"sizes": [], "commits": [], "commands": []}
-        )
-        said = "wfl-sim " + " ".join(f'"{word}"' if set(word) & set(" ['*{") else word for word in words)
-        for name, value in (("sizes", job.size), ("commands", said)):
-            if value not in notes[name]:
-                notes[name].append(value)
-        if _finished(folder) != before and (commit := commit_now()) not in notes["commits"]:
-            notes["commits"].append(commit)
-        file.write_text(json.dumps(notes, indent=1) + "\n", encoding="utf-8")
+    if job.dry:
+        return _called(words).returncode
+    before, commit = _finished(folder), commit_now()
+    known = noted(folder, job.size, words, commit)
+    code = _called(words).returncode
+    if _finished(folder) == before and not known and folder.is_dir():  # all was there already: made by another commit
+        notes = _notes(folder)
+        notes["commits"].remove(commit)
+        _write_notes(folder, notes)
     return code
+
+
+def noted(folder: Path, size: str, words: Sequence[str], commit: str) -> bool:
+    """Note a command, before it is run since it may be killed; says whether its commit had been noted before."""
+    # Without what differs from one computer to the next.
+    shown = words[: words.index("--output")]
+    said = "wfl-sim " + " ".join(f'"{word}"' if set(word) & set(" ['*{") else word for word in shown)
+    notes = _notes(folder)
+    known = commit in notes["commits"]
+    for name, value in (("sizes", size), ("commands", said), ("commits", commit)):
+        if value not in notes[name]:
+            notes[name].append(value)
+    _write_notes(folder, notes)
+    return known
+
+
+def _notes(folder: Path) -> dict[str, list[str]]:
+    file = folder / NOTES_FILE
+    empty: dict[str, list[str]] = {"sizes": [], "commits": [], "commands": []}
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else empty
+
+
+def _write_notes(folder: Path, notes: Mapping[str, Sequence[str]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / NOTES_FILE).write_text(json.dumps(notes, indent=1) + "\n", encoding="utf-8")
 
 
 def _called(words: Sequence[str], capture: bool = False) -> subprocess.CompletedProcess[str]:
@@ -231,7 +251,13 @@ def _called(words: Sequence[str], capture: bool = False) -> subprocess.Completed
     # Results are named from where this was called, scenarios from the root.
     placed = [str(ROOT / word) if word.startswith("scenarios/") else word for word in whole]
     environment = {"HF_HUB_OFFLINE": "1"} | os.environ | THREADS | {"PYTHONPATH": paths}
-    return subprocess.run(placed, env=environment, stdout=subprocess.PIPE if capture else None, text=True)
+    with subprocess.Popen(placed, env=environment, stdout=subprocess.PIPE if capture else None, text=True) as process:
+        try:
+            said, _ = process.communicate()
+        except KeyboardInterrupt:  # which the command has got as well: it says how far it came
+            process.wait()
+            return subprocess.CompletedProcess(placed, INTERRUPTED, "")
+        return subprocess.CompletedProcess(placed, process.returncode, said or "")
 
 
 def _finished(folder: Path) -> int:

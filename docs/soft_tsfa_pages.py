@@ -424,17 +424,15 @@ def _rank(study: Study, accuracy: Mapping[int, Mean], picks: Mapping[str, Mappin
     for number, (by, chosen) in enumerate(picks.items()):
         for own in sorted({pick for pick in chosen.values() if pick in accuracy}):
             seeds = [seed for seed, pick in chosen.items() if pick == own]
-            place = ranks.index(own)
-            axes.plot(place, means[place], "o", ms=14 + 5 * number, markerfacecolor="none",
-                      markeredgecolor=COLOURS[1 + number], markeredgewidth=2)  # fmt: skip
-            said, shift = f"{by}: {len(seeds)} of {len(chosen)} seeds", (12, -16 - 14 * number)
-            axes.annotate(said, (place, means[place]), xytext=shift,
-                          textcoords="offset points", color=COLOURS[1 + number])  # fmt: skip
+            axes.plot(ranks.index(own), POINTS * accuracy[own].mean, "o", ms=14 + 6 * number, markerfacecolor="none",
+                      markeredgecolor=COLOURS[1 + number], markeredgewidth=2,
+                      label=f"picked by {by}: rank {own}, {len(seeds)} of {len(chosen)} seeds")  # fmt: skip
     axes.set_xticks(range(len(ranks)), [str(own) for own in ranks])
     axes.margins(x=0.15, y=0.12)
     axes.set_xlabel("rank of the adapters, number")
     axes.set_ylabel(f"accuracy after {study.until_s:.0f} s, %")
-    axes.set_title("Accuracy at equal simulated time; rings: picks of stage 1")
+    axes.set_title("Accuracy at equal simulated time, and what stage 1 picks")
+    axes.legend()
     return figure
 
 
