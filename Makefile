@@ -7,10 +7,12 @@ PYTHON ?= python3
 PIP_ARGS ?=
 # Further arguments of the command that run, test, test-slow and bench start, e.g.  make run ARGS="rounds=5"
 ARGS ?=
-# Processes of the test runner.
+# Processes of the test runner, and runs side by side of evidence.
 JOBS ?= 2
 # Scenarios that "make fuzz" tries.
 EXAMPLES ?= 20000
+# How much of the study of docs/soft-tsfa.md: smoke, core or full.
+SIZE ?= core
 # What "make oracles" compares with: other people's radio models, each in an environment of its own.
 ORACLES ?= ns3 sionna tr3gpp
 
@@ -31,7 +33,7 @@ export HF_HUB_OFFLINE
 # The stamp holds the folder it was made in: a moved or copied tree, or a Python that has gone, means a new .venv.
 STALE := $(shell [ ! -e $(READY) ] || { [ "`cat $(READY)`" = "`pwd`" ] && $(PY) -c '' 2>/dev/null; } || echo stale)
 
-.PHONY: help env run schema test test-slow fuzz coverage oracles check bench clean distclean stale
+.PHONY: help env run schema test test-slow fuzz coverage oracles check bench evidence clean distclean stale
 
 help:
 	@echo 'make env        install everything into .venv (the other targets do it where needed)'
@@ -44,6 +46,7 @@ help:
 	@echo 'make oracles    compare the radio models with ns-3, Sionna and tr3gpp, which it installs (1.5 GB)'
 	@echo 'make check      ruff and mypy'
 	@echo 'make bench      every benchmark in benchmarks/'
+	@echo 'make evidence   repeat the study of docs/soft-tsfa.md, SIZE=smoke, core or full of it'
 	@echo 'make clean      remove results and caches'
 	@echo 'make distclean  remove .venv and .venv-oracles as well'
 	@echo 'Variables: PYTHON (python3), ARGS (more arguments), JOBS (2), PIP_ARGS (which build of torch)'
@@ -122,6 +125,9 @@ check: env
 bench: env
 	@for file in benchmarks/[!_]*.py; do \
 		[ -e "$$file" ] || continue; echo "== $$file"; $(PY) "$$file" $(ARGS) || exit 1; done
+
+evidence: env
+	$(PY) docs/soft_tsfa.py --size $(SIZE) --jobs $(JOBS) --output runs/soft-tsfa $(ARGS)
 
 clean:
 	rm -rf runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,280 @@
+"""Repeats the study behind docs/soft-tsfa.md: runs its parts, then makes a table and a picture for each question.
+
+Knows which scenarios, arms and seeds answer which question; does not know how an answer looks (`soft_tsfa_pages`).
+
+    python docs/soft_tsfa.py --size core --jobs 2 --output runs/soft-tsfa
+
+The same command again skips what is finished and goes on with the rest. ``--tables-only`` runs nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+sys.path[:0] = [str(ROOT), str(HERE)]
+
+THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+"""As the Makefile has it: two threads change the last bits."""
+SIZES = ("smoke", "core", "full")
+SEEDS = "1..3"
+SMOKE = ("learning.model.layers=1", "learning.data.train=400", "learning.data.test=200", "rounds=2", "seeds=1")
+NOTES_FILE = "evidence.json"
+INTERRUPTED = 130
+
+AT_EQUAL_BITS = (
+    *("head-only", "dense", "dense-int8", "dense-rank-4", "dense-rank-2", "ffa", "ffa-double", "flora", "fedex"),
+    *("flexlora", "flasc", "topk", "topk-int8", "random", "random-common", "svd", "soft-lambda-0", "soft", "soft-plus"),
+)
+AT_FEWER_BITS = ("flasc", "topk", "topk-int8", "random", "svd", "soft", "soft-plus")
+AT_EQUAL_TIME = (
+    *("dense-equal", "dense-min-max", "soft-min-max", "soft-deadline", "soft-tsfa", "topk-tsfa", "topk-min-max"),
+    *("soft-plus-min-max", "soft-plus-tsfa"),
+)
+MATCHED = {"soft-min-max": "soft-tsfa", "topk-min-max": "topk-tsfa", "soft-plus-min-max": "soft-plus-tsfa"}
+"""Arms that send at the mean kept fraction which another had, so that sparsity and scheduling are told apart."""
+WITH_ERRORS = (
+    *("tsfa", "tsfa-error-3dB", "tsfa-error-6dB", "tsfa-delay-1s", "tsfa-delay-4s", "tsfa-large-scale", "min-max"),
+    *("min-max-error-6dB", "min-max-delay-4s", "min-max-large-scale", "equal"),
+)
+FIXED = {arm: "tsfa" for arm in WITH_ERRORS if not arm.startswith("tsfa")}
+CELL_SMOKE = ("dense-equal", "soft-min-max", "soft-tsfa")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One study: a scenario, what it is for, and which of its arms run in which size; no arms are all of them.
+
+    `matched` says of arms whose mean kept fraction they are to send at. Stage 1 is asked about `plan_arm`, in each of
+    the ways of `plan_by`. `smoke_arms` and `smoke` make the size smoke smaller.
+    """
+
+    name: str
+    question: str
+    scenario: str
+    arms: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    sizes: tuple[str, ...] = ("full",)
+    matched: Mapping[str, str] = field(default_factory=dict)
+    plan_arm: str = ""
+    plan_by: tuple[str, ...] = ()
+    smoke_arms: tuple[str, ...] = ()
+    smoke: tuple[str, ...] = ()
+
+    def settings(self, size: str) -> tuple[str, ...]:
+        """The overrides of all its runs."""
+        named = (f"name={self.name}",) if self.name != self.scenario else ()
+        return (*named, *self.overrides, *((*SMOKE, *self.smoke) if size == "smoke" else (f"seeds={SEEDS}",)))
+
+    def chosen(self, size: str) -> tuple[str, ...]:
+        """The arms that run; none are all."""
+        return self.smoke_arms if size == "smoke" and self.smoke_arms else self.arms
+
+
+ALL, CORE, FULL = SIZES, ("core", "full"), ("full",)
+PARTS = (
+    Part("tradeoff_kept_fraction", "1", "tradeoff_kept_fraction", AT_EQUAL_BITS, sizes=ALL,
+         smoke_arms=("head-only", "dense", "topk", "soft")),
+    Part("tradeoff_110kbit", "1", "tradeoff_kept_fraction", AT_FEWER_BITS, ("schedule.payload='110 kbit'",), CORE),
+    Part("soft_ablation", "1-ablation", "soft_ablation"),
+    Part("latency_budget", "2", "latency_budget", AT_EQUAL_TIME, matched=MATCHED),
+    Part("cell_edge", "2", "cell_edge", AT_EQUAL_TIME, sizes=ALL, matched=MATCHED, smoke_arms=CELL_SMOKE),
+    Part("mobility", "2", "mobility", AT_EQUAL_TIME, matched=MATCHED),
+    Part("burst_loss", "2", "burst_loss", AT_EQUAL_TIME, sizes=CORE, matched=MATCHED),
+    Part("tsfa_ablation", "2-ablation", "tsfa_ablation"),
+    Part("tradeoff_rank", "3", "tradeoff_rank", ("soft-plus-tsfa",), sizes=("smoke", "full"),
+         plan_arm="soft-plus-tsfa", plan_by=("tail",), smoke=("method.rank=2,8",)),
+    Part("csi_error", "4", "csi_error", WITH_ERRORS, matched=FIXED),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Job:
+    """Where results go, how many runs go side by side, and whether only to say what would be run."""
+
+    output: Path
+    size: str
+    jobs: int
+    dry: bool = False
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; see the docstring of this file."""
+    asked = _arguments().parse_args(arguments)
+    output = asked.output / "smoke" if asked.size == "smoke" else asked.output
+    job = Job(output, asked.size, asked.jobs, asked.dry_run)
+    parts = [part for part in PARTS if asked.size in part.sizes and (not asked.part or part.name in asked.part)]
+    failed = []
+    for part in () if asked.tables_only else parts:
+        begun = time.monotonic()
+        print(f"== {part.name}", flush=True)
+        code = run(part, job)
+        print(f"== {part.name}: {(time.monotonic() - begun) / 60:.1f} min", flush=True)
+        if code == INTERRUPTED:
+            return code
+        if code:
+            failed.append(part.name)
+    if not asked.dry_run:
+        # Late: pandas and matplotlib take a second, which no run needs.
+        from soft_tsfa_pages import write
+
+        tables = asked.tables or (output / "tables" if asked.size == "smoke" else HERE / "soft-tsfa")
+        for line in write(PARTS, output, tables):
+            print(line)
+    if failed:
+        print(f"error: not all of it could be run: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Repeat the study behind docs/soft-tsfa.md.")
+    parser.add_argument("--size", choices=SIZES, default="core", help="how much of it (core)")
+    parser.add_argument("--jobs", type=int, default=2, help="runs side by side (2)")
+    parser.add_argument("--output", type=Path, default=Path("runs/soft-tsfa"), help="folder of the runs")
+    parser.add_argument("--tables", type=Path, help="folder of tables and pictures (docs/soft-tsfa; smoke: in output)")
+    parser.add_argument("--part", action="append", help="only this part, may be repeated")
+    parser.add_argument("--tables-only", action="store_true", help="make tables of what is there, run nothing")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be run and how long it takes")
+    return parser
+
+
+def run(part: Part, job: Job) -> int:
+    """Run a part, or what is left of it; the exit code of the first command that fails.
+
+    Arms that send at the mean kept fraction of others come after these.
+    """
+    arms = part.chosen(job.size)
+    later = tuple(arm for arm in arms if arm in part.matched)
+    first = tuple(arm for arm in arms if arm not in later)
+    code = _wfl_sim(part, job, command(part, job, first))
+    if code == 0 and later:
+        kept = dict.fromkeys(later, 0.5) if job.dry else kept_fractions(part, job, later)
+        settings = [f"arms.{arm}.schedule.kept_fraction={value:.4f}" for arm, value in kept.items()]
+        code = _wfl_sim(part, job, command(part, job, later, settings))
+    if code == 0 and part.plan_by and not job.dry:
+        code = plan(part, job)
+    return code
+
+
+def command(part: Part, job: Job, arms: Sequence[str], settings: Sequence[str] = ()) -> list[str]:
+    """The arguments of ``wfl-sim`` that run these arms."""
+    named = [word for arm in arms for word in ("--arm", arm)]
+    more = ["--dry-run"] if job.dry else ["--no-plots", "--jobs", str(job.jobs)]
+    scenario = f"scenarios/{part.scenario}.yaml"
+    return ["run", scenario, *part.settings(job.size), *settings, *named, "--output", str(job.output), *more]
+
+
+def kept_fractions(part: Part, job: Job, arms: Sequence[str]) -> dict[str, float]:
+    """The mean over rounds and seeds of the kept fraction that the model of each arm had."""
+    from analysis import load
+    from analysis.evidence import by_arm, runs
+
+    had = by_arm(runs(load(job.output / part.name, ())), "kept_fraction")
+    return {arm: had[part.matched[arm]].mean for arm in arms}
+
+
+def plan(part: Part, job: Job) -> int:
+    """Ask stage 1 for its rank, with each seed and in each way, among the ranks that were swept."""
+    from analysis import load
+
+    traces = load(job.output / part.name, ())
+    ranks = sorted({int(rank) for rank in traces.rounds["rank"]})
+    for by in part.plan_by:
+        for seed in traces.seeds(traces.arms[0]):
+            target = job.output / part.name / f"plan-{by}-seed{seed}.json"
+            if target.exists():
+                continue
+            settings = [*part.settings(job.size), "grid={}", f"seeds={seed}", f"rank_selection.candidates={ranks}"]
+            words = ["plan", f"scenarios/{part.scenario}.yaml", *settings, "--arm", part.plan_arm, "--by", by]
+            words += ["--format", "json", "--no-plots", "--output", str(job.output)]
+            noted(job.output / part.name, job.size, words, commit_now())
+            done = _called(words, capture=True)
+            if done.returncode:
+                print(done.stdout, file=sys.stderr)
+                return done.returncode
+            target.write_text(done.stdout, encoding="utf-8")
+    return 0
+
+
+def _wfl_sim(part: Part, job: Job, words: list[str]) -> int:
+    """Run a command, and note it and the commit beside the runs."""
+    folder = job.output / part.name
+    if job.dry:
+        return _called(words).returncode
+    before, commit = _finished(folder), commit_now()
+    known = noted(folder, job.size, words, commit)
+    code = _called(words).returncode
+    if _finished(folder) == before and not known and folder.is_dir():  # all was there already: made by another commit
+        notes = _notes(folder)
+        notes["commits"].remove(commit)
+        _write_notes(folder, notes)
+    return code
+
+
+def noted(folder: Path, size: str, words: Sequence[str], commit: str) -> bool:
+    """Note a command, before it is run since it may be killed; says whether its commit had been noted before."""
+    # Without what differs from one computer to the next.
+    shown = words[: words.index("--output")]
+    said = "wfl-sim " + " ".join(f'"{word}"' if set(word) & set(" ['*{") else word for word in shown)
+    notes = _notes(folder)
+    known = commit in notes["commits"]
+    for name, value in (("sizes", size), ("commands", said), ("commits", commit)):
+        if value not in notes[name]:
+            notes[name].append(value)
+    _write_notes(folder, notes)
+    return known
+
+
+def _notes(folder: Path) -> dict[str, list[str]]:
+    file = folder / NOTES_FILE
+    empty: dict[str, list[str]] = {"sizes": [], "commits": [], "commands": []}
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else empty
+
+
+def _write_notes(folder: Path, notes: Mapping[str, Sequence[str]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / NOTES_FILE).write_text(json.dumps(notes, indent=1) + "\n", encoding="utf-8")
+
+
+def _called(words: Sequence[str], capture: bool = False) -> subprocess.CompletedProcess[str]:
+    paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    whole = [sys.executable, "-m", "wfl_sim.cli", *words]
+    # Results are named from where this was called, scenarios from the root.
+    placed = [str(ROOT / word) if word.startswith("scenarios/") else word for word in whole]
+    environment = {"HF_HUB_OFFLINE": "1"} | os.environ | THREADS | {"PYTHONPATH": paths}
+    with subprocess.Popen(placed, env=environment, stdout=subprocess.PIPE if capture else None, text=True) as process:
+        try:
+            said, _ = process.communicate()
+        except KeyboardInterrupt:  # which the command has got as well: it says how far it came
+            process.wait()
+            return subprocess.CompletedProcess(placed, INTERRUPTED, "")
+        return subprocess.CompletedProcess(placed, process.returncode, said or "")
+
+
+def _finished(folder: Path) -> int:
+    """How many runs of a study have finished."""
+    manifests = [file.read_text(encoding="utf-8") for file in folder.glob("*/manifest.json")]
+    return sum(json.loads(text).get("status") == "finished" for text in manifests)
+
+
+def commit_now() -> str:
+    """The commit of this tree, ``-dirty`` if something in it has changed since; "unknown" outside of git."""
+    words = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    try:
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    except OSError:
+        return "unknown"
+    return done.stdout.strip() or "unknown"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
