@@ -32,10 +32,26 @@ NOTES_FILE = "evidence.json"
 INTERRUPTED = 130
 
 AT_EQUAL_BITS = (
-    *("head-only", "dense", "dense-int8", "dense-rank-4", "dense-rank-2", "ffa", "ffa-double", "flora", "fedex"),
-    *("flexlora", "flasc", "topk", "topk-int8", "random", "random-common", "svd", "soft-lambda-0", "soft", "soft-plus"),
+    *("head-only", "dense", "dense-int8", "dense-rank-4", "dense-rank-2", "dense-rank-4-int8", "dense-rank-1-int8"),
+    *(
+        "ffa",
+        "ffa-double",
+        "flora",
+        "fedex",
+        "flexlora",
+        "flasc",
+        "topk",
+        "topk-int8",
+        "random",
+        "random-common",
+        "svd",
+        "soft-lambda-0",
+        "soft",
+        "soft-plus",
+    ),
 )
-AT_FEWER_BITS = ("flasc", "topk", "topk-int8", "random", "svd", "soft", "soft-plus")
+AT_FEWER_BITS = ("dense", "dense-rank-1-int8", "flasc", "topk", "topk-int8", "random", "svd", "soft", "soft-plus")
+AT_SIX_LAYERS = ("head-only", "dense", "dense-rank-2", "topk", "soft", "soft-plus")
 AT_EQUAL_TIME = (
     *("dense-equal", "dense-min-max", "soft-min-max", "soft-deadline", "soft-tsfa", "topk-tsfa", "topk-min-max"),
     *("soft-plus-min-max", "soft-plus-tsfa"),
@@ -85,6 +101,8 @@ PARTS = (
     Part("tradeoff_kept_fraction", "1", "tradeoff_kept_fraction", AT_EQUAL_BITS, sizes=ALL,
          smoke_arms=("head-only", "dense", "topk", "soft")),
     Part("tradeoff_110kbit", "1", "tradeoff_kept_fraction", AT_FEWER_BITS, ("schedule.payload='110 kbit'",), CORE),
+    Part("tradeoff_six_layers", "1", "tradeoff_kept_fraction", AT_SIX_LAYERS,
+         ("learning.model.layers=6", "schedule.payload='660 kbit'")),
     Part("soft_ablation", "1-ablation", "soft_ablation"),
     Part("latency_budget", "2", "latency_budget", AT_EQUAL_TIME, matched=MATCHED),
     Part("cell_edge", "2", "cell_edge", AT_EQUAL_TIME, sizes=ALL, matched=MATCHED, smoke_arms=CELL_SMOKE),
