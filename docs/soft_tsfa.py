@@ -285,13 +285,17 @@ def _finished(folder: Path) -> int:
 
 
 def commit_now() -> str:
-    """The commit of this tree, ``-dirty`` if something in it has changed since; "unknown" outside of git."""
-    words = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    """The commit of this tree, ``-dirty`` if more has changed since than what this writes; "unknown" outside of git."""
+    changed = ["status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs/soft-tsfa", ":!docs/soft-tsfa.md"]
+    commit = _git("rev-parse", "--short", "HEAD")
+    return commit + ("-dirty" if commit and _git(*changed) else "") or "unknown"
+
+
+def _git(*words: str) -> str:
     try:
-        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     except OSError:
-        return "unknown"
-    return done.stdout.strip() or "unknown"
+        return ""
 
 
 if __name__ == "__main__":

@@ -28,8 +28,8 @@ SHORT_OF_DENSE = 1.0
 """Points below the end of dense training at which question 5 counts bits and seconds."""
 ROW_IN = 0.27
 NONE = "–"
-FAMILIES = (("soft-plus", COLOURS[1]), ("rotated", COLOURS[1]), ("soft", COLOURS[0]), ("topk", COLOURS[2]),
-            ("flasc", COLOURS[2]), ("svd", COLOURS[3]), ("random", COLOURS[4]))  # fmt: skip
+FAMILIES = (("soft-plus", COLOURS[1]), ("rotated", COLOURS[1]), ("tsfa", COLOURS[1]), ("soft", COLOURS[0]),
+            ("topk", COLOURS[2]), ("flasc", COLOURS[2]), ("svd", COLOURS[3]), ("random", COLOURS[4]))  # fmt: skip
 NEUTRAL = "0.4"
 
 
@@ -283,7 +283,7 @@ def _timed(found: Sequence[Study], references: Sequence[str], mark: str) -> Page
         "the interval leaves out 0. Uplink until then, repeats included. Round / budget: mean round over the latency "
         "budget, above 1 it is broken. Deferred and dropped clients a round. Kept: mean kept fraction.",
     )
-    return "\n".join([*start, *lines]), _equal_time(found, mark)
+    return "\n".join([*start, *lines]), _equal_time(found, mark, references)
 
 
 def time_table(study: Study, references: Sequence[str]) -> list[str]:
@@ -311,24 +311,29 @@ def time_table(study: Study, references: Sequence[str]) -> list[str]:
 
 
 @in_house_style
-def _equal_time(found: Sequence[Study], mark: str) -> Figure:
+def _equal_time(found: Sequence[Study], mark: str, references: Sequence[str]) -> Figure:
     rows = [len(study.arms) for study in found]
     figure = Figure(figsize=(WIDTH_IN, sum(map(height, rows)) + 0.4), layout="constrained")
-    grid = figure.subplots(len(found), 2, squeeze=False, height_ratios=[height(n) for n in rows], sharex="col")
-    for (left, right), study in zip(grid, found, strict=True):
+    grid = figure.subplots(len(found), 3, squeeze=False, height_ratios=[height(n) for n in rows], sharex="col")
+    for (left, middle, right), study in zip(grid, found, strict=True):
         table = study.table()
         accuracy = by_arm(table, "accuracy")
         dots(left, study.arms, accuracy, POINTS)
         if mark in accuracy:
             left.axvline(POINTS * accuracy[mark].mean, color="0.6", linestyle="--", linewidth=1.2, zorder=0)
-        left.set_title(f"{study.part.name}, after {study.until_s:.0f} s")
+        left.set_title(f"{study.part.name}, {study.until_s:.0f} s")
+        reference = next((arm for arm in references if arm in study.arms), study.arms[0])
+        dots(middle, study.arms, differences(table, reference, "accuracy"), POINTS)
+        middle.axvline(0, color=LIMIT_COLOUR, linewidth=1.2, zorder=0)
+        middle.set_title(f"against {reference}")
         dots(right, study.arms, by_arm(table, "over_budget"))
         right.axvline(1, color=LIMIT_COLOUR, linewidth=1.2, zorder=0)
-        right.tick_params(labelleft=False, labelbottom=True)
-        left.tick_params(labelbottom=True)
-        right.set_title("mean round over the latency budget")
-    grid[-1][0].set_xlabel("accuracy at equal simulated time, %")
-    grid[-1][1].set_xlabel("round / budget, ratio")
+        right.set_title("mean round")
+        for axes in (left, middle, right):
+            axes.tick_params(labelleft=axes is left, labelbottom=True)
+    labels = ("accuracy at equal time, %", "difference by seed, points", "round / latency budget, ratio")
+    for axes, label in zip(grid[-1], labels, strict=True):
+        axes.set_xlabel(label)
     figure.suptitle("At equal simulated time, with 95 % intervals")
     return figure
 
@@ -375,24 +380,26 @@ def rank(studies: Mapping[str, Study]) -> Page | None:
     picks = picked(study.folder)
     columns = {name: table.groupby(RANK)[name].mean() for name in ("kept_fraction", "rounds", "over_budget")}
     best = max(accuracy, key=lambda own: accuracy[own].mean)
+    values = table.set_index([RANK, "seed"])["accuracy"]
+    ahead = differences(table.assign(arm=table[RANK].astype(str)), str(best), "accuracy")
     rows = [
         [
             str(own) + (" (best)" if own == best else ""),
             plus_minus(value, POINTS),
+            plus_minus(ahead.get(str(own), NOTHING), POINTS, sign=True),
             *(f"{columns[name][own]:.2f}" for name in columns),
             *(", ".join(str(seed) for seed, chosen in by.items() if chosen == own) or NONE for by in picks.values()),
         ]
         for own, value in sorted(accuracy.items())
     ]
     names = [f"picked by `{by}` with seed" for by in picks]
-    lines = markdown(["rank", "accuracy", "kept", "rounds", "round / budget", *names], rows)
-    values = table.set_index([RANK, "seed"])["accuracy"]
+    lines = markdown(["rank", "accuracy", "against the best", "kept", "rounds", "round / budget", *names], rows)
     for by, chosen in picks.items():
         lost = [regret(values, best, own, seed) for seed, own in chosen.items()]
         said = plus_minus(mean(lost), POINTS)
         lines.append(f"Regret of `{by}`, accuracy of the best rank less that of the pick within a seed: {said} points.")
     start = head(found, f"Accuracy in % after {study.until_s:.1f} s, which all runs reach; intervals as in question 2.")
-    return "\n".join([*start, *lines, ""]), _rank(study, accuracy, picks)
+    return "\n".join([*start, *lines, ""]), _rank(study, values, accuracy, picks)
 
 
 def picked(folder: Path) -> dict[str, dict[int, int]]:
@@ -413,10 +420,15 @@ def regret(accuracy: pd.Series, best: int, own: int, seed: int) -> float:
 
 
 @in_house_style
-def _rank(study: Study, accuracy: Mapping[int, Mean], picks: Mapping[str, Mapping[int, int]]) -> Figure:
-    figure = Figure(figsize=(WIDTH_IN * 0.7, 4.2), layout="constrained")
+def _rank(
+    study: Study, values: pd.Series, accuracy: Mapping[int, Mean], picks: Mapping[str, Mapping[int, int]]
+) -> Figure:
+    figure = Figure(figsize=(WIDTH_IN * 0.75, 4.6), layout="constrained")
     axes = figure.subplots()
     ranks = sorted(accuracy)
+    for number, (_, own) in enumerate(values.groupby(level="seed")):
+        line = POINTS * own.droplevel("seed").reindex(ranks)
+        axes.plot(range(len(ranks)), line, color="0.75", linewidth=1.2, label="one seed" if not number else None)
     means = [POINTS * accuracy[own].mean for own in ranks]
     halves = [0.0 if math.isnan(accuracy[own].half) else POINTS * accuracy[own].half for own in ranks]
     axes.errorbar(range(len(ranks)), means, yerr=halves, fmt="o-", color=COLOURS[0], capsize=4,
@@ -432,7 +444,7 @@ def _rank(study: Study, accuracy: Mapping[int, Mean], picks: Mapping[str, Mappin
     axes.set_xlabel("rank of the adapters, number")
     axes.set_ylabel(f"accuracy after {study.until_s:.0f} s, %")
     axes.set_title("Accuracy at equal simulated time, and what stage 1 picks")
-    axes.legend()
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
@@ -501,7 +513,8 @@ def _against_dense(shares: Sequence[tuple[Any, ...]]) -> Figure:
             if math.isnan(bits[arm].mean):
                 met, of = count.loc[arm]
                 left.annotate(f"{met} of {of} seeds reach it", (0.02, row), xycoords=("axes fraction", "data"),
-                              va="center", fontsize=9, color="0.4")  # fmt: skip
+                              va="center", fontsize=9, color="0.4",
+                              bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5})  # fmt: skip
         left.axvline(40, color=LIMIT_COLOUR, linewidth=1.2, zorder=0)
         left.set_title(f"{study.part.name} ({dense} = 100 %)")
         right.set_title("seconds")
