@@ -69,7 +69,7 @@ def make_trainer(task: examples.Task, lora: Adapter) -> Callable[..., Trainer]:
         task_ = options["task"]
         return Trainer(
             executor, options["adapter"], options["parts"], options["local"], options["stream"], options["memo"],
-            len(task_.test),
+            len(task_.test), options.get("rounds", 1),
         )  # fmt: skip
 
     return make

@@ -275,3 +275,20 @@ def test_a_model_that_is_not_there_names_the_command(make_trainer, tmp_path):
         make_trainer(model=Model(name="pkg:no_such_package/model"))
     with pytest.raises(MissingResource, match=r"no config\.json"):
         make_trainer(model=Model(name=str(tmp_path)))
+
+
+def test_learning_rates_fall_along_half_a_cosine():
+    local = Local(lr_end=0.2)
+    assert [local.rate(r, 5) for r in (1, 3, 5)] == pytest.approx([1.0, 0.6, 0.2])
+    assert local.rate(9, 5) == pytest.approx(0.2)  # an asynchronous client may begin later still
+    assert local.rate(1, 1) == 1.0
+    assert {Local().rate(r, 7) for r in range(1, 8)} == {1.0}
+
+
+def test_a_round_trains_at_its_rate(make_trainer):
+    """The second of two rounds is trained at half the rates, as if these had been halved."""
+    start = make_trainer().initial()
+    falling = make_trainer(local=Local(steps=2, batch=8, lr_end=0.5), rounds=2)
+    halved = make_trainer(local=Local(steps=2, batch=8, lr=0.005, head_lr=0.015))
+    assert_same_bits(falling.train({0: start}, 2)[0](), halved.train({0: start}, 2)[0]())
+    assert differ(falling.train({0: start}, 2)[0](), make_trainer().train({0: start}, 2)[0]())

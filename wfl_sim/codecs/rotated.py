@@ -52,8 +52,8 @@ class Rotated(ValueOptions):
     """The principal directions of each factor's change in the space of its rank components.
 
     ``components`` after a rotation that the client chooses: the directions are orthogonal to each other, so that their
-    norms are what is lost without them, to the last bit. A and B are chosen apart. With `soft` and its own defaults, 8
-    bits and full error feedback, this is the variant of SOFT that we measured as the best (docs/soft-tsfa.md).
+    norms are what is lost without them, but for rounding. A and B are chosen apart. The defaults are 8 bits and full
+    error feedback, which nearly always go with it.
 
     Formula
     -------
@@ -120,7 +120,9 @@ class Rotated(ValueOptions):
         found = [_directions(one.rows(update.change[one.name])) for one in factors]
         counts = _chosen(factors, [energies for energies, _ in found], kept)
         most = [one.rank for one in factors]
-        if index.counts_bytes(most) + sum(map(self._bytes, factors, counts)) >= self.plain_bytes(layout, layout.factors):
+        if index.counts_bytes(most) + sum(map(self._bytes, factors, counts)) >= self.plain_bytes(
+            layout, layout.factors
+        ):
             return self._whole(update, self.bits)
         random = values.draws(update.key, ADAPTERS) if self.bits == 8 else None
         data = [self.header(self.bits, DIRECTIONS), self.pack_plain(update, layout.plain)]
@@ -167,8 +169,16 @@ class Rotated(ValueOptions):
         if not factors:
             return np.zeros(1)
         energies = [_directions(one.rows(update.change[one.name]))[0] for one in factors]
-        order = np.argsort(-_worth(factors, energies), kind="stable")
-        return dropped(np.cumsum(np.concatenate(energies)[order]), float(np.sum(np.concatenate(energies))))
+        worth = _worth(factors, energies)
+        order = np.argsort(-worth, kind="stable")
+        kept = np.cumsum(np.concatenate(energies)[order])
+        owners = np.repeat(np.arange(len(factors)), [one.rank for one in factors])[order]
+        counts = np.cumsum(owners[:, None] == np.arange(len(factors)), axis=0)
+        # Where whole factors are no dearer they are sent.
+        sizes = [sum(map(self._bytes, factors, row)) for row in counts.tolist()]
+        whole = self.plain_bytes(update.layout, update.layout.factors) - index.counts_bytes([f.rank for f in factors])
+        kept[np.array(sizes) >= whole] = kept[-1]
+        return dropped(kept, float(kept[-1]))
 
     def energy(self, update: Update) -> float:
         return float(sum(np.sum(update.change[name].astype(float) ** 2) for name in update.layout.factors))

@@ -60,7 +60,7 @@ def build_work(
     many = workers > 1 and (setup.adapter is not None or task.kind == "language")
     executor = Workers(setup, workers) if many else Here(setup)
     try:
-        trainer = Trainer(executor, setup.adapter, parts, learning.local, stream, memo, len(task.test))
+        trainer = Trainer(executor, setup.adapter, parts, learning.local, stream, memo, len(task.test), scenario.rounds)
         recorded["examples_per_client"] = [int(part.size) for part in parts]
         recorded["classes"] = list(task.classes)
         counts = holdings(task.train.labels, parts, len(task.classes))

@@ -92,13 +92,16 @@ class LocalTraining:
         lengths = self._inputs["test"].lengths
         return None if lengths is None else np.asarray(lengths.cpu().numpy())
 
-    def train(self, starts: Sequence[Params], rows: Rows) -> list[Params]:
-        """Parameters of K clients after training from theirs, on rows [K, steps, batch] of the training examples."""
+    def train(self, starts: Sequence[Params], rows: Rows, rate: float = 1.0) -> list[Params]:
+        """Parameters of K clients after training from theirs, on rows [K, steps, batch] of the training examples.
+
+        Learning rates are multiplied with `rate`.
+        """
         local, clients = self._setup.local, len(starts)
         first = {name: self._tensor(np.stack([start[name] for start in starts])) for name in self.layout.shapes}
         tensors = {name: value.clone().requires_grad_() for name, value in first.items()}
         self._serve(starts)
-        optimizer = _optimizer(local, tensors)
+        optimizer = _optimizer(local, tensors, rate)
         for step in range(rows.shape[1]):
             batch = self._inputs["train"].batch(torch.from_numpy(rows[:, step].ravel()))
             optimizer.zero_grad()
@@ -228,11 +231,11 @@ def by_length(lengths: NDArray[np.int64] | None, count: int) -> Rows:
     return np.arange(count) if lengths is None else np.argsort(lengths, kind="stable")
 
 
-def _optimizer(local: Local, tensors: dict[str, Tensor]) -> Any:
+def _optimizer(local: Local, tensors: dict[str, Tensor], rate: float) -> Any:
     """Of all clients at once: its rule goes element by element, so that clients do not touch each other."""
     groups = [
-        {"params": [value for name, value in tensors.items() if name.startswith("head.") == head], "lr": rate}
-        for head, rate in ((False, local.lr), (True, local.head_lr))
+        {"params": [value for name, value in tensors.items() if name.startswith("head.") == head], "lr": lr}
+        for head, lr in ((False, rate * local.lr), (True, rate * local.head_lr))
     ]
     groups = [group for group in groups if group["params"]]
     if local.optimizer == "adamw":

@@ -5,6 +5,7 @@ Imports no tensor library, so that a scenario can be checked without one.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import Discriminator
 
 from channels.options import Count, Options, Whole
-from channels.units import NonNegative, Positive, Quantity
+from channels.units import Fraction, NonNegative, Positive, Quantity
 from wfl_sim.learning import partition
 from wfl_sim.learning.partition import Dirichlet
 from wfl_sim.plugins import registry
@@ -119,6 +120,8 @@ class Local(Options):
     optimizer : The update rule: ``adamw``, or ``sgd``, which wants much larger learning rates.
     lr : Learning rate of the adapters.
     head_lr : Learning rate of the task head.
+    lr_end : Share of both rates that is left in the last round; from the first to there they fall along half a cosine.
+        Smaller: the last rounds agree better with each other. With 1 the rates stay as they are.
     weight_decay : Decoupled weight decay of AdamW, for adapters and head; with ``sgd``, that many times half the square
         of the values is added to the loss.
     momentum : Of ``sgd``: how much of the last step goes on in the next.
@@ -133,10 +136,16 @@ class Local(Options):
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: Positive = 1e-2
     head_lr: Positive = 3e-2
+    lr_end: Fraction = 1.0
     weight_decay: NonNegative = 0.0
     momentum: Annotated[float, Quantity("1", ge=0, lt=1)] = 0.0
     clip_norm: Positive | None = None
     proximal: NonNegative = 0.0
+
+    def rate(self, round_: int, rounds: int) -> float:
+        """What both learning rates are multiplied with in a round, counted from 1."""
+        done = min((round_ - 1) / max(rounds - 1, 1), 1.0)
+        return self.lr_end + (1.0 - self.lr_end) * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
 @dataclass(frozen=True)

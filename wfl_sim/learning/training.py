@@ -50,6 +50,10 @@ class Trainer:
         First weights and batches are drawn from it.
     memo : Memo
         Results of earlier, equal calls of `train` and `evaluate`.
+    held_out : int
+        Number of examples that `evaluate` reads.
+    rounds : int
+        Of the run: learning rates may fall until the last.
     """
 
     def __init__(
@@ -61,9 +65,10 @@ class Trainer:
         stream: Stream,
         memo: Memo,
         held_out: int,
+        rounds: int = 1,
     ) -> None:
         self._executor, self._adapter, self._memo = executor, adapter, memo
-        self._parts, self._local, self._stream = parts, local, stream
+        self._parts, self._local, self._stream, self._rounds = parts, local, stream, rounds
         self._described = executor.describe()
         self.layout = self._described.layout
         order = by_length(self._described.lengths, held_out)
@@ -121,12 +126,13 @@ class Trainer:
         return 1 if tokens > ALONE_TOKENS else min(MOST_TOGETHER, max(1, CHUNK_TOKENS // tokens))
 
     def _started(self, starts: list[Params], group: Group, round_: int) -> Result[list[Params]]:
-        key = self._memo.key(starts, "train", group, round_)
+        rate = self._local.rate(round_, self._rounds)
+        key = self._memo.key(starts, "train", group, round_, rate)
         known = self._memo.get(key)
         if known is not None:
             return lambda: [{name: value[k] for name, value in known.items()} for k in range(len(group))]
         rows = np.stack([self._rows(client, round_) for client in group])
-        return cache(partial(self._kept, key, self._executor.train(starts, rows)))
+        return cache(partial(self._kept, key, self._executor.train(starts, rows, rate)))
 
     def _kept(self, key: str, result: Result[list[Params]]) -> list[Params]:
         trained = result()

@@ -50,7 +50,7 @@ class Executor(Protocol):
     def first_head(self, random: np.random.Generator) -> Params: ...
     def freeze(self, values: Params) -> None: ...
     def step_flop(self) -> float: ...
-    def train(self, starts: Sequence[Params], rows: Rows) -> Result[list[Params]]: ...
+    def train(self, starts: Sequence[Params], rows: Rows, rate: float = 1.0) -> Result[list[Params]]: ...
     def evaluate(self, params: Params, rows: Rows) -> Result[Score]: ...
     def close(self) -> None: ...
 
@@ -73,8 +73,8 @@ class Here:
     def step_flop(self) -> float:
         return self._local.step_flop()
 
-    def train(self, starts: Sequence[Params], rows: Rows) -> Result[list[Params]]:
-        return cache(partial(self._local.train, starts, rows))
+    def train(self, starts: Sequence[Params], rows: Rows, rate: float = 1.0) -> Result[list[Params]]:
+        return cache(partial(self._local.train, starts, rows, rate))
 
     def evaluate(self, params: Params, rows: Rows) -> Result[Score]:
         return cache(partial(self._local.evaluate, params, rows))
@@ -116,8 +116,8 @@ class Workers:
     def step_flop(self) -> float:
         return self._submit(_step_flop, self._frozen)()
 
-    def train(self, starts: Sequence[Params], rows: Rows) -> Result[list[Params]]:
-        return self._submit(_train, starts, rows, self._frozen)
+    def train(self, starts: Sequence[Params], rows: Rows, rate: float = 1.0) -> Result[list[Params]]:
+        return self._submit(_train, starts, rows, rate, self._frozen)
 
     def evaluate(self, params: Params, rows: Rows) -> Result[Score]:
         return self._submit(_evaluate, params, rows, self._frozen)
@@ -184,8 +184,8 @@ def _step_flop(frozen: Params) -> float:
     return _ready(frozen).step_flop()
 
 
-def _train(starts: Sequence[Params], rows: Rows, frozen: Params) -> list[Params]:
-    return _ready(frozen).train(starts, rows)
+def _train(starts: Sequence[Params], rows: Rows, rate: float, frozen: Params) -> list[Params]:
+    return _ready(frozen).train(starts, rows, rate)
 
 
 def _evaluate(params: Params, rows: Rows, frozen: Params) -> Score:
