@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from wfl_sim.codecs import index
-from wfl_sim.codecs.base import Layout, Update
+from wfl_sim.codecs.base import Layout, Update, common_key, update_key
 from wfl_sim.codecs.components import Components
-from wfl_sim.codecs.rotated import Rotated
+from wfl_sim.codecs.rotated import Rotated, _shared
 
 # Of the change's norm: a direction in half precision (2^-11 an entry) is nearly a unit vector.
 HALVES = 2.0**-9
-EXACT = Rotated(bits=32)
+SINGLE = 2.0**-18  # sums of some tens of products in float32
+EXACT = Rotated(bits=32, basis="principal")
+SHARED = Rotated(bits=32)
 
 
 def rows_of(layout, change):
@@ -21,10 +25,9 @@ def rows_of(layout, change):
 
 
 def best_of(layout, change, kept):
-    """Every factor's change cut to the `kept` singular directions of the largest s^2 / (width + r) of all."""
+    """Every factor's change cut to the `kept` singular directions of the largest s^2 / width of all."""
     full = [np.linalg.svd(rows, full_matrices=False) for rows in rows_of(layout, change)]
-    rank = [layout.shapes[a][0] for a, b in layout.pairs for _ in (a, b)]
-    worth = [s**2 / (v.shape[1] + r) for (_, s, v), r in zip(full, rank, strict=True)]
+    worth = [s**2 / v.shape[1] for _, s, v in full]
     least = np.sort(np.concatenate(worth))[::-1][kept - 1]
     return [(u * (s * (own >= least))) @ v for (u, s, v), own in zip(full, worth, strict=True)]
 
@@ -86,14 +89,54 @@ def test_the_curve_is_what_is_left_out(layouts, make_update):
         np.testing.assert_allclose(curve[kept - 1], left / total, atol=HALVES)
 
 
-def test_whole_factors_are_sent_where_directions_would_cost_as_much(layouts, make_update):
+@pytest.mark.parametrize("basis", ["random", "principal"])
+def test_whole_factors_are_sent_where_directions_would_cost_as_much(layouts, make_update, basis):
     layout = layouts["large"]
-    update, codec = make_update(layout), Rotated(bits=16)
+    update, codec = make_update(layout), Rotated(bits=16, basis=basis)
     whole = codec.encode(update, 1.0)
     assert all(codec.encode(update, rho).bits <= whole.bits for rho in np.linspace(0.05, 1, 40))
     assert [point.bits for point in codec.menu(layout).points][-1] == whole.bits
-    np.testing.assert_array_equal(codec.decode(codec.encode(update, 0.99).data, layout)["layer0.A"],
-                                  codec.decode(whole.data, layout)["layer0.A"])  # fmt: skip
+    nearly = codec.decode(codec.encode(update, 0.99).data, layout)["layer0.A"]
+    same = np.array_equal(nearly, codec.decode(whole.data, layout)["layer0.A"])
+    assert same == (basis == "principal")  # whose own numbers cost more than the one direction that is spared
+
+
+def keyed(update, client, round_, salt=0):
+    return replace(update, key=update_key(client, round_, salt))
+
+
+def test_a_random_basis_is_orthogonal_and_the_same_for_all_clients_of_a_round():
+    for rank in (1, 5, 16):
+        own = _shared(7, rank)
+        np.testing.assert_allclose(own.T @ own, np.eye(rank), atol=SINGLE)
+        assert rank == 1 or not np.allclose(own, _shared(8, rank))
+    assert common_key(update_key(3, 9, 4)) == common_key(update_key(5, 9, 4)) != common_key(update_key(3, 10, 4))
+
+
+@pytest.mark.parametrize("rho", [1 / 32, 5 / 32, 0.4])
+def test_what_random_directions_leave_out_is_orthogonal_to_what_they_send(layouts, make_update, rho):
+    layout = layouts["large"]
+    update = keyed(make_update(layout, 2), 1, 3)
+    sent = SHARED.decode(SHARED.encode(update, rho).data, layout)
+    for whole, part in zip(rows_of(layout, update.change), rows_of(layout, sent), strict=True):
+        size = np.linalg.norm(whole)
+        np.testing.assert_allclose(part.T @ (whole - part), 0.0, atol=SINGLE * size**2)
+        assert np.linalg.norm(part) <= size
+
+
+def test_random_directions_of_two_clients_lie_in_one_basis_and_those_of_two_rounds_do_not(layouts, make_update):
+    layout = layouts["large"]
+    one, other = make_update(layout, 1), make_update(layout, 2)
+    mine = SHARED.encode(keyed(one, 0, 1), 1 / 4)
+    with pytest.raises(AssertionError):  # the same update in another round
+        assert mine.data[-400:] == SHARED.encode(keyed(one, 0, 2), 1 / 4).data[-400:]
+    assert mine.data == SHARED.encode(keyed(one, 5, 1), 1 / 4).data  # the client draws nothing at 32 bits
+    q = _shared(common_key(keyed(one, 0, 1).key), 8)
+    for update in (one, other):
+        sent = SHARED.decode(SHARED.encode(keyed(update, 0, 1), 1 / 4).data, layout)
+        for whole, part in zip(rows_of(layout, update.change), rows_of(layout, sent), strict=True):
+            held = np.linalg.norm(q.T @ part, axis=1) > SINGLE * np.linalg.norm(whole)
+            np.testing.assert_allclose(part, q[:, held] @ (q[:, held].T @ whole), atol=SINGLE * np.linalg.norm(whole))
 
 
 def test_counts_round_trip_and_refuse_what_there_is_not():
