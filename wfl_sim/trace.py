@@ -106,7 +106,8 @@ class Resume(NamedTuple):
     """What a trace keeps beside its tables while its run is not finished: what it takes to go on after a round.
 
     `answers` is what was asked of the learning side in the round (`wfl_sim.replay`), `state` is that of the learning
-    side after it, and `rest` that of everything else, if nothing was under way: both as JSON.
+    side after it, and `rest` that of everything else, if nothing was under way: both as JSON. The round of a rest is never
+    played again: its `answers` is what clients had told by then.
     """
 
     answers: bytes
@@ -248,10 +249,11 @@ class Committed:
         (count,) = db.execute("SELECT count(*) FROM rounds").fetchone()
         self.rounds = int(count)
         self._resume = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'resume'").fetchone() is not None
-        resting = "SELECT round, rest FROM resume WHERE rest IS NOT NULL"
+        resting = "SELECT round, rest, answers FROM resume WHERE rest IS NOT NULL"
         rested = db.execute(resting).fetchone() if self._resume else None
         self.rested: int = rested[0] if rested else 0
         self.rest: str | None = rested[1] if rested else None
+        self.told: bytes = rested[2] if rested else b""  # by clients, by then
         since = "WHERE round > ? ORDER BY rowid"
         self._cursors = {table: db.execute(f"SELECT * FROM {table} {since}", (self.rested,)) for table in TABLES}
         self._names = [column.name for column in TABLES["rounds"]]
