@@ -65,6 +65,8 @@ class Federation:
         Where the clients' residuals and personal tensors are kept.
     measures : bool
         Whether clients tell what each point of their menu would have dropped of their last update.
+    salt : int
+        From the seed of the run: see `wfl_sim.codecs.base.update_key`.
     """
 
     def __init__(
@@ -76,9 +78,10 @@ class Federation:
         on_divergence: OnDivergence = "fail",
         states: ClientStates | None = None,
         measures: bool = False,
+        salt: int = 0,
     ) -> None:
         self.method, self.codec, self.learner, self.clients = method, codec, learner, clients
-        self.known_at_once = False
+        self.known_at_once, self._salt = False, salt
         self._drops = on_divergence == "drop_client"
         names = tuple(learner.layout.shapes)
         self._personal = personal_of(method, names)
@@ -188,7 +191,7 @@ class Federation:
             )
         if own:
             state.personal[client], self._mean = own, None
-        state.pending[client] = Update(base, change, self.layout, update_key(client, training.round))
+        state.pending[client] = Update(base, change, self.layout, update_key(client, training.round, self._salt))
         return state.pending[client]
 
     def encode(self, client: int, point: Point) -> Payload | None:
@@ -267,17 +270,14 @@ class Federation:
             return
         if self._products:  # part of the way to a product is no part of the way to its factors
             merged = [replace(arrival, weight=step * arrival.weight) for arrival in merged]
+        key = update_key(0, state.version, self._salt)
         with np.errstate(over="ignore", invalid="ignore"):  # which is told below
             # The server moves by what it will broadcast, so that clients hold its model bit for bit.
             if hasattr(self.method, "broadcast"):
-                model, payload = merging.by_broadcast(
-                    self.method, self.codec, layout, state.model, state.version, merged
-                )
+                model, payload = merging.by_broadcast(self.method, self.codec, layout, state.model, merged, key)
             else:
                 part = 1.0 if self._products else step
-                model, payload = merging.by_change(
-                    self.method, self.codec, layout, state.model, state.version, merged, part
-                )
+                model, payload = merging.by_change(self.method, self.codec, layout, state.model, merged, part, key)
         if getattr(self.method, "begins_anew", False):
             model |= self.learner.fresh(state.version + 1)
         merging.check(model)

@@ -106,8 +106,8 @@ class Resume(NamedTuple):
     """What a trace keeps beside its tables while its run is not finished: what it takes to go on after a round.
 
     `answers` is what was asked of the learning side in the round (`wfl_sim.replay`), `state` is that of the learning
-    side after it, and `rest` that of everything else, if nothing was under way: both as JSON. The round of a rest is never
-    played again: its `answers` is what clients had told by then.
+    side after it, and `rest` that of everything else, if nothing was under way: both as JSON. The round of a rest is
+    never played again: its `answers` is what clients had told by then.
     """
 
     answers: bytes

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from channels.streams import Stream
 from wfl_sim.codecs.base import Layout
 from wfl_sim.contracts import Params
 from wfl_sim.engine import run_cell
@@ -174,7 +175,8 @@ def build_work(
         method = OwnHead(rank=method.rank)
     clients = scenario.clients.count
     measures = getattr(scenario.schedule, "measures", False)
-    federation = Federation(method, scenario.codec, learner, clients, learning.on_divergence, states, measures)
+    salt = Stream.root(scenario.seeds[0]).key
+    federation = Federation(method, scenario.codec, learner, clients, learning.on_divergence, states, measures, salt)
     return federation, {"data": {"name": "x"}}
 
 

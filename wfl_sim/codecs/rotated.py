@@ -120,9 +120,7 @@ class Rotated(ValueOptions):
         found = [_directions(one.rows(update.change[one.name])) for one in factors]
         counts = _chosen(factors, [energies for energies, _ in found], kept)
         most = [one.rank for one in factors]
-        if index.counts_bytes(most) + sum(map(self._bytes, factors, counts)) >= self.plain_bytes(
-            layout, layout.factors
-        ):
+        if index.counts_bytes(most) + sum(map(self._bytes, factors, counts)) >= self.plain_bytes(layout, layout.factors):
             return self._whole(update, self.bits)
         random = values.draws(update.key, ADAPTERS) if self.bits == 8 else None
         data = [self.header(self.bits, DIRECTIONS), self.pack_plain(update, layout.plain)]
