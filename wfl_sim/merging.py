@@ -6,6 +6,7 @@ Knows methods, codecs and arrivals; neither clients' state nor rounds.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,23 @@ from wfl_sim.errors import NotFinite
 from wfl_sim.methods.base import Arrival, Method
 
 REMEDY = "lower learning.local.lr or learning.local.head_lr"
+
+
+def step(
+    method: Method, codec: Codec, layout: Layout, model: Params, merged: Sequence[Arrival], length: float, key: int
+) -> tuple[Params, Payload]:
+    """The model so far on the way to what the method makes of the arrivals, whose weights are shares, and the payload.
+
+    Raises
+    ------
+    NotFinite
+        What is broadcast is not finite.
+    """
+    if getattr(method, "merges_products", False):  # part of the way to a product is no part of the way to its factors
+        merged, length = [replace(arrival, weight=length * arrival.weight) for arrival in merged], 1.0
+    if hasattr(method, "broadcast"):
+        return by_broadcast(method, codec, layout, model, merged, key)
+    return by_change(method, codec, layout, model, merged, length, key)
 
 
 def by_change(

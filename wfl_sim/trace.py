@@ -55,7 +55,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("queue", "REAL", "1", "virtual latency queue after the round, in latency budgets; 0 without one"),
         Column("coherence_a", "REAL", "1", "largest |cosine| between two rows of a global A; empty without adapters"),
         Column("coherence_b", "REAL", "1", "largest |cosine| between two columns of a global B; empty without any"),
-        Column("e_cov", "REAL", "1", "|sum_k w_k (B_k - Bbar)(A_k - Abar)|_F^2 over the arrivals: separate averaging"),
+        Column("e_cov", "REAL", "1", "|sum_k w_k (B_k - Bbar)(A_k - Abar)|_F^2; empty where products are merged"),
         Column("e_sp", "REAL", "1", "weighted energy |B'A' - B_s A_s|_F^2 of what the codec did not send"),
         Column("e_sp_score", "REAL", "1", "the same component by component: the sum of dropped |b'a' - b a|_F^2"),
         Column("e_q", "REAL", "1", "weighted energy of what quantisation changed in what the codec sent"),
