@@ -77,10 +77,10 @@ class FakeLearner:
         return {"accuracy": float(params["head.weight"][0, 0]), "loss": 0.0}
 
 
-def federation(codec, method=None, on_divergence="fail", states=None, **learner):
+def federation(codec, method=None, on_divergence="fail", states=None, salt=0, **learner):
     fake = FakeLearner(**learner)
     method = method or FedAvg(rank=4)
-    return Federation(method, codec, fake, len(fake._examples), on_divergence, states), fake
+    return Federation(method, codec, fake, len(fake._examples), on_divergence, states, salt=salt), fake
 
 
 def point_of(fed, kept_fraction=0.3):
@@ -751,3 +751,21 @@ def test_the_model_that_is_kept_has_what_is_frozen_and_the_one_that_is_evaluated
     _, model = fed.model()
     assert model["layer.A"] is fake.frozen["layer.A"]
     assert evaluated == [set(model) - {"layer.A"}] == [set(LAYOUT.shapes)]
+
+
+@pytest.mark.parametrize("select", ["random", "random_common"])
+def test_other_seeds_draw_other_masks_and_roundings_and_arms_of_one_seed_the_same(select):
+    """By salt: the masks of four clients, and the bytes of a dense update of 8 bits."""
+    masks, rounded = {}, {}
+    for number, salt in enumerate((0, 5, 5, 2**64 - 1)):
+        fed, _ = federation(Components(select=select), salt=salt)
+        fed.train(1, range(4))
+        found = [fed.encode(client, point_of(fed)).data for client in range(4)]
+        kept = [fed.codec.kept(data, LAYOUT) for data in found]
+        masks[number] = tuple(tuple(mask["q.A"].ravel()) + tuple(mask["v.A"].ravel()) for mask in kept)
+        fed, _ = federation(Dense(bits=8), salt=salt)
+        fed.train(1, [2])
+        rounded[number] = fed.encode(2, point_of(fed)).data
+    for drawn in (masks, rounded):
+        assert drawn[1] == drawn[2] and len(set(drawn.values())) == 3
+    assert all((len(set(clients)) == 1) is (select == "random_common") for clients in masks.values())

@@ -75,7 +75,17 @@ def test_what_is_broadcast_makes_the_servers_model_and_is_what_is_charged(codec,
             assert not fed.state.model["q.B"].any() and (fed.state.model["q.A"] != before["q.A"]).all()
         assert_same_bits(held, fed.state.model)
     fed.state.held_version.clear()
-    assert len(fed.downlink([0]).data) == FULL_BYTES + 4 * (6 * 8 + 5 * 8)  # whoever is behind needs W whole
+    data = fed.downlink([0]).data  # whoever is behind needs W whole, and draws what begins anew
+    known = fake.fresh(fed.state.version) if cls is Flora else {}
+    told = [name for name in fed.state.model if name not in known]
+    ends = np.cumsum([fed.state.model[name].nbytes for name in told])
+    assert len(data) == ends[-1] == FULL_BYTES + 4 * (6 * 8 + 5 * 8) - sum(value.nbytes for value in known.values())
+    parts = zip(told, np.split(np.frombuffer(data, "<f4"), ends[:-1] // 4), strict=True)
+    held = {name: part.reshape(fed.state.model[name].shape) for name, part in parts} | known
+    assert_same_bits({name: held[name] for name in fed.state.model}, fed.state.model)
+    fed.received([0])
+    fed.train(4, [0])
+    assert fake.starts[0, 4] is fed.state.model
     assert fed.model()[1].keys() == {*SHAPES, *W}
 
 
@@ -240,3 +250,10 @@ def test_an_update_has_the_key_of_its_client_and_round():
     fed, _ = federation(Dense())
     fed.train(5, [2])
     assert fed.update(2).key == update_key(2, 5)
+
+
+@pytest.mark.parametrize("method", [Flora(rank=4), FedEx(rank=4), FlexLora(rank=4)], ids=lambda m: m.kind)
+def test_who_merges_products_has_no_gap_of_separate_averaging(method):
+    fed, _ = federation(Dense(), method, **({} if method.kind == "flexlora" else served()))
+    everyone(fed, 1)
+    assert fed.diagnostics()["e_cov"] is None and fed.diagnostics()["e_sp"] is not None

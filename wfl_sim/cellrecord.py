@@ -106,6 +106,8 @@ class CellRecord:
         self._write_manifest()
         learns = work.model() is not None
         self._work = Replayed(work) if learns else work
+        if isinstance(self._work, Replayed) and self._committed.told:
+            self._work.knows(self._committed.told)
         if self._goes_on:
             self._last = self._checkpoint(0)
         elif self._committed.rested < self._committed.rounds:
@@ -153,7 +155,9 @@ class CellRecord:
             return None if rest is None else Resume(b"", None, rest)
         plain = self._work.snapshot(self._files)
         self._files.write(number)
-        return Resume(self._work.noted(), json.dumps(plain, default=Kept.place), rest)
+        noted = self._work.noted()  # which ends the round's notes, also where they are not needed
+        answers = noted if rest is None else self._work.told()
+        return Resume(answers, json.dumps(plain, default=Kept.place), rest)
 
     def _rest(self) -> str | None:
         """The world as JSON, if nothing is under way; not so often that it would count."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -20,6 +19,7 @@ from wfl_sim.errors import NotFinite, RunFailed
 from wfl_sim.federationstate import FederationState, Fetched, Training
 from wfl_sim.measured import Measured
 from wfl_sim.methods.base import Arrival, Method, personal_of
+from wfl_sim.personal import Personal
 from wfl_sim.statefiles import StateFiles
 from wfl_sim.turning import Turns
 from wfl_sim.updateerrors import aggregated, errors_of
@@ -65,6 +65,8 @@ class Federation:
         Where the clients' residuals and personal tensors are kept.
     measures : bool
         Whether clients tell what each point of their menu would have dropped of their last update.
+    salt : int
+        From the seed of the run: see `wfl_sim.codecs.base.update_key`.
     """
 
     def __init__(
@@ -76,26 +78,27 @@ class Federation:
         on_divergence: OnDivergence = "fail",
         states: ClientStates | None = None,
         measures: bool = False,
+        salt: int = 0,
     ) -> None:
         self.method, self.codec, self.learner, self.clients = method, codec, learner, clients
-        self.known_at_once = False
+        self.known_at_once, self._salt = False, salt
         self._drops = on_divergence == "drop_client"
         names = tuple(learner.layout.shapes)
-        self._personal = personal_of(method, names)
-        self.layout = learner.layout.without(self._personal)
+        personal = personal_of(method, names)
+        self.layout = learner.layout.without(personal)
         first, states = learner.initial(), states or ClientStates()
         self._states = states
-        self._own = {name: first.pop(name) for name in names if name in self._personal}
+        own = {name: first.pop(name) for name in names if name in personal}
         self._served = [name for name in first if name not in names]  # the server's alone; 0 in version 0
         self._products, self._renews = getattr(method, "merges_products", False), getattr(method, "renews", False)
         self._turns = Turns(self.layout.pairs)
         self.state = FederationState(first, residual=states.book("residual"), personal=states.book("personal"))
-        self._mean: Params | None = self._own  # of the tensors that clients have; None: not known yet
         self._measured = Measured(codec, codec.menu(self.layout), measures)
         self.menus_change = self._measured.changes
         self._full: tuple[int, Payload] | None = None  # of the version that was asked for last
         total = sum(learner.examples(client) for client in range(clients))
         self._weight = [learner.examples(client) / total for client in range(clients)]
+        self._personal = Personal(own, self.state.personal, self._weight, (*names, *self._served))
 
     def weight(self, client: int) -> float:
         """The client's share of all examples."""
@@ -112,6 +115,7 @@ class Federation:
     def downlink(self, clients: Sequence[int]) -> Payload:
         """The last change if none of `clients` is further behind than that, else the full set at 32 bits.
 
+        The set is without factors that have just begun anew: everyone draws them, as `Learner.fresh` does.
         What it brings is the model as it is now, whenever it arrives: see `received`.
         """
         state = self.state
@@ -121,7 +125,8 @@ class Federation:
         if state.last_change is not None and behind <= 1:
             return state.last_change
         if self._full is None or self._full[0] != state.version:
-            told = [name for name in state.model if state.version or name not in self._served]
+            known = self._known_to_all()
+            told = [name for name in state.model if name not in known]
             data = b"".join(state.model[name].astype("<f4").tobytes() for name in told)
             self._full = state.version, Payload(data, 1.0)
         # Whoever missed a turn and has something in an older basis needs the way from there.
@@ -130,6 +135,12 @@ class Federation:
             maps = [turn.astype("<f4").tobytes() for v in sorted(old) for turn in self._between(v).values()]
             return Payload(self._full[1].data + b"".join(maps), 1.0)
         return self._full[1]
+
+    def _known_to_all(self) -> Sequence[str]:
+        """What nobody needs to be sent: what is 0 at the start, and what everyone draws by seed and version."""
+        if self.state.version:
+            return self.layout.factors if getattr(self.method, "begins_anew", False) else ()
+        return self._served
 
     def _between(self, since: int) -> dict[str, FloatArray]:
         return self._turns.between(since, self.state.version)
@@ -150,16 +161,9 @@ class Federation:
         for client in clients:
             version, model = state.fetched.pop(client, Fetched(state.version, state.model))
             state.trained_version[client] = version
-            starts[client] = self._whole(model, state.personal.get(client, self._own))
+            starts[client] = self._personal.with_client(model, client)
         for client, trained in self.learner.train(starts, round_).items():
             state.training[client] = Training(round_, starts, starts[client], trained)
-
-    def _whole(self, model: Params, own: Params) -> Params:
-        """The global tensors with those of one client, in the learner's order."""
-        if not own:
-            return model
-        names = (*self.learner.layout.shapes, *self._served)
-        return {name: own[name] if name in own else model[name] for name in names}
 
     def update(self, client: int) -> Update | None:
         """What came of a client's training, with what was left unsent before; None where it diverged.
@@ -173,8 +177,7 @@ class Federation:
         left, since = state.residual.pop(client, None), state.residual_version.pop(client, 0)
         if left is not None:
             left = self._turns.carried(left, since, state.trained_version[client])
-        own = {name: after[name] for name in self._own}
-        base = {name: value for name, value in start.items() if name not in own} if own else start
+        own, base = {name: after[name] for name in self._personal.first}, self._personal.without(start)
         with np.errstate(over="ignore", invalid="ignore"):  # which is told below
             change = {name: after[name] - base[name] for name in self.layout.shapes}
             if left is not None:
@@ -186,9 +189,8 @@ class Federation:
                 f"round {training.round}: the training of client {client} diverged (an update is not finite); "
                 f"{merging.REMEDY}, or set learning.on_divergence to drop_client"
             )
-        if own:
-            state.personal[client], self._mean = own, None
-        state.pending[client] = Update(base, change, self.layout, update_key(client, training.round))
+        self._personal.put(client, own)
+        state.pending[client] = Update(base, change, self.layout, update_key(client, training.round, self._salt))
         return state.pending[client]
 
     def encode(self, client: int, point: Point) -> Payload | None:
@@ -258,26 +260,16 @@ class Federation:
             step = sum(share[client] * factors[client] for client in order)
             share = {client: share[client] * factors[client] / step if step else 0.0 for client in order}
         merged = [self._arrival(client, share[client]) for client in order]
-        starts = [state.model if x.base is None or not self._products else x.base for x in merged]
-        errors = [state.errors[client] for client in order]
-        state.diagnostics = aggregated(layout.pairs, starts, merged, errors)
+        averaged = None if self._products else state.model
+        state.diagnostics = aggregated(layout.pairs, averaged, merged, [state.errors[client] for client in order])
         for client in order:
             self._forget(client)
         if not merged or not step:
             return
-        if self._products:  # part of the way to a product is no part of the way to its factors
-            merged = [replace(arrival, weight=step * arrival.weight) for arrival in merged]
+        key = update_key(0, state.version, self._salt)
         with np.errstate(over="ignore", invalid="ignore"):  # which is told below
             # The server moves by what it will broadcast, so that clients hold its model bit for bit.
-            if hasattr(self.method, "broadcast"):
-                model, payload = merging.by_broadcast(
-                    self.method, self.codec, layout, state.model, state.version, merged
-                )
-            else:
-                part = 1.0 if self._products else step
-                model, payload = merging.by_change(
-                    self.method, self.codec, layout, state.model, state.version, merged, part
-                )
+            model, payload = merging.step(self.method, self.codec, layout, state.model, merged, step, key)
         if getattr(self.method, "begins_anew", False):
             model |= self.learner.fresh(state.version + 1)
         merging.check(model)
@@ -327,7 +319,8 @@ class Federation:
         federationstate.restore(self.state, plain["federation"], files, self.layout, self.learner.train)
         self._states.restore(plain["clients"], files)
         self._measured.restore(plain["measured"], files)
-        self._mean, self._full = None, None
+        self._personal.forget_mean()
+        self._full = None
         self._turns.made = self.state.turns
 
     def close(self) -> None:
@@ -342,18 +335,7 @@ class Federation:
         return self.state.version, {**self.learner.frozen, **self._global()}
 
     def _global(self) -> Params:
-        return self._whole(self.state.model, self._mean_own())
-
-    def _mean_own(self) -> Params:
-        if self._mean is None:
-            trained, personal = sorted(self.state.personal), self.state.personal
-            rest = 1.0 - math.fsum(self._weight[client] for client in trained)
-            total = {name: rest * value.astype(np.float64) for name, value in self._own.items()}
-            for client in trained:
-                for name, value in personal[client].items():
-                    total[name] += self._weight[client] * value.astype(np.float64)
-            self._mean = {name: value.astype(np.float32) for name, value in total.items()}
-        return self._mean
+        return self._personal.with_mean(self.state.model)
 
     def diagnostics(self) -> dict[str, Any]:
         """Rank, coherence of the global factors, and the errors of the last aggregation."""

@@ -6,12 +6,13 @@ Knows methods, codecs and arrivals; neither clients' state nor rounds.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from wfl_sim import broadcasting
-from wfl_sim.codecs.base import Codec, Layout, Update, update_key
+from wfl_sim.codecs.base import Codec, Layout, Update
 from wfl_sim.contracts import Params, Payload
 from wfl_sim.errors import NotFinite
 from wfl_sim.methods.base import Arrival, Method
@@ -19,8 +20,25 @@ from wfl_sim.methods.base import Arrival, Method
 REMEDY = "lower learning.local.lr or learning.local.head_lr"
 
 
+def step(
+    method: Method, codec: Codec, layout: Layout, model: Params, merged: Sequence[Arrival], length: float, key: int
+) -> tuple[Params, Payload]:
+    """The model so far on the way to what the method makes of the arrivals, whose weights are shares, and the payload.
+
+    Raises
+    ------
+    NotFinite
+        What is broadcast is not finite.
+    """
+    if getattr(method, "merges_products", False):  # part of the way to a product is no part of the way to its factors
+        merged, length = [replace(arrival, weight=length * arrival.weight) for arrival in merged], 1.0
+    if hasattr(method, "broadcast"):
+        return by_broadcast(method, codec, layout, model, merged, key)
+    return by_change(method, codec, layout, model, merged, length, key)
+
+
 def by_change(
-    method: Method, codec: Codec, layout: Layout, model: Params, version: int, merged: Sequence[Arrival], step: float
+    method: Method, codec: Codec, layout: Layout, model: Params, merged: Sequence[Arrival], step: float, key: int
 ) -> tuple[Params, Payload]:
     """The model a step of the way towards what the method makes of the arrivals, and its change as it is broadcast.
 
@@ -34,13 +52,13 @@ def by_change(
     if step != 1.0:
         change = {name: np.float32(step) * value for name, value in change.items()}
     check(change)
-    payload = codec.encode_changed(Update(model, change, layout, update_key(0, version)))
+    payload = codec.encode_changed(Update(model, change, layout, key))
     decoded = codec.decode(payload.data, layout)
     return {name: value + decoded[name] for name, value in model.items()}, payload
 
 
 def by_broadcast(
-    method: Any, codec: Codec, layout: Layout, model: Params, version: int, merged: Sequence[Arrival]
+    method: Any, codec: Codec, layout: Layout, model: Params, merged: Sequence[Arrival], key: int
 ) -> tuple[Params, Payload]:
     """The model that all make of what the method broadcasts, and that as bytes.
 
@@ -51,7 +69,7 @@ def by_broadcast(
     """
     arrays = method.broadcast(model, merged)
     check(arrays)
-    payload, decoded = broadcasting.coded(codec, arrays, layout.pairs, update_key(0, version))
+    payload, decoded = broadcasting.coded(codec, arrays, layout.pairs, key)
     return method.received(model, decoded), payload
 
 

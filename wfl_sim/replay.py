@@ -4,7 +4,8 @@ Knows sizes and metrics; neither tensors nor time. The air is a function of the 
 learning side gave, so a run goes on by playing its air again up to its last round with the sizes that were noted, which
 takes a small part of the time that the training took, and by taking up the state of the learning side there. So
 whatever was under way on the air, in the schedule or in a queue of events is as it was, to the bit, and nothing of it
-has to be written down.
+has to be written down. Where clients tell what they measured of their last updates, the air follows from that too: it
+is noted with each upload, and, where the air is played from a later round on, all that had been told by then.
 """
 
 from __future__ import annotations
@@ -42,11 +43,21 @@ class Replayed:
         self._at = 0
         self._row: Row = {}
         self.menus_change = getattr(work, "menus_change", False)
-        self._told: dict[int, tuple[PayloadMenu, float]] = {}  # by client: what it has told of its last update
+        self._told: dict[int, list[float]] = {}  # by client, of its last update: errors of its menu, and the energy
+        self._menus: dict[int, PayloadMenu] = {}  # with these errors
 
     def begin(self, answers: Sequence[bytes]) -> None:
         """Answer as noted from now on, if anything was."""
         self._again, self._at = [note for noted in answers for note in _unpacked(noted)], 0
+
+    def knows(self, told: bytes) -> None:
+        """Begin with what `told` gave. Raises RunFailed where it is damaged."""
+        if not self.menus_change:
+            return
+        notes, each = _unpacked(told), 2 + len(self.work.menu(0).points)
+        if len(notes) % each:
+            raise RunFailed(f"what its trace notes of clients' updates is damaged: {AGAIN}")
+        self._told = {int(notes[i]): notes[i + 1 : i + each] for i in range(0, len(notes), each)}
 
     def round(self, row: Row) -> None:
         """What the next metrics and diagnostics are."""
@@ -57,12 +68,16 @@ class Replayed:
         if self._again is not None and self._at != len(self._again):
             raise RunFailed(f"its trace was asked {len(self._again) - self._at} times more than it is now: {AGAIN}")
         self._again = None
-        self._told.clear()
+        self._menus.clear()
 
     def noted(self) -> bytes:
         """What was asked for since the last time."""
-        notes, self._notes = np.array(self._notes, np.float64), []
-        return zlib.compress(notes.tobytes(), 1)
+        notes, self._notes = self._notes, []
+        return _packed(notes)
+
+    def told(self) -> bytes:
+        """What clients have told by now, for `knows`: all that the air needs to go on from here besides its own."""
+        return _packed([note for client, notes in self._told.items() for note in (client, *notes)])
 
     def weight(self, client: int) -> float:
         """Of the work."""
@@ -70,14 +85,16 @@ class Replayed:
 
     def menu(self, client: int) -> PayloadMenu:
         """Of the work, or as it was then."""
-        if self._again is not None and client in self._told:
-            return self._told[client][0]
-        return self.work.menu(client)
+        if self._again is None or client not in self._told:
+            return self.work.menu(client)
+        if client not in self._menus:
+            self._menus[client] = self.work.menu(client).with_errors(self._told[client][:-1])
+        return self._menus[client]
 
     def importance(self, client: int) -> float:
         """Of the work, or as it was then; nan where none is known."""
         if self._again is not None:
-            return self._told[client][1] if client in self._told else math.nan
+            return self._told[client][-1] if client in self._told else math.nan
         return float(self.work.importance(client)) if self.menus_change else math.nan  # type: ignore[attr-defined]
 
     def downlink(self, clients: Sequence[int]) -> AnyPayload:
@@ -106,13 +123,15 @@ class Replayed:
                 return None
             again = Sized(int(bits), self._next())
             if self.menus_change:
-                menu = self.work.menu(client)
-                self._told[client] = menu.with_errors([self._next() for _ in menu.points]), self._next()
+                self._told[client] = [self._next() for _ in range(1 + len(self.work.menu(client).points))]
+                self._menus.pop(client, None)
             return again
         payload = self.work.encode(client, point)
         self._notes += [_NOTHING] if payload is None else [payload.bits, payload.kept_fraction]
         if payload is not None and self.menus_change:
-            self._notes += [*(point.error for point in self.work.menu(client).points), self.importance(client)]
+            told = [*(point.error for point in self.work.menu(client).points), self.importance(client)]
+            self._told[client] = told
+            self._notes += told
         return payload
 
     def stopped(self, client: int) -> None:
@@ -160,6 +179,10 @@ class Replayed:
             raise RunFailed(f"its trace was asked less often than it is now: {AGAIN}")
         self._at += 1
         return self._again[self._at - 1]
+
+
+def _packed(notes: Sequence[float]) -> bytes:
+    return zlib.compress(np.array(notes, np.float64).tobytes(), 1)
 
 
 def _unpacked(noted: bytes) -> list[float]:

@@ -269,13 +269,14 @@ def _codec(scenario: Scenario) -> list[Finding]:
             f"whole; codecs that fit: {', '.join(fit)}"
         )
         return [_finding("codec", message, "", "method", fits=f"{{kind: {fit[0]}}}")]
-    if not getattr(codec, "gives_products", False) or getattr(method, "merges_products", False):
+    both = ("merges_products", "renews")  # then new factors follow from the products alone, in whatever basis
+    if not getattr(codec, "gives_products", False) or all(getattr(method, name, False) for name in both):
         return []
-    merging = [kind for kind, cls in NOUNS["method"].items() if getattr(cls, "merges_products", False)]
+    merging = [k for k, cls in NOUNS["method"].items() if all(getattr(cls, name, False) for name in both)]
     fit = [kind for kind, cls in NOUNS["codec"].items() if not getattr(cls, "gives_products", False)]
     message = (
         f"{codec.kind} gives each client's factors in a basis of their own, and {method.kind} merges factors: their "
-        f"means would mean nothing; methods that merge products: {', '.join(merging) or 'none is installed'}"
+        f"means would mean nothing; methods that make new factors of products: {', '.join(merging) or 'none'}"
     )
     return [_finding("codec", message, "", "method", fits=f"{{kind: {fit[0]}}}")]
 

@@ -55,7 +55,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("queue", "REAL", "1", "virtual latency queue after the round, in latency budgets; 0 without one"),
         Column("coherence_a", "REAL", "1", "largest |cosine| between two rows of a global A; empty without adapters"),
         Column("coherence_b", "REAL", "1", "largest |cosine| between two columns of a global B; empty without any"),
-        Column("e_cov", "REAL", "1", "|sum_k w_k (B_k - Bbar)(A_k - Abar)|_F^2 over the arrivals: separate averaging"),
+        Column("e_cov", "REAL", "1", "|sum_k w_k (B_k - Bbar)(A_k - Abar)|_F^2; empty where products are merged"),
         Column("e_sp", "REAL", "1", "weighted energy |B'A' - B_s A_s|_F^2 of what the codec did not send"),
         Column("e_sp_score", "REAL", "1", "the same component by component: the sum of dropped |b'a' - b a|_F^2"),
         Column("e_q", "REAL", "1", "weighted energy of what quantisation changed in what the codec sent"),
@@ -106,7 +106,8 @@ class Resume(NamedTuple):
     """What a trace keeps beside its tables while its run is not finished: what it takes to go on after a round.
 
     `answers` is what was asked of the learning side in the round (`wfl_sim.replay`), `state` is that of the learning
-    side after it, and `rest` that of everything else, if nothing was under way: both as JSON.
+    side after it, and `rest` that of everything else, if nothing was under way: both as JSON. The round of a rest is
+    never played again: its `answers` is what clients had told by then.
     """
 
     answers: bytes
@@ -248,10 +249,11 @@ class Committed:
         (count,) = db.execute("SELECT count(*) FROM rounds").fetchone()
         self.rounds = int(count)
         self._resume = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'resume'").fetchone() is not None
-        resting = "SELECT round, rest FROM resume WHERE rest IS NOT NULL"
+        resting = "SELECT round, rest, answers FROM resume WHERE rest IS NOT NULL"
         rested = db.execute(resting).fetchone() if self._resume else None
         self.rested: int = rested[0] if rested else 0
         self.rest: str | None = rested[1] if rested else None
+        self.told: bytes = rested[2] if rested else b""  # by clients, by then
         since = "WHERE round > ? ORDER BY rowid"
         self._cursors = {table: db.execute(f"SELECT * FROM {table} {since}", (self.rested,)) for table in TABLES}
         self._names = [column.name for column in TABLES["rounds"]]

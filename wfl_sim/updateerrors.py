@@ -48,25 +48,25 @@ def errors_of(codec: Codec, update: Update, data: bytes, sent: Params) -> Update
 
 def aggregated(
     pairs: Sequence[tuple[str, str]],
-    starts: Sequence[Params],
+    model: Params | None,
     arrivals: Sequence[Arrival],
     errors: Sequence[UpdateErrors],
 ) -> dict[str, float | None]:
     """``e_cov`` over what arrived, and the weighted means ``e_sp``, ``e_sp_score`` and ``e_q`` of the payloads' errors.
 
-    For e_cov the factors of a client are those of its entry in `starts` and its change: of the current model, unless
-    the method merges products. What a codec left out it left out of the client's own factors, those it had fetched.
+    For e_cov the factors of a client are those of the current `model` and its change; where a method merges products,
+    which makes no such gap, there is no e_cov, and `model` is None. What a codec left out it left out of the client's
+    own factors, those it had fetched.
     """
     if not pairs or not arrivals:
         return dict.fromkeys(("e_cov", "e_sp", "e_sp_score", "e_q"))
     weights = [arrival.weight for arrival in arrivals]
-    e_cov = 0.0
-    for a, b in pairs:
-        held = [
-            (start[a] + arrival.change[a], start[b] + arrival.change[b])
-            for start, arrival in zip(starts, arrivals, strict=True)
-        ]
-        e_cov += lowrank.covariance_gap(held, weights)
+    e_cov = None
+    if model is not None:
+        e_cov = sum(
+            lowrank.covariance_gap([(model[a] + x.change[a], model[b] + x.change[b]) for x in arrivals], weights)
+            for a, b in pairs
+        )
     e_sp, e_sp_score, e_q = (_mean(weights, values) for values in zip(*errors, strict=True))
     return {"e_cov": e_cov, "e_sp": e_sp, "e_sp_score": e_sp_score, "e_q": e_q}
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from channels.streams import Stream
 from wfl_sim.codecs.base import Layout
 from wfl_sim.contracts import Params
 from wfl_sim.engine import run_cell
@@ -55,15 +56,26 @@ KINDS: dict[str, list[str]] = {
     "measured": [
         "method={kind: soft, rank: 4}",
         "codec={kind: components, bits: 16, error_feedback: 1}",
-        "schedule={kind: tsfa, latency_budget: 0.4 s, v: 1, queue_start: 1, surrogate: tail, importance: energy, "
+        "schedule={kind: tsfa, latency_budget: 0.2 s, v: 0.3, queue_start: 1, surrogate: tail, importance: energy, "
         "queues: client}",
         "protocol.cohort=4",
     ],
     "measured-buffered": [
         *ASYNCHRONOUS,
         "codec={kind: topk, error_feedback: 1}",
-        "schedule={kind: tsfa, latency_budget: 0.4 s, v: 1, queue_start: 1, surrogate: tail, importance: energy, "
+        "schedule={kind: tsfa, latency_budget: 0.2 s, v: 0.3, queue_start: 1, surrogate: tail, importance: energy, "
         "infeasible: cap}",
+    ],
+    "measured-alone": [
+        "method={kind: soft, rank: 4}",
+        "codec={kind: topk}",
+        "schedule={kind: deadline_aware, deadline: 0.55 s, surrogate: tail}",
+        "clients.mobility={kind: random_waypoint, speed: 300 km/h}",
+    ],
+    "drawn": [
+        "method={kind: soft, rank: 4}",
+        "codec={kind: components, bits: 8, select: random_common, error_feedback: 1}",
+        "schedule={kind: tsfa, latency_budget: 0.2 s, v: 0.3, queue_start: 1}",
     ],
     "deadline": ["protocol={kind: deadline, deadline: 0.5 s, late: drop}", "codec={kind: topk}", *OFDMA],
     "carried": ["protocol={kind: deadline, deadline: 400 ms, late: carry}", "codec={kind: topk, error_feedback: 1}"],
@@ -163,7 +175,8 @@ def build_work(
         method = OwnHead(rank=method.rank)
     clients = scenario.clients.count
     measures = getattr(scenario.schedule, "measures", False)
-    federation = Federation(method, scenario.codec, learner, clients, learning.on_divergence, states, measures)
+    salt = Stream.root(scenario.seeds[0]).key
+    federation = Federation(method, scenario.codec, learner, clients, learning.on_divergence, states, measures, salt)
     return federation, {"data": {"name": "x"}}
 
 

@@ -63,6 +63,9 @@ QUICK = (
     ("rounds", True),
     ("soft", False),
     ("measured", False),
+    ("measured", True),
+    ("measured-alone", False),
+    ("drawn", False),
     ("measured-buffered", False),
     ("carried", True),
     ("turned", True),
@@ -100,6 +103,29 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             for rests in (False, True)
         ]
         metafunc.parametrize(("kind", "rounds", "rests"), [*quick, *slow])
+
+
+@pytest.mark.parametrize("kind", ["measured", "measured-alone"])
+def test_who_goes_on_from_an_older_rest_knows_what_clients_had_told_by_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A rest is written down after rounds 2 and 5 alone; the second session begins with what the first was told."""
+    playground.play(kind, tmp_path / "whole")
+    rest = cellrecord.CellRecord._rest
+    monkeypatch.setattr(cellrecord, "REST_S", 0.0)
+    monkeypatch.setattr(cellrecord.CellRecord, "_rest", lambda self: rest(self) if self._done in (1, 4) else None)
+    for killed, rested in ((4, 2), (6, 5)):
+        killed_after(kind, tmp_path / "run", killed)
+        with sqlite3.connect(tmp_path / "run" / "trace.sqlite") as db:
+            assert db.execute("SELECT round FROM resume WHERE rest IS NOT NULL").fetchall() == [(rested,)]
+    playground.play(kind, tmp_path / "run")
+    assert playground.left(tmp_path / "run") == playground.left(tmp_path / "whole")
+    kept = [
+        row["kept_fraction"]
+        for row in trace.read_rows(tmp_path / "run" / "trace.sqlite", "decisions")
+        if row["round"] > 2
+    ]
+    assert min(value for value in kept if value is not None) < 1.0  # else no curve would have been looked at
 
 
 @pytest.mark.parametrize(("kind", "what"), [("carried", "pending"), ("one-at-a-time", "trainings")])

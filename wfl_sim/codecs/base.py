@@ -22,7 +22,8 @@ Knows neither time nor SNR, nor what an update is for. An implementer's contract
     energy that would be dropped; it never rises, and ends with 0. ``energy(update) -> float`` is that energy.
 11. A codec whose ClassVar ``gives_products`` is True carries changes of the products B A: what its bytes mean for A and
     B depends on what they change, so that `decode` alone reads what `encode_changed` made, and ``decode_on(data,
-    layout, base)`` everything. The method must merge products (``merges_products``). `decoded` asks whichever serves.
+    layout, base)`` everything. The method must make new factors of products (``merges_products``, ``renews``).
+    `decoded` asks whichever serves.
 
 The receiver of the codecs here raises ValueError where bytes end too early or too late, or are of another format.
 """
@@ -49,7 +50,7 @@ HEADER = 1  # bytes before everything else: the codec's format, and how values a
 _WRITTEN = {16: 0x00, 32: 0x20, 8: 0x40}  # added to the number of the format, which is below 0x20
 # What is drawn with an update's key.
 PLAIN, ADAPTERS, CHOICE, COMMON_CHOICE = range(4)
-_CLIENTS = 32  # bits of a key that tell the client
+_CLIENTS = _ROUNDS = 32  # bits of a key that tell the client, and the round
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,17 @@ class Update:
     key: int = 0
 
 
-def update_key(client: int, round_: int) -> int:
-    """The key of a client's update in a round; all that differ in the client have `common_key` in common."""
-    return round_ << _CLIENTS | client
+def update_key(client: int, round_: int, salt: int = 0) -> int:
+    """The key of a client's update in a round; all that differ in the client have `common_key` in common.
+
+    `salt` comes from the seed of the run alone: other seeds draw otherwise, and arms of one seed draw alike (common
+    random numbers), so that masks and roundings are no part of what sets them apart.
+    """
+    return (salt << _ROUNDS | round_) << _CLIENTS | client
 
 
 def common_key(key: int) -> int:
-    """What the keys of all clients of a round have in common."""
+    """What the keys of all clients of a round have in common: salt and round."""
     return key >> _CLIENTS
 
 

@@ -36,8 +36,8 @@ class Svd(ValueOptions):
     """The truncated SVD of each product's change: the oracle of codecs that choose by component.
 
     No choice of as many rank-one parts can be nearer to the change of B A. It costs the client an SVD, from thin
-    factors, and the receiver gets factors in a basis of their own, so that only a method that merges products can use
-    them (``flexlora``).
+    factors, and the receiver gets factors in a basis of their own, so that only methods that make new factors of
+    products can use them (``flexlora``, ``flora``).
 
     Formula
     -------

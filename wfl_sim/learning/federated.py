@@ -68,7 +68,11 @@ def build_work(
         if scenario.clients.compute.is_counted:
             recorded["step_flop"] = trainer.step_flop()
         measures = getattr(scenario.schedule, "measures", False)
-        return Federation(method, scenario.codec, trainer, clients, learning.on_divergence, states, measures), recorded
+        salt = stream.child("updates").key
+        federation = Federation(
+            method, scenario.codec, trainer, clients, learning.on_divergence, states, measures, salt
+        )
+        return federation, recorded
     except BaseException:
         executor.close()
         raise

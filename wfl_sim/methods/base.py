@@ -185,10 +185,15 @@ def personal_of(method: Method, names: Sequence[str]) -> frozenset[str]:
     return chosen
 
 
+def in_order(arrivals: Sequence[Arrival]) -> list[Arrival]:
+    """By client, so that who was faster changes no bit."""
+    return sorted(arrivals, key=lambda arrival: arrival.client)
+
+
 def add_weighted(model: Params, arrivals: Sequence[Arrival]) -> Params:
     """model + sum_k w_k change_k, summed in float64 in order of client."""
     total = {name: value.astype(np.float64) for name, value in model.items()}
-    for arrival in sorted(arrivals, key=lambda arrival: arrival.client):
+    for arrival in in_order(arrivals):
         for name, change in arrival.change.items():
             total[name] += arrival.weight * change.astype(np.float64)
     return {name: value.astype(np.float32) for name, value in total.items()}

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from wfl_sim.contracts import FloatArray, Params
-from wfl_sim.methods.base import Adapter, Arrival, pairs_of
+from wfl_sim.methods.base import Adapter, Arrival, in_order, pairs_of
 from wfl_sim.methods.lora import Lora
 
 Factors = tuple[list[FloatArray], list[FloatArray]]  # blocks of columns, and of rows
@@ -79,11 +79,6 @@ def added(a: str, blocks: Factors, model: Params) -> Params:
     if left.shape[1] * (outputs + inputs) > outputs * inputs:
         return {layer: (left @ right).astype(np.float32)}
     return {f"{layer}.A": right.astype(np.float32), f"{layer}.B": left.astype(np.float32)}
-
-
-def in_order(arrivals: Sequence[Arrival]) -> list[Arrival]:
-    """By client, so that who was faster changes no bit."""
-    return sorted(arrivals, key=lambda arrival: arrival.client)
 
 
 def plain_changes(model: Params, arrivals: Sequence[Arrival], names: Sequence[str]) -> Params:

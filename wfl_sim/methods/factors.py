@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wfl_sim import lowrank
 from wfl_sim.contracts import FloatArray
 
 Array = NDArray[Any]
@@ -40,11 +41,8 @@ def cut(left: Array, right: Array, rank: int, scale: float) -> tuple[FloatArray,
     A has orthogonal rows of length `scale`, in falling order of the singular values, each of which has its largest
     entry above 0. If there are fewer than `rank`, the rest of A and B is 0.
     """
-    basis_left, upper_left = np.linalg.qr(left.astype(float))
-    basis_right, upper_right = np.linalg.qr(right.astype(float).T)
-    u, s, v = np.linalg.svd(upper_left @ upper_right.T, full_matrices=False)
-    rows = (basis_right @ v[:rank].T).T
-    columns = basis_left @ (u[:, :rank] * s[:rank])
+    u, s, v = lowrank.product_svd(left, right)
+    rows, columns = v[:rank], u[:, :rank] * s[:rank]
     largest = np.take_along_axis(rows, np.abs(rows).argmax(axis=1)[:, None], axis=1)[:, 0]
     sign = np.where(largest < 0, -1.0, 1.0)
     a, b = np.zeros((rank, right.shape[1])), np.zeros((left.shape[0], rank))

@@ -13,7 +13,7 @@ import numpy as np
 
 from wfl_sim.contracts import Params
 from wfl_sim.methods import exact
-from wfl_sim.methods.base import Arrival, pairs_of
+from wfl_sim.methods.base import Arrival, in_order, pairs_of
 
 WHOLE = 1e-9  # weights that sum to 1 within this are shares: one client's part follows from the others'
 
@@ -54,7 +54,7 @@ class FedEx(exact.Exact):
     def broadcast(self, model: Params, arrivals: Sequence[Arrival]) -> Params:
         averaged = [*(name for pair in pairs_of(model) for name in pair), *exact.outside(model)]
         arrays = exact.plain_changes(model, arrivals, averaged)
-        order = exact.in_order(arrivals)
+        order = in_order(arrivals)
         shares = abs(sum(arrival.weight for arrival in order) - 1.0) < WHOLE
         for pair in pairs_of(model):
             held = [exact.factors_of(arrival, model, pair) for arrival in order]

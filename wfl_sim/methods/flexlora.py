@@ -13,7 +13,7 @@ import numpy as np
 
 from wfl_sim.contracts import Params
 from wfl_sim.methods import exact, factors
-from wfl_sim.methods.base import Adapter, Arrival, add_weighted, pairs_of
+from wfl_sim.methods.base import Adapter, Arrival, add_weighted, in_order, pairs_of
 from wfl_sim.methods.lora import Lora
 
 
@@ -51,7 +51,7 @@ class FlexLora(Lora):
 
     def aggregate(self, model: Params, arrivals: Sequence[Arrival]) -> Params:
         merged = add_weighted(model, arrivals)
-        order = exact.in_order(arrivals)
+        order = in_order(arrivals)
         if not order:
             return merged
         scale = Adapter(self.rank, self.alpha, self.init, self.adapt).scale_a

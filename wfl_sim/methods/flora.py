@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 from wfl_sim.contracts import Params
 from wfl_sim.methods import exact
-from wfl_sim.methods.base import Arrival, pairs_of
+from wfl_sim.methods.base import Arrival, in_order, pairs_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Flora(exact.Exact):
         arrays = exact.plain_changes(model, arrivals, exact.outside(model))
         for pair in pairs_of(model):
             blocks: exact.Factors = ([], [])
-            for arrival in exact.in_order(arrivals):
+            for arrival in in_order(arrivals):
                 a, b, change_a, change_b = exact.factors_of(arrival, model, pair)
                 blocks[0].append(change_b)
                 blocks[1].append(arrival.weight * (a + change_a))

@@ -19,7 +19,7 @@ import numpy as np
 from channels.units import NonNegative
 from wfl_sim.contracts import FloatArray, Params
 from wfl_sim.methods import factors
-from wfl_sim.methods.base import Adapter, Arrival, Regulariser, add_weighted, pairs_of
+from wfl_sim.methods.base import Adapter, Arrival, Regulariser, add_weighted, in_order, pairs_of
 from wfl_sim.methods.fedavg import FedAvg
 
 # Added to the product of two squared norms: a B that begins as zeros has no cosines, and a gradient all the same.
@@ -125,12 +125,11 @@ def _cosine_energy(gram: Any) -> Any:
 
 def _renormalised(model: Params, arrivals: Sequence[Arrival]) -> Params:
     """`add_weighted`, with the sums of each rank component divided by the weight that arrived with it."""
-    order = sorted(arrivals, key=lambda arrival: arrival.client)
-    merged = add_weighted(model, order)
+    merged = add_weighted(model, arrivals)
     for a, b in pairs_of(model):
         weight = np.zeros(len(model[a]))
         sum_a, sum_b = np.zeros(model[a].shape), np.zeros(model[b].shape)
-        for arrival in order:
+        for arrival in in_order(arrivals):
             change_a, change_b = arrival.change[a].astype(float), arrival.change[b].astype(float)
             weight += arrival.weight * (change_a.any(axis=1) | change_b.any(axis=0))
             sum_a += arrival.weight * change_a
