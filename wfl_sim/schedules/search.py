@@ -21,7 +21,7 @@ import numpy as np
 from wfl_sim.contracts import FloatArray
 from wfl_sim.schedules.allocation import Allocation, Problem, allocate
 from wfl_sim.schedules.base import end_together
-from wfl_sim.schedules.menus import Surrogate
+from wfl_sim.schedules.menus import Surrogate, Vertices
 from wfl_sim.schedules.roots import around
 from wfl_sim.schedules.roughcurve import rough
 
@@ -33,6 +33,7 @@ _EXACTLY = 1e-11  # of a logarithm: what is missed of the best objective is abou
 _ROUGHLY = 1e-6  # of a logarithm, where tables are asked
 _NEAR = 1e-11  # of the logarithm of the time: where the error has a corner, it is all that is lost
 _AT_POINT = 1e-4  # relative: bits so near those of a point count as its
+_THIN = 4  # of measured curves: every so-manieth point is asked about first, and so many on both sides after that
 _BESIDE_POINTS = 2  # of measured curves: the points of a client that are looked at with the curve itself
 _FLAT = 1e-12  # relative: a step to a better tau that would gain less is not made
 
@@ -107,10 +108,17 @@ class _Search:
         size = self._problem.snr_hz.size if vertices is None else vertices.bits.size // 2
         steps = int(np.clip(_SIZE // size, *_GRID))
         self._first_s, width = first_s, math.log(last_s - first_s)
-        low, high = width + math.log(_LEAST), width
-        for number in (steps, min(steps, _FINER), min(steps, _FINER)):
+        low, high, plans, logs = width + math.log(_LEAST), width, None, np.zeros(0)
+        thin, finer = self._thinned(vertices), min(steps, _FINER)
+        stages = [(steps, thin, 1e-3), (finer, thin, 1e-4)]
+        if vertices is not None and vertices.bits.shape[1] > 2:
+            stages.append((finer, vertices, 1e-4))
+        for number, seen, near in stages:
+            if plans is not None and seen is vertices and seen is not None and seen.bits.shape[1] > 2 * _THIN + 1:
+                seen = seen.near(seen.place(plans.bits[at]), _THIN)
+            problem = self._rough._replace(vertices=seen if self._surrogate == "tail" else None)
             logs = np.linspace(low, high, number)
-            plans = allocate(self._rough, self._taus(logs), self._surrogate, near=_ROUGHLY)
+            plans = allocate(problem, self._taus(logs), self._surrogate, near=near)
             at = int(np.argmin(self._objective(self._taus(logs), plans.bits)))
             low, high = float(logs[max(at - 1, 0)]), float(logs[min(at + 1, number - 1)])
         # the pull is nearly a straight line there: where it is 0, and how it falls
@@ -119,8 +127,15 @@ class _Search:
         self._bends = float((pull[beside] - pull[at]) / (logs[beside] - logs[at]))
         step = -pull[at] / self._bends if self._bends < 0 else 0.0
         log_slack = np.clip(logs[at : at + 1] + step, low, high)
-        near = allocate(self._rough, self._taus(log_slack), self._surrogate, near=_ROUGHLY, like=_at(plans, at))
+        near = allocate(problem, self._taus(log_slack), self._surrogate, near=_ROUGHLY, like=_at(plans, at))
         return float(log_slack[0]), near, (np.array([low]), np.array([high]))
+
+    def _thinned(self, vertices):
+        if vertices is None or vertices.bits.shape[1] <= 2 * _THIN + 1:
+            return vertices
+        last = vertices.bits.shape[1] - 1
+        taken = np.append(np.arange(0, last, _THIN), last)
+        return Vertices(vertices.bits[:, taken], vertices.error[:, taken])
 
     def _taus(self, logs: FloatArray) -> FloatArray:
         """Times whose distances to the earliest one have these logarithms.
@@ -137,8 +152,7 @@ class _Search:
         """By the curve itself: the best time between `ends`, beginning at a plan that is near it."""
         problem, vertices = self._problem, self._problem.among(self._surrogate)
         if vertices is not None and vertices.bits.shape[1] > 2 * _BESIDE_POINTS + 1:
-            place = np.maximum((vertices.bits <= near.bits[0][:, None]).sum(axis=1) - 1, 0)
-            problem = problem._replace(vertices=vertices.near(place, _BESIDE_POINTS))
+            problem = problem._replace(vertices=vertices.near(vertices.place(near.bits[0]), _BESIDE_POINTS))
         plan = near
 
         def pull(logs: FloatArray) -> FloatArray:
