@@ -19,6 +19,7 @@ from wfl_sim.schedules.roughcurve import rough
 
 _TINY = 1e-290
 _STEPS = 60  # of Newton's method, at most, which halves what is left where the curve has a corner
+_MORE = 2.0  # bands: who can take all of it is not at an end of what it can take, and its price is what it would pay
 _REFRESHES = 8  # of what is near a solution; three lead from tables to it
 _QUADRATIC = 1e-8  # of a logarithm: a step of Newton's method so small, with the tables' bend, leaves 1e-11
 
@@ -84,7 +85,13 @@ def surrogate_error(kind: Surrogate, kept: FloatArray) -> FloatArray:
 
 
 def allocate(
-    problem: Problem, taus: FloatArray, surrogate: Surrogate, *, near: float = NEAR, like: Allocation | None = None
+    problem: Problem,
+    taus: FloatArray,
+    surrogate: Surrogate,
+    *,
+    near: float = NEAR,
+    like: Allocation | None = None,
+    saved: bool = True,
 ) -> Allocation:
     """Bits and bandwidths that minimise the error at each given time.
 
@@ -101,6 +108,8 @@ def allocate(
         How exactly logarithms of prices and bandwidths are found.
     like : Allocation, optional
         What is near the solution.
+    saved : bool
+        Whether `Allocation.saved` is asked for; else it is nan.
 
     Returns
     -------
@@ -120,7 +129,7 @@ def allocate(
         log_price = falling_root(over, *market.prices(), near=near)
         found = log_price, market.spend(log_price)
     log_price, bandwidth = found
-    worth = market.worth(bandwidth, log_price)
+    worth = market.worth(bandwidth, log_price) if saved else np.nan
     # what the root leaves is shared out, so that a rough price costs its square; a time at which the least does not fit
     # is left over the band
     total = bandwidth.sum(axis=1) / air.bandwidth_hz
@@ -140,6 +149,9 @@ class _Market(Protocol):
 
     def spend(self, log_price: FloatArray) -> FloatArray:
         """Bandwidths [taus, clients] that clients take when a hertz costs e^log_price [taus]."""
+
+    def worth(self, bandwidth: FloatArray, log_price: FloatArray) -> FloatArray:
+        """How much error one more bit would save, or, at an end, the price of the bandwidth that a bit needs there."""
 
     def about(self, bandwidth: FloatArray) -> _Demand:
         """`spend` by straight lines of logarithms through these bandwidths: one question to the curve."""
@@ -190,7 +202,7 @@ class _Broken:
         self._falls = problem.weight[:, None] * vertices.falls()
         needed = air.curve.bandwidth_for_rate(vertices.bits / self._carried[..., None], self._snr[..., None])
         self.needed = needed[..., 0].sum(axis=1)
-        self._at = np.minimum(needed, air.bandwidth_hz)
+        self._at = np.minimum(needed, _MORE * air.bandwidth_hz)
 
     @cached_property
     def _turns(self) -> FloatArray:
@@ -244,6 +256,11 @@ class _Broken:
         """How much error one more bit would save, or, at a point, the price of the bandwidth that a bit needs there."""
         price = np.exp(log_price)[:, None]
         paid = price / (self._carried * self._curve.slope(bandwidth, self._snr))
+        if self._falls.shape[1] == 1:
+            fall = self._falls[:, 0]
+            paid = np.where(bandwidth <= self._at[..., 0], np.maximum(paid, fall), np.minimum(paid, fall))
+            between = (bandwidth > self._at[..., 0]) & (bandwidth < self._at[..., 1])
+            return np.asarray(np.where(between, fall, paid))
         passed = (self._turns > price[..., None]).sum(axis=-1)
         padded = np.pad(self._falls, ((0, 0), (1, 1)), constant_values=((0, 0), (np.inf, 0.0)))
         rows = np.arange(passed.shape[1])
@@ -260,7 +277,7 @@ class _Smooth:
         fewest, most = problem.ends("variance")
         needed = air.curve.bandwidth_for_rate(fewest / self._carried, self._snr)
         self.needed = needed.sum(axis=1)
-        self._most = np.minimum(air.curve.bandwidth_for_rate(most / self._carried, self._snr), air.bandwidth_hz)
+        self._most = np.minimum(air.curve.bandwidth_for_rate(most / self._carried, self._snr), _MORE * air.bandwidth_hz)
         self._least = np.minimum(needed, self._most)
         start = self._most if like is None else np.clip(like.bandwidth_hz, self._least, self._most)
         self._log_band, self._rough = np.log(start), rough(air.curve)

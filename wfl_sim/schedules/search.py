@@ -25,7 +25,7 @@ from wfl_sim.schedules.menus import Surrogate, Vertices
 from wfl_sim.schedules.roots import around
 from wfl_sim.schedules.roughcurve import rough
 
-_GRID, _SIZE = (8, 48), 16_000  # times that are tried first: more of them where there are few clients
+_GRID, _SIZE = (8, 48), 8_000  # times that are tried first: more of them where there are few clients
 _LEAST = 1e-6  # of the time between the earliest and the dense end: nothing nearer to the earliest is tried
 _FINER = 9  # times between the neighbours of the best of these
 _SECANTS = 6  # steps to a better time; a smooth problem takes two
@@ -108,29 +108,30 @@ class _Search:
         size = self._problem.snr_hz.size if vertices is None else vertices.bits.size // 2
         steps = int(np.clip(_SIZE // size, *_GRID))
         self._first_s, width = first_s, math.log(last_s - first_s)
-        low, high, plans, logs = width + math.log(_LEAST), width, None, np.zeros(0)
-        thin, finer = self._thinned(vertices), min(steps, _FINER)
-        stages = [(steps, thin, 1e-3), (finer, thin, 1e-4)]
-        if vertices is not None and vertices.bits.shape[1] > 2:
-            stages.append((finer, vertices, 1e-4))
+        low, high = width + math.log(_LEAST), width
+        thin, finer, bits = self._thinned(vertices), min(steps, _FINER), np.zeros(0)
+        stages = (steps, thin, 1e-4), (finer, thin, 1e-5), (finer, vertices, _ROUGHLY)
         for number, seen, near in stages:
-            if plans is not None and seen is vertices and seen is not None and seen.bits.shape[1] > 2 * _THIN + 1:
-                seen = seen.near(seen.place(plans.bits[at]), _THIN)
-            problem = self._rough._replace(vertices=seen if self._surrogate == "tail" else None)
+            if seen is not None and vertices is not thin and seen is vertices:
+                seen = seen.near(seen.place(bits), _THIN)
+            problem = self._rough if seen is vertices else self._rough._replace(vertices=seen)
             logs = np.linspace(low, high, number)
-            plans = allocate(problem, self._taus(logs), self._surrogate, near=near)
+            plans = allocate(problem, self._taus(logs), self._surrogate, near=near, saved=near == _ROUGHLY)
             at = int(np.argmin(self._objective(self._taus(logs), plans.bits)))
-            low, high = float(logs[max(at - 1, 0)]), float(logs[min(at + 1, number - 1)])
+            low, high, bits = float(logs[max(at - 1, 0)]), float(logs[min(at + 1, number - 1)]), plans.bits[at]
         # the pull is nearly a straight line there: where it is 0, and how it falls
         pull = self._pull(plans)
         beside = at + 1 if at == 0 or (pull[at] > 0 and at < number - 1) else at - 1
         self._bends = float((pull[beside] - pull[at]) / (logs[beside] - logs[at]))
         step = -pull[at] / self._bends if self._bends < 0 else 0.0
+        if at in (0, finer - 1):  # what the first tables said was not good enough
+            low, high = width + math.log(_LEAST), width
         log_slack = np.clip(logs[at : at + 1] + step, low, high)
-        near = allocate(problem, self._taus(log_slack), self._surrogate, near=_ROUGHLY, like=_at(plans, at))
-        return float(log_slack[0]), near, (np.array([low]), np.array([high]))
+        plan = allocate(problem, self._taus(log_slack), self._surrogate, near=_ROUGHLY, like=_at(plans, at))
+        return float(log_slack[0]), plan, (np.array([low]), np.array([high]))
 
-    def _thinned(self, vertices):
+    def _thinned(self, vertices: Vertices | None) -> Vertices | None:
+        """Long curves by some of their points: enough to see which times are worth a look."""
         if vertices is None or vertices.bits.shape[1] <= 2 * _THIN + 1:
             return vertices
         last = vertices.bits.shape[1] - 1
