@@ -22,7 +22,7 @@ from wfl_sim.contracts import FloatArray
 from wfl_sim.schedules.allocation import Allocation, Problem, allocate
 from wfl_sim.schedules.base import end_together
 from wfl_sim.schedules.menus import Surrogate, Vertices
-from wfl_sim.schedules.roots import around
+from wfl_sim.schedules.roots import Function, around
 from wfl_sim.schedules.roughcurve import rough
 
 _GRID, _SIZE = (8, 48), 8_000  # times that are tried first: more of them where there are few clients
@@ -34,6 +34,9 @@ _ROUGHLY = 1e-6  # of a logarithm, where tables are asked
 _NEAR = 1e-11  # of the logarithm of the time: where the error has a corner, it is all that is lost
 _AT_POINT = 1e-4  # relative: bits so near those of a point count as its
 _THIN = 4  # of measured curves: every so-manieth point is asked about first, and so many on both sides after that
+_FAR = 1e-3  # of a logarithm: what tables say is nearer to the root, unless all are at points, where the pull jumps
+_BESIDE_POINT = 1e-2  # relative: where all are so near their points, that may be the case
+_BESIDE = 1e-9  # of the logarithm of the time: on both sides of a jump
 _BESIDE_POINTS = 2  # of measured curves: the points of a client that are looked at with the curve itself
 _FLAT = 1e-12  # relative: a step to a better tau that would gain less is not made
 
@@ -162,9 +165,11 @@ class _Search:
             return self._pull(plan)
 
         at, bends, before = np.array([log_slack]), self._bends, (math.nan, math.nan)
-        for _ in range(_SECANTS):
+        for number in range(_SECANTS):
             off = float(pull(at)[0])
             solution = self._solution(float(self._taus(at)[0]), plan.bits[0], plan.bandwidth_hz[0])
+            if number == 0 and abs(off) > _FAR and (corner := self._corner(pull, solution.bits)) is not None:
+                return corner
             if at[0] != before[0] and before[1] != off and math.isfinite(before[1]):
                 bends = (off - before[1]) / (at[0] - before[0])
             step = -off / bends if bends < 0 else math.inf
@@ -183,6 +188,23 @@ class _Search:
             solution = self._solution(float(self._taus(at)[0]), plan.bits[0], plan.bandwidth_hz[0])
         return solution
 
+    def _corner(self, pull: Function, bits: FloatArray) -> Solution | None:
+        """The plan with all at the points next to these bits, if no time beside its own is better."""
+        point, found = self._points(bits), None
+        if np.abs(point / bits - 1).max() <= _BESIDE_POINT:
+            corner = self._all_send(point)
+            if corner.tau_s > self._first_s:
+                at = np.log([corner.tau_s - self._first_s])
+                found = corner if pull(at - _BESIDE)[0] > 0 > pull(at + _BESIDE)[0] else None
+        return found
+
+    def _points(self, bits: FloatArray) -> FloatArray:
+        """The points of the curves [clients], or their ends, next to these bits."""
+        vertices = self._problem.among(self._surrogate)
+        points = np.stack(self._problem.ends(self._surrogate), axis=1) if vertices is None else vertices.bits
+        place = np.abs(points - bits[:, None]).argmin(axis=1)
+        return np.asarray(points[np.arange(bits.size), place])
+
     def _at_points(self, solution: Solution) -> list[Solution]:
         """The same plan with those who are as good as at a point of their curve just there, all ending together.
 
@@ -191,8 +213,7 @@ class _Search:
         vertices = self._problem.among(self._surrogate)
         if vertices is None or vertices.bits.shape[1] == 2:
             return []
-        rows, place = np.arange(solution.bits.size), np.abs(vertices.bits - solution.bits[:, None]).argmin(axis=1)
-        point = vertices.bits[rows, place]
+        point = self._points(solution.bits)
         return [self._all_send(np.where(np.abs(point / solution.bits - 1) <= _AT_POINT, point, solution.bits))]
 
     def _at_edge(self, problem: Problem, bits: FloatArray) -> bool:
