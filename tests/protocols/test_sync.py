@@ -111,7 +111,9 @@ def test_rows_have_the_columns_of_the_trace_and_agree(play):
     assert [sorted(arrivals) for arrivals in out.work.aggregated] == [[0, 1, 2, 3]] * 3
 
 
-@pytest.mark.parametrize(("surrogate", "seed"), [("contraction", s) for s in (1, 2, 3)] + [("variance", 4), ("tail", 5), ("tail", 6)])
+@pytest.mark.parametrize(
+    ("surrogate", "seed"), [("contraction", s) for s in (1, 2, 3)] + [("variance", 4), ("tail", 5), ("tail", 6)]
+)
 def test_the_planned_time_is_kept_in_every_round(play, stub_work, seed, surrogate):
     # csi "block", one fading block over the whole run, no loss, no jitter, bandwidths kept as granted
     tsfa = TSFA(csi="block", latency_budget_s=0.8, v=10.0, queue_start=3.0, surrogate=surrogate, kept_fraction_min=0.05)
