@@ -104,7 +104,7 @@ def test_without_learning_the_table_says_so(fleet: Traces, study: Traces) -> Non
 
 def test_rounds_stand_beside_their_budget(synthetic: SimpleNamespace, tmp_path: Path) -> None:
     rounds = synthetic.fleet_rounds(5, 4)
-    manifest = {"name": "n", "arm": "a", "seed": 1, "clients": 5, "scenario": {"schedule": {"latency_budget_s": 0.5}}}
+    manifest = {"name": "n", "arm": "a", "seed": 1, "clients": 5, "latency_budget_s": 0.5}
     traces = load(synthetic.write_run(tmp_path / "budgeted" / "a", manifest, rounds))
     mean_s = (traces.rounds["t_end_s"] - traces.rounds["t_start_s"]).mean()
     (row,) = air_summary(traces).to_dict("records")
