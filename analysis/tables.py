@@ -18,6 +18,9 @@ from analysis.uploads import REASONS, air_summary
 NARROWEST = 16
 """Characters that the name of an arm keeps in a line on a narrow terminal, where it goes on in the next one."""
 
+_BUDGET_IS_KEPT = "round / budget: mean time of a round over the latency budget, which is kept up to 1"
+_BUDGET = [("latency_budget_s", "budget\ns", 2), ("over_budget", "round /\nbudget", 3)]
+
 
 def arms_table(traces: Traces) -> Table:
     """One row an arm: quality, bits, seconds, joules, what each target took, round time against the budget.
@@ -32,7 +35,8 @@ def arms_table(traces: Traces) -> Table:
     caption = (
         f"{quality.metric}: median of the last 3 rounds{lower}; to a target: first round whose median of 3 reaches it"
     )
-    table = _table("Arms", traces, caption)
+    budgets = bool(traces.cells["latency_budget_s"].notna().any())
+    table = _table("Arms", traces, f"{caption}\n{_BUDGET_IS_KEPT}" if budgets else caption)
     columns = [
         (quality.metric, quality.metric, 3 if quality.better == "higher" else 1),
         ("uplink_mbit", "uplink\nMbit", 1),
@@ -46,11 +50,7 @@ def arms_table(traces: Traces) -> Table:
         ]
     columns += [
         ("round_time_s", "round\ns", 2),
-        *(
-            [("latency_budget_s", "budget\ns", 2), ("over_budget", "round /\nbudget", 3)]
-            if traces.cells["latency_budget_s"].notna().any()
-            else []
-        ),
+        *(_BUDGET if budgets else []),
         ("deferred", "deferred", 0),
         ("dropped", "dropped", 0),
         *([("late", "late", 0)] if (frame[("late", "mean")] > 0).any() else []),
@@ -68,13 +68,15 @@ def air_table(traces: Traces) -> Table:
     """
     frame = mean_by_arm(air_summary(traces), traces.arms)
     without = "" if traces.learns else " (no accuracy: a run without learning)"
+    budgets = bool(frame[("latency_budget_s", "mean")].notna().any())
     table = _table(
         "The air" + without,
         traces,
         "partial: given up with some packets through; never sent: called, but the model did not arrive, or the client\n"
         "left or was late before it could send;\n"
         "participation: delivered updates a client and round; fairness: Jain's index of them, over all clients;\n"
-        "goodput: payload of delivered uploads over the simulated time; upload: those, from ready to the end",
+        "goodput: payload of delivered uploads over the simulated time; upload: those, from ready to the end"
+        + (f"\n{_BUDGET_IS_KEPT}" if budgets else ""),
     )
     columns = [("rounds", "rounds", 0), ("delivered", "delivered", 0), ("partial", "partial", 0)]
     for reason in REASONS:
@@ -88,6 +90,7 @@ def air_table(traces: Traces) -> Table:
         ("fairness", "fair-\nness", 3),
         ("uplink_mbit", "uplink\nMbit", 1),
         ("simulated_s", "time\ns", 1),
+        *(_BUDGET if budgets else []),
         ("updates_per_s", "updates\n/s", 2),
         ("goodput_mbps", "goodput\nMbit/s", 3),
         ("upload_mean_s", "upload\nmean, s", 3),

@@ -95,20 +95,21 @@ def overhead(runs: int) -> float:
     return statistics.median(ratios)
 
 
-def tsfa_problem(seed: int) -> tuple[Air, list[Request]]:
-    """Clients in a cell of 500 m with a gain of one fading block, and a measured curve each."""
+def tsfa_problem(seed: int, measured: bool) -> tuple[Air, list[Request]]:
+    """Clients in a cell of 500 m with a gain of one fading block, and a `measured` curve each or the codec's menu."""
     random = np.random.default_rng(seed)
     distance_km = np.sqrt(random.uniform(0.05**2, 0.5**2, CLIENTS))
     snr_hz = 10 ** ((20 + 174 - 128.1 - 37.6 * np.log10(distance_km)) / 10) * random.exponential(size=CLIENTS)
     bits = [100_000 + 30_000 * n for n in range(1, POINTS + 1)]
     share = np.arange(1, POINTS + 1) / POINTS
+    common = PayloadMenu(tuple(map(Point, share.tolist(), bits, (1 - share).tolist())))  # the codec's
     requests = []
     for client in range(CLIENTS):
         energy = np.sort(random.exponential(size=POINTS))[::-1]
         error = 1 - np.cumsum(energy) / energy.sum()
-        points = map(Point, share.tolist(), bits, np.maximum(error, 0.0).tolist())
+        menu = common.with_errors(np.maximum(error, 0.0).tolist()) if measured else common
         ready_s = 0.2 + 0.1 * random.uniform()
-        requests.append(Request(client, float(snr_hz[client]), PayloadMenu(tuple(points)), ready_s, 1 / CLIENTS, 0.05))
+        requests.append(Request(client, float(snr_hz[client]), menu, ready_s, 1 / CLIENTS, 0.05))
     air = Air(BAND_HZ, RateCurve([1.0], [1.0]), overhead=0.08, packet_bits=12_000.0, header_bits=320.0)
     return air, requests
 
@@ -118,7 +119,7 @@ def tsfa_ms(surrogate: str) -> Callable[[int], float]:
 
     def once(run: int) -> float:
         schedule = TSFA(csi="block", latency_budget_s=BUDGET_S, surrogate=surrogate, patience=100.0)  # type: ignore[arg-type]
-        air, requests = tsfa_problem(run)
+        air, requests = tsfa_problem(run, schedule.measures)
         schedule.decide(0.0, air, requests[:3], (), {"queue": 10.0})  # the tables of the curve are made once for a run
         began_s = time.process_time()
         schedule.decide(0.0, air, requests, (), {"queue": 10.0})

@@ -30,7 +30,12 @@ def test_the_quickstart_needs_none() -> None:
 @pytest.mark.parametrize(
     ("overrides", "says", "arms"),
     [
-        (("schedule.latency_budget=600 ms",), "longer than the latency budget of 0.6 s", "(soft-tsfa, topk-tsfa)"),
+        (
+            ("schedule.latency_budget=900 ms", "schedule.v=1000"),
+            "longer than the latency budget of 0.9 s",
+            "(soft-tsfa, topk-tsfa)",
+        ),
+        (("schedule.latency_budget=800 ms",), "the latency budget of 0.8 s cannot be met: with", "(topk-tsfa)"),
         (("arms.topk-tsfa.codec={kind: dense}",), "codec dense has one size only", "(topk-tsfa)"),
         (("clients.mobility={kind: static}",), "clients stand still, so rayleigh fading never changes", ""),
         (("radio.antenna_gain.base_station=25 dB",), "a mean SNR above 35 dB", ""),

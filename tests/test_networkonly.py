@@ -107,3 +107,9 @@ def test_the_pace_is_that_of_the_protocols_options(protocol: dict[str, Any], pac
     scenario: Any = SimpleNamespace(protocol=SimpleNamespace(**protocol), clients=SimpleNamespace(count=50))
     assert pace_of(scenario) == pace
     assert pace.in_rounds == ("buffer" not in protocol)
+
+
+def test_the_manifest_says_what_deciding_took(ran: tuple[Path, str, str]) -> None:
+    measured = json.loads((ran[0] / "none-seed1" / "manifest.json").read_text())["measured"]
+    assert measured["decisions"] == 3  # one a round
+    assert 0 < measured["schedule_s"] < measured["wall_s"]

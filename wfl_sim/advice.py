@@ -12,6 +12,7 @@ from dataclasses import fields
 from channels.cqi import Cqi
 from channels.linkadaptation import Shannon, TruncatedShannon
 from channels.options import Options, option_name
+from wfl_sim import leastbudget
 from wfl_sim.estimate import ArmEstimate, Estimate
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.pace import pace_of
@@ -78,7 +79,10 @@ def _notes(scenario: Scenario, row: ArmEstimate) -> list[str]:
             f"a run chooses among {ranks} (rank_selection)"
         )
     budget_s = scenario.schedule.latency_budget
-    if budget_s is not None and row.round_s > OVER_BUDGET * budget_s:
+    impossible = leastbudget.note(scenario)
+    if impossible is not None:
+        notes.append(impossible)
+    elif budget_s is not None and row.round_s > OVER_BUDGET * budget_s:
         notes.append(
             f"the mean round is planned longer than the latency budget of {budget_s:g} s: lower schedule.v or raise "
             "schedule.queue_start (both make updates sparser from the start), or ask for less"

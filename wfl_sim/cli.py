@@ -129,6 +129,11 @@ def run(
 
             typer.echo(present.estimate_text(estimate(replace(study, cells=cells), jobs), bold), err=True)
         silent = quiet or answer is Format.json
+        if not silent:
+            from wfl_sim.leastbudget import notes
+
+            for line in notes(cells):
+                typer.echo(f"note: {line}", err=True)
         try:
             with progress(cells, quiet=silent, lines=verbose) as shown:
                 traces = wfl_sim.run(

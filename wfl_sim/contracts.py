@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -34,6 +36,9 @@ class Point:
     error: float
 
 
+_NUMBERS = attrgetter("bits", "kept_fraction", "error")
+
+
 @dataclass(frozen=True)
 class PayloadMenu:
     """The points that a client could send, in rising order of bits; the last one is the dense update."""
@@ -48,7 +53,8 @@ class PayloadMenu:
     @cached_property
     def columns(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Bits, kept fractions and errors of the points, as arrays [points]."""
-        bits, kept, error = np.array([(p.bits, p.kept_fraction, p.error) for p in self.points], np.float64).T
+        numbers = chain.from_iterable(map(_NUMBERS, self.points))  # a thousand clients have a menu each
+        bits, kept, error = np.fromiter(numbers, np.float64, 3 * len(self.points)).reshape(-1, 3).T
         return bits, kept, error
 
     def with_errors(self, errors: Sequence[float]) -> PayloadMenu:

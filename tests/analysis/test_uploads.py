@@ -102,6 +102,17 @@ def test_without_learning_the_table_says_so(fleet: Traces, study: Traces) -> Non
     assert " - " in printed(arms_table(fleet))
 
 
+def test_rounds_stand_beside_their_budget(synthetic: SimpleNamespace, tmp_path: Path) -> None:
+    rounds = synthetic.fleet_rounds(5, 4)
+    manifest = {"name": "n", "arm": "a", "seed": 1, "clients": 5, "latency_budget_s": 0.5}
+    traces = load(synthetic.write_run(tmp_path / "budgeted" / "a", manifest, rounds))
+    mean_s = (traces.rounds["t_end_s"] - traces.rounds["t_start_s"]).mean()
+    (row,) = air_summary(traces).to_dict("records")
+    assert row["over_budget"] == pytest.approx(mean_s / row["latency_budget_s"], rel=ROUNDING)
+    for table in (air_table(traces), arms_table(traces)):
+        assert f"{row['over_budget']:.3f}" in printed(table) and "kept up to 1" in printed(table)
+
+
 def test_a_run_without_a_round_or_an_upload_has_a_row(run_of: Callable[..., Path]) -> None:
     run_of("empty", 1, [], status="running")
     traces = load(run_of("silent", 1, [None]).parent)

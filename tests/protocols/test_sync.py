@@ -20,6 +20,7 @@ from wfl_sim.trace import TABLES
 
 EXACT = 1e-9  # relative: what the project promises for a link of fixed rate; sums of slots in float64 leave 1e-13
 PROMISED = 1e-9  # relative: what the project promises for a planned time
+ROUNDED_DB = 1e-9  # in dB: logarithms of quotients of floats
 SUM = 1e-12  # relative: sums of tens of floats
 
 
@@ -110,11 +111,18 @@ def test_rows_have_the_columns_of_the_trace_and_agree(play):
     assert [sorted(arrivals) for arrivals in out.work.aggregated] == [[0, 1, 2, 3]] * 3
 
 
-@pytest.mark.parametrize(("surrogate", "seed"), [("contraction", s) for s in (1, 2, 3)] + [("variance", 4)])
+@pytest.mark.parametrize(
+    ("surrogate", "seed"), [("contraction", s) for s in (1, 2, 3)] + [("variance", 4), ("tail", 5), ("tail", 6)]
+)
 def test_the_planned_time_is_kept_in_every_round(play, stub_work, seed, surrogate):
     # csi "block", one fading block over the whole run, no loss, no jitter, bandwidths kept as granted
     tsfa = TSFA(csi="block", latency_budget_s=0.8, v=10.0, queue_start=3.0, surrogate=surrogate, kept_fraction_min=0.05)
-    schedule = Recorded(tsfa)
+    schedule, work = Recorded(tsfa), stub_work(points=100)
+    if surrogate == "tail":  # as if clients had measured a curve each
+        common, powers = work.menu(0), (1, 2, 4, 8)
+        errors = [[(1 - point.kept_fraction) ** power for point in common.points] for power in powers]
+        work.menus_change, work.importance = True, lambda client: 1.0
+        work.menu = lambda client: common.with_errors(errors[client])
     out = play(
         clients=4,
         rounds=4,
@@ -125,7 +133,7 @@ def test_the_planned_time_is_kept_in_every_round(play, stub_work, seed, surrogat
         seed=seed,
         radio=Radio(uplink=Uplink(bandwidth_hz=2e6, work_conserving=False), latency_s=0.004),
         compute=Compute(time_s=0.2),
-        work=stub_work(points=100),
+        work=work,
     )
     sparse = 0
     for row, (now_s, air, requests, state, decisions) in zip(out.rounds, schedule.asked, strict=True):
@@ -250,7 +258,27 @@ def test_csi_may_be_old_wrong_or_without_fading(play):
         )  # dB: the figures above are rounded
     error_db = seen_db["wrong"] - seen_db["exact"]
     # 400 normal draws: mean within 4 x 2 / sqrt(400) = 0.4 dB, deviation within a factor of 1 +- 4 / sqrt(800) = .14
+    drawn = out.world.stream.child("csi").normal(np.arange(400), 1)
+    np.testing.assert_allclose(error_db, 2.0 * drawn, rtol=0, atol=ROUNDED_DB)
     assert abs(error_db.mean()) < 0.4 and 2 * 0.86 < error_db.std() < 2 * 1.14
+
+
+def test_csi_of_a_block_may_be_that_of_the_block_before(play):
+    seen, truth = {}, None
+    for name, csi, delay_s in (("now", "block", 0.0), ("old", "block", 0.25), ("mean", "large_scale", 0.25)):
+        schedule = TSFA(latency_budget_s=1.0, csi=csi, csi_delay_s=delay_s)
+        out = play(clients=20, rounds=0, fading=BlockRayleigh(block_s=0.2), schedule=schedule)
+        out.world.env.run(0.5)
+        requests = out.world.requests(1, range(20))
+        seen[name] = np.array([(r.snr_hz, r.downlink_s) for r in requests]).T
+        now, before = out.medium.links.fading_gain([0.5, 0.25]).T
+        truth = now / before
+    np.testing.assert_allclose(seen["now"][0] / seen["old"][0], truth, rtol=EXACT)
+    assert (np.abs(np.log(truth)) > 0.1).any()
+    assert len(set(seen["mean"][0].tolist())) == 1  # equally far away, and no fading
+    # the broadcast is planned with what is seen: the slower where the link looks weaker
+    slower = seen["old"][1] > seen["now"][1]
+    np.testing.assert_array_equal(slower, truth > 1)
 
 
 def test_losses_cost_air_time_and_are_counted(play):

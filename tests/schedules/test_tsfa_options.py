@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wfl_sim.checks import check_schedule
+from wfl_sim.contracts import PayloadMenu, Point
 from wfl_sim.schedules.tsfa import TSFA
 
 FLOAT_SUM = 1e-9  # relative: sums of up to 50 terms that may cancel
@@ -90,3 +91,12 @@ def test_what_becomes_of_an_infeasible_client(make_air, make_requests, mean_snr_
     assert [(d.point, d.bandwidth_hz) for d in others] == [(d.point, d.bandwidth_hz) for d in rest]
     alone, _ = capped.decide(0, air, make_requests([1.0, 1.0]), (), schedule.start())
     assert [(d.action, d.bandwidth_hz) for d in alone] == [("send", 5e6)] * 2
+
+
+def test_where_no_point_keeps_so_much_the_densest_is_sent(make_air, make_requests, mean_snr_hz):
+    half = PayloadMenu((Point(0.2, 400_000, 0.8), Point(0.5, 10**6, 0.5)))
+    requests = make_requests(mean_snr_hz(np.array([0.1, 0.3])), menus=[half] * 2)
+    for surrogate in ("contraction", "variance", "tail"):
+        schedule = TSFA(latency_budget_s=BUDGET_S, surrogate=surrogate, kept_fraction_min=0.9)
+        decisions, _ = schedule.decide(0, make_air(), requests, (), {"queue": 50.0})
+        assert [d.point for d in decisions] == [half.points[-1]] * 2

@@ -5,18 +5,23 @@ Sees numbers on the air; neither what a kept fraction means nor who chose the ti
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import cached_property
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wfl_sim.contracts import Air, FloatArray
 from wfl_sim.schedules.menus import Surrogate, Vertices
-from wfl_sim.schedules.roots import NEAR, falling_root, polished
+from wfl_sim.schedules.roots import NEAR, falling_root
 from wfl_sim.schedules.roughcurve import rough
 
 _TINY = 1e-290
 _STEPS = 60  # of Newton's method, at most, which halves what is left where the curve has a corner
+_MORE = 2.0  # bands: who can take all of it is not at an end of what it can take, and its price is what it would pay
+_REFRESHES = 8  # of what is near a solution; three lead from tables to it
+_QUADRATIC = 1e-8  # of a logarithm: a step of Newton's method so small, with the tables' bend, leaves 1e-11
 
 
 class Problem(NamedTuple):
@@ -80,7 +85,13 @@ def surrogate_error(kind: Surrogate, kept: FloatArray) -> FloatArray:
 
 
 def allocate(
-    problem: Problem, taus: FloatArray, surrogate: Surrogate, *, near: float = NEAR, like: Allocation | None = None
+    problem: Problem,
+    taus: FloatArray,
+    surrogate: Surrogate,
+    *,
+    near: float = NEAR,
+    like: Allocation | None = None,
+    saved: bool = True,
 ) -> Allocation:
     """Bits and bandwidths that minimise the error at each given time.
 
@@ -97,6 +108,8 @@ def allocate(
         How exactly logarithms of prices and bandwidths are found.
     like : Allocation, optional
         What is near the solution.
+    saved : bool
+        Whether `Allocation.saved` is asked for; else it is nan.
 
     Returns
     -------
@@ -106,24 +119,72 @@ def allocate(
     air = problem.air
     vertices = problem.among(surrogate)
     slack = np.maximum(taus[:, None] - problem.ready_s, 1e-300)
-    market = _Smooth(problem, slack, near, like) if vertices is None else _Broken(problem, slack, vertices)
+    market: _Market = _Smooth(problem, slack, near, like) if vertices is None else _Broken(problem, slack, vertices)
 
     def over(log_price: FloatArray) -> FloatArray:
         return np.asarray(np.log(market.spend(log_price).sum(axis=1) / air.bandwidth_hz))
 
-    low, high = np.log(np.maximum(market.cheapest, _TINY)) - 1, np.log(np.maximum(market.dearest, _TINY)) + 1
-    if like is None:
-        log_price = falling_root(over, low, high, near=near)
-    else:
-        log_price = polished(over, like.log_price, low, high, near=near)
-    bandwidth = market.spend(log_price)
-    worth = market.worth(bandwidth, log_price)
-    # what the root leaves over the band is taken off; a time at which the least does not fit is left over the band
+    found = None if like is None else _nearby(market, like, air.bandwidth_hz)
+    if found is None:
+        log_price = falling_root(over, *market.prices(), near=near)
+        found = log_price, market.spend(log_price)
+    log_price, bandwidth = found
+    worth = market.worth(bandwidth, log_price) if saved else np.nan
+    # what the root leaves is shared out, so that a rough price costs its square; a time at which the least does not fit
+    # is left over the band
     total = bandwidth.sum(axis=1) / air.bandwidth_hz
-    bandwidth = bandwidth / np.where(market.needed > air.bandwidth_hz, 1.0, np.maximum(total, 1.0))[:, None]
+    bandwidth = bandwidth / np.where(market.needed > air.bandwidth_hz, 1.0, total)[:, None]
     rate = air.rate_bps(bandwidth, problem.snr_hz)
     bits = np.clip(slack * rate, *problem.ends(surrogate))
     return Allocation(bits, bandwidth, log_price, (worth * rate).sum(axis=1))
+
+
+class _Market(Protocol):
+    """What clients buy. All methods take and give arrays [taus, ...]."""
+
+    needed: FloatArray
+
+    def prices(self) -> tuple[FloatArray, FloatArray]:
+        """Logarithms of prices [taus] between which that of the band must be."""
+
+    def spend(self, log_price: FloatArray) -> FloatArray:
+        """Bandwidths [taus, clients] that clients take when a hertz costs e^log_price [taus]."""
+
+    def worth(self, bandwidth: FloatArray, log_price: FloatArray) -> FloatArray:
+        """How much error one more bit would save, or, at an end, the price of the bandwidth that a bit needs there."""
+
+    def about(self, bandwidth: FloatArray) -> _Demand:
+        """`spend` by straight lines of logarithms through these bandwidths: one question to the curve."""
+
+
+_Demand = Callable[[FloatArray], tuple[FloatArray, FloatArray]]  # bandwidths, and what they change by with log_price
+
+
+def _nearby(market: _Market, like: Allocation, band_hz: float) -> tuple[FloatArray, FloatArray] | None:
+    """Price and bandwidths from such as are near; None if they do not converge, as beside a corner of the curve.
+
+    Newton's method on all logarithms at once: the lines about the last bandwidths give the next ones. Their own
+    price costs no question to the curve.
+    """
+    log_price, bandwidth = like.log_price, like.bandwidth_hz
+    with np.errstate(all="ignore"):  # what fails is not finite
+        for _ in range(_REFRESHES):
+            demand = market.about(bandwidth)
+            for _ in range(_REFRESHES):
+                new, change = demand(log_price)
+                step = (band_hz - new.sum(axis=1)) / change.sum(axis=1)
+                if not np.isfinite(step).all():
+                    return None
+                if (np.abs(step) <= NEAR * np.maximum(np.abs(log_price), 1.0)).all():
+                    break
+                log_price = log_price + step
+            else:
+                return None
+            moved = np.abs(np.log(new / bandwidth)).max()
+            bandwidth = new
+            if moved <= _QUADRATIC:
+                return log_price, bandwidth
+    return None
 
 
 class _Broken:
@@ -136,26 +197,49 @@ class _Broken:
     def __init__(self, problem: Problem, slack: FloatArray, vertices: Vertices) -> None:
         air = problem.air
         self._curve, self._snr = air.curve, np.broadcast_to(problem.snr_hz, slack.shape)
+        self._rough = rough(air.curve)
         self._carried = slack * air.goodput  # bits by each bit/s of the channel
         self._falls = problem.weight[:, None] * vertices.falls()
-        snr = self._snr[..., None]
-        needed = air.curve.bandwidth_for_rate(vertices.bits / self._carried[..., None], snr)
+        needed = air.curve.bandwidth_for_rate(vertices.bits / self._carried[..., None], self._snr[..., None])
         self.needed = needed[..., 0].sum(axis=1)
-        self._at = np.minimum(needed, air.bandwidth_hz)
-        slope = self._carried[..., None] * air.curve.slope(self._at, snr)
-        self._after, before = self._falls * slope[..., :-1], self._falls * slope[..., 1:]
-        self.dearest = self._after.max(axis=(1, 2))
-        self.cheapest = np.minimum(np.where(before > 0, before, np.inf).min(axis=(1, 2)), self.dearest)
-        self._turns = np.stack([self._after, before], axis=-1).reshape(*slack.shape, -1)  # prices, falling
+        self._at = np.minimum(needed, _MORE * air.bandwidth_hz)
+
+    @cached_property
+    def _turns(self) -> FloatArray:
+        """Prices [taus, clients, 2 parts] at which clients begin and end with the parts of their curves, falling."""
+        slope = self._carried[..., None] * self._curve.slope(self._at, self._snr[..., None])
+        turns = np.empty((*slope.shape[:2], self._falls.shape[1], 2))
+        np.multiply(self._falls, slope[..., :-1], out=turns[..., 0])
+        np.multiply(self._falls, slope[..., 1:], out=turns[..., 1])
+        return turns.reshape(*slope.shape[:2], -1)
+
+    def prices(self) -> tuple[FloatArray, FloatArray]:
+        dearest, before = self._turns[..., ::2].max(axis=(1, 2)), self._turns[..., 1::2]
+        cheapest = np.minimum(np.where(before > 0, before, np.inf).min(axis=(1, 2)), dearest)
+        return np.log(np.maximum(cheapest, _TINY)) - 1, np.log(np.maximum(dearest, _TINY)) + 1
+
+    def about(self, bandwidth: FloatArray) -> _Demand:
+        log_band, bend = np.log(bandwidth), self._rough.bend(bandwidth, self._snr)
+        log_slope = np.log(self._carried * self._curve.slope(bandwidth, self._snr))
+
+        def demand(log_price: FloatArray) -> tuple[FloatArray, FloatArray]:
+            fall, low, high = self._part(np.exp(log_price)[:, None])
+            free = np.exp(log_band + (log_price[:, None] - np.log(fall) - log_slope) / bend)
+            taken = np.where(fall > 0, np.clip(free, low, high), low)
+            return taken, np.where(taken == free, taken / bend, 0.0)
+
+        return demand
+
+    def _part(self, price: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """The part of its curve [taus, clients] in which each is at a price; see `_of`."""
+        if self._falls.shape[1] == 1:
+            return np.broadcast_to(self._falls[:, 0], self._snr.shape), self._at[..., 0], self._at[..., 1]
+        return self._of((self._turns > price[..., None]).sum(axis=-1))  # odd between points, even at one
 
     def spend(self, log_price: FloatArray) -> FloatArray:
         """Bandwidths [taus, clients] that clients take when a hertz costs e^log_price [taus]."""
         price = np.exp(log_price)[:, None]
-        if self._falls.shape[1] == 1:
-            fall, low, high = self._falls[:, 0], self._at[..., 0], self._at[..., 1]
-        else:
-            passed = (self._turns > price[..., None]).sum(axis=-1)  # odd between points, even at one
-            fall, low, high = self._of(passed)
+        fall, low, high = self._part(price)
         slope = price / (np.where(fall > 0, fall, 1.0) * self._carried)
         free = np.clip(self._curve.bandwidth_for_slope(slope, self._snr), low, high)
         return np.asarray(np.where(fall > 0, free, low))
@@ -172,6 +256,11 @@ class _Broken:
         """How much error one more bit would save, or, at a point, the price of the bandwidth that a bit needs there."""
         price = np.exp(log_price)[:, None]
         paid = price / (self._carried * self._curve.slope(bandwidth, self._snr))
+        if self._falls.shape[1] == 1:
+            fall = self._falls[:, 0]
+            paid = np.where(bandwidth <= self._at[..., 0], np.maximum(paid, fall), np.minimum(paid, fall))
+            between = (bandwidth > self._at[..., 0]) & (bandwidth < self._at[..., 1])
+            return np.asarray(np.where(between, fall, paid))
         passed = (self._turns > price[..., None]).sum(axis=-1)
         padded = np.pad(self._falls, ((0, 0), (1, 1)), constant_values=((0, 0), (np.inf, 0.0)))
         rows = np.arange(passed.shape[1])
@@ -188,15 +277,35 @@ class _Smooth:
         fewest, most = problem.ends("variance")
         needed = air.curve.bandwidth_for_rate(fewest / self._carried, self._snr)
         self.needed = needed.sum(axis=1)
-        self._most = np.minimum(air.curve.bandwidth_for_rate(most / self._carried, self._snr), air.bandwidth_hz)
+        self._most = np.minimum(air.curve.bandwidth_for_rate(most / self._carried, self._snr), _MORE * air.bandwidth_hz)
         self._least = np.minimum(needed, self._most)
         start = self._most if like is None else np.clip(like.bandwidth_hz, self._least, self._most)
-        self._log_band, self._rough = (
-            np.log(start),
-            rough(air.curve),
-        )
+        self._log_band, self._rough = np.log(start), rough(air.curve)
         self._last, self._first = self._gain(self._most), self._gain(self._least)  # prices at both ends
-        self.cheapest, self.dearest = self._last.min(axis=1), self._first.max(axis=1)
+
+    def prices(self) -> tuple[FloatArray, FloatArray]:
+        return (
+            np.log(np.maximum(self._last.min(axis=1), _TINY)) - 1,
+            np.log(np.maximum(self._first.max(axis=1), _TINY)) + 1,
+        )
+
+    def about(self, bandwidth: FloatArray) -> _Demand:
+        log_band, (log_gain, bend) = np.log(bandwidth), self._log_gain(bandwidth)
+
+        def demand(log_price: FloatArray) -> tuple[FloatArray, FloatArray]:
+            free = np.exp(log_band + (log_price[:, None] - log_gain) / bend)
+            taken = np.clip(free, self._least, self._most)
+            return taken, np.where(taken == free, taken / bend, 0.0)
+
+        return demand
+
+    def _log_gain(self, band: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The logarithm of what one more hertz saves, and how that falls with the logarithm of the bandwidth."""
+        problem = self._problem
+        slope = self._carried * self._curve.slope(band, self._snr)
+        by_bits = problem.scaled_bits * problem.kept(self._carried * self._curve.rate(band, self._snr))
+        gain = np.log(np.maximum(problem.weight * problem.scaled_bits * slope / by_bits**2, _TINY))
+        return gain, np.minimum(self._rough.bend(band, self._snr) - 2 * slope * band / by_bits, -1e-9)
 
     def _fall(self, bandwidth: FloatArray) -> FloatArray:
         """How much error a bit saves."""
@@ -219,14 +328,10 @@ class _Smooth:
         low, high = np.log(self._least), np.log(self._most)
         at = np.where(between, np.clip(self._log_band, low, high), np.where(price >= self._first, low, high))
         for _ in range(_STEPS):
-            band = np.exp(at)
-            slope = self._carried * self._curve.slope(band, self._snr)
-            by_bits = self._problem.scaled_bits * self._problem.kept(self._carried * self._curve.rate(band, self._snr))
-            gain = self._problem.weight * self._problem.scaled_bits * slope / by_bits**2
-            off = np.log(np.maximum(gain, _TINY)) - log_price[:, None]
+            log_gain, bend = self._log_gain(np.exp(at))
+            off = log_gain - log_price[:, None]
             low, high = np.where(off > 0, at, low), np.where(off > 0, high, at)
-            bend = self._rough.bend(band, self._snr) - 2 * slope * band / by_bits
-            new = at - off / np.minimum(bend, -1e-9)
+            new = at - off / bend
             new = np.where((new < low) | (new > high), 0.5 * (low + high), new)
             moved = np.abs(new - at).max(where=between, initial=0.0)
             at = np.where(between, new, at)

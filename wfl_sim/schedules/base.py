@@ -21,7 +21,9 @@ from wfl_sim.schedules.roots import falling_root, polished
 from wfl_sim.schedules.roughcurve import rough
 
 _MORE = 15  # slacks after the first that are tried at once
-_ROUGHLY = 1e-7  # of a logarithm, where tables are asked
+_ROUGHLY = 1e-5  # of a logarithm, where tables are asked, which err by as much
+_NEWTON_STEPS = 8  # where the curve is smooth two or three lead from the tables to the root
+_QUADRATIC = 1e-8  # of a logarithm: a step of Newton's method so small leaves its square
 _LEAST = 0.05  # of an even share: who would get less is better off waiting until an upload ends
 _WHOLE = 1e-9  # of one client: a share of 29 % of 100 clients is 29 of them in floats too
 
@@ -190,16 +192,46 @@ def end_together(air: Air, snr_hz: FloatArray, ready_s: FloatArray, wire_bits: F
         return np.asarray(np.log(needed(curve, log_slack).sum(axis=1) / air.bandwidth_hz))
 
     # Slacks of 1 ms, 2.7 ms, 7.4 ms, ... until one is enough; asked about in rows, since a question costs most of it.
-    about = partial(excess, rough(air.curve))
+    tables = rough(air.curve)
+    about = partial(excess, tables)
     low, slacks = np.log([1e-9]), np.cumsum([math.log(1e-3), *[1.0] * _MORE])
     while not (enough := about(slacks) <= 0).any():
         low, slacks = slacks[-1:], np.cumsum([slacks[-1] + 1.0, *[1.0] * _MORE])
     first = int(np.argmax(enough))
     low = slacks[first - 1 : first] if first else low
     guess = falling_root(about, low, slacks[first : first + 1], near=_ROUGHLY)
-    log_slack = polished(partial(excess, air.curve), guess, np.log([1e-9]), guess + _MORE)
-    bandwidth = needed(air.curve, log_slack)[0]
-    return float(ready_s.max() + np.exp(log_slack[0])), bandwidth * (air.bandwidth_hz / bandwidth.sum())
+    found = _newton(air, snr_hz, ready_s.max() - ready_s, wire_bits, float(guess[0]), needed(tables, guess)[0])
+    if found is None:
+        log_slack = float(polished(partial(excess, air.curve), guess, np.log([1e-9]), guess + _MORE)[0])
+        found = log_slack, needed(air.curve, np.array([log_slack]))[0]
+    log_slack, bandwidth = found
+    return float(ready_s.max() + math.exp(log_slack)), bandwidth * (air.bandwidth_hz / bandwidth.sum())
+
+
+def _newton(
+    air: Air, snr_hz: FloatArray, head_start_s: FloatArray, wire_bits: FloatArray, log_slack: float, band: FloatArray
+) -> tuple[float, FloatArray] | None:
+    """The common end and its bandwidths by Newton's method on the logarithms of all at once; None where it fails.
+
+    One question to the curve a step: each rate is to be the bits over the time, and all bandwidths together the band.
+    """
+    if not np.isfinite(band).all():
+        return None
+    with np.errstate(all="ignore"):  # what fails is not finite
+        for _ in range(_NEWTON_STEPS):
+            rate = air.rate_bps(band, snr_hz)
+            stretch = rate / (band * air.goodput * air.curve.slope(band, snr_hz))  # of ln(bandwidth) with ln(rate)
+            time_s = head_start_s + math.exp(log_slack)
+            short, eased = np.log(wire_bits / (time_s * rate)) * stretch, math.exp(log_slack) / time_s * stretch
+            step = float((band @ (1 + short) - air.bandwidth_hz) / (band @ eased))
+            move = short - eased * step
+            most = float(np.abs(move).max(initial=abs(step)))
+            if not most < 1:  # nan too
+                return None
+            band, log_slack = band * np.exp(move), log_slack + step
+            if most <= _QUADRATIC:
+                return log_slack, band
+    return None
 
 
 def tell(

@@ -36,6 +36,10 @@ class Vertices(NamedTuple):
         missing = np.maximum(np.diff(self.bits, axis=1) - np.maximum(bits[..., None] - self.bits[:, :-1], 0.0), 0.0)
         return np.asarray(self.error[:, -1] + (missing * self.falls()).sum(axis=-1))
 
+    def place(self, bits: FloatArray) -> NDArray[np.int64]:
+        """The last points [clients] that need no more than these bits [clients]; the first if none does."""
+        return np.asarray(np.maximum((self.bits <= bits[:, None]).sum(axis=1) - 1, 0))
+
     def near(self, place: NDArray[np.int64], beside: int) -> Vertices:
         """Those of `2 beside + 1` neighbours about one place a client, held within the points that there are."""
         last = self.bits.shape[1] - 1
@@ -56,15 +60,17 @@ class Menus:
         rows: dict[int, int] = {}  # by identity: clients may share a menu
         row = np.array([rows.setdefault(id(menu), len(rows)) for menu in menus])
         distinct = [menus[place] for place in np.unique(row, return_index=True)[1]]
-        points = [menu.columns for menu in distinct]
-        skipped = np.array([min(np.searchsorted(kept, kept_fraction_min - 1e-12), kept.size - 1)
-                            for _, kept, _ in points])  # fmt: skip
-        counts = np.array([kept.size for _, kept, _ in points]) - skipped
+        size = np.array([len(menu.points) for menu in distinct])
+        bits, kept, error = (np.concatenate(column) for column in zip(*(m.columns for m in distinct), strict=True))
+        begin = np.cumsum(size) - size
+        skipped = np.minimum(np.add.reduceat(kept < kept_fraction_min - 1e-12, begin, dtype=np.int64), size - 1)
+        counts = size - skipped
+        sent = np.arange(bits.size) >= np.repeat(begin + skipped, size)
         inside = np.arange(counts.max()) < counts[:, None]
         columns = np.full((3, *inside.shape), np.inf)
         columns[1], columns[2] = 1.0, 0.0
-        for column in range(3):
-            columns[column][inside] = np.concatenate([p[column][n:] for p, n in zip(points, skipped, strict=True)])
+        for column, values in zip(columns, (bits, kept, error), strict=True):
+            column[inside] = values[sent]
         self.menus = list(menus)
         self.skipped, self.last = skipped[row], (counts - 1)[row]
         self.wire_bits = _wire_bits(air, columns[0])[row]

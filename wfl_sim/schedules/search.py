@@ -21,11 +21,11 @@ import numpy as np
 from wfl_sim.contracts import FloatArray
 from wfl_sim.schedules.allocation import Allocation, Problem, allocate
 from wfl_sim.schedules.base import end_together
-from wfl_sim.schedules.menus import Surrogate
-from wfl_sim.schedules.roots import around
+from wfl_sim.schedules.menus import Surrogate, Vertices
+from wfl_sim.schedules.roots import Function, around
 from wfl_sim.schedules.roughcurve import rough
 
-_GRID, _SIZE = (8, 48), 16_000  # times that are tried first: more of them where there are few clients
+_GRID, _SIZE = (8, 48), 8_000  # times that are tried first: more of them where there are few clients
 _LEAST = 1e-6  # of the time between the earliest and the dense end: nothing nearer to the earliest is tried
 _FINER = 9  # times between the neighbours of the best of these
 _SECANTS = 6  # steps to a better time; a smooth problem takes two
@@ -33,6 +33,10 @@ _EXACTLY = 1e-11  # of a logarithm: what is missed of the best objective is abou
 _ROUGHLY = 1e-6  # of a logarithm, where tables are asked
 _NEAR = 1e-11  # of the logarithm of the time: where the error has a corner, it is all that is lost
 _AT_POINT = 1e-4  # relative: bits so near those of a point count as its
+_THIN = 4  # of measured curves: every so-manieth point is asked about first, and so many on both sides after that
+_FAR = 1e-3  # of a logarithm: what tables say is nearer to the root, unless all are at points, where the pull jumps
+_BESIDE_POINT = 1e-2  # relative: where all are so near their points, that may be the case
+_BESIDE = 1e-9  # of the logarithm of the time: on both sides of a jump
 _BESIDE_POINTS = 2  # of measured curves: the points of a client that are looked at with the curve itself
 _FLAT = 1e-12  # relative: a step to a better tau that would gain less is not made
 
@@ -108,19 +112,34 @@ class _Search:
         steps = int(np.clip(_SIZE // size, *_GRID))
         self._first_s, width = first_s, math.log(last_s - first_s)
         low, high = width + math.log(_LEAST), width
-        for number in (steps, min(steps, _FINER), min(steps, _FINER)):
+        thin, finer, bits = self._thinned(vertices), min(steps, _FINER), np.zeros(0)
+        stages = (steps, thin, 1e-4), (finer, thin, 1e-5), (finer, vertices, _ROUGHLY)
+        for number, seen, near in stages:
+            if seen is not None and vertices is not thin and seen is vertices:
+                seen = seen.near(seen.place(bits), _THIN)
+            problem = self._rough if seen is vertices else self._rough._replace(vertices=seen)
             logs = np.linspace(low, high, number)
-            plans = allocate(self._rough, self._taus(logs), self._surrogate, near=_ROUGHLY)
+            plans = allocate(problem, self._taus(logs), self._surrogate, near=near, saved=near == _ROUGHLY)
             at = int(np.argmin(self._objective(self._taus(logs), plans.bits)))
-            low, high = float(logs[max(at - 1, 0)]), float(logs[min(at + 1, number - 1)])
+            low, high, bits = float(logs[max(at - 1, 0)]), float(logs[min(at + 1, number - 1)]), plans.bits[at]
         # the pull is nearly a straight line there: where it is 0, and how it falls
         pull = self._pull(plans)
         beside = at + 1 if at == 0 or (pull[at] > 0 and at < number - 1) else at - 1
         self._bends = float((pull[beside] - pull[at]) / (logs[beside] - logs[at]))
         step = -pull[at] / self._bends if self._bends < 0 else 0.0
+        if at in (0, finer - 1):  # what the first tables said was not good enough
+            low, high = width + math.log(_LEAST), width
         log_slack = np.clip(logs[at : at + 1] + step, low, high)
-        near = allocate(self._rough, self._taus(log_slack), self._surrogate, near=_ROUGHLY, like=_at(plans, at))
-        return float(log_slack[0]), near, (np.array([low]), np.array([high]))
+        plan = allocate(problem, self._taus(log_slack), self._surrogate, near=_ROUGHLY, like=_at(plans, at))
+        return float(log_slack[0]), plan, (np.array([low]), np.array([high]))
+
+    def _thinned(self, vertices: Vertices | None) -> Vertices | None:
+        """Long curves by some of their points: enough to see which times are worth a look."""
+        if vertices is None or vertices.bits.shape[1] <= 2 * _THIN + 1:
+            return vertices
+        last = vertices.bits.shape[1] - 1
+        taken = np.append(np.arange(0, last, _THIN), last)
+        return Vertices(vertices.bits[:, taken], vertices.error[:, taken])
 
     def _taus(self, logs: FloatArray) -> FloatArray:
         """Times whose distances to the earliest one have these logarithms.
@@ -137,8 +156,7 @@ class _Search:
         """By the curve itself: the best time between `ends`, beginning at a plan that is near it."""
         problem, vertices = self._problem, self._problem.among(self._surrogate)
         if vertices is not None and vertices.bits.shape[1] > 2 * _BESIDE_POINTS + 1:
-            place = np.maximum((vertices.bits <= near.bits[0][:, None]).sum(axis=1) - 1, 0)
-            problem = problem._replace(vertices=vertices.near(place, _BESIDE_POINTS))
+            problem = problem._replace(vertices=vertices.near(vertices.place(near.bits[0]), _BESIDE_POINTS))
         plan = near
 
         def pull(logs: FloatArray) -> FloatArray:
@@ -147,9 +165,11 @@ class _Search:
             return self._pull(plan)
 
         at, bends, before = np.array([log_slack]), self._bends, (math.nan, math.nan)
-        for _ in range(_SECANTS):
+        for number in range(_SECANTS):
             off = float(pull(at)[0])
             solution = self._solution(float(self._taus(at)[0]), plan.bits[0], plan.bandwidth_hz[0])
+            if number == 0 and abs(off) > _FAR and (corner := self._corner(pull, solution.bits)) is not None:
+                return corner
             if at[0] != before[0] and before[1] != off and math.isfinite(before[1]):
                 bends = (off - before[1]) / (at[0] - before[0])
             step = -off / bends if bends < 0 else math.inf
@@ -168,6 +188,23 @@ class _Search:
             solution = self._solution(float(self._taus(at)[0]), plan.bits[0], plan.bandwidth_hz[0])
         return solution
 
+    def _corner(self, pull: Function, bits: FloatArray) -> Solution | None:
+        """The plan with all at the points next to these bits, if no time beside its own is better."""
+        point, found = self._points(bits), None
+        if np.abs(point / bits - 1).max() <= _BESIDE_POINT:
+            corner = self._all_send(point)
+            if corner.tau_s > self._first_s:
+                at = np.log([corner.tau_s - self._first_s])
+                found = corner if pull(at - _BESIDE)[0] > 0 > pull(at + _BESIDE)[0] else None
+        return found
+
+    def _points(self, bits: FloatArray) -> FloatArray:
+        """The points of the curves [clients], or their ends, next to these bits."""
+        vertices = self._problem.among(self._surrogate)
+        points = np.stack(self._problem.ends(self._surrogate), axis=1) if vertices is None else vertices.bits
+        place = np.abs(points - bits[:, None]).argmin(axis=1)
+        return np.asarray(points[np.arange(bits.size), place])
+
     def _at_points(self, solution: Solution) -> list[Solution]:
         """The same plan with those who are as good as at a point of their curve just there, all ending together.
 
@@ -176,8 +213,7 @@ class _Search:
         vertices = self._problem.among(self._surrogate)
         if vertices is None or vertices.bits.shape[1] == 2:
             return []
-        rows, place = np.arange(solution.bits.size), np.abs(vertices.bits - solution.bits[:, None]).argmin(axis=1)
-        point = vertices.bits[rows, place]
+        point = self._points(solution.bits)
         return [self._all_send(np.where(np.abs(point / solution.bits - 1) <= _AT_POINT, point, solution.bits))]
 
     def _at_edge(self, problem: Problem, bits: FloatArray) -> bool:
