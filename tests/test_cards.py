@@ -75,9 +75,9 @@ def test_the_example_of_a_card_can_be_used_as_it_stands(noun: str, kind: str) ->
     assert key == noun.split(".")[-1]
     needed = [NEEDS[noun]] if noun in NEEDS else []
     if getattr(NOUNS[noun][kind], "gives_products", False):
-        merging = [name for name, cls in NOUNS["method"].items() if getattr(cls, "merges_products", False)]
+        merging = [name for name, cls in NOUNS["method"].items() if getattr(cls, "renews", False)]
         if not merging:
-            pytest.skip("no method merges products")
+            pytest.skip("no method makes new factors of products")
         needed = [f"method={{kind: {merging[0]}}}"]
     (cell,) = parse(BASE, overrides=[*needed, f"{noun}={value}"]).cells
     chosen: object = cell.scenario

@@ -9,7 +9,6 @@ from wfl_sim.codecs.topk import TopK
 from wfl_sim.errors import ScenarioError
 from wfl_sim.estimate import layout_of
 from wfl_sim.learning.sources import ModelInfo
-from wfl_sim.methods.fedavg import FedAvg
 from wfl_sim.scenario import parse
 
 SCENARIO = """\
@@ -36,14 +35,19 @@ def test_components_need_pairs():
     assert "ffa trains B alone" in problem.message and "codecs that fit: dense, topk" in problem.message
 
 
-def test_an_svd_needs_a_method_that_merges_products(monkeypatch):
+@pytest.mark.parametrize("method", ["fedavg", "fedex"])
+def test_an_svd_needs_a_method_that_makes_new_factors_of_products(method):
+    """fedex merges products, but A and B are means all the same."""
     with pytest.raises(ScenarioError) as told:
-        read("fedavg", "svd")
+        read(method, "svd")
     (problem,) = told.value.args
     assert (problem.key, problem.line) == ("codec", 8)
-    assert "svd gives each client's factors in a basis of their own, and fedavg merges factors" in problem.message
-    monkeypatch.setattr(FedAvg, "merges_products", True, raising=False)
-    assert read("fedavg", "svd").codec.kind == "svd"
+    assert f"svd gives each client's factors in a basis of their own, and {method} merges factors" in problem.message
+    assert "methods that make new factors of products: flexlora, flora" in problem.message
+
+
+def test_an_svd_goes_with_who_makes_new_factors_of_products():
+    assert [read(method, "svd").codec.kind for method in ("flora", "flexlora")] == ["svd", "svd"]
     with pytest.raises(ScenarioError) as told:
         read("ffa", "svd")
     assert "ffa trains B alone" in told.value.args[0].message

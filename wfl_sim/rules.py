@@ -269,15 +269,21 @@ def _codec(scenario: Scenario) -> list[Finding]:
             f"whole; codecs that fit: {', '.join(fit)}"
         )
         return [_finding("codec", message, "", "method", fits=f"{{kind: {fit[0]}}}")]
-    if not getattr(codec, "gives_products", False) or getattr(method, "merges_products", False):
+    if not getattr(codec, "gives_products", False) or _renews_from_products(method):
         return []
-    merging = [kind for kind, cls in NOUNS["method"].items() if getattr(cls, "merges_products", False)]
+    merging = [kind for kind, cls in NOUNS["method"].items() if _renews_from_products(cls)]
     fit = [kind for kind, cls in NOUNS["codec"].items() if not getattr(cls, "gives_products", False)]
     message = (
         f"{codec.kind} gives each client's factors in a basis of their own, and {method.kind} merges factors: their "
-        f"means would mean nothing; methods that merge products: {', '.join(merging) or 'none is installed'}"
+        f"means would mean nothing; methods that make new factors of products: "
+        f"{', '.join(merging) or 'none is installed'}"
     )
     return [_finding("codec", message, "", "method", fits=f"{{kind: {fit[0]}}}")]
+
+
+def _renews_from_products(method: object) -> bool:
+    """Whether new factors follow from the clients' products alone, whatever basis theirs are in."""
+    return getattr(method, "merges_products", False) and getattr(method, "renews", False)
 
 
 def resources(scenario: Scenario) -> list[Finding]:

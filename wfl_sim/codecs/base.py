@@ -22,7 +22,7 @@ Knows neither time nor SNR, nor what an update is for. An implementer's contract
     energy that would be dropped; it never rises, and ends with 0. ``energy(update) -> float`` is that energy.
 11. A codec whose ClassVar ``gives_products`` is True carries changes of the products B A: what its bytes mean for A and
     B depends on what they change, so that `decode` alone reads what `encode_changed` made, and ``decode_on(data,
-    layout, base)`` everything. The method must merge products (``merges_products``). `decoded` asks whichever serves.
+    layout, base)`` everything. The method must make new factors of products (``merges_products``, ``renews``). `decoded` asks whichever serves.
 
 The receiver of the codecs here raises ValueError where bytes end too early or too late, or are of another format.
 """
