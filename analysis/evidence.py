@@ -51,7 +51,7 @@ def finished(traces: Traces) -> dict[tuple[str, int], pd.DataFrame]:
 
 
 def equal_time_s(traces: Traces, without: Collection[str] = ()) -> float:
-    """The largest simulated time that every finished run has reached but those of some arms; NaN where there is none."""
+    """The largest simulated time that all finished runs reach, but for those of some arms; NaN where there is none."""
     ends = [float(own["t_end_s"].iloc[-1]) for (arm, _), own in finished(traces).items() if arm not in without]
     return min(ends, default=math.nan)
 

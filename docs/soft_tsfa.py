@@ -212,7 +212,8 @@ def payloads(part: Part, job: Job, arms: Sequence[str]) -> dict[str, int]:
     traces = load(job.output / part.name, ("transmissions",))
     # Without the arms that are to be run: they are there if this is called again, and would move the time.
     had = by_arm(runs(traces, equal_time_s(traces, part.matched)), "update_kbit")
-    menus = {cell.group or cell.arm: sizes(cell.scenario)[0] for cell in resolved(part, job).cells}
+    cells = {cell.group or cell.arm: cell for cell in resolved(part, job).cells}
+    menus = {arm: sizes(cells[arm].scenario)[0] for arm in arms}
     wanted = {arm: BITS_PER_KBIT * had[part.matched[arm]].mean for arm in arms}
     return {arm: min((point.bits for point in menus[arm].points), key=lambda bits: abs(bits - wanted[arm]))
             for arm in arms}  # fmt: skip

@@ -27,7 +27,7 @@ from wfl_sim.errors import Diverged, NotFinite, RunFailed, ScenarioError
 from wfl_sim.merging import REMEDY
 from wfl_sim.methods.base import Adapter
 from wfl_sim.rundirectory import content_hash
-from wfl_sim.scenario import Cell, Scenario, Study, load, parse
+from wfl_sim.scenario import Cell, Scenario, Study, parse
 from wfl_sim.schedules.allocation import Problem
 from wfl_sim.schedules.tsfa import solve
 from wfl_sim.stage1 import advice, choice, pilot, report
@@ -44,6 +44,7 @@ import playground  # noqa: E402
 ROUNDING = 1e-12  # relative: sums and products of a few floats
 WHOLE_BITS = 1e-4  # of an update: payloads are whole bits, of some hundred thousand
 KILLED = 9
+FEW_DOTS = 10  # an inch, for a picture that nobody looks at
 
 ONE = """\
 schema_version: 1
@@ -453,16 +454,28 @@ def test_a_plan_by_links_alone(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("_learner")
 def test_the_picture_shows_every_candidate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+
+    from analysis import rankplot
+
+    plans, figures, save = [], [], Figure.savefig
+
+    def drawn_once(plan: report.Planned) -> Figure:
+        plans.append(plan)
+        figures.append(rank_plane(plan))
+        return figures[-1]
+
+    rank_plane = rankplot.rank_plane
+    monkeypatch.setattr(rankplot, "rank_plane", drawn_once)
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path: save(figure, path, dpi=FEW_DOTS))
+    monkeypatch.setattr(report, "POINTS", 9)
     (tmp_path / "s.yaml").write_text(MANY)
     monkeypatch.chdir(tmp_path)
     code, told = planned("s.yaml", "rank_selection.candidates=[1, 2, 4, 64]", "--format", "json")
     assert code == 0
     assert Path(json.loads(told)["picture"]) == Path("runs/many/plots/rank-plane.png")
     assert Path("runs/many/plots/rank-plane.png").read_bytes().startswith(b"\x89PNG")
-    from analysis.rankplot import rank_plane
-
-    plan = report.plan(load("s.yaml", ["rank_selection.candidates=[1, 2, 4, 64]"]))
-    (axes, colours) = rank_plane(plan).axes
+    (plan,), ((axes, colours),) = plans, [figure.axes for figure in figures]
     names = axes.get_legend_handles_labels()[1]
     over = "over the budget even at the least"
     assert {"candidates", "rank chosen", over} <= set(names) and "predicted error" in colours.get_ylabel()
