@@ -485,11 +485,12 @@ def test_the_picture_shows_every_candidate(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.usefixtures("_learner")
 def test_what_is_advised_can_be_pasted() -> None:
-    plan = report.plan(parse(MANY, "s"))
+    plan = report.plan(parse(MANY, "s", ["rank_selection.candidates=[1, 4]"]))
     settings = yamlfile.read_text(plan.yaml, "advice").data
     data, _ = yamlfile.merge(yamlfile.read_text(MANY, "s").data, settings)
     pasted = parse(yamlfile.write(data, "pasted"), "pasted").cells[0].scenario
-    assert pasted.method.rank == plan.selection.rank  # type: ignore[attr-defined]
+    assert pasted.method.rank == plan.selection.rank != 2  # type: ignore[attr-defined]
+    assert pasted.method.adapter().alpha / pasted.method.rank == 8.0  # type: ignore
     assert pasted.schedule.v == 1.0 and pasted.schedule.latency_budget == 0.9  # type: ignore[attr-defined]
     assert plan.plane.error is not None and np.isfinite(plan.plane.error).all()
     levels = plan.plane.bits / plan.asked

@@ -21,7 +21,7 @@ from wfl_sim.learning.sources import model_info
 from wfl_sim.scenario import Cell, Scenario, Study
 from wfl_sim.stage1.advice import Advice, advise
 from wfl_sim.stage1.choice import Candidate, How, Selection, select
-from wfl_sim.stage1.links import Links, budget_of, least_kept_of, size_of
+from wfl_sim.stage1.links import Links, budget_of, least_kept_of, size_of, with_rank
 from wfl_sim.stage1.options import RankSelection
 from wfl_sim.yamlfile import write
 
@@ -211,7 +211,10 @@ def _settings(scenario: Scenario, advice: Advice, budget_s: float, kept_fraction
     }
     if (surrogate := getattr(scenario.schedule, "surrogate", None)) is not None:
         schedule["surrogate"] = surrogate
-    return {"method": {"kind": scenario.method.kind, "rank": advice.rank}, "schedule": schedule}
+    method: dict[str, Any] = {"kind": scenario.method.kind, "rank": advice.rank}
+    if (scale := getattr(with_rank(scenario, advice.rank).method, "scale", None)) is not None:
+        method["scale"] = scale  # at another rank the same alpha would be another one
+    return {"method": method, "schedule": schedule}
 
 
 def _plane(scenario: Scenario, air: Links, budget_s: float, spectrum: Any) -> Plane:
