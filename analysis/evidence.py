@@ -6,7 +6,7 @@ Pure functions of `Traces` and tables; does not know which question is asked, no
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import pandas as pd
@@ -50,9 +50,10 @@ def finished(traces: Traces) -> dict[tuple[str, int], pd.DataFrame]:
     return {cell: rounds for cell, rounds in rounds_by_cell(traces).items() if cell in done}
 
 
-def equal_time_s(traces: Traces) -> float:
-    """The largest simulated time that every finished run has reached; NaN where there is none."""
-    return min((float(rounds["t_end_s"].iloc[-1]) for rounds in finished(traces).values()), default=math.nan)
+def equal_time_s(traces: Traces, without: Collection[str] = ()) -> float:
+    """The largest simulated time that all finished runs reach, but for those of some arms; NaN where there is none."""
+    ends = [float(own["t_end_s"].iloc[-1]) for (arm, _), own in finished(traces).items() if arm not in without]
+    return min(ends, default=math.nan)
 
 
 def runs(traces: Traces, until_s: float = math.inf) -> pd.DataFrame:
@@ -66,6 +67,8 @@ def runs(traces: Traces, until_s: float = math.inf) -> pd.DataFrame:
         Median of the last 3 evaluated ones of these rounds.
     update_kbit
         Mean payload of the updates that were delivered in them, head and index included.
+    downlink_kbit
+        Mean bits of a round to all clients; a broadcast counts once.
     uplink_mbit, time_s
         Bits on the air, headers and repeats included, and the end of the last of these rounds.
     round_s, over_budget
@@ -92,6 +95,7 @@ def runs(traces: Traces, until_s: float = math.inf) -> pd.DataFrame:
                 "rounds": len(own),
                 "accuracy": float(own["accuracy"].dropna().tail(TARGET_WINDOW).median()),
                 "update_kbit": math.nan if sent is None else float(sent["payload_bits"].mean()) / BITS_PER_KBIT,
+                "downlink_kbit": _last(own["downlink_bits"]) / max(len(own), 1) / BITS_PER_KBIT,
                 "uplink_mbit": _last(own["uplink_bits"]) / BITS_PER_MBIT,
                 "time_s": _last(own["t_end_s"]),
                 "round_s": round_s,
@@ -107,8 +111,8 @@ def runs(traces: Traces, until_s: float = math.inf) -> pd.DataFrame:
 
 
 COLUMNS = [
-    *("arm", "seed", "rounds", "accuracy", "update_kbit", "uplink_mbit", "time_s", "round_s", "over_budget"),
-    *("kept_fraction", "deferred", "dropped", "coherence_a", "coherence_b"),
+    *("arm", "seed", "rounds", "accuracy", "update_kbit", "downlink_kbit", "uplink_mbit", "time_s", "round_s"),
+    *("over_budget", "kept_fraction", "deferred", "dropped", "coherence_a", "coherence_b"),
 ]
 
 

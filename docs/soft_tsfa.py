@@ -18,10 +18,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path[:0] = [str(ROOT), str(HERE)]
+
+if TYPE_CHECKING:
+    from wfl_sim.scenario import Study
 
 THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 """As the Makefile has it: two threads change the last bits."""
@@ -57,7 +61,7 @@ AT_EQUAL_TIME = (
     *("soft-plus-min-max", "soft-plus-tsfa"),
 )
 MATCHED = {"soft-min-max": "soft-tsfa", "topk-min-max": "topk-tsfa", "soft-plus-min-max": "soft-plus-tsfa"}
-"""Arms that send at the mean kept fraction which another had, so that sparsity and scheduling are told apart."""
+"""Arms that send as many bits an update as another did on average, so that sparsity and scheduling are told apart."""
 WITH_ERRORS = (
     *("tsfa", "tsfa-error-3dB", "tsfa-error-6dB", "tsfa-delay-1s", "tsfa-delay-4s", "tsfa-large-scale", "min-max"),
     *("min-max-error-6dB", "min-max-delay-4s", "min-max-large-scale", "equal"),
@@ -70,7 +74,7 @@ CELL_SMOKE = ("dense-equal", "soft-min-max", "soft-tsfa")
 class Part:
     """One study: a scenario, what it is for, and which of its arms run in which size; no arms are all of them.
 
-    `matched` says of arms whose mean kept fraction they are to send at. Stage 1 is asked about `plan_arm`, in each of
+    `matched` says of arms whose mean update they are to send at. Stage 1 is asked about `plan_arm`, in each of
     the ways of `plan_by`. `smoke_arms` and `smoke` make the size smoke smaller.
     """
 
@@ -103,15 +107,16 @@ PARTS = (
     Part("tradeoff_110kbit", "1", "tradeoff_kept_fraction", AT_FEWER_BITS, ("schedule.payload='110 kbit'",), CORE),
     Part("tradeoff_six_layers", "1", "tradeoff_kept_fraction", AT_SIX_LAYERS,
          ("learning.model.layers=6", "schedule.payload='660 kbit'")),
-    Part("soft_ablation", "1-ablation", "soft_ablation"),
+    Part("soft_ablation", "1-ablation", "soft_ablation", sizes=("smoke", "full"), smoke_arms=("soft", "rotated")),
     Part("latency_budget", "2", "latency_budget", AT_EQUAL_TIME, matched=MATCHED),
     Part("cell_edge", "2", "cell_edge", AT_EQUAL_TIME, sizes=ALL, matched=MATCHED, smoke_arms=CELL_SMOKE),
     Part("mobility", "2", "mobility", AT_EQUAL_TIME, matched=MATCHED),
     Part("burst_loss", "2", "burst_loss", AT_EQUAL_TIME, sizes=CORE, matched=MATCHED),
-    Part("tsfa_ablation", "2-ablation", "tsfa_ablation"),
+    Part("tsfa_ablation", "2-ablation", "tsfa_ablation", sizes=("smoke", "full"), smoke_arms=("tsfa", "v-10")),
     Part("tradeoff_rank", "3", "tradeoff_rank", ("soft-plus-tsfa",), sizes=("smoke", "full"),
          plan_arm="soft-plus-tsfa", plan_by=("tail",), smoke=("method.rank=2,8",)),
-    Part("csi_error", "4", "csi_error", WITH_ERRORS, matched=FIXED),
+    Part("csi_error", "4", "csi_error", WITH_ERRORS, sizes=("smoke", "full"), matched=FIXED,
+         smoke_arms=("tsfa", "min-max")),
 )  # fmt: skip
 
 
@@ -168,15 +173,14 @@ def _arguments() -> argparse.ArgumentParser:
 def run(part: Part, job: Job) -> int:
     """Run a part, or what is left of it; the exit code of the first command that fails.
 
-    Arms that send at the mean kept fraction of others come after these.
+    Arms that send as many bits as others come after these.
     """
     arms = part.chosen(job.size)
     later = tuple(arm for arm in arms if arm in part.matched)
     first = tuple(arm for arm in arms if arm not in later)
     code = _wfl_sim(part, job, command(part, job, first))
     if code == 0 and later:
-        kept = dict.fromkeys(later, 0.5) if job.dry else kept_fractions(part, job, later)
-        settings = [f"arms.{arm}.schedule.kept_fraction={value:.4f}" for arm, value in kept.items()]
+        settings = [] if job.dry else [one for own in payloads(part, job, later).items() for one in matching(*own)]
         code = _wfl_sim(part, job, command(part, job, later, settings))
     if code == 0 and part.plan_by and not job.dry:
         code = plan(part, job)
@@ -191,13 +195,35 @@ def command(part: Part, job: Job, arms: Sequence[str], settings: Sequence[str] =
     return ["run", scenario, *part.settings(job.size), *settings, *named, "--output", str(job.output), *more]
 
 
-def kept_fractions(part: Part, job: Job, arms: Sequence[str]) -> dict[str, float]:
-    """The mean over rounds and seeds of the kept fraction that the model of each arm had."""
-    from analysis import load
-    from analysis.evidence import by_arm, runs
+def matching(arm: str, bits: float) -> tuple[str, str]:
+    """The settings by which an arm sends updates of so many bits."""
+    return f"arms.{arm}.schedule.kept_fraction=1", f"arms.{arm}.schedule.payload={bits:.0f} bit"
 
-    had = by_arm(runs(load(job.output / part.name, ())), "kept_fraction")
-    return {arm: had[part.matched[arm]].mean for arm in arms}
+
+def payloads(part: Part, job: Job, arms: Sequence[str]) -> dict[str, int]:
+    """Of each arm the point of its menu that is nearest to the mean update of the one that it is matched with, in bits.
+
+    That mean is over the updates that were delivered within the time that all of these others reach, and over seeds.
+    """
+    from analysis import load
+    from analysis.evidence import BITS_PER_KBIT, by_arm, equal_time_s, runs
+    from wfl_sim.estimate import sizes
+
+    traces = load(job.output / part.name, ("transmissions",))
+    # Without the arms that are to be run: they are there if this is called again, and would move the time.
+    had = by_arm(runs(traces, equal_time_s(traces, part.matched)), "update_kbit")
+    cells = {cell.group or cell.arm: cell for cell in resolved(part, job).cells}
+    menus = {arm: sizes(cells[arm].scenario)[0] for arm in arms}
+    wanted = {arm: BITS_PER_KBIT * had[part.matched[arm]].mean for arm in arms}
+    return {arm: min((point.bits for point in menus[arm].points), key=lambda bits: abs(bits - wanted[arm]))
+            for arm in arms}  # fmt: skip
+
+
+def resolved(part: Part, job: Job, settings: Sequence[str] = ()) -> Study:
+    """The scenario of a part with its settings."""
+    from wfl_sim.scenario import load
+
+    return load(ROOT / "scenarios" / f"{part.scenario}.yaml", [*part.settings(job.size), *settings])
 
 
 def plan(part: Part, job: Job) -> int:
@@ -208,19 +234,39 @@ def plan(part: Part, job: Job) -> int:
     ranks = sorted({int(rank) for rank in traces.rounds["rank"]})
     for by in part.plan_by:
         for seed in traces.seeds(traces.arms[0]):
-            target = job.output / part.name / f"plan-{by}-seed{seed}.json"
+            settings = ["grid={}", f"seeds={seed}", f"rank_selection.candidates={ranks}"]
+            target = job.output / part.name / plan_name(part, job, by, seed, settings)
             if target.exists():
                 continue
-            settings = [*part.settings(job.size), "grid={}", f"seeds={seed}", f"rank_selection.candidates={ranks}"]
-            words = ["plan", f"scenarios/{part.scenario}.yaml", *settings, "--arm", part.plan_arm, "--by", by]
+            words = ["plan", f"scenarios/{part.scenario}.yaml", *part.settings(job.size), *settings]
+            words += ["--arm", part.plan_arm, "--by", by]
             words += ["--format", "json", "--no-plots", "--output", str(job.output)]
             noted(job.output / part.name, job.size, words, commit_now())
             done = _called(words, capture=True)
             if done.returncode:
                 print(done.stdout, file=sys.stderr)
                 return done.returncode
-            target.write_text(done.stdout, encoding="utf-8")
+            keep_plan(target, done.stdout)
     return 0
+
+
+def plan_name(part: Part, job: Job, by: str, seed: int, settings: Sequence[str]) -> str:
+    """The file of a plan, by which one of other ranks or settings is not taken for it."""
+    from wfl_sim.rundirectory import content_hash
+    from wfl_sim.stage1.report import chosen_cell
+
+    cell = chosen_cell(resolved(part, job, settings), part.plan_arm)
+    return f"plan-{by}-seed{seed}-{content_hash(cell)[:8]}.json"
+
+
+def keep_plan(target: Path, text: str) -> None:
+    """Write a plan, whole or not at all, in the place of what was planned with that seed before."""
+    partial = target.with_name(f"{target.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    older = target.stem.rpartition("-")[0]
+    for file in (*target.parent.glob(f"{older}-*.json"), target.parent / f"{older}.json"):
+        file.unlink(missing_ok=True)
+    os.replace(partial, target)
 
 
 def _wfl_sim(part: Part, job: Job, words: list[str]) -> int:

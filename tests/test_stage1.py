@@ -23,14 +23,16 @@ from wfl_sim import lowrank, yamlfile
 from wfl_sim.cli import app
 from wfl_sim.codecs.base import Layout, Update
 from wfl_sim.engine import run_cell
-from wfl_sim.errors import RunFailed, ScenarioError
+from wfl_sim.errors import Diverged, NotFinite, RunFailed, ScenarioError
+from wfl_sim.merging import REMEDY
+from wfl_sim.methods.base import Adapter
 from wfl_sim.rundirectory import content_hash
-from wfl_sim.scenario import Cell, Scenario, Study, load, parse
+from wfl_sim.scenario import Cell, Scenario, Study, parse
 from wfl_sim.schedules.allocation import Problem
 from wfl_sim.schedules.tsfa import solve
 from wfl_sim.stage1 import advice, choice, pilot, report
 from wfl_sim.stage1.choice import Candidate, best, select
-from wfl_sim.stage1.links import Links, bits_of
+from wfl_sim.stage1.links import Links, bits_of, least_kept_of, with_rank
 from wfl_sim.stage1.options import RankSelection
 from wfl_sim.trace import read_rows
 
@@ -42,6 +44,7 @@ import playground  # noqa: E402
 ROUNDING = 1e-12  # relative: sums and products of a few floats
 WHOLE_BITS = 1e-4  # of an update: payloads are whole bits, of some hundred thousand
 KILLED = 9
+FEW_DOTS = 10  # an inch, for a picture that nobody looks at
 
 ONE = """\
 schema_version: 1
@@ -247,6 +250,43 @@ def test_a_pilot_each_compares_losses_at_one_simulated_time(monkeypatch: pytest.
     assert [candidate.loss for candidate in found.candidates] == [3.0, 1.0, 2.0]
 
 
+def test_a_rank_that_is_chosen_leaves_the_scale_of_the_adapters() -> None:
+    for text in ("kind: soft, alpha: 24", "kind: flora, scale: 3", "kind: ffa, alpha: 24"):
+        written = scenario_of(MANY, f"method={{{text}, rank: 8}}", "codec={kind: dense}", "rank_selection=null")
+        for rank in (2, 8, 32):
+            adapter = with_rank(written, rank).method.adapter()
+            assert isinstance(adapter, Adapter) and (adapter.rank, adapter.alpha / adapter.rank) == (rank, 3.0)
+        assert with_rank(written, 8) == written
+
+
+def test_the_least_kept_fraction_is_that_of_the_schedule() -> None:
+    tsfa = "schedule={kind: tsfa, latency_budget: 1.2 s, kept_fraction_min: 0.05}"
+    own = "rank_selection.kept_fraction_min=0.2"
+    wanted = {(): 0.1, (tsfa,): 0.05, (own,): 0.2, (tsfa, own): 0.2}
+    for overrides, least in wanted.items():
+        scenario = scenario_of(MANY, *overrides)
+        assert least_kept_of(scenario) == least
+        assert select(scenario, "links")[0].kept_fraction_min == least
+
+
+def test_a_pilot_that_diverged_is_no_candidate_and_one_that_failed_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    error: Exception
+
+    def diverges(scenario: Scenario, rank: int, *_: Any) -> pilot.ShortRun:
+        if rank == 4:
+            raise error
+        return pilot.ShortRun(1.0 / rank, None, 3)
+
+    monkeypatch.setattr(pilot, "short_run", diverges)
+    scenario = scenario_of(MANY, "rank_selection.by=pilot", "learning.data.validation=100")
+    for error in (Diverged("round 2: in any words"), NotFinite("in others")):  # noqa: B007 - `diverges` raises it
+        found = select(scenario)[0]
+        assert found.rank == 2 and found.of(4).loss is None
+    error = RunFailed(f"the disk is full; {REMEDY}")
+    with pytest.raises(RunFailed, match="at rank 4: the disk is full"):
+        select(scenario)
+
+
 # -- V ------------------------------------------------------------------------------------------
 
 
@@ -266,7 +306,45 @@ def test_tsfa_is_content_at_the_queue_that_is_advised() -> None:
             found = solve(problem, v=v, queue=queue, budget_s=1.2, surrogate="variance")
             # The best tau is where the objective is flat, so that it is found to the root of the rounding.
             assert found.kept_fraction[0] == pytest.approx(kept, rel=1e-4)
-    assert advice.balance(2.0, 0.3, 0.5, 1.2) == pytest.approx(2.0 * 1.2 / 0.5)
+    assert advice.balance(2.0, 0.3, 0.5, 1.2, "contraction") == pytest.approx(2.0 * 1.2 / 0.5)
+
+
+def curve(dropped: Callable[[Any], Any]) -> pilot.Spectrum:
+    kept = np.linspace(0.0, 1.0, 65)
+    return pilot.Spectrum(8, (1.0,) * 9, 0.0, tuple(kept), tuple(dropped(kept)))
+
+
+def test_the_steepness_of_a_pilots_curve_is_that_of_its_hull() -> None:
+    parabola = curve(lambda kept: (1.0 - kept) ** 2)
+    for kept in (0.25, 0.5, 1 / 3):  # corners and between them, where a chord has the slope of its middle
+        assert parabola.steepness(kept) == pytest.approx(2.0 * (1.0 - kept), abs=1 / 64)
+    staircase = curve(lambda kept: 1.0 - np.floor(8 * kept) / 8)
+    assert staircase.steepness(0.3) == pytest.approx(1.0, rel=ROUNDING)
+    assert parabola.steepness(0.0) == pytest.approx(2.0 - 1 / 64) and parabola.steepness(1.0) == pytest.approx(1 / 64)
+
+
+def test_the_queue_advised_goes_by_the_surrogate() -> None:
+    """1 / rho^2 is the steepness of ``variance`` alone: at rho 0.1 it is 100 times that of ``contraction``."""
+    wanted = {"contraction": 1.0, "variance": 100.0, "tail": 1.0}
+    for surrogate, steepness in wanted.items():
+        assert advice.balance(1.0, 0.1, 0.5, 1.2, surrogate) == pytest.approx(steepness * 1.2 / 0.5)  # type: ignore[arg-type]
+    measured = curve(lambda kept: (1.0 - kept) ** 2)
+    for surrogate, steepness in (wanted | {"tail": measured.steepness(0.1)}).items():
+        found = advice.balance(1.0, 0.1, 0.5, 1.2, surrogate, measured)  # type: ignore[arg-type]
+        assert found == pytest.approx(steepness * 1.2 / 0.5)
+
+
+@pytest.mark.usefixtures("_learner")
+def test_a_plan_asks_its_pilot_for_the_slope() -> None:
+    tsfa = "{kind: tsfa, latency_budget: 0.5 s, surrogate: tail}"
+    plan = report.plan(parse(MANY, "s", [f"schedule={tsfa}", "rank_selection.latency_budget=0.5 s"]))
+    _, air, spectrum = select(plan.scenario)
+    row, budget_s = plan.chosen, 0.5
+    size = next(size for size in air.sizes if size.rank == row.rank)
+    slope_s = air.round_s(size, size.dense_bits) - air.round_s(size, size.fixed_bits)
+    assert row.kept_fraction < 1.0 and spectrum.steepness(row.kept_fraction) != pytest.approx(1.0, rel=0.05)
+    expected = spectrum.steepness(row.kept_fraction) * budget_s / slope_s
+    assert plan.advice.queue_start == float(f"{expected:.2g}")
 
 
 # -- bad input ----------------------------------------------------------------------------------
@@ -284,6 +362,8 @@ def test_tsfa_is_content_at_the_queue_that_is_advised() -> None:
         ("rank_selection.by=pilot", "learning.data.validation is 0"),
         ("rank_selection.latency_budget=null", "the schedule equal has no latency budget of its own"),
         ("method={kind: ffa}", "tail looks at pairs of A and B, which ffa does not train; take pilot"),
+        ("method={kind: flora}", "tail looks at B A, and flora folds what was learnt into the layers after each round"),
+        ("method={kind: fedex}", "rank_selection.by: tail looks at B A, and fedex folds what was learnt"),
         ("rank_selection.latency_budget=200 ms", "is met by no rank of rank_selection.candidates"),
     ],
 )
@@ -374,16 +454,28 @@ def test_a_plan_by_links_alone(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("_learner")
 def test_the_picture_shows_every_candidate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+
+    from analysis import rankplot
+
+    plans, figures, save = [], [], Figure.savefig
+
+    def drawn_once(plan: report.Planned) -> Figure:
+        plans.append(plan)
+        figures.append(rank_plane(plan))
+        return figures[-1]
+
+    rank_plane = rankplot.rank_plane
+    monkeypatch.setattr(rankplot, "rank_plane", drawn_once)
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path: save(figure, path, dpi=FEW_DOTS))
+    monkeypatch.setattr(report, "POINTS", 9)
     (tmp_path / "s.yaml").write_text(MANY)
     monkeypatch.chdir(tmp_path)
     code, told = planned("s.yaml", "rank_selection.candidates=[1, 2, 4, 64]", "--format", "json")
     assert code == 0
     assert Path(json.loads(told)["picture"]) == Path("runs/many/plots/rank-plane.png")
     assert Path("runs/many/plots/rank-plane.png").read_bytes().startswith(b"\x89PNG")
-    from analysis.rankplot import rank_plane
-
-    plan = report.plan(load("s.yaml", ["rank_selection.candidates=[1, 2, 4, 64]"]))
-    (axes, colours) = rank_plane(plan).axes
+    (plan,), ((axes, colours),) = plans, [figure.axes for figure in figures]
     names = axes.get_legend_handles_labels()[1]
     over = "over the budget even at the least"
     assert {"candidates", "rank chosen", over} <= set(names) and "predicted error" in colours.get_ylabel()
@@ -393,11 +485,12 @@ def test_the_picture_shows_every_candidate(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.usefixtures("_learner")
 def test_what_is_advised_can_be_pasted() -> None:
-    plan = report.plan(parse(MANY, "s"))
+    plan = report.plan(parse(MANY, "s", ["rank_selection.candidates=[1, 4]"]))
     settings = yamlfile.read_text(plan.yaml, "advice").data
     data, _ = yamlfile.merge(yamlfile.read_text(MANY, "s").data, settings)
     pasted = parse(yamlfile.write(data, "pasted"), "pasted").cells[0].scenario
-    assert pasted.method.rank == plan.selection.rank  # type: ignore[attr-defined]
+    assert pasted.method.rank == plan.selection.rank != 2  # type: ignore[attr-defined]
+    assert pasted.method.adapter().alpha / pasted.method.rank == 8.0  # type: ignore
     assert pasted.schedule.v == 1.0 and pasted.schedule.latency_budget == 0.9  # type: ignore[attr-defined]
     assert plan.plane.error is not None and np.isfinite(plan.plane.error).all()
     levels = plan.plane.bits / plan.asked
@@ -411,6 +504,12 @@ def test_a_plan_without_a_latency_budget_says_which_it_takes() -> None:
     row = next(row for row in plan.selection.candidates if row.rank == 2)
     assert row.kept_fraction == pytest.approx(report.USUAL_KEPT, abs=0.1)
     assert plan.selection.candidates[-1].rank == RankSelection().candidates[-1]
+
+
+@pytest.mark.parametrize("method", ["{kind: flora, rank: 2}", "{kind: ffa, rank: 2}"])
+def test_links_alone_can_be_asked_where_no_pilot_can(method: str) -> None:
+    settings = [f"method={method}", "codec={kind: topk}", "rank_selection=null"]
+    assert report.plan(parse(MANY, "s", settings), by="links").selection.by == "links"
 
 
 def test_a_codec_of_one_size_is_told() -> None:

@@ -21,7 +21,7 @@ from wfl_sim import rundirectory
 from wfl_sim.cellrecord import CellRecord, Report, tidy
 from wfl_sim.clientstate import MEMORY_LIMIT_BYTES, ClientStates
 from wfl_sim.contracts import Work
-from wfl_sim.errors import NotFinite, RunFailed
+from wfl_sim.errors import Diverged, NotFinite
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.networkonly import NetworkOnly
 from wfl_sim.presence import Presence
@@ -141,7 +141,7 @@ class Simulation:
             try:
                 self._env.run(self._env.process(self._protocol.run(self._world, self._state)))
             except NotFinite as error:
-                raise RunFailed(f"round {self._state.round + 1}: {error}") from error
+                raise Diverged(f"round {self._state.round + 1}: {error}") from error
         self.medium.ledger.check()
         return self.medium
 

@@ -8,8 +8,9 @@ WflError                      everything below; the command line prints it witho
 |-- OutputExists              the run directory is there already                 exit 2
 |-- PluginError               an installed plug-in cannot be used (plugins.py)    exit 2
 |-- ContractError             a plug-in breaks its contract (checks/contract.py) exit 1
-|-- RunFailed                 the run itself went wrong (divergence, ...)        exit 1
-|   `-- NotFinite             a number of it is not finite; the engine adds the round
+|-- RunFailed                 the run itself went wrong                          exit 1
+|   `-- Diverged              its training came to numbers that are not finite
+|       `-- NotFinite         the same before the engine has added the round
 `-- LedgerError               bits do not balance: a defect of the simulator     exit 1
 """
 
@@ -162,7 +163,11 @@ class RunFailed(WflError):
     """A run stopped for a reason of its own."""
 
 
-class NotFinite(RunFailed):
+class Diverged(RunFailed):
+    """The training came to numbers that are not finite: what, in which round, and what to do about it."""
+
+
+class NotFinite(Diverged):
     """A number of a run is not finite: what, and what to do about it. In which round, the engine knows."""
 
 

@@ -15,7 +15,7 @@ from wfl_sim import federationstate, lowrank, merging, turning
 from wfl_sim.clientstate import ClientStates
 from wfl_sim.codecs.base import Codec, Layout, Update, decoded, update_key
 from wfl_sim.contracts import AnyPayload, FloatArray, Params, Payload, PayloadMenu, Point, Trained
-from wfl_sim.errors import NotFinite, RunFailed
+from wfl_sim.errors import Diverged, NotFinite
 from wfl_sim.federationstate import FederationState, Fetched, Training
 from wfl_sim.measured import Measured
 from wfl_sim.methods.base import Arrival, Method, personal_of
@@ -185,7 +185,7 @@ class Federation:
         if not (merging.finite(change) and merging.finite(own)):
             if self._drops:
                 return None
-            raise RunFailed(
+            raise Diverged(
                 f"round {training.round}: the training of client {client} diverged (an update is not finite); "
                 f"{merging.REMEDY}, or set learning.on_divergence to drop_client"
             )

@@ -29,6 +29,11 @@ def problems(scenario: Scenario) -> list[Finding]:
     if selection.by == "tail" and not adapter.pairs:
         message = f"tail looks at pairs of A and B, which {method.kind} does not train; take pilot"
         found.append(finding("rank_selection.by", message, "", "method", fits="pilot"))
+    elif selection.by == "tail" and adapter.served:
+        message = (
+            f"tail looks at B A, and {method.kind} folds what was learnt into the layers after each round; take pilot"
+        )
+        found.append(finding("rank_selection.by", message, "", "method", fits="pilot"))
     if selection.by == "pilot" and not scenario.learning.data.validation:
         message = "pilot compares ranks on validation examples, and learning.data.validation is 0"
         found.append(finding("rank_selection.by", message, "", "learning.data.validation", fits="tail"))
@@ -47,7 +52,7 @@ def limits(scenario: Scenario, most: int, what: str) -> list[tuple[str, int, int
 def budget(scenario: Scenario) -> list[Finding]:
     """That some candidate meets the latency budget, at the least that may be sent; everything else has been checked."""
     from wfl_sim.stage1.choice import carried, least_budget_s
-    from wfl_sim.stage1.links import Links, budget_of
+    from wfl_sim.stage1.links import Links, budget_of, least_kept_of
 
     selection, budget_s = scenario.rank_selection, budget_of(scenario)
     if selection is None or budget_s is None or problems(scenario):
@@ -59,7 +64,7 @@ def budget(scenario: Scenario) -> list[Finding]:
     fits = render(float(f"{least_s * 1.01:.3g}"), "s")
     message = (
         "is met by no rank of rank_selection.candidates, even with a kept fraction of "
-        f"{selection.kept_fraction_min:g}: "
+        f"{least_kept_of(scenario):g}: "
         f"the least that one meets is {render(float(f'{least_s:.4g}'), 's')}"
     )
     read = ("rank_selection.candidates", "rank_selection.kept_fraction_min", "radio.uplink.bandwidth")

@@ -19,9 +19,8 @@ from typing import Any, Literal, NamedTuple
 from wfl_sim import rules
 from wfl_sim import study as studies
 from wfl_sim.diagnose import Locator, nearest
-from wfl_sim.errors import COMMAND_LINE, OutputExists, Problem, RunFailed, ScenarioError, in_order
+from wfl_sim.errors import COMMAND_LINE, Diverged, OutputExists, Problem, RunFailed, ScenarioError, in_order
 from wfl_sim.findings import Finding, finding
-from wfl_sim.merging import REMEDY
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.quality import ACCURACY, Quality, quality_of
 from wfl_sim.scenario import Cell, Scenario, Study
@@ -296,7 +295,7 @@ def _outcome(trial: Trial, output: Path, failure: RunFailed | None) -> Outcome:
         manifest = {"status": "not begun"}
     if manifest["status"] != "finished":
         error = str(manifest.get("error", ""))
-        if REMEDY in error:
+        if error.startswith(f"{Diverged.__name__}: "):
             return Outcome(trial, "diverged", None, directory)
         if error and failure is not None:
             raise RunFailed(f"{trial.cell.arm}: {error}") from failure

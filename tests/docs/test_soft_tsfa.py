@@ -6,13 +6,17 @@ Nothing is run: scenarios are resolved, and pages are made of runs that are made
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from wfl_sim.contracts import Request
+from wfl_sim.estimate import sizes
 from wfl_sim.scenario import load
 from wfl_sim.trace import TABLES, TraceWriter
 
@@ -39,15 +43,16 @@ def test_parts_are_of_arms_and_keys_that_exist(script: ModuleType) -> None:
     for part in script.PARTS:
         path = ROOT / "scenarios" / f"{part.scenario}.yaml"
         for size in part.sizes:
-            fixed = [f"arms.{arm}.schedule.kept_fraction=0.25" for arm in part.chosen(size) if arm in part.matched]
+            fixed = [one for arm in part.chosen(size) if arm in part.matched for one in script.matching(arm, 70_000)]
             study = load(path, [*part.settings(size), *fixed])
             arms = {cell.group or cell.arm for cell in study.cells}
             assert study.name == part.name
             assert set(part.chosen(size)) <= arms
             assert set(part.matched.values()) <= set(part.chosen(size)) | set(part.arms)
             matched = [cell for cell in study.cells if cell.group in part.matched and cell.group in part.chosen(size)]
-            assert len(fixed) == len({cell.group for cell in matched})
-            assert {cell.scenario.schedule.kept_fraction for cell in matched} <= {0.25}  # type: ignore[attr-defined]
+            assert len(fixed) == 2 * len({cell.group for cell in matched})
+            settings = {(cell.scenario.schedule.kept_fraction, cell.scenario.schedule.payload_bits) for cell in matched}  # type: ignore[attr-defined]
+            assert settings <= {(1.0, 70_000.0)}
 
 
 def test_core_has_questions_1_and_2_and_three_seeds(script: ModuleType) -> None:
@@ -61,12 +66,57 @@ def test_core_has_questions_1_and_2_and_three_seeds(script: ModuleType) -> None:
     assert len({part.name for part in script.PARTS}) == len(script.PARTS)
 
 
-def test_matched_arms_get_the_mean_kept_fraction_of_theirs(script: ModuleType, tmp_path: Path) -> None:
-    part = script.Part("made", "2", "cell_edge", ("soft-tsfa", "soft-min-max"), matched=script.MATCHED)
-    for seed, kept in ((1, (0.2, 0.4)), (2, (0.5, 0.7))):
-        written(tmp_path / "made", "soft-tsfa", seed, [0.5, 0.5], kept)
-    fractions = script.kept_fractions(part, script.Job(tmp_path, "core", 1), ["soft-min-max"])
-    assert fractions == {"soft-min-max": pytest.approx(0.45)}
+def test_every_question_has_a_part_in_the_smallest_size(script: ModuleType) -> None:
+    assert {part.question for part in script.PARTS if "smoke" in part.sizes} == {part.question for part in script.PARTS}
+
+
+def test_matched_arms_send_what_theirs_did_within_the_equal_time(script: ModuleType, tmp_path: Path) -> None:
+    """The nearest point of the menu, also from below; a round that another arm never reached does not count."""
+    part = script.Part("made", "2", "cell_edge", ("topk-tsfa", "topk-min-max", "dense-equal"), matched=script.MATCHED)
+    job, partner = script.Job(tmp_path, "smoke", 1), "topk-min-max"
+    cell = next(cell for cell in script.resolved(part, job).cells if cell.arm == partner)
+    menu = [point.bits for point in sizes(cell.scenario)[0].points]
+    step = menu[11] - menu[10]
+    written(tmp_path / "made", "dense-equal", 1, [0.5] * 3)
+    for seed, bits in ((1, menu[10] - step // 3), (2, menu[10] + step // 3 - 2)):
+        written(tmp_path / "made", "topk-tsfa", seed, [0.5] * 4, bits=(bits, bits, bits, 10**6))
+    assert script.payloads(part, job, [partner]) == {partner: menu[10]}
+    written(tmp_path / "made", partner, 1, [0.5] * 2)  # as after a first call
+    assert script.payloads(part, job, [partner]) == {partner: menu[10]}
+    payload = script.matching(partner, menu[10])
+    (schedule,) = {cell.scenario.schedule for cell in script.resolved(part, job, payload).cells if cell.arm == partner}
+    asked = Request(0, 1.0, sizes(cell.scenario)[0], 0.0, 1.0)
+    assert [point.bits for point in schedule.points([asked])] == [menu[10]]
+
+
+def test_a_plan_is_made_again_for_other_ranks_and_after_a_kill(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from soft_tsfa_tables import picked
+
+    part = next(part for part in script.PARTS if part.plan_by)
+    part, asked = replace(part, plan_by=("tail",)), []
+    folder, job = tmp_path / part.name, script.Job(tmp_path, "smoke", 1)
+
+    def called(words: list[str], capture: bool = False) -> Any:
+        asked.append(words)
+        ranks = json.loads(next(word for word in words if "candidates" in word).split("=")[1])
+        plan = {"selection": {"rank": ranks[-1], "candidates": [{"rank": rank} for rank in ranks]}}
+        return subprocess.CompletedProcess(words, 0, json.dumps(plan))
+
+    monkeypatch.setattr(script, "_called", called)
+    written(folder, "rank-2", 1, [0.5], rank=2)
+    written(folder, "rank-8", 1, [0.5], rank=8)
+    (folder / "plan-tail-seed1.json").write_text('{"selec')  # of a run that was killed
+    assert script.plan(part, job) == 0 and script.plan(part, job) == 0 and len(asked) == 1
+    assert picked(folder, [2, 8]) == {"tail": {1: 8}} and picked(folder, [2, 8, 16]) == {}
+    written(folder, "rank-16", 1, [0.5], rank=16)
+    assert script.plan(part, job) == 0 and len(asked) == 2
+    assert picked(folder, [2, 8, 16]) == {"tail": {1: 16}} and len(list(folder.glob("plan-*"))) == 1
+    monkeypatch.setattr("os.replace", lambda *_: 1 / 0)  # killed before it is whole
+    with pytest.raises(ZeroDivisionError):
+        script.keep_plan(folder / "plan-tail-seed2-abc.json", "{")
+    assert picked(folder, [2, 8, 16]) == {"tail": {1: 16}}
 
 
 def test_pages_say_what_the_runs_were(script: ModuleType, tmp_path: Path) -> None:
@@ -91,19 +141,32 @@ def test_pages_say_what_the_runs_were(script: ModuleType, tmp_path: Path) -> Non
     assert "| head-only | **-20.0 ± 0.0** | 0 of 3 | – | – |" in shares
 
 
-def test_regret_is_within_a_seed(script: ModuleType, tmp_path: Path) -> None:
+def test_bits_of_the_downlink_and_of_the_match_are_told(script: ModuleType, tmp_path: Path) -> None:
+    from soft_tsfa_tables import opened, time_table
+
+    part = script.Part("made", "2", "cell_edge", ("soft-tsfa", "soft-min-max"), matched=script.MATCHED)
+    written(tmp_path, "soft-tsfa", 1, [0.5] * 4, bits=(60_000,) * 4)
+    written(tmp_path, "soft-min-max", 1, [0.5] * 4, bits=(61_000,) * 4)
+    head, _, *rows = time_table(opened(part, tmp_path), ())
+    cells = [dict(zip(head.split(" | "), row.split(" | "), strict=True)) for row in rows[:2]]
+    assert [row["update, kbit"] for row in cells] == ["60.0", "61.0"]
+    assert [row["its match, kbit"] for row in cells] == ["–", "60.0"]
+    assert [row["downlink a round, kbit |"] for row in cells] == ["3000 |"] * 2
+
+
+def test_regret_is_within_a_seed(script: ModuleType) -> None:
     import pandas as pd
-    from soft_tsfa_pages import picked, regret
+    from soft_tsfa_tables import regret
 
     accuracy = pd.Series({(2, 1): 0.5, (4, 1): 0.6, (4, 2): 0.7})
     assert regret(accuracy, 4, 2, 1) == pytest.approx(0.1)
     assert regret(accuracy, 4, 2, 2) != regret(accuracy, 4, 2, 2)  # rank 2 was not run with seed 2
-    (tmp_path / "plan-tail-seed3.json").write_text(json.dumps({"selection": {"rank": 8}}))
-    assert picked(tmp_path) == {"tail": {3: 8}}
 
 
-def written(study: Path, arm: str, seed: int, accuracies: list[float], kept: tuple[float, ...] = ()) -> None:
-    """A finished run of rounds of 1 s and 1 Mbit, with an upload of 0.2 Mbit in each."""
+def written(
+    study: Path, arm: str, seed: int, accuracies: list[float], bits: tuple[int, ...] = (200_000,) * 4, rank: int = 4
+) -> None:
+    """A finished run of rounds of 1 s and 1 Mbit, 3 Mbit to the clients, with one upload in each."""
 
     def blank(table: str, **values: Any) -> dict[str, Any]:
         return {column.name: values.get(column.name, 0) for column in TABLES[table]}
@@ -116,7 +179,8 @@ def written(study: Path, arm: str, seed: int, accuracies: list[float], kept: tup
     writer = TraceWriter(folder / "trace.sqlite")
     for number, accuracy in enumerate(accuracies, start=1):
         end = blank("rounds", round=number, t_start_s=number - 1.0, t_end_s=float(number), accuracy=accuracy,
-                    uplink_bits=10**6 * number, kept_fraction_mean=kept[number - 1] if kept else 1.0)  # fmt: skip
-        up = blank("transmissions", round=number, direction="up", payload_bits=200_000, outcome="delivered", reason="")
+                    uplink_bits=10**6 * number, downlink_bits=3 * 10**6 * number, rank=rank)  # fmt: skip
+        up = blank("transmissions", round=number, direction="up", payload_bits=bits[number - 1],
+                   outcome="delivered", reason="")  # fmt: skip
         writer.commit_round(end, [up], [])
     writer.close()

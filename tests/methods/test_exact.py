@@ -18,7 +18,7 @@ WEIGHTS = (0.41, 0.07, 0.3, 0.22)
 SINGLE = 1e-6  # of the function: sums of some tens of float32 numbers of size 1, each rounded once
 DOUBLE = 1e-12
 
-exact = pytest.mark.parametrize("method", [Flora(rank=RANK), FedEx(rank=RANK)], ids=lambda m: m.kind)
+exact = pytest.mark.parametrize("method", [Flora(rank=RANK), FedEx(rank=RANK, scale=1.7)], ids=lambda m: m.kind)
 
 
 def draw(seed, scale=1.0, shapes=SHAPES):
@@ -37,7 +37,8 @@ def started(method, seed=0):
 def function(method, model, change=None, base=None):
     """What is added to the layer: W + (alpha / rank) B A."""
     a, b = ((base or model)[name].astype(float) + (change[name] if change else 0) for name in ("q.A", "q.B"))
-    return model.get("q.W", 0.0) + method.alpha / method.rank * b @ a
+    scale = method.alpha / method.rank if method.scale is None else method.scale
+    return model.get("q.W", 0.0) + scale * b @ a
 
 
 def after(method, model):

@@ -143,13 +143,16 @@ def test_what_is_trained():
     for method in (FedAvg(rank=3, alpha=7.0, init="kaiming"), Soft(rank=3, alpha=7.0, init="kaiming")):
         adapter = method.adapter()
         assert (adapter.rank, adapter.alpha, adapter.init) == (3, 7.0, "kaiming")
+    for rank in (1, 3, 8):  # the scale stays, and alpha counts for nothing
+        adapter = Soft(rank=rank, alpha=7, scale=2.5).adapter()
+        assert (adapter.rank, adapter.alpha / adapter.rank) == (rank, 2.5)
     assert Soft(orthogonality=0.0).regulariser() is None
     assert Soft(orthogonality=0.1).regulariser() is not None
 
 
 @pytest.mark.parametrize("cls", [FedAvg, Soft, Ffa])
 @pytest.mark.parametrize(
-    ("option", "value"), [("rank", 0), ("rank", -2), ("alpha", 0.0), ("alpha", -1.0), ("init", "zeros")]
+    ("option", "value"), [("rank", 0), ("rank", -2), ("alpha", 0.0), ("alpha", -1.0), ("scale", 0.0), ("init", "zeros")]
 )
 def test_options_outside_their_range_are_named(cls, option, value):
     with pytest.raises(OptionError, match=rf"{cls.__name__}\.{option}.*{value}"):

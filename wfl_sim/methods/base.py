@@ -98,7 +98,7 @@ class Adapter:
     """
 
     rank: int
-    alpha: int
+    alpha: float
     init: Literal["orthonormal", "kaiming"]
     roles: tuple[Role, ...] = ("query", "value")
     freeze_a: bool = False

@@ -51,7 +51,7 @@ class Exact(Lora):
             whole = arrays.get(layer)
             if whole is None:
                 whole = arrays[f"{layer}.B"].astype(float) @ arrays[f"{layer}.A"].astype(float)
-            after[layer] = (model[layer] + self.alpha / self.rank * whole.astype(float)).astype(np.float32)
+            after[layer] = (model[layer] + self.counted_alpha / self.rank * whole.astype(float)).astype(np.float32)
         return after
 
     def _largest(self, shapes: Mapping[str, tuple[int, ...]], rank: int) -> Shapes:

@@ -54,7 +54,7 @@ class FlexLora(Lora):
         order = in_order(arrivals)
         if not order:
             return merged
-        scale = Adapter(self.rank, self.alpha, self.init, self.adapt).scale_a
+        scale = Adapter(self.rank, self.counted_alpha, self.init, self.adapt).scale_a
         for pair in pairs_of(model):
             a, b = pair
             mean_a, left, right = model[a].astype(float), [model[b].astype(float)], list[np.ndarray]()

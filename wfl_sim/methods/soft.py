@@ -97,7 +97,7 @@ class Soft(FedAvg):
         return {name: value for name, value in maps.items() if value is not None}
 
     def _lora(self) -> Adapter:
-        return Adapter(self.rank, self.alpha, self.init, self.adapt)
+        return Adapter(self.rank, self.counted_alpha, self.init, self.adapt)
 
     def _penalty(self, a: Any, b: Any) -> Any:
         gram_a, gram_b = a @ a.mT, b.mT @ b

@@ -7,7 +7,8 @@ the queue stands still, at the rho_bar that keeps the budget, both terms change 
 
     V |phi'(rho_bar)| = Q* slope / budget,    so    Q* = V |phi'(rho_bar)| budget / slope
 
-phi' is -1 for ``contraction`` and -1 / rho^2 for ``variance``. A queue that begins at 0 has to grow to Q* first, by
+phi' is -1 for ``contraction`` and -1 / rho^2 for ``variance``; for ``tail`` it is the slope of the curve that a pilot
+measured, and -1 without one, which is its mean over 0 .. 1. A queue that begins at 0 has to grow to Q* first, by
 tau(1) / budget - 1 a round while updates are dense; over T rounds the mean time is then above the budget by the share
 (Q* - Q_0) / T at most. Since the queue is counted in budgets, V = 1 makes Q* a few budgets at most, and a start at Q*
 takes the transient away; a larger V changes rho_bar by nothing, and lets rho vary less from round to round.
@@ -17,10 +18,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from wfl_sim.scenario import Scenario
+from wfl_sim.schedules.menus import Surrogate
 from wfl_sim.stage1.choice import Candidate
 from wfl_sim.stage1.links import Links, Size, bits_of
 
@@ -70,13 +73,13 @@ class Advice:
     median_bps: float
 
 
-def advise(scenario: Scenario, air: Links, row: Candidate, budget_s: float) -> Advice:
-    """What to set for the rank of `row` under a latency budget."""
+def advise(scenario: Scenario, air: Links, row: Candidate, budget_s: float, spectrum: Any = None) -> Advice:
+    """What to set for the rank of `row` under a latency budget; `spectrum` is that of a pilot, where one was run."""
     size = next(size for size in air.sizes if size.rank == row.rank)
     dense_s = air.round_s(size, size.dense_bits)
     slope_s = dense_s - air.round_s(size, max(size.fixed_bits, 1.0))
-    surrogate = getattr(scenario.schedule, "surrogate", "contraction")
-    queue = balance(V, row.kept_fraction, slope_s, budget_s, surrogate) if dense_s > budget_s else 0.0
+    surrogate: Surrogate = getattr(scenario.schedule, "surrogate", "contraction")
+    queue = balance(V, row.kept_fraction, slope_s, budget_s, surrogate, spectrum) if dense_s > budget_s else 0.0
     rounds = math.ceil(queue / (dense_s / budget_s - 1.0)) if queue else 0
     rate = np.mean([snapshot.rate_bps for snapshot in air.snapshots(size)], axis=0)
     return Advice(
@@ -92,12 +95,19 @@ def advise(scenario: Scenario, air: Links, row: Candidate, budget_s: float) -> A
     )
 
 
-def balance(v: float, kept_fraction: float, slope_s: float, budget_s: float, surrogate: str = "contraction") -> float:
+def balance(
+    v: float, kept_fraction: float, slope_s: float, budget_s: float, surrogate: Surrogate, spectrum: Any = None
+) -> float:
     """Q*, in budgets: the queue at which TSFA is content with a kept fraction (module docstring).
 
     `slope_s` is how much longer a round takes if everything is sent instead of nothing.
     """
-    steepness = 1.0 if surrogate == "contraction" else kept_fraction**-2
+    if surrogate == "variance":
+        steepness = kept_fraction**-2
+    elif surrogate == "tail" and spectrum is not None:
+        steepness = spectrum.steepness(kept_fraction)
+    else:
+        steepness = 1.0
     return v * steepness * budget_s / slope_s
 
 

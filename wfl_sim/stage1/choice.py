@@ -10,10 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from wfl_sim.errors import RunFailed
-from wfl_sim.merging import REMEDY
+from wfl_sim.errors import Diverged, RunFailed
 from wfl_sim.scenario import Scenario
-from wfl_sim.stage1.links import Links, Size, bits_of, budget_of
+from wfl_sim.stage1.links import Links, Size, bits_of, budget_of, least_kept_of
 from wfl_sim.stage1.options import RankSelection
 
 How = Literal["tail", "pilot", "links"]
@@ -79,7 +78,7 @@ class Selection:
 
 def carried(scenario: Scenario, air: Links, budget_s: float) -> tuple[Candidate, ...]:
     """The part of the table that links alone tell; `scenario` has a section."""
-    least = _selection(scenario).kept_fraction_min
+    least = least_kept_of(scenario)
     return tuple(_carried(air, size, budget_s, least) for size in air.sizes)
 
 
@@ -122,7 +121,7 @@ def select(scenario: Scenario, by: How | None = None, memo_folder: Path | None =
     rows, spectrum = carried(scenario, air, budget_s), None
     least_s = least_budget_s(rows)
     if least_s is not None:
-        raise RunFailed(unmet(budget_s, least_s, options))
+        raise RunFailed(unmet(budget_s, least_s, least_kept_of(scenario)))
     if how == "tail":
         from wfl_sim.stage1 import pilot
 
@@ -142,8 +141,8 @@ def select(scenario: Scenario, by: How | None = None, memo_folder: Path | None =
         from wfl_sim.stage1.pilot import seed_of
 
         seed = seed_of(scenario.seeds[0])
-    found = Selection(how, rank, budget_s, options.kept_fraction_min, seed, air.rate_bps(size), air.fixed_s(size), rows)
-    return found, air, spectrum
+    least, rate_bps, fixed_s = least_kept_of(scenario), air.rate_bps(size), air.fixed_s(size)
+    return Selection(how, rank, budget_s, least, seed, rate_bps, fixed_s, rows), air, spectrum
 
 
 def best(rows: Sequence[Candidate]) -> Candidate:
@@ -160,11 +159,11 @@ def best(rows: Sequence[Candidate]) -> Candidate:
     return min(scored, key=lambda item: item[:2])[2]
 
 
-def unmet(budget_s: float, least_s: float, options: RankSelection) -> str:
+def unmet(budget_s: float, least_s: float, kept_fraction_min: float) -> str:
     """That no candidate meets the latency budget, and the least that one would meet."""
     return (
         f"no rank of rank_selection.candidates meets a latency budget of {budget_s:.4g} s, even with a kept fraction "
-        f"of {options.kept_fraction_min:g}: the least is {least_s:.4g} s; raise it, or give clients more bandwidth"
+        f"of {kept_fraction_min:g}: the least is {least_s:.4g} s; raise it, or give clients more bandwidth"
     )
 
 
@@ -186,9 +185,9 @@ def _measured(scenario: Scenario, row: Candidate, horizon_s: float, memo_folder:
 
     try:
         run = pilot.short_run(scenario, row.rank, horizon_s, memo_folder)
+    except Diverged:
+        return row
     except RunFailed as error:
-        if REMEDY in str(error):
-            return row
         raise RunFailed(f"the pilot of rank_selection at rank {row.rank}: {error}") from error
     return replace(row, loss=run.loss, accuracy=run.accuracy, rounds=run.rounds)
 

@@ -17,6 +17,7 @@ from wfl_sim import learningwork, planning
 from wfl_sim.contracts import Air, FloatArray, PayloadMenu, Request
 from wfl_sim.engine import build_medium
 from wfl_sim.estimate import sizes
+from wfl_sim.methods.lora import Lora
 from wfl_sim.networkonly import NetworkOnly
 from wfl_sim.pace import pace_of
 from wfl_sim.protocols.base import World
@@ -25,12 +26,16 @@ from wfl_sim.schedules.base import finish_together, ready_to_send
 from wfl_sim.schedules.equal import Equal
 
 TIMES = 8  # at which clients that move are looked at
+LEAST_KEPT = 0.1  # where neither section nor schedule says
 LONGEST_S = 1e4  # of the movement that is looked at: what comes later is no other
 
 
 def with_rank(scenario: Scenario, rank: int) -> Scenario:
-    """The scenario at a rank, which then is not chosen any more."""
-    return replace(scenario, method=replace(scenario.method, rank=rank), rank_selection=None)  # type: ignore[type-var]
+    """The scenario at a rank, which then is not chosen any more; alpha / rank stays as it is."""
+    method = scenario.method
+    if isinstance(method, Lora) and method.scale is None and method.rank != rank:
+        method = replace(method, scale=method.alpha / method.rank)
+    return replace(scenario, method=replace(method, rank=rank), rank_selection=None)  # type: ignore[type-var]
 
 
 def budget_of(scenario: Scenario) -> float | None:
@@ -38,6 +43,13 @@ def budget_of(scenario: Scenario) -> float | None:
     selection = scenario.rank_selection
     stated = None if selection is None else selection.latency_budget_s
     return stated if stated is not None else scenario.schedule.latency_budget
+
+
+def least_kept_of(scenario: Scenario) -> float:
+    """The smallest kept fraction that is worth sending: of the section, else of the schedule, else `LEAST_KEPT`."""
+    selection = scenario.rank_selection
+    stated = None if selection is None else selection.kept_fraction_min
+    return stated if stated is not None else float(getattr(scenario.schedule, "kept_fraction_min", LEAST_KEPT))
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ Rank = Annotated[int, Whole(ge=1, le=100_000)]
 class RankSelection(Options):
     """The rank of the adapters, chosen before the run from links and a pilot: stage 1 of TSFA.
 
-    It takes the place of `method.rank` in each run; `wfl-sim plan` shows the table without a run, and the manifest of a
-    run keeps it. Estimates take `method.rank` as it is written.
+    It takes the place of `method.rank` in each run, and leaves alpha / rank as it is written: a larger rank does not
+    scale its adapters down. `wfl-sim plan` shows the table without a run, and the manifest of a run keeps it. Estimates
+    take `method.rank` as it is written.
 
     Formula
     -------
@@ -55,7 +56,8 @@ class RankSelection(Options):
     by : How: ``tail`` predicts the error of each candidate from one pilot without a radio; ``pilot`` simulates a short
         run for each, radio included, and compares them on validation examples at equal simulated time.
     rounds : Rounds of the pilot; with ``pilot``, its length in latency budgets. Larger: surer, and slower to start.
-    kept_fraction_min : Smallest share of an update that is worth sending. Larger: smaller ranks.
+    kept_fraction_min : Smallest share of an update that is worth sending; left out, that of the schedule, and 0.1 where
+        it has none. Larger: smaller ranks.
     covariance_weight : What the gap of separate averaging counts beside the error of the rank. Larger: smaller ranks.
     sparsification_weight : What a change that is not sent counts beside it. Larger: smaller ranks, sent more densely.
     latency_budget_s : Mean time of a round that the rank is chosen for; left out, the schedule's latency budget.
@@ -64,7 +66,7 @@ class RankSelection(Options):
     candidates: tuple[Rank, ...] = (2, 4, 8, 16, 32)
     by: By = "tail"
     rounds: Annotated[int, Whole(ge=1, le=1000)] = 3
-    kept_fraction_min: Fraction = 0.1
+    kept_fraction_min: Fraction | None = None
     covariance_weight: NonNegative = 1.0
     sparsification_weight: NonNegative = 1.0
     latency_budget_s: Annotated[float, Quantity("s", ge=1e-6, le=1e9, example="1.2 s")] | None = None

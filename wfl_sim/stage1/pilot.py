@@ -26,6 +26,7 @@ from wfl_sim.trace import AnyRow, Row
 
 PILOT_CLIENTS = 10  # at most, of the pilot without a radio
 MOST_ROUNDS = 8  # of a short run, in units of `rounds`: a rank that goes through more of them is judged by these
+_EQUAL = 1e-12  # of shares of energy: what is on a straight line but for rounding
 REMEDY = "raise rank_selection.rounds, or check learning.local.lr"
 
 
@@ -59,6 +60,17 @@ class Spectrum:
     def error_of_kept(self, kept_fraction: FloatArray | float) -> FloatArray:
         """phi(rho), on straight lines."""
         return np.asarray(np.interp(kept_fraction, self.kept, self.dropped))
+
+    def steepness(self, kept_fraction: float) -> float:
+        """-phi'(rho) of the lower convex hull of phi, which is what TSFA sees; at a corner the mean of both sides."""
+        kept, left, corners = np.array(self.kept), np.array(self.dropped), [0]
+        while (at := corners[-1]) < kept.size - 1:  # from each corner on to where the error falls fastest
+            falls = (left[at] - left[at + 1 :]) / (kept[at + 1 :] - kept[at])
+            corners.append(at + 1 + int(np.flatnonzero(falls >= falls.max() - _EQUAL)[-1]))
+        falls = -np.diff(left[corners]) / np.diff(kept[corners])
+        inner = kept[corners[1:-1]]
+        before, behind = int((inner < kept_fraction).sum()), int((inner <= kept_fraction).sum())
+        return float(falls[before] + falls[behind]) / 2
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,12 @@ from wfl_sim.learning.sources import model_info
 from wfl_sim.scenario import Cell, Scenario, Study
 from wfl_sim.stage1.advice import Advice, advise
 from wfl_sim.stage1.choice import Candidate, How, Selection, select
-from wfl_sim.stage1.links import Links, budget_of, size_of
+from wfl_sim.stage1.links import Links, budget_of, least_kept_of, size_of, with_rank
 from wfl_sim.stage1.options import RankSelection
 from wfl_sim.yamlfile import write
 
 USUAL_KEPT = 0.25  # of the rank that the scenario states, where it has no latency budget to plan for
+BY = ("rank_selection", "by")
 MARGIN = 1.5  # of the plane beyond the outermost candidates
 POINTS = 161  # of the plane each way
 
@@ -106,6 +107,8 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
     locate = study.locators.get(cell.arm) or Locator.nowhere()
     scenario, notes = _with_section(cell.scenario, by)
     found = [*rules.physics(scenario), *rules.resources(scenario)]
+    if by == "links":  # which asks no pilot
+        found = [one for one in found if one.path != BY]
     if found:
         raise ScenarioError(*in_order(locate.finding(one) for one in found))
     budget_s = budget_of(scenario)
@@ -119,7 +122,7 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
             f"codec {scenario.codec.kind} sends whole updates only, so no share of them can be chosen; "
             "codec.kind components or topk can"
         )
-    advice = advise(scenario, air, row, budget_s)
+    advice = advise(scenario, air, row, budget_s, spectrum)
     settings = _settings(scenario, advice, budget_s, selection.kept_fraction_min)
     has_arms = bool(locate.document.data.get("arms"))
     yaml = write({"arms": {cell.group or cell.arm: settings}} if has_arms else settings, f"to lay over {study.name}")
@@ -168,13 +171,13 @@ def _with_section(scenario: Scenario, by: How | None) -> tuple[Scenario, list[st
     if by in ("tail", "pilot"):
         section = replace(section, by="tail" if by == "tail" else "pilot")
     elif by == "links":
-        section = replace(section, by="tail" if adapter.pairs else "pilot")
+        section = replace(section, by="tail" if adapter.pairs and not adapter.served else "pilot")
     scenario = replace(scenario, rank_selection=section)
     if budget_of(scenario) is None:
         rank = _rank(scenario)
         air = Links(scenario, (rank,), None)
         usual = air.budget_s(air.sizes[0], max(USUAL_KEPT, air.sizes[0].menu.points[0].kept_fraction))
-        least = air.least_s(air.sizes[0], section.kept_fraction_min)
+        least = air.least_s(air.sizes[0], least_kept_of(scenario))
         budget_s = _rounded_up(max(usual, least))
         scenario = replace(scenario, rank_selection=replace(section, latency_budget_s=budget_s))
         notes.append(
@@ -208,7 +211,10 @@ def _settings(scenario: Scenario, advice: Advice, budget_s: float, kept_fraction
     }
     if (surrogate := getattr(scenario.schedule, "surrogate", None)) is not None:
         schedule["surrogate"] = surrogate
-    return {"method": {"kind": scenario.method.kind, "rank": advice.rank}, "schedule": schedule}
+    method: dict[str, Any] = {"kind": scenario.method.kind, "rank": advice.rank}
+    if (scale := getattr(with_rank(scenario, advice.rank).method, "scale", None)) is not None:
+        method["scale"] = scale  # at another rank the same alpha would be another one
+    return {"method": method, "schedule": schedule}
 
 
 def _plane(scenario: Scenario, air: Links, budget_s: float, spectrum: Any) -> Plane:
@@ -218,7 +224,7 @@ def _plane(scenario: Scenario, air: Links, budget_s: float, spectrum: Any) -> Pl
     if len(sizes) == 1:  # a line needs two
         sizes.append(size_of(scenario, 2 * sizes[0].rank))
     ranks = np.geomspace(options.candidates[0] / MARGIN, options.candidates[-1] * MARGIN, POINTS)
-    kept = np.geomspace(min(0.5, options.kept_fraction_min) / MARGIN, 1.0, POINTS)
+    kept = np.geomspace(min(0.5, least_kept_of(scenario)) / MARGIN, 1.0, POINTS)
     dense, fixed = (
         _line(sizes, [getattr(size, name) for size in sizes], ranks) for name in ("dense_bits", "fixed_bits")
     )
