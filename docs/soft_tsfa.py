@@ -35,27 +35,11 @@ SMOKE = ("learning.model.layers=1", "learning.data.train=400", "learning.data.te
 NOTES_FILE = "evidence.json"
 INTERRUPTED = 130
 
-AT_EQUAL_BITS = (
-    *("head-only", "dense", "dense-int8", "dense-rank-4", "dense-rank-2", "dense-rank-4-int8", "dense-rank-1-int8"),
-    *(
-        "ffa",
-        "ffa-double",
-        "flora",
-        "fedex",
-        "flexlora",
-        "flasc",
-        "topk",
-        "topk-int8",
-        "random",
-        "random-common",
-        "svd",
-        "soft-lambda-0",
-        "soft",
-        "soft-plus",
-    ),
+AT_FEWER_BITS = (
+    *("dense", "dense-rank-1-int8", "flasc", "random", "svd", "soft-plus-no-feedback"),
+    *("topk", "topk-int8", "soft", "soft-plus"),
 )
-AT_FEWER_BITS = ("dense", "dense-rank-1-int8", "flasc", "topk", "topk-int8", "random", "svd", "soft", "soft-plus")
-AT_SIX_LAYERS = ("head-only", "dense", "dense-rank-2", "topk", "soft", "soft-plus")
+FEW_ARMS = ("head-only", "dense", "dense-rank-2", "dense-rank-1-int8", "topk", "topk-int8", "soft", "soft-plus")
 AT_EQUAL_TIME = (
     *("dense-equal", "dense-min-max", "soft-min-max", "soft-deadline", "soft-tsfa", "topk-tsfa", "topk-min-max"),
     *("soft-plus-min-max", "soft-plus-tsfa"),
@@ -102,11 +86,12 @@ class Part:
 
 ALL, CORE, FULL = SIZES, ("core", "full"), ("full",)
 PARTS = (
-    Part("tradeoff_kept_fraction", "1", "tradeoff_kept_fraction", AT_EQUAL_BITS, sizes=ALL,
+    Part("tradeoff_kept_fraction", "1", "tradeoff_kept_fraction", sizes=ALL,
          smoke_arms=("head-only", "dense", "topk", "soft")),
     Part("tradeoff_110kbit", "1", "tradeoff_kept_fraction", AT_FEWER_BITS, ("schedule.payload='110 kbit'",), CORE),
-    Part("tradeoff_six_layers", "1", "tradeoff_kept_fraction", AT_SIX_LAYERS,
+    Part("tradeoff_six_layers", "1", "tradeoff_kept_fraction", FEW_ARMS,
          ("learning.model.layers=6", "schedule.payload='660 kbit'")),
+    Part("tradeoff_even", "1", "tradeoff_kept_fraction", FEW_ARMS, ("learning.data.partition.alpha=0.5",)),
     Part("soft_ablation", "1-ablation", "soft_ablation", sizes=("smoke", "full"), smoke_arms=("soft", "rotated")),
     Part("latency_budget", "2", "latency_budget", AT_EQUAL_TIME, matched=MATCHED),
     Part("cell_edge", "2", "cell_edge", AT_EQUAL_TIME, sizes=ALL, matched=MATCHED, smoke_arms=CELL_SMOKE),

@@ -57,8 +57,8 @@ class Rotated(ValueOptions):
     """A few directions of each factor's change, across its rank components.
 
     ``components`` after a rotation: the directions are orthogonal to each other, so that their norms are what is lost
-    without them, but for rounding. A and B are chosen apart. The defaults are 8 bits and full error feedback, with
-    which every direction has its turn.
+    without them, but for rounding. A and B are chosen apart. Its defaults are 8 bits and full error feedback; with
+    ``soft`` this is what scenarios call soft-plus. To compare with another codec at equal precision set `bits` alike.
 
     Formula
     -------
@@ -70,10 +70,10 @@ class Rotated(ValueOptions):
     Kept are the floor(rho 2 R), at least 1, directions of all factors with the largest s_j^2 per value sent; R is the
     number of rank components. Sent are q_j^T dM in q bits a value, and the q_j only if they are the client's own::
 
-        random       bits = head + 32 + index + sum over the kept of q width + scales
         principal    bits = head + counts + sum over the kept of (q width + 16 r) + scales
+        random       bits = head + 32 + index + sum over the kept of q width + scales
 
-    index says which, in about log2 C(2 R, kept) bits; counts how many of each factor, in ceil(log2 (r + 1)) bits; 32
+    counts says how many of each factor, in ceil(log2 (r + 1)) bits; index which, in about log2 C(2 R, kept) bits; 32
     bits seed the basis. Scales are 16 bits a direction for 8 bits a value; 8 a factor for 16, of which something is
     kept, and as much again for its q_j. Where all that is no less than the factors themselves, at rho = 1 for one,
     these are sent. head counts its values and 8 bits that name the format.
@@ -93,9 +93,9 @@ class Rotated(ValueOptions):
     Options
     -------
     bits : Bits a value takes, as for all codecs; a direction's own r numbers always take 16.
-    basis : Which directions: ``random`` draws them for each round anew, the same for all clients and factors, so that
-        what clients send is averaged in one basis; ``principal`` takes the eigenvectors of dM dM^T, which hold the most
-        energy that so many directions can, each client's own.
+    basis : Which directions: ``principal`` takes the eigenvectors of dM dM^T, which hold the most energy that so many
+        directions can, each client's own; ``random`` draws them for each round anew, the same for all clients and
+        factors, so that what clients send is averaged in one basis.
     """
 
     needs_pairs: ClassVar[bool] = True
@@ -104,7 +104,7 @@ class Rotated(ValueOptions):
     kind: Literal["rotated"] = "rotated"
     bits: Literal[8, 16, 32] = 8
     error_feedback: Annotated[float, Quantity("1", ge=0, le=1)] = 1.0
-    basis: Literal["random", "principal"] = "random"
+    basis: Literal["principal", "random"] = "principal"
 
     @property
     def _own(self) -> bool:
