@@ -31,7 +31,7 @@ THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELI
 """As the Makefile has it: two threads change the last bits."""
 SIZES = ("smoke", "core", "full")
 SEEDS = "1..3"
-SMOKE = ("learning.model.layers=1", "learning.data.train=400", "learning.data.test=200", "rounds=2", "seeds=1")
+SMOKE = ("learning.model.layers=1", "learning.data.train=400", "learning.data.test=100", "rounds=2", "seeds=1")
 NOTES_FILE = "evidence.json"
 INTERRUPTED = 130
 
@@ -101,7 +101,7 @@ PARTS = (
     Part("tradeoff_rank", "3", "tradeoff_rank", ("soft-plus-tsfa",), sizes=("smoke", "full"),
          plan_arm="soft-plus-tsfa", plan_by=("tail",), smoke=("method.rank=2,8",)),
     Part("csi_error", "4", "csi_error", WITH_ERRORS, sizes=("smoke", "full"), matched=FIXED,
-         smoke_arms=("tsfa", "min-max")),
+         smoke_arms=("tsfa", "tsfa-error-6dB")),
 )  # fmt: skip
 
 

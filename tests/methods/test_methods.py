@@ -152,7 +152,7 @@ def test_what_is_trained():
 
 @pytest.mark.parametrize("cls", [FedAvg, Soft, Ffa])
 @pytest.mark.parametrize(
-    ("option", "value"), [("rank", 0), ("rank", -2), ("alpha", 0.0), ("alpha", -1.0), ("scale", 0.0), ("init", "zeros")]
+    ("option", "value"), [("rank", 0), ("rank", -2), ("alpha", 0.0), ("alpha", -1.0), ("scale", -1), ("init", "zeros")]
 )
 def test_options_outside_their_range_are_named(cls, option, value):
     with pytest.raises(OptionError, match=rf"{cls.__name__}\.{option}.*{value}"):
