@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from wfl_sim.codecs.base import common_key
 from wfl_sim.learning.federated import build_work
 from wfl_sim.scenario import parse
@@ -26,6 +28,7 @@ arms: {{one: {{}}, other: {{method: {{kind: soft}}}}}}
 """
 
 
+@pytest.mark.slow
 def test_keys_of_updates_tell_seeds_apart_and_arms_alike(folder_of: Callable[[str], str]) -> None:
     keys = {}
     for cell in parse(SCENARIO.format(folder=folder_of("bert")), "salt").cells:
