@@ -63,8 +63,6 @@ QUICK = (
     ("rounds", True),
     ("soft", False),
     ("measured", False),
-    ("measured", True),
-    ("measured-alone", False),
     ("drawn", False),
     ("measured-buffered", False),
     ("carried", True),

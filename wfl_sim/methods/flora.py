@@ -27,7 +27,7 @@ class Flora(exact.Exact):
         W <- W + (alpha / rank) [B_1 ... B_K] [w_1 A_1; ...; w_K A_K],    then A drawn anew, B = 0
 
     The server broadcasts both stacks, K rank (m + n) values a layer without the components that are 0, or their product
-    where that has fewer. Who missed a round is sent W whole.
+    where that has fewer. Who missed a round is sent W whole, without A and B.
 
     Validity
     --------
