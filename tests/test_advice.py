@@ -37,6 +37,16 @@ def test_the_quickstart_needs_none() -> None:
         ),
         (("schedule.latency_budget=800 ms",), "the latency budget of 0.8 s cannot be met: with", "(topk-tsfa)"),
         (("arms.topk-tsfa.codec={kind: dense}",), "codec dense has one size only", "(topk-tsfa)"),
+        (
+            ("arms.dense-equal.schedule.payload=300 kbit",),
+            "no update here is as small as schedule.payload, 300 kbit: 454.833 kbit are sent",
+            "(dense-equal)",
+        ),
+        (
+            ("arms.soft-tsfa.method.orthogonality=0", "arms.soft-tsfa.method.penalty=identity"),
+            "nothing reads method.penalty",
+            "(soft-tsfa)",
+        ),
         (("clients.mobility={kind: static}",), "clients stand still, so rayleigh fading never changes", ""),
         (("radio.antenna_gain.base_station=25 dB",), "a mean SNR above 35 dB", ""),
         (("clients.availability={kind: on_off, on: 1 h, off: 3 h}",), "be there; 0.25 of them are in the mean", ""),

@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import fields
+from typing import Any
 
 from channels.cqi import Cqi
 from channels.linkadaptation import Shannon, TruncatedShannon
-from channels.options import Options, option_name
+from channels.options import option_name
+from channels.units import render
 from wfl_sim import leastbudget
 from wfl_sim.estimate import ArmEstimate, Estimate
 from wfl_sim.methods.none import NoLearning
@@ -50,6 +52,12 @@ def _unread(scenario: Scenario) -> list[str]:
         notes.append(f"links are recorded, so nothing reads {', '.join(unread)}")
     if isinstance(scenario.method, NoLearning) and (unread := _changed(scenario, "", "learning", "codec")):
         notes.append(f"method none learns nothing, so nothing reads {', '.join(unread)}")
+    if scenario.codec.kind == "dense" and (unread := _changed(scenario.method, "method", "fill")):
+        notes.append(f"dense leaves nothing out, so nothing reads {', '.join(unread)}")
+    if getattr(scenario.method, "orthogonality", 1.0) == 0 and (
+        unread := _changed(scenario.method, "method", "penalty")
+    ):
+        notes.append(f"the penalty counts nothing with method.orthogonality 0, so nothing reads {', '.join(unread)}")
     if air.uplink.access != "ofdma" and (unread := _changed(air.uplink, "radio.uplink", "scheduler", "averaging_s")):
         notes.append(f"the uplink has no scheduler under {air.uplink.access}, so nothing reads {', '.join(unread)}")
     if air.uplink.access == "ofdma" and (unread := _changed(air.uplink, "radio.uplink", "work_conserving")):
@@ -63,7 +71,7 @@ def _unread(scenario: Scenario) -> list[str]:
     return notes
 
 
-def _changed(options: Options, key: str, *names: str) -> list[str]:
+def _changed(options: Any, key: str, *names: str) -> list[str]:
     """Those of the named options that are not at their default, by their keys."""
     prefix = f"{key}." if key else ""
     found = [item for item in fields(options) if item.name in names and getattr(options, item.name) != item.default]
@@ -95,6 +103,12 @@ def _notes(scenario: Scenario, row: ArmEstimate) -> list[str]:
             )
     elif budget_s is not None and scenario.codec.kind == "dense":
         notes.append("codec dense has one size only, so the schedule can adapt nothing but bandwidths; try topk")
+    most_bits = getattr(scenario.schedule, "payload_bits", None)
+    if most_bits is not None and row.planned_bits > most_bits:
+        notes.append(
+            f"no update here is as small as schedule.payload, {render(most_bits, 'bit')}: "
+            f"{render(round(row.planned_bits), 'bit')} are sent, so arms do not compare at equal bits"
+        )
     measures = getattr(scenario.schedule, "measures", False)
     if measures and (isinstance(scenario.method, NoLearning) or not hasattr(scenario.codec, "curve")):
         what = "a run without learning" if isinstance(scenario.method, NoLearning) else f"codec {scenario.codec.kind}"
