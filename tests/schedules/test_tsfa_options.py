@@ -22,9 +22,9 @@ BUDGET_S = 1.2
     "options",
     [
         {"surrogate": "tail", "importance": "energy"},
-        {"queues": "client", "queue_start": 1.0},
+        pytest.param({"queues": "client", "queue_start": 1.0}, marks=pytest.mark.slow),
         {"infeasible": "drop", "queue_start": 1.0},
-        {"infeasible": "cap", "surrogate": "variance", "queue_start": 1.0},
+        pytest.param({"infeasible": "cap", "surrogate": "variance", "queue_start": 1.0}, marks=pytest.mark.slow),
     ],
 )
 def test_it_holds_the_contract(options):
