@@ -39,7 +39,7 @@ def test_the_quickstart_needs_none() -> None:
         (("arms.topk-tsfa.codec={kind: dense}",), "codec dense has one size only", "(topk-tsfa)"),
         (
             ("arms.dense-equal.schedule.payload=300 kbit",),
-            "no update here is as small as schedule.payload, 300 kbit: 454.833 kbit are sent",
+            "no update here is as small as schedule.payload, 300 kbit: 454.904 kbit are sent",
             "(dense-equal)",
         ),
         (
