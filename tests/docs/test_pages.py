@@ -29,7 +29,7 @@ PAGES = (
         for name in ("scenarios", "studies", "plan", "quickstart", "air", "timelines", "radio", "architecture")
     ),
 )
-ALL_PAGES = (*PAGES, "CONTRIBUTING.md", "docs/tasks.md")  # the last shows runs of many minutes
+ALL_PAGES = (*PAGES, "CONTRIBUTING.md", "docs/tasks.md", "docs/soft-tsfa.md")  # these two show runs of many minutes
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#]+)\)")
 COMMAND = re.compile(r"`(wfl-sim [^`]+)`")
 LONG = 12  # words that two pages must not share in a row

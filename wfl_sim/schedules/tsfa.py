@@ -30,7 +30,6 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from channels.options import OptionError
 from channels.units import Fraction, NonNegative, Positive, Quantity
 from wfl_sim.contracts import Air, Decision, Flight, FloatArray, Point, Request
 from wfl_sim.schedules.allocation import Problem
@@ -108,13 +107,8 @@ class TSFA(WithCsi):
     surrogate: Surrogate = "contraction"
     importance: Literal["equal", "energy"] = "equal"
     queues: Literal["round", "client"] = "round"
-    patience: Positive = 4.0
+    patience: Annotated[float, Quantity("1", ge=1, le=1e6)] = 4.0
     infeasible: Literal["defer", "drop", "cap"] = "defer"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.patience < 1:
-            raise OptionError("TSFA", "patience", f"must be at least 1 budget; got {self.patience}")
 
     @property
     def latency_budget(self) -> float | None:
