@@ -24,8 +24,8 @@ class Lora(Options):
     rank : Number of rank components of each adapter. Larger: more to learn with, and adapters whose
         payload grows in proportion.
     alpha : Scale of the adapters: they count alpha / rank times. Twice the rank is a common choice.
-    scale : The factor alpha / rank itself, whatever the rank; `alpha` then counts for nothing. Left out, `alpha` decides.
-        To be set where ranks are compared: else adapters are scaled down as the rank grows.
+    scale : The factor alpha / rank itself, whatever the rank; `alpha` then counts for nothing. Left out, `alpha`
+        decides. To be set where ranks are compared: else adapters are scaled down as the rank grows.
     init : First values of A: ``orthonormal`` rows, or ``kaiming``, uniform in +-1/sqrt(n), n the width of the layer.
     adapt : Which linear layers of a block have adapters, by what they do: ``query``, ``key``, ``value`` and ``output``
         of the attention, ``up`` and ``down`` of what follows it. More of them: more to learn with, and a payload that
