@@ -292,6 +292,7 @@ def test_the_same_again_from_python_on_two_cores_is_bit_for_bit_the_same(
     assert sorted(path.name for path in folder.iterdir()) == sorted(f"{arm}-seed1" for arm in ARMS), "no memo is left"
 
 
+@pytest.mark.slow
 def test_python_gets_the_same_tables(
     finished: Finished, from_python: tuple[Path, Traces, list[tuple[str, int]]]
 ) -> None:

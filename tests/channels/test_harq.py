@@ -31,6 +31,7 @@ def run(link, snr, draws, *, known=None, symbols=None, state=None, wanted=np.inf
     return link.carry(state or LinkState(), known, snr, length, draws, wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("combining", HARQ)
 def test_outage_and_throughput_over_independent_rayleigh_rounds(combining):
     slots = 200_000

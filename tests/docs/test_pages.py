@@ -92,7 +92,12 @@ def job_commands(text: str) -> list[tuple[str, str]]:
     return [(line.replace("$SLURM_ARRAY_TASK_ID", "1"), "") for line in lines]
 
 
-@pytest.mark.parametrize("page", PAGES)
+LONG_PAGES = ("docs/studies.md", "docs/radio.md")
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=[pytest.mark.slow] * (page in LONG_PAGES)) for page in PAGES]
+)
 def test_everything_that_a_page_shows_works(
     page: str, checkout: Path, blocks: Callable[[Path], list[Any]], run: Callable[[list[str], Path], Done]
 ) -> None:

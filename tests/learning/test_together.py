@@ -204,6 +204,7 @@ def test_bf16_is_near_and_trains_in_full_precision(make_trainer):
     assert all(np.abs(after[n] - value).max() < 0.25 for n, value in results(full, {0: start})[0].items())
 
 
+@pytest.mark.slow
 def test_workers_give_the_same_bits(make_trainer, parts, monkeypatch):
     adapter = Adapter(8, 16, "orthonormal", freeze_a=True)  # so that A has to come along
     monkeypatch.setattr(training, "CHUNK_TOKENS", 2 * 8 * 8)  # several groups, for several workers

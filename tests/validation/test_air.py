@@ -225,6 +225,7 @@ def test_throughput_of_arq(access, p):
     assert result.lost == result.retransmissions == result.packets - math.ceil(8_000_000 / 680)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("combining", "rounds"), [("chase", 4), ("incremental", 2)])
 def test_throughput_of_harq_over_independent_rounds(combining, rounds):
     """Mean of R (1 - P_M) over mean rounds (renewal and reward; Caire and Tuninetti 2001).
