@@ -30,6 +30,7 @@ from wfl_sim.methods.none import NoLearning
 from wfl_sim.networkonly import NetworkOnly
 from wfl_sim.protocols.sync import Sync
 from wfl_sim.radio.medium import Medium
+from wfl_sim.replay import DIAGNOSTICS
 from wfl_sim.scenario import Scenario, Study, load
 from wfl_sim.schedules.tsfa import TSFA
 from wfl_sim.trace import named
@@ -109,15 +110,7 @@ class StandIn:
         return {"accuracy": 0.5, "loss": 1.0}
 
     def diagnostics(self) -> dict[str, Any]:
-        return {
-            "rank": 0,
-            "coherence_a": None,
-            "coherence_b": None,
-            "e_cov": 0.0,
-            "e_sp": 0.0,
-            "e_sp_score": 0.0,
-            "e_q": 0.0,
-        }
+        return dict.fromkeys(DIAGNOSTICS, 0.0) | {"rank": 0}
 
 
 @pytest.fixture

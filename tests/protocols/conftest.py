@@ -23,6 +23,7 @@ from wfl_sim.protocols.sync import Sync
 from wfl_sim.radio.medium import Medium
 from wfl_sim.radio.options import Downlink, Radio, Uplink
 from wfl_sim.radio.transmission import Transmission
+from wfl_sim.replay import DIAGNOSTICS
 from wfl_sim.schedules.equal import Equal
 from wfl_sim.trace import named
 
@@ -77,15 +78,7 @@ class StubWork:
         return {"accuracy": 0.5, "loss": 1.0}
 
     def diagnostics(self):
-        return {
-            "rank": 0,
-            "coherence_a": None,
-            "coherence_b": None,
-            "e_cov": 0.0,
-            "e_sp": 0.0,
-            "e_sp_score": 0.0,
-            "e_q": 0.0,
-        }
+        return dict.fromkeys(DIAGNOSTICS, 0.0) | {"rank": 0}
 
 
 class FixedAir:

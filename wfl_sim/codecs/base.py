@@ -80,6 +80,11 @@ class Layout:
         """The arrays of the task head."""
         return tuple(name for name in self.plain if name.startswith("head."))
 
+    @property
+    def everything(self) -> tuple[str, ...]:
+        """All arrays, in the order in which they are sent whole."""
+        return (*self.plain, *self.factors)
+
     def without(self, names: Set[str]) -> Layout:
         """The layout of what is left when `names` are taken out; the other factor of a pair is then plain."""
         if not names:
@@ -191,6 +196,16 @@ class ValueOptions(Options):
             flat, offset = values.unpack(data, offset, layout.size([name]), bits or self.bits)
             change[name] = flat.reshape(layout.shapes[name])
         return change, offset
+
+    def whole(self, update: Update, bits: int, which: int = 0) -> Payload:
+        """A payload of all arrays as they are, in one of the codec's formats."""
+        return Payload(self.header(bits, which) + self.pack_plain(update, update.layout.everything, bits), 1.0)
+
+    def read_whole(self, data: bytes, layout: Layout, bits: int) -> Params:
+        """The inverse of `whole`, behind its first byte."""
+        change, end = self.unpack_plain(data, HEADER, layout.everything, layout, bits)
+        closed(data, end)
+        return change
 
     def plain_bytes(self, layout: Layout, names: Sequence[str]) -> int:
         """Length of `pack_plain`."""

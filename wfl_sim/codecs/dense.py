@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from wfl_sim.codecs.base import ALL, HEADER, Kept, Layout, Update, ValueOptions, closed, menu_of
+from wfl_sim.codecs.base import ALL, HEADER, Kept, Layout, Update, ValueOptions, menu_of
 from wfl_sim.contracts import Params, Payload, PayloadMenu
 
 
@@ -41,23 +41,17 @@ class Dense(ValueOptions):
     kind: Literal["dense"] = "dense"
 
     def menu(self, layout: Layout) -> PayloadMenu:
-        return menu_of([(1.0, HEADER + self.plain_bytes(layout, (*layout.plain, *layout.factors)))])
+        return menu_of([(1.0, HEADER + self.plain_bytes(layout, layout.everything))])
 
     def encode(self, update: Update, kept_fraction: float) -> Payload:
-        return self._serialise(update, self.bits)
+        return self.whole(update, self.bits)
 
     def encode_changed(self, update: Update) -> Payload:
-        return self._serialise(update, self.broadcast_bits)
-
-    def _serialise(self, update: Update, bits: int) -> Payload:
-        names = (*update.layout.plain, *update.layout.factors)
-        return Payload(self.header(bits) + self.pack_plain(update, names, bits), 1.0)
+        return self.whole(update, self.broadcast_bits)
 
     def decode(self, data: bytes, layout: Layout) -> Params:
         bits, _ = self.opened(data)
-        change, end = self.unpack_plain(data, HEADER, (*layout.plain, *layout.factors), layout, bits)
-        closed(data, end)
-        return change
+        return self.read_whole(data, layout, bits)
 
     def kept(self, data: bytes, layout: Layout) -> Kept:
         return dict.fromkeys(layout.shapes, ALL)

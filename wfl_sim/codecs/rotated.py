@@ -140,7 +140,7 @@ class Rotated(ValueOptions):
         total = sum(one.rank for one in factors)
         kept = kept_number(kept_fraction, total) if total else 0
         if kept >= total or self._is_dear(update.layout, factors, kept):
-            return self._whole(update, self.bits)
+            return self.whole(update, self.bits, WHOLE)
         seed = common_key(update.key) & (2 ** (8 * SEED_BYTES) - 1)
         found = [self._directions(one, update, seed) for one in factors]
         chosen = _chosen(factors, [energies for energies, _ in found], kept)
@@ -176,18 +176,12 @@ class Rotated(ValueOptions):
         return np.sum((basis.T @ rows) ** 2, axis=1), basis
 
     def encode_changed(self, update: Update) -> Payload:
-        return self._whole(update, self.broadcast_bits)
-
-    def _whole(self, update: Update, bits: int) -> Payload:
-        names = (*update.layout.plain, *update.layout.factors)
-        return Payload(self.header(bits, WHOLE) + self.pack_plain(update, names, bits), 1.0)
+        return self.whole(update, self.broadcast_bits, WHOLE)
 
     def decode(self, data: bytes, layout: Layout) -> Params:
         bits, which = self.opened(data)
         if which == WHOLE:
-            change, end = self.unpack_plain(data, HEADER, (*layout.plain, *layout.factors), layout, bits)
-            closed(data, end)
-            return change
+            return self.read_whole(data, layout, bits)
         factors, seed = _factors(layout), 0
         ranks = [one.rank for one in factors]
         change, offset = self.unpack_plain(data, HEADER, layout.plain, layout, bits)

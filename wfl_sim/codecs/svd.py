@@ -101,7 +101,7 @@ class Svd(ValueOptions):
         layout, total = update.layout, _total(update.layout)
         kept = kept_number(kept_fraction, total) if total else 0
         if kept >= total:
-            return self._whole(update, self.bits)
+            return self.whole(update, self.bits, WHOLE)
         found = _triples(update)
         counts = _chosen(_worth(layout, found), kept)
         random = values.draws(update.key, ADAPTERS) if self.bits == 8 else None
@@ -116,19 +116,13 @@ class Svd(ValueOptions):
         return Payload(b"".join(data), kept / total)
 
     def encode_changed(self, update: Update) -> Payload:
-        return self._whole(update, self.broadcast_bits)
-
-    def _whole(self, update: Update, bits: int) -> Payload:
-        names = (*update.layout.plain, *update.layout.factors)
-        return Payload(self.header(bits, WHOLE) + self.pack_plain(update, names, bits), 1.0)
+        return self.whole(update, self.broadcast_bits, WHOLE)
 
     def decode(self, data: bytes, layout: Layout) -> Params:
         bits, which = self.opened(data)
         if which == TRIPLES:
             raise ValueError("singular triples mean nothing without the factors that they change: ask decode_on()")
-        change, end = self.unpack_plain(data, HEADER, (*layout.plain, *layout.factors), layout, bits)
-        closed(data, end)
-        return change
+        return self.read_whole(data, layout, bits)
 
     def decode_on(self, data: bytes, layout: Layout, base: Params) -> Params:
         """The change of `base` that the receiver applies."""
