@@ -37,9 +37,9 @@ INTERRUPTED = 130
 
 AT_FEWER_BITS = (
     *("dense", "dense-rank-1-int8", "flasc", "random", "svd", "soft-plus-no-feedback"),
-    *("topk", "topk-int8", "soft", "soft-plus"),
+    *("topk", "topk-int8", "soft", "soft-plus", "soft-plus-rank-4"),
 )
-FEW_ARMS = ("head-only", "dense", "dense-rank-2", "dense-rank-1-int8", "topk", "topk-int8", "soft", "soft-plus")
+FEW_ARMS = ("dense", "dense-rank-1-int8", "dense-rank-4-int8", "topk-int8", "soft", "soft-plus")
 AT_EQUAL_TIME = (
     *("dense-equal", "dense-min-max", "soft-min-max", "soft-deadline", "soft-tsfa", "topk-tsfa", "topk-min-max"),
     *("soft-plus-min-max", "soft-plus-tsfa"),
