@@ -88,7 +88,7 @@ ALL, CORE, FULL = SIZES, ("core", "full"), ("full",)
 PARTS = (
     Part("tradeoff_kept_fraction", "1", "tradeoff_kept_fraction", sizes=ALL,
          smoke_arms=("head-only", "dense", "topk", "soft")),
-    Part("tradeoff_110kbit", "1", "tradeoff_kept_fraction", AT_FEWER_BITS, ("schedule.payload='110 kbit'",), CORE),
+    Part("tradeoff_110kbit", "1", "tradeoff_kept_fraction", AT_FEWER_BITS, ("schedule.payload='110 kbit'",)),
     Part("tradeoff_six_layers", "1", "tradeoff_kept_fraction", FEW_ARMS,
          ("learning.model.layers=6", "schedule.payload='660 kbit'")),
     Part("tradeoff_even", "1", "tradeoff_kept_fraction", FEW_ARMS, ("learning.data.partition.alpha=0.5",)),
