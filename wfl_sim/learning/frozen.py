@@ -61,7 +61,7 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 if _PRODUCT is not None:
 
-    @register_flop_formula(_PRODUCT)  # type: ignore[untyped-decorator]
+    @register_flop_formula(_PRODUCT)
     def _operations(x: Any, weight: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:
         """As torch counts other products: a multiplication and an addition count as two."""
         rows = 1
