@@ -19,6 +19,7 @@ ALLOWED, CHOSEN = COLOURS[0], COLOURS[1]
 SHADES = LinearSegmentedColormap.from_list("errors", ["#F7FBF4", "#C9DDBD", "#8FAF85"])
 TICKS = (0.05, 0.1, 0.125, 0.2, 0.25, 0.5, 1.0)
 LINES = 7  # of equal bits, about
+DISTINCT = 0.02  # budgets that differ by less are drawn as one
 
 
 @in_house_style
@@ -47,7 +48,7 @@ def rank_plane(planned: Any) -> Figure:
             plane.ranks, plane.kept, plane.error, cmap=SHADES, shading="gouraud", rasterized=True, zorder=0
         )
         figure.colorbar(shades, ax=axes, label="predicted error (sum of its three parts)", pad=0.02, aspect=30)
-    _too_long(axes, plane, selection.latency_budget_s)
+    _budgets(axes, planned)
     _equal_bits(axes, plane)
     _candidates(axes, planned)
     ranks = [row.rank for row in selection.candidates]
@@ -57,25 +58,37 @@ def rank_plane(planned: Any) -> Figure:
     axes.yaxis.set_major_locator(FixedLocator([tick for tick in TICKS if tick >= plane.kept[0]]))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_xlabel("rank: how many pieces an update of a layer consists of")
+    axes.set_xlabel("rank: of how many pieces an update of a layer consists")
     axes.set_ylabel("kept fraction: share of the pieces that is sent")
-    axes.set_title(f"What fits a mean round of {selection.latency_budget_s:.3g} s, arm {planned.arm}")
+    axes.set_title(f"{planned.name}, {planned.arm}: what fits a mean round of {selection.latency_budget_s:.3g} s")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
-def _too_long(axes: Axes, plane: Any, budget_s: float) -> None:
-    """What the budget does not allow, above the curve rho_bar(r)."""
-    curve = np.clip(plane.allowed, plane.kept[0], 1.0)
-    inside = plane.allowed >= plane.kept[0]
+def _budgets(axes: Axes, planned: Any) -> None:
+    """What the budget of the table carries, what is too long for it, and what the budget recommended carries."""
+    plane, budget_s, own_s = planned.plane, planned.selection.latency_budget_s, planned.advice.latency_budget_s
+    met = plane.least_s <= budget_s  # beyond that not even the least fits
+    edge = np.where(met, np.clip(plane.allowed(budget_s), plane.kept[0], 1.0), plane.kept[0])
     axes.fill_between(
-        plane.ranks, np.where(inside, curve, plane.kept[0]), 1.0, where=plane.allowed < 1.0, facecolor="none",
-        edgecolor="0.72", hatch="///", linewidth=0.0, zorder=1, label="longer than the budget",
+        plane.ranks, edge, 1.0, where=edge < 1.0, facecolor="none", edgecolor="0.72", hatch="///", linewidth=0.0,
+        zorder=1, label=f"longer than {budget_s:.3g} s",
     )  # fmt: skip
     axes.plot(
-        plane.ranks[inside], curve[inside], color=ALLOWED, linewidth=2.6, zorder=3,
-        label=f"what {budget_s:.3g} s carry at the mean rate",
+        plane.ranks[met], edge[met], color=ALLOWED, linewidth=2.6, zorder=3,
+        label=f"what {budget_s:.3g} s carry from the mean client",
     )  # fmt: skip
+    if met.any() and not met.all():
+        last = plane.ranks[met][-1]
+        axes.plot([last, last], [edge[met][-1], plane.kept[0]], color=ALLOWED, linewidth=1.2, linestyle=":", zorder=3)
+    if abs(own_s - budget_s) > DISTINCT * budget_s:
+        met = plane.least_s <= own_s
+        axes.plot(
+            plane.ranks[met], np.clip(plane.allowed(own_s), plane.kept[0], 1.0)[met], color=CHOSEN, linewidth=1.8,
+            linestyle="--", zorder=3, label=f"what {own_s:.3g} s carry, the budget recommended",
+        )  # fmt: skip
+    least = planned.selection.kept_fraction_min
+    axes.axhline(least, color="0.45", linewidth=1.0, linestyle=(0, (1, 2)), zorder=2, label="least that may be sent")
 
 
 def _equal_bits(axes: Axes, plane: Any) -> None:
@@ -98,32 +111,36 @@ def _nice(low: float, high: float) -> list[float]:
 
 
 def _candidates(axes: Axes, planned: Any) -> None:
+    """Each rank where the budget of the table puts it, or at its least; the one recommended at its own budget."""
     selection, star = planned.selection, planned.chosen
     groups = (
-        ("candidates", [row for row in selection.candidates if row.fits and row is not star], ALLOWED, "o"),
-        ("over the budget even at the least", [r for r in selection.candidates if not r.fits], LIMIT_COLOUR, "X"),
+        ("ranks within the budget", [row for row in selection.candidates if row.fits], ALLOWED, "o", 9),
+        ("over the budget even at the least", [r for r in selection.candidates if not r.fits], LIMIT_COLOUR, "X", 11),
     )
-    for label, rows, colour, marker in groups:
+    for label, rows, colour, marker, size in groups:
         if rows:
             axes.plot(
                 [row.rank for row in rows], [row.kept_fraction for row in rows], linestyle="", marker=marker,
-                color=colour, markersize=9, markeredgecolor="white", zorder=4, label=label, clip_on=False,
+                color=colour, markersize=size, markeredgecolor="white", zorder=4, label=label, clip_on=False,
             )  # fmt: skip
-    chosen = "rank chosen" if selection.rank is not None else "rank of the scenario"
+    name = "recommended" if selection.rank is not None else "recommended for this rank"
     axes.plot(
         [star.rank], [star.kept_fraction], linestyle="", marker="*", color=CHOSEN, markersize=20,
-        markeredgecolor="white", zorder=5, label=chosen, clip_on=False,
+        markeredgecolor="white", zorder=5, label=name, clip_on=False,
     )  # fmt: skip
     for row in selection.candidates:
-        if (said := _said(row)) is not None:
-            axes.annotate(
-                said, (row.rank, row.kept_fraction), xytext=(0, -16), textcoords="offset points", ha="center", va="top",
-                fontsize=9.5, fontweight="bold" if row is star else None, zorder=6,
-                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0},
-            )  # fmt: skip
+        own = row.rank == star.rank
+        place = min(row.kept_fraction, star.kept_fraction) if own else row.kept_fraction
+        axes.annotate(
+            _said(row), (row.rank, place), xytext=(-8, -7), textcoords="offset points", ha="right", va="top",
+            fontsize=9.5, fontweight="bold" if own else None, zorder=6, color="black" if row.fits else LIMIT_COLOUR,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0},
+        )  # fmt: skip
 
 
-def _said(row: Any) -> str | None:
+def _said(row: Any) -> str:
+    if not row.fits:
+        return f"needs {row.least_s:.3g} s"
     if row.loss is not None:
         return f"loss {row.loss:.3g}"
-    return None if row.error is None else f"{row.error:.2f}"
+    return f"{row.bits / 1e3:.0f} kbit each" if row.error is None else f"error {row.error:.2f}"

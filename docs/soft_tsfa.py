@@ -240,7 +240,7 @@ def plan(part: Part, job: Job) -> int:
 def plan_name(part: Part, job: Job, by: str, seed: int, settings: Sequence[str]) -> str:
     """The file of a plan, by which one of other ranks or settings is not taken for it."""
     from wfl_sim.rundirectory import content_hash
-    from wfl_sim.stage1.report import chosen_cell
+    from wfl_sim.stage1.arms import chosen_cell
 
     cell = chosen_cell(resolved(part, job, settings), part.plan_arm)
     return f"plan-{by}-seed{seed}-{content_hash(cell)[:8]}.json"

@@ -16,6 +16,7 @@ from wfl_sim.yamlfile import Document, Override, split
 from wfl_sim.yamlreader import KeyPath, Mark
 
 OF_A_FILE = ("arms", "grid")  # keys of a file that no arm has
+LISTS = (("seeds",), ("rank_selection", "candidates"))  # whose commas make a list, and no axis
 
 
 @dataclass
@@ -64,13 +65,13 @@ class Overrides:
             self.of_arms.append(_of_arm(text, path, list(arms) if isinstance(arms, dict) else []))
         elif "," not in value or keys.takes_text(path) or len(several := Override.several(text)) == 1:
             override = Override.read(text)
-            if path == ("seeds",) and type(override.value) is int:
+            if path in LISTS and type(override.value) is int:
                 override = _joined([override])
             self.general.append(override)
             self._varied.append(override.path)
         elif not all(piece.strip() for piece in split(value)):
             raise ScenarioError(several[0].marks[()].problem("key", ".".join(path), "has a comma without a value"))
-        elif path == ("seeds",):
+        elif path in LISTS and not any(isinstance(piece.value, list) for piece in several):
             self.general.append(_joined(several))
         else:
             axis, problems = grid.from_overrides(document, len(self._varied), several)

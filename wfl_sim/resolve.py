@@ -82,12 +82,14 @@ class _Crossed(NamedTuple):
     finding: Finding
 
 
-def resolve(document: Document, texts: Sequence[str], reading: Reading[T], *, many: bool = False) -> list[Arm[T]]:
+def resolve(
+    document: Document, texts: Sequence[str], reading: Reading[T], *, many: bool = False, only: str | None = None
+) -> list[Arm[T]]:
     """All arms of a document at all points of its grid, with the overrides `texts` laid over them.
 
     An override sets its key in every arm whose kinds have it, whatever file or arm say, and so does a point; those of
     ``arms.NAME`` come last, and fix in their arm what the grid varies in others. One with several values is an axis. An
-    override or an axis that no arm can take is an unknown key.
+    override or an axis that no arm can take is an unknown key. With `only`, the other arms of the file are not looked at.
 
     Raises
     ------
@@ -96,14 +98,14 @@ def resolve(document: Document, texts: Sequence[str], reading: Reading[T], *, ma
     ScenarioError
         Every problem that was found.
     """
-    return _Study(document, texts, reading).arms(MOST_EVER if many else MOST_CELLS)
+    return _Study(document, texts, reading, only).arms(MOST_EVER if many else MOST_CELLS)
 
 
 class _Study(Generic[T]):
     """One document with its overrides on the way to its arms."""
 
-    def __init__(self, document: Document, texts: Sequence[str], reading: Reading[T]) -> None:
-        self.document, self.reading = document, reading
+    def __init__(self, document: Document, texts: Sequence[str], reading: Reading[T], only: str | None = None) -> None:
+        self.document, self.reading, self.only = document, reading, only
         self.told = {_place(problem) for problem in document.problems}  # what follows from these is no news
         self.overrides = overriding.read(document, texts)
         axes, problems = grid.read(document, SHARED)
@@ -158,6 +160,8 @@ class _Study(Generic[T]):
         for name, changes in (arms or {"": {}}).items():
             if len(self.problems) > MOST_PROBLEMS:
                 break
+            if arms and self.only not in (None, name):
+                continue
             if arms and (wrong := _wrong_arm(document, name, changes, arms, self.reading)):
                 self._note(wrong)
                 continue
@@ -226,7 +230,7 @@ class _Study(Generic[T]):
                 if number not in self.reached:
                     self._note([_unknown(locate, override.path, override.value, _source(number))])
             for number, axis in enumerate(self.grid.axes):
-                if number not in self.used:
+                if number not in self.used and self.only is None:  # it may be for the others
                     self._note([_unknown(locate, axis.path, axis.values[0], axis.place)])
 
 

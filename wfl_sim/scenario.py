@@ -241,7 +241,15 @@ class Study:
             raise ScenarioError(*in_order(problems))
 
 
-def load(path: str | Path, overrides: Sequence[str] = (), *, resources: bool = False, many: bool = False) -> Study:
+def load(
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    resources: bool = False,
+    many: bool = False,
+    only: str | None = None,
+    ruled: bool = True,
+) -> Study:
     """Read a scenario file and the overrides, and resolve every arm at every point of the grid.
 
     Parameters
@@ -253,6 +261,10 @@ def load(path: str | Path, overrides: Sequence[str] = (), *, resources: bool = F
         Whether to check too that models and data are there and fit (as `Study.check` does later).
     many : bool
         Whether a study of more than `wfl_sim.resolve.MOST_CELLS` cells is meant.
+    only : str, optional
+        The one arm of the file to look at; left out, all.
+    ruled : bool
+        Whether to check what must hold between keys; who says no does it later (`wfl_sim.rules`).
 
     Raises
     ------
@@ -261,7 +273,8 @@ def load(path: str | Path, overrides: Sequence[str] = (), *, resources: bool = F
     ScenarioError
         All problems that were found, each with file, line and column or the override.
     """
-    return _study(yamlfile.read(Path(path)), overrides, resources, many, Path(path).parent)
+    document = yamlfile.read(Path(path))
+    return _study(document, overrides, resources, many, Path(path).parent, only=only, ruled=ruled)
 
 
 def parse(
@@ -277,14 +290,21 @@ def parse(
 
 
 def _study(
-    document: yamlfile.Document, overrides: Sequence[str], resources: bool, many: bool, folder: Path | None = None
+    document: yamlfile.Document,
+    overrides: Sequence[str],
+    resources: bool,
+    many: bool,
+    folder: Path | None = None,
+    *,
+    only: str | None = None,
+    ruled: bool = True,
 ) -> Study:
     sections, found = Sections(Scenario, folder), _Resources()
 
     def check(scenario: Scenario) -> list[Finding]:
-        return rules.physics(scenario) + (found.of(scenario) if resources else [])
+        return (rules.physics(scenario) if ruled else []) + (found.of(scenario) if resources else [])
 
-    arms = resolve(document, overrides, Reading(sections.read, check, not_a_folder), many=many)
+    arms = resolve(document, overrides, Reading(sections.read, check, not_a_folder), many=many, only=only)
     groups = [arm.group or arm.scenario.method.kind for arm in arms]
     names = [pointnames.name(group, arm.parts) for group, arm in zip(groups, arms, strict=True)]
     first = arms[0].scenario

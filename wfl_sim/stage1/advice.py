@@ -1,6 +1,6 @@
-"""What to set: latency budgets for a rank, V and the start of the queue, and who binds, with the reasons in words.
+"""What to set for a rank and a latency budget: V and the start of the queue; and what other budgets do, and who binds.
 
-Knows the table of candidates and links; no tensor, and not how it is printed.
+Knows links and the paces of budgets (`wfl_sim.stage1.budget`); no tensor, and not how it is printed.
 
 V and the queue. TSFA minimises V phi(rho) + Q tau(rho) / budget in each round, with tau(rho) = fixed + rho slope. Where
 the queue stands still, at the rho_bar that keeps the budget, both terms change alike with rho:
@@ -10,8 +10,14 @@ the queue stands still, at the rho_bar that keeps the budget, both terms change 
 phi' is -1 for ``contraction`` and -1 / rho^2 for ``variance``; for ``tail`` it is the slope of the curve that a pilot
 measured, and -1 without one, which is its mean over 0 .. 1. A queue that begins at 0 has to grow to Q* first, by
 tau(1) / budget - 1 a round while updates are dense; over T rounds the mean time is then above the budget by the share
-(Q* - Q_0) / T at most. Since the queue is counted in budgets, V = 1 makes Q* a few budgets at most, and a start at Q*
-takes the transient away; a larger V changes rho_bar by nothing, and lets rho vary less from round to round.
+(Q* - Q_0) / T at most, and a start at Q* takes that away. V changes rho_bar by nothing. The larger it is, the less rho
+varies from round to round, and the nearer is the mean error to the least that keeps the budget (the gap goes as 1 / V;
+Neely 2010, chapter 4); but Q*, and what it costs to begin elsewhere, grow in proportion. So V is the largest for which
+a run that began a whole Q* off would still be over its budget by the share `OVERRUN` at most:
+
+    Q* <= OVERRUN T,    so    V = OVERRUN T slope / (|phi'(rho_bar)| budget), down to 1, 2 or 5 times a power of ten
+
+Where a whole update fits the budget the queue stays at 0, and V is 1.
 """
 
 from __future__ import annotations
@@ -24,22 +30,28 @@ import numpy as np
 
 from wfl_sim.scenario import Scenario
 from wfl_sim.schedules.menus import Surrogate
+from wfl_sim.stage1.budget import Paces
 from wfl_sim.stage1.choice import Candidate
 from wfl_sim.stage1.links import Links, Size, bits_of
 
 KEPT = (0.125, 0.25, 0.5, 1.0)  # of which the latency budgets are told
-V = 1.0
+OVERRUN = 0.1  # of the budget, at most, in the mean over a run whose queue begins a whole Q* off
+V_LIMITS = (0.1, 100.0)
 BINDING = 3  # weakest clients that are named
 
 
 @dataclass(frozen=True)
 class Budget:
-    """A latency budget in s at which the mean rate carries `kept_fraction`, and the round in which all send so much."""
+    """A latency budget in s at which the mean rate carries `kept_fraction`, and the round in which all send so much.
+
+    `pace` is what that budget is worth; see `wfl_sim.stage1.budget.Paces`.
+    """
 
     kept_fraction: float
     bits: float
     latency_budget_s: float
     round_s: float
+    pace: float
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,7 @@ class Weak:
 
 @dataclass(frozen=True)
 class Advice:
-    """What is recommended for one rank.
+    """What is recommended for one rank and latency budget.
 
     `queue_start` is Q*, at which queue and error balance; a queue from 0 sends about `transient_rounds` dense rounds
     first (0 where a dense update fits the budget), and is late by the share `excess` of the budget at most.
@@ -63,6 +75,7 @@ class Advice:
     """
 
     rank: int
+    latency_budget_s: float
     v: float
     queue_start: float
     transient_rounds: int
@@ -73,23 +86,34 @@ class Advice:
     median_bps: float
 
 
-def advise(scenario: Scenario, air: Links, row: Candidate, budget_s: float, spectrum: Any = None) -> Advice:
-    """What to set for the rank of `row` under a latency budget; `spectrum` is that of a pilot, where one was run."""
+def advise(
+    scenario: Scenario, air: Links, row: Candidate, budget_s: float, paces: Paces, spectrum: Any = None
+) -> Advice:
+    """What to set for the rank of `row`, carried in `budget_s`; `spectrum` is that of a pilot, where one was run."""
     size = next(size for size in air.sizes if size.rank == row.rank)
     dense_s = air.round_s(size, size.dense_bits)
     slope_s = dense_s - air.round_s(size, max(size.fixed_bits, 1.0))
     surrogate: Surrogate = getattr(scenario.schedule, "surrogate", "contraction")
-    queue = balance(V, row.kept_fraction, slope_s, budget_s, surrogate, spectrum) if dense_s > budget_s else 0.0
+    v, queue = 1.0, 0.0
+    if dense_s > budget_s and row.kept_fraction < 1.0:
+        of_one = balance(1.0, row.kept_fraction, slope_s, budget_s, surrogate, spectrum)
+        v = largest_v(of_one, scenario.rounds)
+        queue = v * of_one
     rounds = math.ceil(queue / (dense_s / budget_s - 1.0)) if queue else 0
     rate = np.mean([snapshot.rate_bps for snapshot in air.snapshots(size)], axis=0)
     return Advice(
         rank=row.rank,
-        v=V,
+        latency_budget_s=budget_s,
+        v=v,
         queue_start=float(f"{queue:.2g}"),
         transient_rounds=rounds,
         excess=min(queue / scenario.rounds, dense_s / budget_s - 1.0) if queue else 0.0,
         dense_round_s=dense_s,
-        budgets=tuple(_budget(air, size, kept) for kept in KEPT if kept >= size.menu.points[0].kept_fraction - 1e-9),
+        budgets=tuple(
+            _budget(air, size, kept, paces)
+            for kept in KEPT
+            if kept >= paces.kept[0] - 1e-9 and air.budget_s(size, kept) >= paces.least_s
+        ),
         weak=tuple(_weak(air, size, int(place), budget_s) for place in np.argsort(rate, kind="stable")[:BINDING]),
         median_bps=float(np.median(rate)),
     )
@@ -111,9 +135,16 @@ def balance(
     return v * steepness * budget_s / slope_s
 
 
-def _budget(air: Links, size: Size, kept_fraction: float) -> Budget:
-    bits = bits_of(size, kept_fraction)
-    return Budget(kept_fraction, bits, air.budget_s(size, kept_fraction), air.round_s(size, bits))
+def largest_v(queue_of_one: float, rounds: int) -> float:
+    """V: so large that Q* is `OVERRUN` of the rounds at most, where V = 1 makes it `queue_of_one`."""
+    most = min(max(OVERRUN * rounds / queue_of_one if queue_of_one else math.inf, V_LIMITS[0]), V_LIMITS[1])
+    decade = 10.0 ** math.floor(math.log10(most) + 1e-9)
+    return float(f"{next(step for step in (5, 2, 1) if step * decade <= most * (1 + 1e-9)) * decade:.1g}")
+
+
+def _budget(air: Links, size: Size, kept_fraction: float, paces: Paces) -> Budget:
+    bits, budget_s = bits_of(size, kept_fraction), air.budget_s(size, kept_fraction)
+    return Budget(kept_fraction, bits, budget_s, air.round_s(size, bits), paces.of(budget_s))
 
 
 def _weak(air: Links, size: Size, place: int, budget_s: float) -> Weak:

@@ -23,7 +23,8 @@ class Candidate:
     """One rank: what the budget carries of it, and what is predicted or measured of it (None: not by this way).
 
     `bits` are those of an update at `kept_fraction`, `round_s` the mean time if all send so much, `least_s` if all send
-    as little as they may; `fits` says whether that is within the budget. `error` is Psi, the sum of its three parts.
+    as little as they may; `fits` says whether that is within the budget. Where it is not, `kept_fraction`, `bits` and
+    `round_s` are those of the least. `error` is Psi, the sum of its three parts.
     """
 
     rank: int
@@ -83,9 +84,20 @@ def carried(scenario: Scenario, air: Links, budget_s: float) -> tuple[Candidate,
 
 
 def _carried(air: Links, size: Size, budget_s: float, least: float) -> Candidate:
-    kept = air.kept_fraction(size, budget_s, max(least, size.menu.points[0].kept_fraction))
-    bits, least_s = bits_of(size, kept), air.least_s(size, least)
-    return Candidate(size.rank, size.dense_bits, kept, bits, air.round_s(size, bits), least_s, least_s <= budget_s)
+    smallest, least_s = size.menu.smallest(least), air.least_s(size, least)
+    if least_s > budget_s:
+        return Candidate(
+            size.rank, size.dense_bits, smallest.kept_fraction, smallest.bits, least_s, least_s, fits=False
+        )
+    kept = air.kept_fraction(size, budget_s, smallest.kept_fraction)
+    bits = bits_of(size, kept)
+    return Candidate(size.rank, size.dense_bits, kept, bits, air.round_s(size, bits), least_s, fits=True)
+
+
+def predicted(scenario: Scenario, air: Links, budget_s: float, spectrum: Any) -> tuple[Candidate, ...]:
+    """The table of ``tail`` at any latency budget, from a pilot that was run; `scenario` has a section."""
+    options = _selection(scenario)
+    return tuple(_predicted(row, spectrum, options) for row in carried(scenario, air, budget_s))
 
 
 def least_budget_s(rows: Sequence[Candidate]) -> float | None:
@@ -129,7 +141,7 @@ def select(scenario: Scenario, by: How | None = None, memo_folder: Path | None =
             spectrum = pilot.tail(scenario, options.candidates[-1], options.rounds, memo_folder)
         except RunFailed as error:
             raise RunFailed(f"the pilot of rank_selection: {error}") from error
-        rows = tuple(_predicted(row, spectrum, options) for row in rows)
+        rows = predicted(scenario, air, budget_s, spectrum)
     elif how == "pilot":
         rows = tuple(
             _measured(scenario, row, options.rounds * budget_s, memo_folder) if row.fits else row for row in rows

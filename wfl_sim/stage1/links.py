@@ -182,7 +182,7 @@ class Links:
 
     def least_s(self, size: Size, kept_fraction_min: float) -> float:
         """The same with the least that may be sent: no smaller budget can be met in the long run."""
-        return self.round_s(size, size.menu.at_least(kept_fraction_min).points[0].bits)
+        return self.round_s(size, size.menu.smallest(kept_fraction_min).bits)
 
 
 def size_of(scenario: Scenario, rank: int) -> Size:

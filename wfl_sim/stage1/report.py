@@ -1,71 +1,75 @@
-"""The plan of an arm: stage 1 run alone, what to set, and the plane of rank and kept fraction for a picture.
+"""The plan of an arm: stage 1 run alone, the latency budget that suits what it found, and what to set.
 
 Knows how the parts of stage 1 go together; not how a plan is shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from math import ceil, floor, log10
 from typing import Any
-
-import numpy as np
 
 from channels.units import render
 from wfl_sim import rules
-from wfl_sim.contracts import FloatArray
-from wfl_sim.diagnose import Locator, nearest
-from wfl_sim.errors import COMMAND_LINE, Problem, ScenarioError, in_order
+from wfl_sim.diagnose import Locator
+from wfl_sim.errors import ScenarioError, in_order
 from wfl_sim.learning.sources import model_info
-from wfl_sim.scenario import Cell, Scenario, Study
+from wfl_sim.scenario import Scenario, Study
 from wfl_sim.stage1.advice import Advice, advise
-from wfl_sim.stage1.choice import Candidate, How, Selection, select
-from wfl_sim.stage1.links import Links, budget_of, least_kept_of, size_of, with_rank
+from wfl_sim.stage1.arms import chosen_cell, has_rank
+from wfl_sim.stage1.budget import Compared, Paces, compared, paces
+from wfl_sim.stage1.choice import Candidate, How, Selection, best, carried, least_budget_s, predicted, select
+from wfl_sim.stage1.links import Links, Size, budget_of, least_kept_of, with_rank
 from wfl_sim.stage1.options import RankSelection
+from wfl_sim.stage1.plane import Plane, plane
 from wfl_sim.yamlfile import write
 
-USUAL_KEPT = 0.25  # of the rank that the scenario states, where it has no latency budget to plan for
 BY = ("rank_selection", "by")
-MARGIN = 1.5  # of the plane beyond the outermost candidates
-POINTS = 161  # of the plane each way
-
-
-@dataclass(frozen=True)
-class Plane:
-    """Bits and errors over rank [ranks] and kept fraction [kept]; `allowed` [ranks] is rho_bar, not held within limits.
-
-    `bits` [kept, ranks] are those of all clients of a round together; `error` is Psi, None where nothing was trained.
-    """
-
-    ranks: FloatArray
-    kept: FloatArray
-    allowed: FloatArray
-    bits: FloatArray
-    error: FloatArray | None
+ANY_S = 1e9  # a latency budget that all can meet, while the rest is checked
 
 
 @dataclass(frozen=True)
 class Planned:
-    """The plan of one arm with its first seed. `chosen` is r*, or the rank that is advised on where there is none."""
+    """The plan of one arm with its first seed.
+
+    `selection` is the table at the latency budget of the scenario, or, where it has none that can be met, at the one
+    recommended. `chosen` is the rank recommended as the budget recommended carries it, `paces` those of its budgets,
+    and `stated` the budget of the scenario beside it. `settings` are keys and values for `wfl-sim run`.
+    """
 
     name: str
     arm: str
+    run_arm: str | None
     seed: int
     asked: int
     fixed_bits: float
     written_rank: int
     scenario: Scenario
     selection: Selection
+    chosen: Candidate
+    paces: Paces
+    stated: Compared | None
     advice: Advice
     plane: Plane
-    yaml: str
+    settings: dict[str, Any]
     notes: tuple[str, ...]
 
     @property
-    def chosen(self) -> Candidate:
-        """The candidate that the advice is about."""
-        return self.selection.of(self.advice.rank)
+    def yaml(self) -> str:
+        """The settings to lay over the file."""
+        nested: dict[str, Any] = {}
+        for key, value in self.settings.items():
+            *parents, last = key.split(".")
+            place = nested
+            for parent in parents:
+                place = place.setdefault(parent, {})
+            place[last] = value
+        return write(nested if self.run_arm is None else {"arms": {self.run_arm: nested}}, f"to lay over {self.name}")
+
+    @property
+    def overrides(self) -> list[str]:
+        """The settings for the command line, for this arm alone."""
+        prefix = "" if self.run_arm is None else f"arms.{self.run_arm}."
+        return [f"{prefix}{key}={_written(value)}" for key, value in self.settings.items()]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, without the plane."""
@@ -77,7 +81,12 @@ class Planned:
             "fixed_bits": self.fixed_bits,
             "written_rank": self.written_rank,
             "selection": self.selection.as_dict(),
+            "recommended": {**asdict(self.chosen), "latency_budget_s": self.advice.latency_budget_s},
+            "pace": self.paces.of(self.advice.latency_budget_s),
+            "pace_is": "predicted" if self.paces.measured else "promised",
+            "stated": None if self.stated is None else asdict(self.stated),
             "advice": asdict(self.advice),
+            "overrides": self.overrides,
             "yaml": self.yaml,
             "notes": list(self.notes),
         }
@@ -105,62 +114,64 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
     """
     cell = chosen_cell(study, arm)
     locate = study.locators.get(cell.arm) or Locator.nowhere()
-    scenario, notes = _with_section(cell.scenario, by)
-    found = [*rules.physics(scenario), *rules.resources(scenario)]
+    scenario = _with_section(cell.scenario, by)
+    anyhow = _with_budget(scenario, ANY_S)  # which is looked at here, and is no error
+    found = [*rules.physics(anyhow), *rules.resources(anyhow)]
     if by == "links":  # which asks no pilot
         found = [one for one in found if one.path != BY]
     if found:
         raise ScenarioError(*in_order(locate.finding(one) for one in found))
-    budget_s = budget_of(scenario)
-    assert budget_s is not None and scenario.rank_selection is not None  # _with_section sees to it
+    written, stated_s = _rank(cell.scenario), budget_of(scenario)
+    met = stated_s is not None and _is_met(scenario, stated_s)
+    if not met:
+        scenario = _with_budget(scenario, _start_s(scenario, written))
     selection, air, spectrum = select(scenario, by)
-    written = _rank(cell.scenario)
     row = _advised_on(selection, written)
-    size = next(size for size in air.sizes if size.rank == row.rank)
-    if len(size.menu.points) == 1:
-        notes.append(
-            f"codec {scenario.codec.kind} sends whole updates only, so no share of them can be chosen; "
-            "codec.kind components or topk can"
-        )
-    advice = advise(scenario, air, row, budget_s, spectrum)
-    settings = _settings(scenario, advice, budget_s, selection.kept_fraction_min)
-    has_arms = bool(locate.document.data.get("arms"))
-    yaml = write({"arms": {cell.group or cell.arm: settings}} if has_arms else settings, f"to lay over {study.name}")
+    row, curve = _settled(scenario, air, spectrum, row)
+    budget_s = curve.recommended_s
+    if not met:
+        scenario = _with_budget(scenario, budget_s)
+        selection = _moved(scenario, selection, air, spectrum, row, budget_s)
+    size = _size(air, row.rank)
+    advice = advise(scenario, air, row, budget_s, curve, spectrum)
+    group, data = cell.group or cell.arm, locate.document.data
+    arms = data.get("arms") or {}
+    settings = _settings(cell.scenario, advice, selection.kept_fraction_min)
+    if "rank_selection" in data or "rank_selection" in arms.get(group, {}):
+        settings["rank_selection"] = None  # the rank is chosen
     return Planned(
-        study.name, cell.arm, cell.seed, air.asked, size.fixed_bits, written,
-        scenario, selection, advice, _plane(scenario, air, budget_s, spectrum), yaml, tuple(notes),
-    )  # fmt: skip
-
-
-def chosen_cell(study: Study, arm: str | None) -> Cell:
-    """The first run of the arm to plan; raises ScenarioError where there is none."""
-    if arm is not None:
-        named = [cell for cell in study.cells if arm in (cell.arm, cell.group)]
-        if not named:
-            known = dict.fromkeys(cell.arm for cell in study.cells)
-            rule = f"arms: {', '.join(known)}"
-            raise ScenarioError(
-                Problem(f"{COMMAND_LINE}--arm {arm}", "", "unknown arm", near=nearest(arm, known), rule=rule)
-            )
-        return named[0]
-    ranked = [cell for cell in study.cells if _has_rank(cell.scenario)]
-    adaptive = [cell for cell in ranked if cell.scenario.schedule.kind == "tsfa"]
-    return (adaptive or ranked or list(study.cells))[0]
+        name=study.name,
+        arm=cell.arm,
+        run_arm=group if arms else None,
+        seed=cell.seed,
+        asked=air.asked,
+        fixed_bits=size.fixed_bits,
+        written_rank=written,
+        scenario=scenario,
+        selection=selection,
+        chosen=row,
+        paces=curve,
+        stated=compared(stated_s, curve),
+        advice=advice,
+        plane=plane(scenario, air, spectrum),
+        settings=settings,
+        notes=tuple(_notes(scenario, size)),
+    )
 
 
 def _rank(scenario: Scenario) -> int:
     return int(getattr(scenario.method, "rank"))  # noqa: B009 - not every method has one
 
 
-def _has_rank(scenario: Scenario) -> bool:
-    return scenario.method.adapter() is not None and hasattr(scenario.method, "rank")
+def _size(air: Links, rank: int) -> Size:
+    return next(size for size in air.sizes if size.rank == rank)
 
 
-def _with_section(scenario: Scenario, by: How | None) -> tuple[Scenario, list[str]]:
-    """The scenario with a section and a latency budget, and notes on what was added."""
-    notes, section = list[str](), scenario.rank_selection
-    if not _has_rank(scenario):
-        return replace(scenario, rank_selection=section or RankSelection()), notes  # the rules say what is wrong
+def _with_section(scenario: Scenario, by: How | None) -> Scenario:
+    """The scenario with a section."""
+    section = scenario.rank_selection
+    if not has_rank(scenario):
+        return replace(scenario, rank_selection=section or RankSelection())  # the rules say what is wrong
     adapter = scenario.method.adapter()
     assert adapter is not None
     if section is None:
@@ -172,25 +183,28 @@ def _with_section(scenario: Scenario, by: How | None) -> tuple[Scenario, list[st
         section = replace(section, by="tail" if by == "tail" else "pilot")
     elif by == "links":
         section = replace(section, by="tail" if adapter.pairs and not adapter.served else "pilot")
-    scenario = replace(scenario, rank_selection=section)
-    if budget_of(scenario) is None:
-        rank = _rank(scenario)
-        air = Links(scenario, (rank,), None)
-        usual = air.budget_s(air.sizes[0], max(USUAL_KEPT, air.sizes[0].menu.points[0].kept_fraction))
-        least = air.least_s(air.sizes[0], least_kept_of(scenario))
-        budget_s = _rounded_up(max(usual, least))
-        scenario = replace(scenario, rank_selection=replace(section, latency_budget_s=budget_s))
-        notes.append(
-            f"the scenario has no latency budget: planned for {render(budget_s, 's')}, at which about a quarter of an "
-            f"update of rank {rank} fits; rank_selection.latency_budget=... asks for another"
-        )
-    return scenario, notes
+    return replace(scenario, rank_selection=section)
 
 
-def _rounded_up(seconds: float) -> float:
-    """To two digits."""
-    step = 10.0 ** (floor(log10(seconds)) - 1)
-    return float(f"{ceil(seconds / step - 1e-9) * step:.2g}")
+def _with_budget(scenario: Scenario, budget_s: float) -> Scenario:
+    assert scenario.rank_selection is not None
+    return replace(scenario, rank_selection=replace(scenario.rank_selection, latency_budget_s=budget_s))
+
+
+def _is_met(scenario: Scenario, budget_s: float) -> bool:
+    """Whether some candidate meets a latency budget."""
+    assert scenario.rank_selection is not None
+    air = Links(scenario, scenario.rank_selection.candidates, budget_s)
+    return least_budget_s(carried(scenario, air, budget_s)) is None
+
+
+def _start_s(scenario: Scenario, rank: int) -> float:
+    """Where the scenario has no latency budget that can be met: what suits its rank, before anything is trained."""
+    assert scenario.rank_selection is not None
+    ranks = scenario.rank_selection.candidates
+    nearest = rank if rank in ranks else min(ranks, key=lambda other: abs(other - rank))
+    air = Links(scenario, (nearest,), None)
+    return paces(air, air.sizes[0], least_kept_of(scenario)).recommended_s
 
 
 def _advised_on(selection: Selection, written: int) -> Candidate:
@@ -201,47 +215,77 @@ def _advised_on(selection: Selection, written: int) -> Candidate:
     return next((row for row in fitting if row.rank == written), fitting[-1])
 
 
-def _settings(scenario: Scenario, advice: Advice, budget_s: float, kept_fraction_min: float) -> dict[str, Any]:
-    schedule: dict[str, Any] = {
-        "kind": "tsfa",
-        "latency_budget": render(budget_s, "s"),
-        "v": advice.v,
-        "queue_start": advice.queue_start,
-        "kept_fraction_min": kept_fraction_min,
-    }
-    if (surrogate := getattr(scenario.schedule, "surrogate", None)) is not None:
-        schedule["surrogate"] = surrogate
-    method: dict[str, Any] = {"kind": scenario.method.kind, "rank": advice.rank}
-    if (scale := getattr(with_rank(scenario, advice.rank).method, "scale", None)) is not None:
-        method["scale"] = scale  # at another rank the same alpha would be another one
-    return {"method": method, "schedule": schedule}
+def _settled(scenario: Scenario, air: Links, spectrum: Any, row: Candidate) -> tuple[Candidate, Paces]:
+    """A rank as the budget that suits it carries it; with a spectrum, one that is also the best for that budget.
 
-
-def _plane(scenario: Scenario, air: Links, budget_s: float, spectrum: Any) -> Plane:
-    options = scenario.rank_selection
+    Rank and budget are chosen in turns. A longer budget favours larger ranks, and a larger rank longer budgets, so that
+    both rise or both fall until nothing changes; should they not, the last of as many turns as there are ranks is taken.
+    """
+    options, least = scenario.rank_selection, least_kept_of(scenario)
     assert options is not None
-    sizes = list(air.sizes)
-    if len(sizes) == 1:  # a line needs two
-        sizes.append(size_of(scenario, 2 * sizes[0].rank))
-    ranks = np.geomspace(options.candidates[0] / MARGIN, options.candidates[-1] * MARGIN, POINTS)
-    kept = np.geomspace(min(0.5, least_kept_of(scenario)) / MARGIN, 1.0, POINTS)
-    dense, fixed = (
-        _line(sizes, [getattr(size, name) for size in sizes], ranks) for name in ("dense_bits", "fixed_bits")
+    for _ in options.candidates:
+        curve = paces(air, _size(air, row.rank), least, spectrum, options.sparsification_weight)
+        budget_s = curve.recommended_s
+        if spectrum is None:
+            rows = carried(scenario, air, budget_s)
+            return next(replace(row, **_of_links(one)) for one in rows if one.rank == row.rank), curve
+        rows = predicted(scenario, air, budget_s, spectrum)
+        before, row = row.rank, best(rows)
+        if row.rank == before:
+            break
+    else:
+        row = next(one for one in rows if one.rank == before)
+    return row, curve
+
+
+def _of_links(row: Candidate) -> dict[str, Any]:
+    """What links tell of a candidate."""
+    names = ("kept_fraction", "bits", "round_s", "least_s", "fits")
+    return {name: getattr(row, name) for name in names}
+
+
+def _moved(
+    scenario: Scenario, selection: Selection, air: Links, spectrum: Any, row: Candidate, budget_s: float
+) -> Selection:
+    """The selection at another latency budget; nothing is trained again."""
+    if selection.by == "pilot":  # which was simulated at the one before
+        return selection
+    rows = carried(scenario, air, budget_s) if spectrum is None else predicted(scenario, air, budget_s, spectrum)
+    rank = None if selection.rank is None else row.rank
+    size = _size(air, row.rank)
+    return replace(
+        selection,
+        rank=rank,
+        latency_budget_s=budget_s,
+        rate_bps=air.rate_bps(size),
+        fixed_s=air.fixed_s(size),
+        candidates=rows,
     )
-    fixed_s = np.interp(ranks, options.candidates, [air.fixed_s(size) for size in air.sizes])
-    wire = air.rate_bps(air.sizes[0]) * np.maximum(budget_s - fixed_s, 0.0)
-    payload = air.snapshots(air.sizes[0])[0].air.payload_bits(wire)
-    error = None
-    if spectrum is not None:
-        error = (
-            spectrum.error_of_rank(ranks)
-            + options.covariance_weight * spectrum.covariance_of(ranks)
-            + options.sparsification_weight * spectrum.error_of_kept(kept)[:, None]
-        )
-    bits = air.asked * (fixed + kept[:, None] * (dense - fixed))
-    return Plane(ranks, kept, (payload - fixed) / (dense - fixed), bits, error)
 
 
-def _line(sizes: Sequence[Any], values: Sequence[float], ranks: FloatArray) -> FloatArray:
-    slope, start = np.polyfit([size.rank for size in sizes], np.asarray(values, dtype=float), 1)
-    return np.asarray(start + slope * ranks)
+def _notes(scenario: Scenario, size: Size) -> list[str]:
+    if len(size.menu.points) > 1:
+        return []
+    return [
+        f"codec {scenario.codec.kind} sends whole updates only, so no share of them can be chosen; "
+        "codec.kind components or topk can"
+    ]
+
+
+def _settings(scenario: Scenario, advice: Advice, kept_fraction_min: float) -> dict[str, Any]:
+    """Keys and values; of what the scenario says already, rank, budget, V and queue alone are said again."""
+    settings: dict[str, Any] = {"method.rank": advice.rank}
+    scale = getattr(with_rank(scenario, advice.rank).method, "scale", None)
+    if scale is not None and scale != getattr(scenario.method, "scale", None):
+        settings["method.scale"] = scale  # at another rank the same alpha would be another one
+    if scenario.schedule.kind != "tsfa":
+        settings["schedule.kind"] = "tsfa"
+    settings["schedule.latency_budget"] = render(advice.latency_budget_s, "s")
+    settings |= {"schedule.v": advice.v, "schedule.queue_start": advice.queue_start}
+    if getattr(scenario.schedule, "kept_fraction_min", None) != kept_fraction_min:
+        settings["schedule.kept_fraction_min"] = kept_fraction_min
+    return settings
+
+
+def _written(value: Any) -> str:
+    return "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,238 @@
+"""A plan in words, for a network engineer who knows no LoRA.
+
+Knows plans by their fields; neither how one is made, nor where the words go.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from textwrap import wrap
+from typing import Any
+
+from wfl_sim.present import table
+from wfl_sim.stage1.advice import OVERRUN
+from wfl_sim.stage1.choice import Candidate
+from wfl_sim.stage1.report import Planned
+
+WIDTH = 100
+WHOLE = 0.995  # of an update: told as a whole one
+
+
+def text(
+    planned: Planned, scenario: str, overrides: Sequence[str] = (), heading: Callable[[str], str] = str
+) -> Iterator[str]:
+    """The plan, line by line; `scenario` and `overrides` as they were given, for the command to run it."""
+    yield heading(f"Plan of {planned.name}, arm {planned.arm}, seed {planned.seed}")
+    yield ""
+    yield heading(_recommended(planned))
+    yield from _wrapped(_verdict(planned))
+    for note in planned.notes:
+        yield from wrap(f"note: {note}", WIDTH, subsequent_indent="      ")
+    yield ""
+    yield heading("What is sent")
+    yield from _wrapped(_glossary(planned))
+    yield from _wrapped(_who_binds(planned))
+    yield ""
+    yield heading(f"The ranks, with {_whose(planned)} of {_seconds(planned.selection.latency_budget_s)}")
+    yield from _ranks(planned, heading)
+    yield ""
+    yield heading(f"Latency budgets for rank {planned.advice.rank}")
+    yield from _budgets(planned, heading)
+    yield ""
+    yield heading(f"V {planned.advice.v:g}")
+    yield from _wrapped(_queue(planned))
+    yield ""
+    yield heading("To run it")
+    yield from _command(planned, scenario, overrides)
+
+
+def _recommended(planned: Planned) -> str:
+    advice = planned.advice
+    settings = f"rank {advice.rank}, latency budget {_seconds(advice.latency_budget_s)}, V {advice.v:g}"
+    if planned.selection.rank is not None:
+        return f"Take {settings}."
+    stated = "the scenario states" if advice.rank == planned.written_rank else "is the nearest candidate that fits"
+    return f"For rank {advice.rank}, which {stated}: {settings.partition(', ')[2]}."
+
+
+def _verdict(planned: Planned) -> str:
+    """What the latency budget recommended is worth, and that of the scenario beside it."""
+    paces, row, stated = planned.paces, planned.chosen, planned.stated
+    size = "a whole update" if row.kept_fraction > WHOLE else f"{row.kept_fraction:.0%} of an update"
+    said = f"{_seconds(planned.advice.latency_budget_s)} carry {size} ({_bits(row.bits)}) from the mean client"
+    pace = paces.of(planned.advice.latency_budget_s)
+    if paces.measured:
+        said += ", and by the pilot no other budget carries more of what is learnt in a second."
+    else:
+        said += (
+            f", and at least {pace:.0%} of what any budget could carry in a second, whatever the pieces that are left "
+            "out were worth."
+        )
+    if stated is None:
+        return f"{said} The scenario has no latency budget of its own."
+    his = f"The {_seconds(stated.latency_budget_s)} of the scenario"
+    if stated.verdict == "impossible":
+        least = f"with the smallest updates of this rank a round takes {_seconds(paces.least_s)}"
+        return f"{said} {his} cannot be met: {least}."
+    worth = f"{stated.pace:.0%} of that" if paces.measured else f"at least {stated.pace:.0%}"
+    if stated.verdict == "ok":
+        return f"{said} {his} are as good ({worth})."
+    if stated.verdict == "too tight":
+        return f"{said} {his} are too tight ({worth}): too much of a round is spent on what is not sending."
+    if stated.latency_budget_s > paces.whole_s:
+        return f"{said} {his} are generous: whole updates of all clients take {_seconds(paces.whole_s)}."
+    return f"{said} {his} are generous ({worth}): the last pieces sent cost more time than they are worth."
+
+
+def _glossary(planned: Planned) -> str:
+    selection = planned.selection
+    return (
+        f"In each round {planned.asked} clients download the model, compute, and upload an update over one shared "
+        f"uplink. An update is a fixed part of {_bits(planned.fixed_bits)} (the task's own layer) and, for each "
+        "adapted layer of the model, as many pieces as the rank says: a larger rank can learn more, and has more to "
+        "send. The kept fraction is the share of the pieces that is sent, the most important ones. The latency budget "
+        "is the mean time of a round that the schedule tsfa keeps to. Download, computing and latency take "
+        f"{_seconds(selection.fixed_s)} of it; the rest is for the uplink, of which the mean client gets "
+        f"{_rate(selection.rate_bps)} in an even share."
+    )
+
+
+def _who_binds(planned: Planned) -> str:
+    advice = planned.advice
+    clients = "; ".join(
+        f"client {weak.client} at {weak.distance_m:.0f} m, {_rate(weak.rate_bps)}, {weak.kept_fraction:.0%}"
+        for weak in advice.weak
+    )
+    return (
+        f"The weakest (distance at the start, rate in an even share, share of an update of rank {advice.rank} that it "
+        f"carries in {_seconds(advice.latency_budget_s)}): {clients}. The median client has {_rate(advice.median_bps)}."
+    )
+
+
+def _whose(planned: Planned) -> str:
+    own = planned.stated is not None and planned.stated.latency_budget_s == planned.selection.latency_budget_s
+    return "the scenario's latency budget" if own else "a latency budget"
+
+
+def _ranks(planned: Planned, heading: Callable[[str], str]) -> Iterator[str]:
+    budget_s, by = planned.selection.latency_budget_s, planned.selection.by
+    names = ["rank", "whole update", "kept", "sent", "round", "shortest"]
+    names += {
+        "tail": ["lost to: rank", "averaging", "leaving out", "sum"],
+        "pilot": ["rounds", "loss", "accuracy"],
+    }.get(by, [])
+    head, *rows = table([*names, ""], [_cells(planned, row) for row in planned.selection.candidates])
+    yield heading(head.rstrip())
+    yield from (row.rstrip() for row in rows)
+    said = (
+        "kept, sent: what the mean client's link carries in the budget. round: its mean time; weak links send less, "
+        "strong ones more. shortest: a round in which all send the least that is allowed."
+    )
+    if any(not row.fits for row in planned.selection.candidates):
+        said += f" Where even that is longer than {_seconds(budget_s)}, all of the row is for the least."
+    yield from _wrapped(f"{said} {_of_learning(planned)}")
+
+
+def _cells(planned: Planned, row: Candidate) -> list[str]:
+    selection = planned.selection
+    round_s = min(row.round_s, selection.latency_budget_s) if row.fits else row.least_s
+    cells = [str(row.rank), _bits(row.dense_bits), f"{row.kept_fraction:.3f}", _bits(row.bits), _seconds(round_s),
+             _seconds(row.least_s)]  # fmt: skip
+    if selection.by == "tail":
+        cells += [_number(x) for x in (row.error_of_rank, row.covariance, row.sparsification, row.error)]
+    elif selection.by == "pilot":
+        cells += ["-" if row.rounds is None else str(row.rounds), _number(row.loss), _number(row.accuracy)]
+    best = "best " if row.rank == selection.rank else ""
+    return [*cells, best if row.fits else "over budget"]
+
+
+def _of_learning(planned: Planned) -> str:
+    by = planned.selection.by
+    if by == "tail":
+        return (
+            "lost: shares of the energy of what a pilot learnt that so small a rank cannot hold, that averaging the two "
+            "factors of a piece separately gets wrong, and that is in the pieces left out."
+        )
+    if by == "pilot":
+        return "Each rank was simulated for the same time, and the least loss on validation examples is best."
+    return "Nothing was trained, so which rank learns best is not known; --by tail tells."
+
+
+def _budgets(planned: Planned, heading: Callable[[str], str]) -> Iterator[str]:
+    paces, row, stated, advice = planned.paces, planned.chosen, planned.stated, planned.advice
+    budget_s = advice.latency_budget_s
+    rows = [(budget_s, row.kept_fraction, row.bits, paces.of(budget_s), "recommended")]
+    if stated is not None and stated.latency_budget_s == planned.selection.latency_budget_s:
+        at = planned.selection.of(advice.rank)
+        if at.fits:
+            rows.append((stated.latency_budget_s, at.kept_fraction, at.bits, stated.pace, "the scenario's"))
+    told = {_seconds(seconds) for seconds, *_ in rows}
+    rows += [
+        (b.latency_budget_s, b.kept_fraction, b.bits, b.pace, "")
+        for b in advice.budgets
+        if _seconds(b.latency_budget_s) not in told
+    ]
+    head, *body = table(
+        ["latency budget", "kept", "sent", "pace", ""],
+        [[_seconds(s), f"{kept:.3f}", _bits(bits), f"{pace:.0%}", mark] for s, kept, bits, pace, mark in sorted(rows)],
+    )
+    yield heading(head.rstrip())
+    yield from (line.rstrip() for line in body)
+    if paces.measured:
+        said = "pace: what arrives in a second of what was learnt, beside the budget at which that is most."
+    else:
+        said = (
+            "pace: how much of the best pace, in learnt per second, a budget is sure to reach. A shorter one may send "
+            "too little, a longer one may send what is worth little; without a pilot nobody knows which."
+        )
+    yield from _wrapped(f"{said} The shortest that can be met is {_seconds(paces.least_s)}.")
+
+
+def _queue(planned: Planned) -> str:
+    advice, rounds = planned.advice, planned.scenario.rounds
+    if not advice.transient_rounds:
+        return (
+            "Whole updates fit the budget, so the queue of time overdrawn, which V weighs against the error of what is "
+            "left out, stays at 0, and V changes little."
+        )
+    return (
+        "V weighs the error of what is left out against the queue of time overdrawn: the larger, the steadier are kept "
+        f"fractions, and the longer may the mean round be above its budget. In {rounds} rounds {advice.v:g} is the "
+        f"largest that keeps this below {OVERRUN:.0%} from wherever the queue begins. With queue_start {advice.queue_start:g}, "
+        f"where error and time balance, it is about 0; from 0 it would be up to {advice.excess:.1%}, for about "
+        f"{advice.transient_rounds} whole update{'s' if advice.transient_rounds > 1 else ''} at the start."
+    )
+
+
+def _command(planned: Planned, scenario: str, overrides: Sequence[str]) -> Iterator[str]:
+    """For a shell, one setting a line; what was overridden for the plan comes first, as later ones win."""
+    words = ["wfl-sim run", shlex.quote(scenario)]
+    if planned.run_arm is not None:
+        words += ["--arm", shlex.quote(planned.run_arm)]
+    replaced = (*planned.settings, "rank_selection")
+    kept = [one for one in overrides if not any(key in one.partition("=")[0] for key in replaced)]
+    yield " ".join(words) + " \\"
+    settings = [shlex.quote(one) for one in (*kept, *planned.overrides)]
+    yield from (f"    {one} \\" for one in settings[:-1])
+    yield f"    {settings[-1]}"
+
+
+def _wrapped(paragraph: str) -> list[str]:
+    return wrap(paragraph, WIDTH)
+
+
+def _bits(bits: float) -> str:
+    return f"{bits / 1e6:.2f} Mbit" if bits >= 1e6 else f"{bits / 1e3:.0f} kbit"
+
+
+def _rate(bps: float) -> str:
+    return f"{bps / 1e6:.3g} Mbit/s" if bps >= 1e6 else f"{bps / 1e3:.3g} kbit/s"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds * 1e3:.0f} ms" if seconds < 0.0995 else f"{seconds:.3g} s"
+
+
+def _number(value: Any) -> str:
+    return "-" if value is None else f"{value:.3f}"
