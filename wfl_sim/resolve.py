@@ -89,7 +89,7 @@ def resolve(
 
     An override sets its key in every arm whose kinds have it, whatever file or arm say, and so does a point; those of
     ``arms.NAME`` come last, and fix in their arm what the grid varies in others. One with several values is an axis. An
-    override or an axis that no arm can take is an unknown key. With `only`, the other arms of the file are not looked at.
+    override or an axis that no arm can take is an unknown key. With `only`, no other arm of the file is looked at.
 
     Raises
     ------

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from wfl_sim import overriding, yamlfile
 from wfl_sim.diagnose import nearest
@@ -22,7 +23,7 @@ def study_of(path: Path, overrides: Sequence[str], arm: str | None = None) -> St
     Raises
     ------
     ScenarioError
-        No arm can be read, or none of that name.
+        No arm can be read: what is wrong with the first under TSFA, or else with the first.
     """
     document = yamlfile.read(path)
     overriding.read(document, overrides)  # which may bring arms
@@ -30,15 +31,16 @@ def study_of(path: Path, overrides: Sequence[str], arm: str | None = None) -> St
     names = list(arms) if isinstance(arms, dict) else []
     if not names or arm in names:
         return load(path, overrides, only=arm if names else None, ruled=False)
-    found = list[Study]()
+    found, failed = list[Study](), dict[str, ScenarioError]()
     for name in names:
         try:
             found.append(load(path, overrides, only=name, ruled=False))
-        except ScenarioError:
+        except ScenarioError as error:
+            failed[name] = error
             if arm is not None and arm.startswith(f"{name}-"):  # it may be a point of this arm
                 raise
     if not found:
-        return load(path, overrides)
+        raise failed[next((name for name in names if _is_adaptive(document.data, arms[name])), names[0])]
     cells = tuple(cell for study in found for cell in study.cells)
     return Study(found[0].name, cells, {name: at for study in found for name, at in study.locators.items()})
 
@@ -57,6 +59,13 @@ def chosen_cell(study: Study, arm: str | None) -> Cell:
     ranked = [cell for cell in study.cells if has_rank(cell.scenario)]
     adaptive = [cell for cell in ranked if cell.scenario.schedule.kind == "tsfa"]
     return (adaptive or ranked or list(study.cells))[0]
+
+
+def _is_adaptive(data: dict[str, Any], arm: Any) -> bool:
+    """Whether an arm is written with TSFA, as far as can be told before it is read."""
+    schedules = [plain.get("schedule") for plain in (arm, data) if isinstance(plain, dict)]
+    stated = next((schedule for schedule in schedules if schedule is not None), None)
+    return isinstance(stated, dict) and stated.get("kind") == "tsfa"
 
 
 def has_rank(scenario: Scenario) -> bool:

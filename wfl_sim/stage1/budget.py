@@ -18,8 +18,8 @@ at rho' = 1. So whatever delta is, a budget reaches at least
     min(T(rho_min) / T(rho), rho T(1) / T(rho))
 
 of the best pace, and equality is taken (by delta = 1, and by delta = rho). The budget recommended makes that promise
-the largest. With rho_min = 0 it is where rho = fixed / (fixed + slope), and promises (fixed + slope) / (fixed + 2 slope),
-never less than a half.
+the largest. With rho_min = 0 it is where rho = fixed / (fixed + slope), and the promise is (fixed + slope) / (fixed +
+2 slope), never less than a half.
 """
 
 from __future__ import annotations

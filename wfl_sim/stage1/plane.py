@@ -46,7 +46,7 @@ class Plane:
 
 
 def plane(scenario: Scenario, air: Links, spectrum: Any = None) -> Plane:
-    """The plane around the candidates of a scenario that has a section; `spectrum` is that of a pilot, if one was run."""
+    """The plane around the candidates of a scenario that has a section; `spectrum` is that of a pilot, if one ran."""
     options = scenario.rank_selection
     assert options is not None
     sizes = list(air.sizes)

@@ -219,7 +219,7 @@ def _settled(scenario: Scenario, air: Links, spectrum: Any, row: Candidate) -> t
     """A rank as the budget that suits it carries it; with a spectrum, one that is also the best for that budget.
 
     Rank and budget are chosen in turns. A longer budget favours larger ranks, and a larger rank longer budgets, so that
-    both rise or both fall until nothing changes; should they not, the last of as many turns as there are ranks is taken.
+    both rise or both fall until nothing changes; should they not, the last of as many turns as there are ranks counts.
     """
     options, least = scenario.rank_selection, least_kept_of(scenario)
     assert options is not None

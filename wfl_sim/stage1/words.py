@@ -151,8 +151,8 @@ def _of_learning(planned: Planned) -> str:
     by = planned.selection.by
     if by == "tail":
         return (
-            "lost: shares of the energy of what a pilot learnt that so small a rank cannot hold, that averaging the two "
-            "factors of a piece separately gets wrong, and that is in the pieces left out."
+            "lost: shares of the energy of what a pilot learnt that so small a rank cannot hold, that averaging the "
+            "two factors of a piece separately gets wrong, and that is in the pieces left out."
         )
     if by == "pilot":
         return "Each rank was simulated for the same time, and the least loss on validation examples is best."
@@ -196,12 +196,13 @@ def _queue(planned: Planned) -> str:
             "Whole updates fit the budget, so the queue of time overdrawn, which V weighs against the error of what is "
             "left out, stays at 0, and V changes little."
         )
+    whole = "a whole update" if advice.transient_rounds == 1 else f"{advice.transient_rounds} whole updates"
     return (
         "V weighs the error of what is left out against the queue of time overdrawn: the larger, the steadier are kept "
         f"fractions, and the longer may the mean round be above its budget. In {rounds} rounds {advice.v:g} is the "
-        f"largest that keeps this below {OVERRUN:.0%} from wherever the queue begins. With queue_start {advice.queue_start:g}, "
-        f"where error and time balance, it is about 0; from 0 it would be up to {advice.excess:.1%}, for about "
-        f"{advice.transient_rounds} whole update{'s' if advice.transient_rounds > 1 else ''} at the start."
+        f"largest that holds this to {OVERRUN:.0%} from wherever the queue begins. With queue_start "
+        f"{advice.queue_start:g}, where error and time balance, it is about 0; from 0, with about {whole} at the "
+        f"start, it would be up to {advice.excess:.1%}."
     )
 
 

@@ -1,0 +1,192 @@
+"""`wfl-sim plan`: what it tells, draws and lets one paste."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from stage1cases import MANY
+from typer.testing import CliRunner
+
+from wfl_sim import yamlfile
+from wfl_sim.cli import app
+from wfl_sim.errors import ScenarioError
+from wfl_sim.scenario import load, parse
+from wfl_sim.stage1 import plane, report, words
+from wfl_sim.stage1.arms import chosen_cell, study_of
+from wfl_sim.stage1.options import RankSelection
+
+FEW_DOTS = 10  # an inch, for a picture that nobody looks at
+
+
+def planned(*arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["plan", *arguments])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.output
+
+
+def test_a_plan_by_links_alone(tmp_path: Path) -> None:
+    still = ["quickstart", "clients.mobility={kind: static}", "arms.soft-tsfa.rank_selection={candidates: [2, 8, 32]}"]
+    always = ["--by", "links", "--no-plots", "--output", str(tmp_path)]
+    code, told = planned(*still, *always)
+    assert code == 0 and not list(tmp_path.iterdir())
+    words = ("Plan of quickstart, arm soft-tsfa, seed 1", "Nothing was trained", "The weakest", "the scenario's")
+    assert all(word in told for word in words)
+    plain = json.loads(planned(*still, *always, "--format", "json")[1])
+    assert (plain["picture"], plain["selection"]["rank"], plain["advice"]["rank"]) == (None, None, 8)
+    kept = [row["kept_fraction"] for row in plain["selection"]["candidates"]]
+    assert kept == sorted(kept, reverse=True), "the same bits hold less of a larger rank"
+
+
+@pytest.mark.usefixtures("_learner")
+def test_the_picture_shows_every_candidate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+
+    from analysis import rankplot
+
+    plans, figures, save = [], [], Figure.savefig
+
+    def drawn_once(plan: report.Planned) -> Figure:
+        plans.append(plan)
+        figures.append(rank_plane(plan))
+        return figures[-1]
+
+    rank_plane = rankplot.rank_plane
+    monkeypatch.setattr(rankplot, "rank_plane", drawn_once)
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path: save(figure, path, dpi=FEW_DOTS))
+    monkeypatch.setattr(plane, "POINTS", 9)
+    (tmp_path / "s.yaml").write_text(MANY)
+    monkeypatch.chdir(tmp_path)
+    code, told = planned("s.yaml", "rank_selection.candidates=[1, 2, 4, 64]", "--format", "json")
+    assert code == 0
+    assert Path(json.loads(told)["picture"]) == Path("runs/many/plots/rank-plane.png")
+    assert Path("runs/many/plots/rank-plane.png").read_bytes().startswith(b"\x89PNG")
+    (plan,), ((axes, colours),) = plans, [figure.axes for figure in figures]
+    names = axes.get_legend_handles_labels()[1]
+    over = "over the budget even at the least"
+    assert {"ranks within the budget", "recommended", over} <= set(names)
+    assert "predicted error" in colours.get_ylabel()
+    drawn = {tuple(xy) for line in axes.lines if not line.get_linestyle().strip("None") for xy in line.get_xydata()}
+    assert drawn == {(row.rank, row.kept_fraction) for row in (*plan.selection.candidates, plan.chosen)}
+
+
+@pytest.mark.usefixtures("_learner")
+def test_what_is_advised_can_be_pasted() -> None:
+    plan = report.plan(parse(MANY, "s", ["rank_selection.candidates=[1, 4]"]))
+    settings = yamlfile.read_text(plan.yaml, "advice").data
+    data, _ = yamlfile.merge(yamlfile.read_text(MANY, "s").data, settings)
+    pasted = parse(yamlfile.write(data, "pasted"), "pasted").cells[0].scenario
+    assert pasted.rank_selection is None and pasted.method.rank == plan.advice.rank != 2  # type: ignore[attr-defined]
+    assert pasted.method.adapter().alpha / pasted.method.rank == 8.0  # type: ignore
+    assert pasted.schedule.latency_budget == plan.advice.latency_budget_s
+    assert pasted.schedule.v == plan.advice.v  # type: ignore[attr-defined]
+    assert plan.plane.error is not None and np.isfinite(plan.plane.error).all()
+    levels = plan.plane.bits / plan.asked
+    at = [float(np.interp(r.rank, plan.plane.ranks, levels[-1])) for r in plan.selection.candidates]
+    assert at == pytest.approx([r.dense_bits for r in plan.selection.candidates], rel=0.01)
+
+
+def test_a_plan_without_a_latency_budget_says_which_it_takes() -> None:
+    plan = report.plan(parse(MANY, "s", ["rank_selection=null"]), by="links")
+    assert plan.stated is None and "has no latency budget of its own" in " ".join(words.text(plan, "s"))
+    assert plan.selection.latency_budget_s == plan.advice.latency_budget_s == plan.paces.recommended_s
+    assert plan.selection.of(2) == plan.chosen
+    assert plan.selection.candidates[-1].rank == RankSelection().candidates[-1]
+
+
+def test_a_latency_budget_that_cannot_be_met_is_told_and_another_recommended() -> None:
+    plan = report.plan(parse(MANY, "s", ["rank_selection.latency_budget=200 ms"]), by="links")
+    assert plan.stated is not None and plan.stated.verdict == "impossible" and plan.stated.pace == 0.0
+    assert plan.chosen.fits and plan.advice.latency_budget_s >= plan.chosen.least_s > 0.2
+    assert "The 0.2 s of the scenario cannot be met" in " ".join(words.text(plan, "s"))
+
+
+@pytest.mark.usefixtures("_learner")
+def test_rank_and_latency_budget_suit_each_other() -> None:
+    for weight in (0.1, 1.0):
+        text = MANY.replace("rounds: 2,", f"rounds: 2, sparsification_weight: {weight},")
+        plan = report.plan(parse(text, "s"))
+        again = report.plan(parse(text, "s", [f"rank_selection.latency_budget={plan.advice.latency_budget_s} s"]))
+        assert again.selection.rank == again.advice.rank == plan.advice.rank
+        assert again.advice == plan.advice and again.stated is not None and again.stated.verdict == "ok"
+
+
+ARMS = """
+arms:
+  head: {method: {kind: head_only}, codec: {kind: dense}, rank_selection: null}
+  dense: {method: {kind: fedavg}, codec: {kind: dense}, rank_selection: null}
+  adaptive: {schedule: {kind: tsfa, latency_budget: 1.2 s}, rank_selection: null}
+"""
+
+
+def test_the_command_to_copy_runs_what_was_recommended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for text, arm in ((MANY, None), (MANY + ARMS, "adaptive"), (MANY + ARMS, "dense")):
+        Path("my file.yaml").write_text(text)
+        options = [] if arm is None else ["--arm", arm]
+        given = ["my file.yaml", "rank_selection.candidates=2,8", "schedule.latency_budget=700 ms"]
+        given = given if arm == "adaptive" else given[:2]
+        told = planned(*given, *options, "--by", "links", "--no-plots")[1]
+        program, command, file, *rest = shlex.split(told.partition("To run it\n")[2].replace("\\\n", ""))
+        assert (program, command, file, rest[: len(options)]) == ("wfl-sim", "run", given[0], options)
+        study = load(file, rest[len(options) :])
+        (scenario,) = {cell.scenario for cell in study.cells if arm in (None, cell.arm)}
+        plan = json.loads(planned(*given, *options, "--by", "links", "--no-plots", "--format", "json")[1])
+        assert scenario.schedule.kind == "tsfa" and scenario.rank_selection is None
+        assert scenario.method.rank == plan["advice"]["rank"]  # type: ignore[attr-defined]
+        assert scenario.schedule.latency_budget == plan["advice"]["latency_budget_s"]
+        assert rest[len(options) :] == plan["overrides"], "what was overridden here is said again by these"
+
+
+def test_other_arms_are_not_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(MANY + ARMS)
+    plain = ["--by", "links", "--no-plots", "--format", "json"]
+    code, told = planned(str(tmp_path / "s.yaml"), "rank_selection.candidates=[2, 16]", "codec.kind=components", *plain)
+    assert code == 0 and json.loads(told)["arm"] == "adaptive"
+    assert [row["rank"] for row in json.loads(told)["selection"]["candidates"]] == [2, 16]
+    told = planned(str(tmp_path / "s.yaml"), "rank_selection.candidates=2,16", "--arm", "dense", *plain)[1]
+    assert json.loads(told)["arm"] == "dense"
+    with pytest.raises(ScenarioError) as error:
+        planned(str(tmp_path / "s.yaml"), "rank_selection.candidates=2,4000", "--by", "links", "--no-plots")
+    (problem,) = error.value.args
+    assert "must be at most 384" in problem.message and not any(f"arm {n}" in str(problem) for n in ("head", "dense"))
+
+
+def test_a_point_of_a_grid_can_be_planned(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(MANY + ARMS + "grid: {rounds: [3, 9]}\n")
+    for arm, rounds in (("adaptive", 3), ("adaptive-rounds=9", 9), (None, 3)):
+        study = study_of(tmp_path / "s.yaml", [], arm)
+        cell = chosen_cell(study, arm)
+        assert (cell.group, cell.scenario.rounds) == ("adaptive", rounds)
+
+
+@pytest.mark.parametrize("method", ["{kind: flora, rank: 2}", "{kind: ffa, rank: 2}"])
+def test_links_alone_can_be_asked_where_no_pilot_can(method: str) -> None:
+    settings = [f"method={method}", "codec={kind: topk}", "rank_selection=null"]
+    assert report.plan(parse(MANY, "s", settings), by="links").selection.by == "links"
+
+
+def test_a_codec_of_one_size_is_told() -> None:
+    plan = report.plan(parse(MANY, "s", ["codec={kind: dense}", "rank_selection.latency_budget=3 s"]), by="links")
+    assert any("sends whole updates only" in note for note in plan.notes)
+    assert {row.kept_fraction for row in plan.selection.candidates} == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["quickstart", "--arm", "soft-tsf"], "unknown arm; did you mean 'soft-tsfa'?"),
+        (["quickstart", "--arm", "head-only"], "rank_selection: chooses the rank of adapters, and head_only has none"),
+        (["quickstart", "--by", "pilot"], "learning.data.validation is 0"),
+        (["quickstart", "schedule.latency_budgets=1 s"], "unknown key; did you mean 'latency_budget'?"),
+        (["quickstart", "arms.soft-tsf.rounds=3"], "unknown arm; did you mean 'soft-tsfa'?"),
+    ],
+)
+def test_what_cannot_be_planned_is_told(arguments: list[str], says: str) -> None:
+    with pytest.raises(ScenarioError) as told:
+        planned(*arguments, "--no-plots")
+    assert says in str(told.value)
