@@ -132,7 +132,8 @@ def _candidates(axes: Axes, planned: Any) -> None:
         own = row.rank == star.rank
         place = min(row.kept_fraction, star.kept_fraction) if own else row.kept_fraction
         axes.annotate(
-            _said(row), (row.rank, place), xytext=(-8, -7), textcoords="offset points", ha="right", va="top",
+            _said(row), (row.rank, place), xytext=(-8, -7) if row.fits else (0, -10), textcoords="offset points",
+            ha="right" if row.fits else "center", va="top",
             fontsize=9.5, fontweight="bold" if own else None, zorder=6, color="black" if row.fits else LIMIT_COLOUR,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0},
         )  # fmt: skip

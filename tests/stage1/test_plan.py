@@ -92,7 +92,7 @@ def test_what_is_advised_can_be_pasted() -> None:
 
 def test_a_plan_without_a_latency_budget_says_which_it_takes() -> None:
     plan = report.plan(parse(MANY, "s", ["rank_selection=null"]), by="links")
-    assert plan.stated is None and "has no latency budget of its own" in " ".join(words.text(plan, "s"))
+    assert plan.stated is None and "The scenario has no latency budget." in " ".join(words.text(plan, "s"))
     assert plan.selection.latency_budget_s == plan.advice.latency_budget_s == plan.paces.recommended_s
     assert plan.selection.of(2) == plan.chosen
     assert plan.selection.candidates[-1].rank == RankSelection().candidates[-1]
@@ -102,7 +102,17 @@ def test_a_latency_budget_that_cannot_be_met_is_told_and_another_recommended() -
     plan = report.plan(parse(MANY, "s", ["rank_selection.latency_budget=200 ms"]), by="links")
     assert plan.stated is not None and plan.stated.verdict == "impossible" and plan.stated.pace == 0.0
     assert plan.chosen.fits and plan.advice.latency_budget_s >= plan.chosen.least_s > 0.2
-    assert "The 0.2 s of the scenario cannot be met" in " ".join(words.text(plan, "s"))
+    assert "The scenario's 0.2 s cannot be met" in " ".join(words.text(plan, "s"))
+
+
+@pytest.mark.usefixtures("_learner")
+def test_without_a_latency_budget_no_other_rank_learns_more_in_a_second(tmp_path: Path) -> None:
+    """Of a codec that sends all or nothing, so that each rank has one budget, and any would fit its own alone."""
+    (tmp_path / "s.yaml").write_text(MANY.replace(", latency_budget: 0.9 s", ""))
+    plan = report.plan(study_of(tmp_path / "s.yaml", ["codec={kind: dense}", "rank_selection.candidates=1,2,4,8"]))
+    assert plan.selection.latency_budget_s == plan.advice.latency_budget_s
+    worth = {row.rank: (1.0 - (row.error or 0.0)) / row.least_s for row in plan.selection.candidates}
+    assert max(worth, key=lambda rank: worth[rank]) == plan.advice.rank == plan.selection.rank
 
 
 @pytest.mark.usefixtures("_learner")
@@ -180,7 +190,7 @@ def test_a_codec_of_one_size_is_told() -> None:
     ("arguments", "says"),
     [
         (["quickstart", "--arm", "soft-tsf"], "unknown arm; did you mean 'soft-tsfa'?"),
-        (["quickstart", "--arm", "head-only"], "rank_selection: chooses the rank of adapters, and head_only has none"),
+        (["quickstart", "--arm", "head-only"], "the method head_only has no adapters, and so no rank to plan"),
         (["quickstart", "--by", "pilot"], "learning.data.validation is 0"),
         (["quickstart", "schedule.latency_budgets=1 s"], "unknown key; did you mean 'latency_budget'?"),
         (["quickstart", "arms.soft-tsf.rounds=3"], "unknown arm; did you mean 'soft-tsfa'?"),

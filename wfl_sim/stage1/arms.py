@@ -27,8 +27,9 @@ def study_of(path: Path, overrides: Sequence[str], arm: str | None = None) -> St
     """
     document = yamlfile.read(path)
     overriding.read(document, overrides)  # which may bring arms
-    arms = document.data.get("arms")
-    names = list(arms) if isinstance(arms, dict) else []
+    written = document.data.get("arms")
+    arms: dict[str, Any] = written if isinstance(written, dict) else {}
+    names = list(arms)
     if not names or arm in names:
         return load(path, overrides, only=arm if names else None, ruled=False)
     found, failed = list[Study](), dict[str, ScenarioError]()

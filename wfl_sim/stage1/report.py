@@ -12,6 +12,7 @@ from channels.units import render
 from wfl_sim import rules
 from wfl_sim.diagnose import Locator
 from wfl_sim.errors import ScenarioError, in_order
+from wfl_sim.findings import finding
 from wfl_sim.learning.sources import model_info
 from wfl_sim.scenario import Scenario, Study
 from wfl_sim.stage1.advice import Advice, advise
@@ -114,6 +115,12 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
     """
     cell = chosen_cell(study, arm)
     locate = study.locators.get(cell.arm) or Locator.nowhere()
+    if not has_rank(cell.scenario):
+        message = (
+            f"the method {cell.scenario.method.kind} has no adapters, and so no rank to plan; take an arm or a method "
+            "that has, or ask `wfl-sim validate` how long its rounds are"
+        )
+        raise ScenarioError(locate.finding(finding("method", message, "")))
     scenario = _with_section(cell.scenario, by)
     anyhow = _with_budget(scenario, ANY_S)  # which is looked at here, and is no error
     found = [*rules.physics(anyhow), *rules.resources(anyhow)]
@@ -126,7 +133,7 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
     if not met:
         scenario = _with_budget(scenario, _start_s(scenario, written))
     selection, air, spectrum = select(scenario, by)
-    row = _advised_on(selection, written)
+    row = _advised_on(selection, written) if met or spectrum is None else _quickest(scenario, air, spectrum)
     row, curve = _settled(scenario, air, spectrum, row)
     budget_s = curve.recommended_s
     if not met:
@@ -168,11 +175,8 @@ def _size(air: Links, rank: int) -> Size:
 
 
 def _with_section(scenario: Scenario, by: How | None) -> Scenario:
-    """The scenario with a section."""
-    section = scenario.rank_selection
-    if not has_rank(scenario):
-        return replace(scenario, rank_selection=section or RankSelection())  # the rules say what is wrong
-    adapter = scenario.method.adapter()
+    """The scenario, which has a rank, with a section."""
+    section, adapter = scenario.rank_selection, scenario.method.adapter()
     assert adapter is not None
     if section is None:
         most, _ = adapter.most_rank(model_info(scenario.learning.model.name).hidden)
@@ -213,6 +217,19 @@ def _advised_on(selection: Selection, written: int) -> Candidate:
         return selection.of(selection.rank)
     fitting = [row for row in selection.candidates if row.fits]
     return next((row for row in fitting if row.rank == written), fitting[-1])
+
+
+def _quickest(scenario: Scenario, air: Links, spectrum: Any) -> Candidate:
+    """Where no latency budget says what a rank may take: the one that, each at its own, learns most in a second."""
+    options, least = scenario.rank_selection, least_kept_of(scenario)
+    assert options is not None
+    found = []
+    for size in air.sizes:
+        budget_s = paces(air, size, least, spectrum, options.sparsification_weight).recommended_s
+        row = next(row for row in predicted(scenario, air, budget_s, spectrum) if row.rank == size.rank)
+        assert row.error is not None
+        found.append((max(0.0, 1.0 - row.error) / budget_s, -row.rank, row))
+    return max(found, key=lambda item: item[:2])[2]
 
 
 def _settled(scenario: Scenario, air: Links, spectrum: Any, row: Candidate) -> tuple[Candidate, Paces]:

@@ -52,7 +52,7 @@ def _recommended(planned: Planned) -> str:
     settings = f"rank {advice.rank}, latency budget {_seconds(advice.latency_budget_s)}, V {advice.v:g}"
     if planned.selection.rank is not None:
         return f"Take {settings}."
-    stated = "the scenario states" if advice.rank == planned.written_rank else "is the nearest candidate that fits"
+    stated = "the scenario states" if advice.rank == planned.written_rank else "is the largest candidate that fits"
     return f"For rank {advice.rank}, which {stated}: {settings.partition(', ')[2]}."
 
 
@@ -61,35 +61,44 @@ def _verdict(planned: Planned) -> str:
     paces, row, stated = planned.paces, planned.chosen, planned.stated
     size = "a whole update" if row.kept_fraction > WHOLE else f"{row.kept_fraction:.0%} of an update"
     said = f"{_seconds(planned.advice.latency_budget_s)} carry {size} ({_bits(row.bits)}) from the mean client"
-    pace = paces.of(planned.advice.latency_budget_s)
-    if paces.measured:
-        said += ", and by the pilot no other budget carries more of what is learnt in a second."
+    if paces.kept.size == 1:
+        said += ", and nothing smaller can be sent."
+    elif paces.measured:
+        said += "; by the pilot, no other budget carries more of what is learnt in a second."
     else:
         said += (
-            f", and at least {pace:.0%} of what any budget could carry in a second, whatever the pieces that are left "
-            "out were worth."
+            ". Without a pilot nobody knows what the pieces left out are worth, but this budget is sure of "
+            f"{paces.of(planned.advice.latency_budget_s):.0%} of the best pace, in learnt per second."
         )
-    if stated is None:
-        return f"{said} The scenario has no latency budget of its own."
-    his = f"The {_seconds(stated.latency_budget_s)} of the scenario"
+    return f"{said} {_stated(planned)}" if stated is not None else f"{said} The scenario has no latency budget."
+
+
+def _stated(planned: Planned) -> str:
+    """What the latency budget of the scenario is worth."""
+    paces, stated = planned.paces, planned.stated
+    assert stated is not None
+    said = f"The scenario's {_seconds(stated.latency_budget_s)}"
+    worth = f"{stated.pace:.0%} of that pace" if paces.measured else f"sure of {stated.pace:.0%}"
     if stated.verdict == "impossible":
-        least = f"with the smallest updates of this rank a round takes {_seconds(paces.least_s)}"
-        return f"{said} {his} cannot be met: {least}."
-    worth = f"{stated.pace:.0%} of that" if paces.measured else f"at least {stated.pace:.0%}"
+        return f"{said} cannot be met: a round of the smallest updates of this rank takes {_seconds(paces.least_s)}."
     if stated.verdict == "ok":
-        return f"{said} {his} are as good ({worth})."
+        return f"{said} are about as good: {worth}."
     if stated.verdict == "too tight":
-        return f"{said} {his} are too tight ({worth}): too much of a round is spent on what is not sending."
+        return f"{said} are too tight: {worth}, as too much of a round goes by before anything is sent."
     if stated.latency_budget_s > paces.whole_s:
-        return f"{said} {his} are generous: whole updates of all clients take {_seconds(paces.whole_s)}."
-    return f"{said} {his} are generous ({worth}): the last pieces sent cost more time than they are worth."
+        return f"{said} are generous: whole updates of all clients take {_seconds(paces.whole_s)}."
+    return f"{said} are generous: {worth}, as the last pieces sent cost more time than they may be worth."
 
 
 def _glossary(planned: Planned) -> str:
-    selection = planned.selection
+    selection, asked = planned.selection, planned.asked
+    who = (
+        "one client downloads the model, computes, and uploads"
+        if asked == 1
+        else (f"{asked} clients download the model, compute, and upload")
+    )
     return (
-        f"In each round {planned.asked} clients download the model, compute, and upload an update over one shared "
-        f"uplink. An update is a fixed part of {_bits(planned.fixed_bits)} (the task's own layer) and, for each "
+        f"In each round {who} an update over one shared uplink. An update is a fixed part of {_bits(planned.fixed_bits)} (the task's own layer) and, for each "
         "adapted layer of the model, as many pieces as the rank says: a larger rank can learn more, and has more to "
         "send. The kept fraction is the share of the pieces that is sent, the most important ones. The latency budget "
         "is the mean time of a round that the schedule tsfa keeps to. Download, computing and latency take "
