@@ -95,11 +95,11 @@ def advise(
     slope_s = dense_s - air.round_s(size, max(size.fixed_bits, 1.0))
     surrogate: Surrogate = getattr(scenario.schedule, "surrogate", "contraction")
     v, queue = 1.0, 0.0
-    if dense_s > budget_s and row.kept_fraction < 1.0:
+    if dense_s > budget_s:
         of_one = balance(1.0, row.kept_fraction, slope_s, budget_s, surrogate, spectrum)
         v = largest_v(of_one, scenario.rounds)
         queue = v * of_one
-    rounds = math.ceil(queue / (dense_s / budget_s - 1.0)) if queue else 0
+    rounds = min(math.ceil(queue / (dense_s / budget_s - 1.0)), scenario.rounds) if queue else 0
     rate = np.mean([snapshot.rate_bps for snapshot in air.snapshots(size)], axis=0)
     return Advice(
         rank=row.rank,

@@ -70,7 +70,11 @@ def _verdict(planned: Planned) -> str:
             ". Without a pilot nobody knows what the pieces left out are worth, but this budget is sure of "
             f"{paces.of(planned.advice.latency_budget_s):.0%} of the best pace, in learnt per second."
         )
-    return f"{said} {_stated(planned)}" if stated is not None else f"{said} The scenario has no latency budget."
+    if stated is None:
+        return f"{said} The scenario has no latency budget."
+    own = planned.selection.rank
+    other = "" if own in (None, row.rank) else f" With that, rank {own} is best."
+    return f"{said} {_stated(planned)}{other}"
 
 
 def _stated(planned: Planned) -> str:
@@ -92,16 +96,15 @@ def _stated(planned: Planned) -> str:
 
 def _glossary(planned: Planned) -> str:
     selection, asked = planned.selection, planned.asked
-    who = (
-        "one client downloads the model, computes, and uploads"
-        if asked == 1
-        else (f"{asked} clients download the model, compute, and upload")
-    )
+    who = "one client downloads the model, computes, and uploads"
+    if asked > 1:
+        who = f"{asked} clients download the model, compute, and upload"
     return (
-        f"In each round {who} an update over one shared uplink. An update is a fixed part of {_bits(planned.fixed_bits)} (the task's own layer) and, for each "
-        "adapted layer of the model, as many pieces as the rank says: a larger rank can learn more, and has more to "
-        "send. The kept fraction is the share of the pieces that is sent, the most important ones. The latency budget "
-        "is the mean time of a round that the schedule tsfa keeps to. Download, computing and latency take "
+        f"In each round {who} an update over one shared uplink. An update is a fixed part of "
+        f"{_bits(planned.fixed_bits)} (the task's own layer) and, for each adapted layer of the model, as many pieces "
+        "as the rank says: a larger rank can learn more, and has more to send. The kept fraction is the share of the "
+        "pieces that is sent, the most important ones. The latency budget is the mean time of a round that the "
+        "schedule tsfa keeps to. Download, computing and latency take "
         f"{_seconds(selection.fixed_s)} of it; the rest is for the uplink, of which the mean client gets "
         f"{_rate(selection.rate_bps)} in an even share."
     )
@@ -176,11 +179,11 @@ def _budgets(planned: Planned, heading: Callable[[str], str]) -> Iterator[str]:
         at = planned.selection.of(advice.rank)
         if at.fits:
             rows.append((stated.latency_budget_s, at.kept_fraction, at.bits, stated.pace, "the scenario's"))
-    told = {_seconds(seconds) for seconds, *_ in rows}
+    told = {f"{kept:.3f}" for _, kept, *_ in rows}
     rows += [
         (b.latency_budget_s, b.kept_fraction, b.bits, b.pace, "")
         for b in advice.budgets
-        if _seconds(b.latency_budget_s) not in told
+        if f"{b.kept_fraction:.3f}" not in told
     ]
     head, *body = table(
         ["latency budget", "kept", "sent", "pace", ""],
