@@ -17,6 +17,7 @@ from wfl_sim.errors import ScenarioError
 from wfl_sim.scenario import load, parse
 from wfl_sim.stage1 import plane, report, words
 from wfl_sim.stage1.arms import chosen_cell, study_of
+from wfl_sim.stage1.choice import best
 from wfl_sim.stage1.options import RankSelection
 
 FEW_DOTS = 10  # an inch, for a picture that nobody looks at
@@ -113,6 +114,19 @@ def test_without_a_latency_budget_no_other_rank_learns_more_in_a_second(tmp_path
     assert plan.selection.latency_budget_s == plan.advice.latency_budget_s
     worth = {row.rank: (1.0 - (row.error or 0.0)) / row.least_s for row in plan.selection.candidates}
     assert max(worth, key=lambda rank: worth[rank]) == plan.advice.rank == plan.selection.rank
+
+
+@pytest.mark.usefixtures("_learner")
+@pytest.mark.parametrize("budget", [", latency_budget: 0.9 s", ""])
+def test_short_runs_choose_the_rank_and_links_its_latency_budget(tmp_path: Path, budget: str) -> None:
+    (tmp_path / "s.yaml").write_text(MANY.replace(", latency_budget: 0.9 s", budget))
+    given = ["rank_selection.by=pilot", "learning.data.validation=100", "rank_selection.candidates=1,2"]
+    plan = report.plan(study_of(tmp_path / "s.yaml", given))
+    assert plan.advice.rank == plan.selection.rank == best(plan.selection.candidates).rank
+    assert not plan.paces.measured and plan.advice.latency_budget_s == plan.paces.recommended_s
+    assert (plan.stated is None) is not bool(budget)
+    told = " ".join(words.text(plan, "s.yaml"))
+    assert "the least loss on validation examples is best" in told and f"Take rank {plan.advice.rank}" in told
 
 
 @pytest.mark.usefixtures("_learner")
