@@ -130,9 +130,9 @@ def run(
             typer.echo(present.estimate_text(estimate(replace(study, cells=cells), jobs), bold), err=True)
         silent = quiet or answer is Format.json
         if not silent:
-            from wfl_sim.leastbudget import notes
+            from wfl_sim import forgotten, leastbudget
 
-            for line in notes(cells):
+            for line in (*leastbudget.notes(cells), *forgotten.notes(replace(study, cells=cells))):
                 typer.echo(f"note: {line}", err=True)
         try:
             with progress(cells, quiet=silent, lines=verbose) as shown:

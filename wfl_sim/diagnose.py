@@ -74,8 +74,12 @@ class Locator:
         rule = key.rule() if key is not None else ""
         return self.document.problem(self._written(place), message, key=self._called(found.path), rule=rule, **more)
 
+    def of_arm(self, path: KeyPath) -> bool:
+        """Whether what stands at a path was written for this arm alone."""
+        return self._standing(path) in (1, 3)
+
     def _standing(self, path: KeyPath) -> int:
-        """The later what stands at a path was written, the more."""
+        """How late what stands at a path was written: 0 in the file, 1 in the arm, 2 and 3 on the command line."""
         first = self._written(path)[0]
         if first.startswith("\0"):
             return 3 if first.rpartition("\0")[2] else 2
