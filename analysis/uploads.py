@@ -12,6 +12,7 @@ import pandas as pd
 
 from analysis.activity import answered
 from analysis.traces import Traces
+from analysis.updates import due_s
 
 REASONS = ("attempts", "deadline", "diverged", "left", "timeout")
 """Why an upload was given up, as a trace says it."""
@@ -72,8 +73,8 @@ def air_summary(traces: Traces) -> pd.DataFrame:
         Payload bits of the delivered uploads, over the simulated time, in Mbit/s.
     simulated_s, updates_per_s
         Simulated time of the finished rounds, and delivered uploads over it.
-    latency_budget_s, over_budget
-        The latency budget, and the mean time of a round over it; NaN for a schedule without one.
+    latency_budget_s, due_s, over_budget
+        The latency budget; that or the deadline of the schedule, and the mean time of a round over it; NaN without.
     upload_mean_s, upload_p95_s
         Of the delivered uploads, from the bits being ready to the end; NaN if there is none.
     energy_j
@@ -108,8 +109,8 @@ def air_summary(traces: Traces) -> pd.DataFrame:
                 else math.nan,
                 "simulated_s": span_s,
                 "latency_budget_s": float(cell["latency_budget_s"]),
-                "over_budget": float((rounds["t_end_s"] - rounds["t_start_s"]).mean())
-                / float(cell["latency_budget_s"]),
+                "due_s": due_s(cell),
+                "over_budget": float((rounds["t_end_s"] - rounds["t_start_s"]).mean()) / due_s(cell),
                 "updates_per_s": len(arrived) / span_s if span_s > 0 else math.nan,
                 "upload_mean_s": float(took_s.mean()),
                 "upload_p95_s": float(took_s.quantile(P95)),
