@@ -36,6 +36,7 @@ class _Column(NamedTuple):
 
 _BETWEEN = 2  # spaces between columns
 _DUE = [_Column("due_s", "budget\ns", 2), _Column("over_budget", "round /\nbudget", 3)]
+_UPDATE_IN_WORDS = ["update, kept: mean bits of an update as the codec wrote it, and its kept fraction"]
 _ALL = 0.9995  # kept fractions from here on are shown as 1.000
 
 
@@ -55,11 +56,8 @@ def arms_table(traces: Traces) -> Group:
         _Column("time_s", "time\ns", 1),
         _Column("energy_j", "energy\nJ", 0),
     ]
-    update, kept = frame["update_kbit", "mean"], frame["kept", "mean"]
-    main += [_Column("update_kbit", "update\nkbit", 1)] if _differ(update) else []
-    main += [_Column("kept", "kept", 3)] if (kept < _ALL).any() else []
-    if _differ(update) or (kept < _ALL).any():
-        captions.append("update, kept: mean bits of an update as the codec wrote it, and its kept fraction")
+    main += _update_columns(frame)
+    captions += _UPDATE_IN_WORDS if _update_columns(frame) else []
     rounds = [_Column("round_time_s", "round\ns", 2), *(_DUE if frame["due_s", "mean"].notna().any() else [])]
     happened = [name for name in ("deferred", "dropped", "late") if (frame[name, "mean"] > 0).any()]
     rounds += [_Column(name, name, 0) for name in happened]
@@ -103,17 +101,29 @@ def air_table(traces: Traces) -> Group:
         _Column("participation", "partici-\npation", 3),
         _Column("fairness", "fair-\nness", 3),
     ]
+    update = [] if traces.learns else _update_columns(frame)  # else the other table has them
+    captions += _UPDATE_IN_WORDS if update else []
     spent = [
+        *update,
         _Column("uplink_mbit", "uplink\nMbit", 1),
         _Column("simulated_s", "time\ns", 1),
         *(_DUE if frame["due_s", "mean"].notna().any() else []),
+        _Column("energy_j", "energy\nJ", 0),
+    ]
+    speeds = [
         _Column("updates_per_s", "updates\n/s", 2),
         _Column("goodput_mbps", "goodput\nMbit/s", 3),
         _Column("upload_mean_s", "upload\nmean, s", 3),
         _Column("upload_p95_s", "95 %\ns", 3),
-        _Column("energy_j", "energy\nJ", 0),
     ]
-    return _tables("The air" + without, traces, frame, [fates, spent], [*captions, *_due_in_words(traces)])
+    return _tables("The air" + without, traces, frame, [fates, spent, speeds], [*captions, *_due_in_words(traces)])
+
+
+def _update_columns(frame: pd.DataFrame) -> list[_Column]:
+    """What an update took, as far as that tells something."""
+    kbit, kept = frame["update_kbit", "mean"], frame["kept", "mean"]
+    columns = [_Column("update_kbit", "update\nkbit", 1)] if kbit.max() - kbit.min() > SAME * kbit.max() else []
+    return [*columns, _Column("kept", "kept", 3)] if (kept < _ALL).any() else columns
 
 
 def _due_in_words(traces: Traces) -> list[str]:
@@ -123,10 +133,6 @@ def _due_in_words(traces: Traces) -> list[str]:
     over = ["the latency budget"] if budget.notna().any() else []
     over += ["the deadline of the schedule"] if deadline.notna().any() else []
     return [f"round / budget: mean time of a round over {' or '.join(over)}, which is kept up to 1"] if over else []
-
-
-def _differ(means: pd.Series) -> bool:
-    return bool(means.max() - means.min() > SAME * means.max())
 
 
 def _tables(

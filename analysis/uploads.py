@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis.activity import answered
 from analysis.traces import Traces
-from analysis.updates import due_s
+from analysis.updates import NONE, due_s, updates
 
 REASONS = ("attempts", "deadline", "diverged", "left", "timeout")
 """Why an upload was given up, as a trace says it."""
@@ -67,6 +67,8 @@ def air_summary(traces: Traces) -> pd.DataFrame:
         Delivered updates a client and round; 1 when every client delivers in every round.
     fairness
         `jain_index` of the delivered updates by client, of all clients of the scenario.
+    update_kbit, kept
+        Means over the uploads, see `updates.Updates`.
     uplink_mbit
         Bits on the air, headers and repeats included, until the last finished round.
     goodput_mbps
@@ -81,7 +83,7 @@ def air_summary(traces: Traces) -> pd.DataFrame:
         Clients' energy: transmission and computation.
     """
     sent = traces.transmissions[traces.transmissions["direction"] == "up"]
-    rows = []
+    rows, means = [], updates(traces)
     for cell in traces.cells.to_dict("records"):
         arm, seed = cell["arm"], cell["seed"]
         own = sent[(sent["arm"] == arm) & (sent["seed"] == seed)]
@@ -89,9 +91,9 @@ def air_summary(traces: Traces) -> pd.DataFrame:
         decided = traces.decisions[(traces.decisions["arm"] == arm) & (traces.decisions["seed"] == seed)]
         clients = _clients(cell["clients"], own, decided)
         arrived, dropped = own[own["outcome"] == "delivered"], own[own["outcome"] == "dropped"]
-        updates = np.zeros(clients)
+        counts, update = np.zeros(clients), means.get((str(arm), int(seed)), NONE)
         by_client = arrived["client"].value_counts().to_numpy()
-        updates[: by_client.size] = by_client
+        counts[: by_client.size] = by_client
         took_s = arrived["t_end_s"] - arrived["t_request_s"]
         span_s = float(rounds["t_end_s"].max() - rounds["t_start_s"].min())
         rows.append(
@@ -102,7 +104,9 @@ def air_summary(traces: Traces) -> pd.DataFrame:
                 "never_sent": max(0, int((decided["action"] == "send").sum()) - len(own)),
                 "deferred": int((decided["action"] != "send").sum()),
                 "participation": len(arrived) / (clients * len(rounds)) if clients and len(rounds) else math.nan,
-                "fairness": jain_index(updates),
+                "fairness": jain_index(counts),
+                "update_kbit": update.kbit,
+                "kept": update.kept,
                 "uplink_mbit": _last(rounds["uplink_bits"]) / BITS_PER_MBIT,
                 "goodput_mbps": float(arrived["delivered_bits"].sum()) / BITS_PER_MBIT / span_s
                 if span_s > 0

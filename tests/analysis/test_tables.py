@@ -74,6 +74,16 @@ def test_what_arms_do_not_differ_in_has_no_column(synthetic: SimpleNamespace, tm
     assert "update" not in table.splitlines()[1] and "kept" not in table
 
 
+def test_without_learning_the_table_of_the_air_tells_updates(synthetic: SimpleNamespace, tmp_path: Path) -> None:
+    for arm, clients in (("a", 5), ("b", 9)):  # other draws, other sizes
+        synthetic.write_fleet(tmp_path / "s", arm, clients=clients, rounds=4)
+    assert "update" in words(air_table(load(tmp_path / "s"))).split("partial:")[0]
+
+
+def test_a_run_that_learns_tells_updates_once(study: Traces) -> None:
+    assert "kept" in words(arms_table(study)) and "kept:" not in words(air_table(study))
+
+
 def test_a_target_that_nobody_reached_has_no_column(run_of: RunOf) -> None:
     run_of("a", 1, [0.7] * 4, targets=[0.6, 0.8, 0.95])
     table = words(arms_table(load(run_of("b", 1, [0.5] * 4).parent)))
