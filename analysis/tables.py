@@ -25,7 +25,7 @@ NARROWEST = 16
 WIDEST_NAME = 40
 """Characters from which on it goes on in the next line anyway."""
 WIDTH = 100
-"""Characters of a line; columns that do not fit go into a table below."""
+"""Characters of a line, unless a caller says less."""
 
 
 class _Column(NamedTuple):
@@ -40,12 +40,12 @@ _UPDATE_IN_WORDS = ["update, kept: mean bits of an update as the codec wrote it,
 _ALL = 0.9995  # kept fractions from here on are shown as 1.000
 
 
-def arms_table(traces: Traces) -> Group:
+def arms_table(traces: Traces, width: int = WIDTH) -> Group:
     """One row an arm: quality, bits, seconds, joules, what each target took, round time against the budget.
 
     Quality is accuracy, or perplexity. With several seeds a cell reads mean ± standard deviation; a dash means that
     some seed never reached the target. Targets that no arm reached with all seeds have no column, and the bits and the
-    kept fraction of an update have one where arms differ in them.
+    kept fraction of an update have one where arms differ in them. What does not fit `width` goes into a table below.
     """
     frame, quality = summary_by_arm(traces), traces.quality
     lower = " (lower is better)" if quality.better == "lower" else ""
@@ -74,13 +74,13 @@ def arms_table(traces: Traces) -> Group:
     captions += _due_in_words(traces)
     groups = traces.cells.drop_duplicates("arm").set_index("arm")["group"]
     apart = bool(traces.axes) and (groups != groups.shift()).sum() == groups.nunique()
-    return _tables("Arms", traces, frame, [main, rounds, *targets], captions, groups if apart else None)
+    return _tables("Arms", traces, frame, [main, rounds, *targets], captions, width, groups if apart else None)
 
 
-def air_table(traces: Traces) -> Group:
+def air_table(traces: Traces, width: int = WIDTH) -> Group:
     """One row an arm: what the air carried, to whom, how fast and what it cost; see `uploads.air_summary`.
 
-    Reasons that dropped no upload of any arm have no column.
+    Reasons that dropped no upload of any arm have no column. What does not fit `width` goes into a table below.
     """
     frame = mean_by_arm(air_summary(traces), traces.arms)
     without = "" if traces.learns else " (no accuracy: a run without learning)"
@@ -116,7 +116,9 @@ def air_table(traces: Traces) -> Group:
         _Column("upload_mean_s", "upload\nmean, s", 3),
         _Column("upload_p95_s", "95 %\ns", 3),
     ]
-    return _tables("The air" + without, traces, frame, [fates, spent, speeds], [*captions, *_due_in_words(traces)])
+    return _tables(
+        "The air" + without, traces, frame, [fates, spent, speeds], [*captions, *_due_in_words(traces)], width
+    )
 
 
 def _update_columns(frame: pd.DataFrame) -> list[_Column]:
@@ -141,34 +143,34 @@ def _tables(
     frame: pd.DataFrame,
     blocks: Sequence[Sequence[_Column]],
     captions: Sequence[str],
+    width: int,
     groups: pd.Series | None = None,
 ) -> Group:
-    """As many tables below each other as keep to `WIDTH`, and captions; blocks are parted where they have to be."""
+    """As many tables below each other as keep to `width`, and captions; blocks are parted where they have to be."""
     seeds = len(traces.cells["seed"].unique())
-    whole = title + (f", mean ± standard deviation over {seeds} seeds" if seeds > 1 else "")
+    over = f", mean ± standard deviation over {seeds} seeds" if seeds > 1 else ""
     tables: list[RenderableType] = []
-    for columns in _parts(frame, blocks):
-        tables += [""] if tables else []
-        tables.append(_table(whole if not tables else None, frame, columns, groups))
+    for columns in _parts(frame, blocks, width):
+        tables += ["" if tables else Text(title + over, style="italic"), _table(frame, columns, groups)]
     told = [*captions, *(f"note: {note}" for note in traces.notes)]
-    return Group(*tables, *(Text(line, style="dim italic") for text in told for line in wrap(text, WIDTH)))
+    return Group(*tables, *(Text(line, style="dim italic") for text in told for line in wrap(text, width)))
 
 
-def _parts(frame: pd.DataFrame, blocks: Sequence[Sequence[_Column]]) -> Iterator[list[_Column]]:
+def _parts(frame: pd.DataFrame, blocks: Sequence[Sequence[_Column]], width: int) -> Iterator[list[_Column]]:
     """The columns of each table."""
     columns: list[_Column] = []
     for block in blocks:
-        for piece in [block] if _fits(frame, block) else [[column] for column in block]:
-            if columns and not _fits(frame, [*columns, *piece]):
+        for piece in [block] if _fits(frame, block, width) else [[column] for column in block]:
+            if columns and not _fits(frame, [*columns, *piece], width):
                 yield columns
                 columns = []
             columns += piece
     yield columns
 
 
-def _fits(frame: pd.DataFrame, columns: Sequence[_Column]) -> bool:
+def _fits(frame: pd.DataFrame, columns: Sequence[_Column], width: int) -> bool:
     name = min(WIDEST_NAME, max([NARROWEST, *(len(str(arm)) for arm in frame.index)]))
-    return name + sum(_BETWEEN + _width(frame, column) for column in columns) <= WIDTH
+    return name + sum(_BETWEEN + _width(frame, column) for column in columns) <= width
 
 
 def _width(frame: pd.DataFrame, column: _Column) -> int:
@@ -176,11 +178,9 @@ def _width(frame: pd.DataFrame, column: _Column) -> int:
     return max(map(len, (*column.title.split("\n"), *cells)))
 
 
-def _table(
-    title: str | None, frame: pd.DataFrame, columns: Sequence[_Column], groups: pd.Series | None = None
-) -> Table:
+def _table(frame: pd.DataFrame, columns: Sequence[_Column], groups: pd.Series | None) -> Table:
     """A table of means by arm; an empty line stands between the `groups` of a grid."""
-    table = Table(title=title, box=None, pad_edge=False, title_justify="left")
+    table = Table(box=None, pad_edge=False)
     table.add_column("arm", overflow="fold", min_width=NARROWEST, max_width=WIDEST_NAME)
     for column in columns:
         table.add_column(column.title, justify="right", no_wrap=True)

@@ -325,13 +325,14 @@ def _window(rounds: str | None) -> tuple[int, int] | None:
 def _print_table(traces: Traces, *, air: bool) -> None:
     from rich.console import Console
 
-    from analysis.tables import air_table, arms_table
+    from analysis.tables import WIDTH, air_table, arms_table
 
     console = Console() if sys.stdout.isatty() else Console(width=200, no_color=True)
+    width = min(WIDTH, console.width)
     if traces.learns or not air:
-        console.print(arms_table(traces))
+        console.print(arms_table(traces, width))
     if air:
-        console.print(air_table(traces))
+        console.print(air_table(traces, width))
 
 
 def _say(error: WflError) -> None:

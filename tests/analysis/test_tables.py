@@ -36,6 +36,15 @@ def test_the_tables_keep_to_their_width(study: Traces, tmp_path: Path, synthetic
         assert max(len(line.rstrip()) for line in printed(table).splitlines()) <= WIDTH
 
 
+@pytest.mark.parametrize("width", [60, 80])
+def test_nothing_is_cut_off_on_a_narrow_terminal(study: Traces, width: int) -> None:
+    for table in (arms_table, air_table):
+        narrow, wide = printed(table(study, width), width), printed(table(study))
+        assert max(len(line) for line in narrow.splitlines()) <= width
+        numbers = [word for word in wide.split() if "±" in word]
+        assert sorted(word for word in narrow.split() if "±" in word) == sorted(numbers)
+
+
 def test_every_column_stands_in_one_of_the_tables_with_every_arm(study: Traces) -> None:
     lines = [line.split() for line in printed(arms_table(study)).splitlines() if line.strip()]
     heads = [line for line in lines if line[0] == "arm"]
