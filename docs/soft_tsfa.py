@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 """As the Makefile has it: two threads change the last bits."""
 SIZES = ("smoke", "core", "full")
-SEEDS = "1..3"
+SEEDS, MORE_SEEDS = "1..3", "1..5"
 SMOKE = ("learning.model.layers=1", "learning.data.train=400", "learning.data.test=100", "rounds=2", "seeds=1")
 NOTES_FILE = "evidence.json"
 INTERRUPTED = 130
 
 AT_FEWER_BITS = (
     *("dense", "dense-rank-1-int8", "flasc", "random", "svd", "soft-plus-no-feedback"),
-    *("topk", "topk-int8", "soft", "soft-plus"),
+    *("topk", "topk-int8", "soft", "soft-plus", "soft-plus-rank-4"),
 )
-FEW_ARMS = ("head-only", "dense", "dense-rank-2", "dense-rank-1-int8", "topk", "topk-int8", "soft", "soft-plus")
+FEW_ARMS = ("dense", "dense-rank-1-int8", "dense-rank-4-int8", "topk-int8", "soft", "soft-plus")
 AT_EQUAL_TIME = (
     *("dense-equal", "dense-min-max", "soft-min-max", "soft-deadline", "soft-tsfa", "topk-tsfa", "topk-min-max"),
     *("soft-plus-min-max", "soft-plus-tsfa"),
@@ -68,6 +68,7 @@ class Part:
     arms: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
     sizes: tuple[str, ...] = ("full",)
+    seeds: str = SEEDS
     matched: Mapping[str, str] = field(default_factory=dict)
     plan_arm: str = ""
     plan_by: tuple[str, ...] = ()
@@ -77,7 +78,7 @@ class Part:
     def settings(self, size: str) -> tuple[str, ...]:
         """The overrides of all its runs."""
         named = (f"name={self.name}",) if self.name != self.scenario else ()
-        return (*named, *self.overrides, *((*SMOKE, *self.smoke) if size == "smoke" else (f"seeds={SEEDS}",)))
+        return (*named, *self.overrides, *((*SMOKE, *self.smoke) if size == "smoke" else (f"seeds={self.seeds}",)))
 
     def chosen(self, size: str) -> tuple[str, ...]:
         """The arms that run; none are all."""
@@ -86,9 +87,10 @@ class Part:
 
 ALL, CORE, FULL = SIZES, ("core", "full"), ("full",)
 PARTS = (
-    Part("tradeoff_kept_fraction", "1", "tradeoff_kept_fraction", sizes=ALL,
+    Part("tradeoff_kept_fraction", "1", "tradeoff_kept_fraction", sizes=ALL, seeds=MORE_SEEDS,
          smoke_arms=("head-only", "dense", "topk", "soft")),
-    Part("tradeoff_110kbit", "1", "tradeoff_kept_fraction", AT_FEWER_BITS, ("schedule.payload='110 kbit'",), CORE),
+    Part("tradeoff_110kbit", "1", "tradeoff_kept_fraction", AT_FEWER_BITS,
+         ("schedule.payload='110 kbit'",), seeds=MORE_SEEDS),
     Part("tradeoff_six_layers", "1", "tradeoff_kept_fraction", FEW_ARMS,
          ("learning.model.layers=6", "schedule.payload='660 kbit'")),
     Part("tradeoff_even", "1", "tradeoff_kept_fraction", FEW_ARMS, ("learning.data.partition.alpha=0.5",)),

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, linear
+from torch.nn.functional import cross_entropy
 
 from wfl_sim.contracts import Params
+from wfl_sim.learning.frozen import frozen_linear
 from wfl_sim.learning.models import Batch
 from wfl_sim.learning.norms import without_gain
 
@@ -95,7 +96,7 @@ class LanguageHead:
         clients, rows = tensors[WEIGHT].shape[0], states.shape[0]
         share, following, positions = _next_tokens(batch)
         normed = self._normed(states[:, :-1], tensors).reshape(-1, states.shape[2])[positions]
-        loss = cross_entropy(linear(normed, self._vocabulary), following, reduction="none")
+        loss = cross_entropy(frozen_linear(normed, self._vocabulary), following, reduction="none")
         owner = torch.arange(clients, device=states.device).repeat_interleave(rows // clients)
         owner = owner[:, None].expand(share.shape).reshape(-1)[positions]
         total = torch.zeros(clients, dtype=loss.dtype, device=loss.device).index_add(0, owner, loss)
@@ -108,7 +109,7 @@ class LanguageHead:
         right, loss = 0, 0.0
         at_once = max(1, LOGITS_AT_ONCE // self._vocabulary.shape[0])
         for own, labels in zip(torch.split(normed, at_once), torch.split(following, at_once), strict=True):
-            logits = linear(own, self._vocabulary)
+            logits = frozen_linear(own, self._vocabulary)
             right += int((logits.argmax(dim=1) == labels).sum())
             loss += float(cross_entropy(logits, labels, reduction="sum"))
         return Score(right, loss, int(following.numel()))

@@ -23,6 +23,7 @@ from channels.units import shown
 from wfl_sim.errors import MissingResource
 from wfl_sim.learning import pixels, tokens
 from wfl_sim.learning.examples import Examples, TaskKind
+from wfl_sim.learning.frozen import freeze
 from wfl_sim.learning.norms import is_plain
 from wfl_sim.learning.options import Model
 from wfl_sim.learning.sources import model_folder
@@ -166,7 +167,7 @@ def load(model: Model, kind: TaskKind = "text", device: str = "cpu") -> Backbone
     place = torch.device(device)
     for part in (module, norm):
         if part is not None:
-            part.to(place).eval().requires_grad_(False)
+            freeze(part.to(place).eval())
     if vocabulary is not None:
         vocabulary = vocabulary.detach().to(place)
     return Backbone(kind, model.name, module, hidden, norm, vocabulary, place, folder, picture)
