@@ -148,6 +148,16 @@ def test_updates_above_a_payload_are_listed_by_their_size_in_one_note() -> None:
     assert "head-only" not in found
 
 
+@pytest.mark.parametrize(
+    ("payload", "arms"), [("300 kbit", ""), ("500 kbit", "soft-tsfa, topk-tsfa"), ("240 kbit", "")]
+)
+def test_a_payload_just_above_one_update_is_told_if_it_limits_no_other(payload: str, arms: str) -> None:
+    schedule = f"{{kind: equal, payload: {payload}}}"  # whole updates: 455 kbit, and of rotated 231 kbit
+    own = (f"arms.soft-tsfa.schedule={schedule}", f"arms.topk-tsfa.schedule={schedule}")
+    found = [note for note in notes(*own, "arms.soft-tsfa.codec={kind: rotated}") if "nothing is left out" in note]
+    assert len(found) == bool(arms) and all(arm in note for note in found for arm in filter(None, arms.split(", ")))
+
+
 @pytest.mark.parametrize("path", sorted(QUICKSTART.parent.glob("*.yaml")), ids=lambda path: path.stem)
 def test_no_shipped_scenario_forgets_an_option_unsaid(path: Path) -> None:
     assert forgotten.notes(load(path)) == []

@@ -28,6 +28,7 @@ OVER_BUDGET = 1 + AT_REST
 # for fading.
 OPTIMISTIC_SNR_DB = 35.0
 MOST_NAMES = 6  # of arms that a note names
+FAR_ABOVE = 2.0  # times a whole update: a payload so large was hardly meant as a limit
 MANY_LOST = 0.2  # share of packets
 
 
@@ -50,16 +51,27 @@ def _listed(arms: Sequence[str]) -> str:
 
 
 def _payloads(scenarios: Mapping[str, Scenario], rows: Sequence[ArmEstimate]) -> list[str]:
-    """Where `schedule.payload` does not bring arms to equal bits: no update is so small, or none so large."""
+    """Where `schedule.payload` does not bring arms to equal bits: no update is so small, or it leaves nothing out.
+
+    The latter is told where it leaves nothing out anywhere; of single arms, where it is far above what they have.
+    """
     large: dict[float, dict[str, list[str]]] = {}
     small: dict[float, dict[str, list[str]]] = {}
+    limited = {
+        most_bits
+        for row in rows
+        if (most_bits := _payload(scenarios[row.arm])) is not None
+        and not _one_size(scenarios[row.arm])
+        and row.dense_bits > most_bits
+    }
     for row in rows:
-        most_bits = getattr(scenarios[row.arm].schedule, "payload_bits", None)
+        most_bits = _payload(scenarios[row.arm])
         if most_bits is None:
             continue
+        far = most_bits not in limited or most_bits >= FAR_ABOVE * row.dense_bits
         if row.planned_bits > most_bits:
             large.setdefault(most_bits, {}).setdefault(_rounded(row.planned_bits), []).append(row.arm)
-        elif row.dense_bits <= most_bits and not _one_size(scenarios[row.arm]):
+        elif row.dense_bits <= most_bits and far and not _one_size(scenarios[row.arm]):
             small.setdefault(most_bits, {}).setdefault(_rounded(row.dense_bits), []).append(row.arm)
     return [
         f"no update is as small as schedule.payload, {render(bits, 'bit')}, in these arms, which do not compare with "
@@ -70,6 +82,11 @@ def _payloads(scenarios: Mapping[str, Scenario], rows: Sequence[ArmEstimate]) ->
         f"{_by_size(sizes)}"
         for bits, sizes in small.items()
     ]
+
+
+def _payload(scenario: Scenario) -> float | None:
+    most_bits: float | None = getattr(scenario.schedule, "payload_bits", None)
+    return most_bits
 
 
 def _rounded(bits: float) -> str:
