@@ -6,7 +6,7 @@ Knows traces and metrics; does not know how the answer is printed.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from analysis.paired import Interval, interval_of_mean
 from analysis.pareto import common_range, mean_quality
 from analysis.sides import CompareError, Side, common_seeds, matched, mixed, side_of, unfinished
 from analysis.tradeoff import TARGET_WINDOW, cell_rounds, evaluations, measured, targets_of, to_target
+from analysis.updates import NONE, Updates, mean_of, updates
 from channels.units import QuantityError, parse
 from wfl_sim.diagnose import nearest
 from wfl_sim.quality import Quality
@@ -79,7 +80,7 @@ class Pair:
     """An arm and its baseline, over the seeds that both ran, in the unit of the metric.
 
     `mean` and both 95 % intervals are of the differences of the `n` seeds in which both have a value, `baseline` is the
-    baseline's mean over them.
+    baseline's mean over them. `updates` are the mean bits and kept fractions of what either sent in all of these seeds.
     """
 
     a: str
@@ -94,6 +95,7 @@ class Pair:
     verdict: Verdict
     lost: tuple[int, ...]
     won: tuple[int, ...]
+    updates: tuple[Updates, Updates] = (NONE, NONE)
 
 
 @dataclass(frozen=True)
@@ -168,13 +170,17 @@ def compare(
     arm_pairs, notes = matched(*sides)
     for side, own in zip(sides, zip(*arm_pairs, strict=True), strict=True):
         notes += unfinished(side, own, also_unfinished) + mixed(side, own)
-    pairs = []
+    pairs, sent = [], [updates(side.traces) for side in sides]
     for arms in arm_pairs:
         seeds, missing = common_seeds(sides, arms)
         notes += missing
         if seeds:
             rows = _values(sides, arms, seeds, chosen, quality, target)
-            pairs.append(judged(arms, rows, chosen.better(quality), allowed))
+            pair = judged(arms, rows, chosen.better(quality), allowed)
+            a_sent, b_sent = (
+                [own[arm, seed] for seed in seeds if (arm, seed) in own] for own, arm in zip(sent, arms, strict=True)
+            )
+            pairs.append(replace(pair, updates=(mean_of(a_sent), mean_of(b_sent))))
     if not pairs:
         raise CompareError(f"{a} and {b} have no seed in common: {'; '.join(notes)}")
     if all(pair.verdict == "no verdict" for pair in pairs):

@@ -15,6 +15,7 @@ from analysis.compare import Comparison, Pair
 from analysis.metrics import METRICS
 from analysis.paired import Interval
 from analysis.tables import NARROWEST
+from analysis.updates import differ
 
 FEW_SEEDS = 5
 """Below that a bootstrap interval is too narrow, see `analysis.paired.interval_of_mean`."""
@@ -67,6 +68,12 @@ def means_table(comparison: Comparison) -> Table:
 def conclusion(comparison: Comparison) -> list[str]:
     """What the columns mean, the notes, what was won or lost in single seeds, and whether there is a regression."""
     lines = ["n: seeds in which both have a value; t, bootstrap: 95 % intervals of the mean difference"]
+    for pair in comparison.pairs:
+        if differ(pair.updates):
+            told = (
+                f"{side} {own.kbit:.1f} kbit, kept {own.kept:.3f}" for side, own in zip("AB", pair.updates, strict=True)
+            )
+            lines.append(f"updates of {_name(pair)}: {'; '.join(told)}")
     lines += [f"note: {note}" for note in _notes(comparison)]
     what = "has no value" if comparison.target is None else f"does not reach {comparison.target:g}"
     for pair in comparison.pairs:
@@ -103,6 +110,7 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
                 ],
                 **{name: getattr(pair, name) for name in ("n", "baseline", "mean", "tolerance", "verdict")},
                 **{name: list(getattr(pair, name)) for name in ("t", "bootstrap", "lost", "won")},
+                "updates": {side: own._asdict() for side, own in zip("ab", pair.updates, strict=True)},
             }
             for pair in comparison.pairs
         ],

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from analysis.tracefile import AGAIN, Columns, NothingYet, TraceError, Units, read_trace
+from channels.units import QuantityError, parse
 from wfl_sim.grid import Coordinate
 from wfl_sim.quality import ACCURACY, QUALITIES
 
@@ -48,6 +49,7 @@ class Run:
     targets: tuple[float, ...]
     latency_budget_s: float
     deadline_s: float
+    schedule_deadline_s: float
     clients: float
     in_flight_bits: float
     metric: str
@@ -73,7 +75,7 @@ class Run:
             columns, units = read_trace(trace, tables)
             if manifest["status"] == "finished" and not units:
                 raise TraceError(f"{trace}: is empty, though the run has finished; {AGAIN}")
-            index = manifest.get("arm_index")
+            index, scenario = manifest.get("arm_index"), _scenario(directory / SCENARIO_FILE)
             return cls(
                 directory=directory,
                 study=str(manifest["name"]),
@@ -86,13 +88,14 @@ class Run:
                 targets=tuple(float(target) for target in manifest.get("targets") or ()),
                 latency_budget_s=_number(manifest, "latency_budget_s"),
                 deadline_s=_number(manifest, "deadline_s"),
+                schedule_deadline_s=_deadline_s(scenario.get("schedule", "")),
                 clients=_number(manifest, "clients"),
                 in_flight_bits=_number(manifest.get("ledger") or {}, "in_flight_up_bits"),
                 metric=_metric(manifest),
                 holdings=_holdings(manifest),
                 tables=columns,
                 units=units,
-                scenario=_scenario(directory / SCENARIO_FILE),
+                scenario=scenario,
             )
         except KeyError as error:
             raise TraceError(f"{file}: has no key {error.args[0]!r}") from error
@@ -109,6 +112,7 @@ class Run:
             "targets": self.targets,
             "latency_budget_s": self.latency_budget_s,
             "deadline_s": self.deadline_s,
+            "schedule_deadline_s": self.schedule_deadline_s,
             "clients": self.clients,
             "in_flight_bits": self.in_flight_bits,
             "study": self.study,
@@ -151,6 +155,15 @@ def _scenario(file: Path) -> dict[str, str]:
         return {}
     parts = re.split(r"^(?=\w)", text, flags=re.MULTILINE)[1:]
     return {key: value.strip() for key, _, value in (part.partition(":") for part in parts) if key not in _NO_MATTER}
+
+
+def _deadline_s(schedule: str) -> float:
+    """The deadline that a schedule plans for, from its section of a resolved scenario; NaN without one."""
+    found = re.search(r"^\s*deadline: (.+)$", schedule, re.MULTILINE)
+    try:
+        return float("nan") if found is None else parse(found[1], "s")
+    except QuantityError:  # the option of a plug-in that means something else
+        return float("nan")
 
 
 def _is_empty(trace: Path) -> bool:

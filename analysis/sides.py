@@ -16,6 +16,8 @@ from analysis.traces import Traces, load
 from wfl_sim.diagnose import nearest
 from wfl_sim.errors import WflError
 
+_TABLES = ("rounds", "transmissions")
+
 
 class CompareError(WflError):
     """What is to be compared is not there, not finished, or cannot be compared."""
@@ -35,8 +37,8 @@ def side_of(text: str) -> Side:
     """What an argument means: a path as `load` takes it, or one with an arm, or the group of a grid, behind a colon."""
     path, colon, arm = text.rpartition(":")
     if not colon or Path(text).expanduser().exists():
-        return Side(text, load(text, tables=("rounds",)), "")
-    traces = load(path, tables=("rounds",))
+        return Side(text, load(text, tables=_TABLES), "")
+    traces = load(path, tables=_TABLES)
     groups = list(traces.cells["group"].unique())
     if arm not in traces.arms and arm not in groups:
         names = list(dict.fromkeys([*traces.arms, *groups]))

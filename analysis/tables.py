@@ -6,131 +6,197 @@ Knows traces and rich; nothing of how they came about.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from textwrap import wrap
+from typing import NamedTuple
 
 import pandas as pd
-from rich.markup import escape
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from analysis.traces import Traces
 from analysis.tradeoff import mean_by_arm, summary_by_arm, targets_of
+from analysis.updates import SAME
 from analysis.uploads import REASONS, air_summary
 
 NARROWEST = 16
 """Characters that the name of an arm keeps in a line on a narrow terminal, where it goes on in the next one."""
+WIDEST_NAME = 40
+"""Characters from which on it goes on in the next line anyway."""
+WIDTH = 100
+"""Characters of a line, unless a caller says less."""
 
-_BUDGET_IS_KEPT = "round / budget: mean time of a round over the latency budget, which is kept up to 1"
-_BUDGET = [("latency_budget_s", "budget\ns", 2), ("over_budget", "round /\nbudget", 3)]
+
+class _Column(NamedTuple):
+    name: str
+    title: str
+    digits: int
 
 
-def arms_table(traces: Traces) -> Table:
+_BETWEEN = 2  # spaces between columns
+_DUE = [_Column("due_s", "budget\ns", 2), _Column("over_budget", "round /\nbudget", 3)]
+_UPDATE_IN_WORDS = ["update, kept: mean bits of an update as the codec wrote it, and its kept fraction"]
+_ALL = 0.9995  # kept fractions from here on are shown as 1.000
+
+
+def arms_table(traces: Traces, width: int = WIDTH) -> Group:
     """One row an arm: quality, bits, seconds, joules, what each target took, round time against the budget.
 
     Quality is accuracy, or perplexity. With several seeds a cell reads mean ± standard deviation; a dash means that
-    some seed never reached the target.
+    some seed never reached the target. Targets that no arm reached with all seeds have no column, and the bits and the
+    kept fraction of an update have one where arms differ in them. What does not fit `width` goes into a table below.
     """
     frame, quality = summary_by_arm(traces), traces.quality
-    for part, more in (("mean", 1.0), ("std", 0.0)):
-        frame["over_budget", part] = frame["violation", part] + more
     lower = " (lower is better)" if quality.better == "lower" else ""
-    caption = (
-        f"{quality.metric}: median of the last 3 rounds{lower}; to a target: first round whose median of 3 reaches it"
-    )
-    budgets = bool(traces.cells["latency_budget_s"].notna().any())
-    table = _table("Arms", traces, f"{caption}\n{_BUDGET_IS_KEPT}" if budgets else caption)
-    columns = [
-        (quality.metric, quality.metric, 3 if quality.better == "higher" else 1),
-        ("uplink_mbit", "uplink\nMbit", 1),
-        ("time_s", "time\ns", 1),
-        ("energy_j", "energy\nJ", 0),
+    captions = [f"{quality.metric}: median of the last 3 rounds{lower}"]
+    main = [
+        _Column(quality.metric, quality.metric, 3 if quality.better == "higher" else 1),
+        _Column("uplink_mbit", "uplink\nMbit", 1),
+        _Column("time_s", "time\ns", 1),
+        _Column("energy_j", "energy\nJ", 0),
     ]
+    main += _update_columns(frame)
+    captions += _UPDATE_IN_WORDS if _update_columns(frame) else []
+    rounds = [_Column("round_time_s", "round\ns", 2), *(_DUE if frame["due_s", "mean"].notna().any() else [])]
+    happened = [name for name in ("deferred", "dropped", "late") if (frame[name, "mean"] > 0).any()]
+    rounds += [_Column(name, name, 0) for name in happened]
+    captions += ["" if happened else "no client was deferred, and no update was dropped or late"]
+    targets, missed = list[list[_Column]](), list[str]()
     for target in targets_of(traces):
-        columns += [
-            (f"time_to_{target:g}_s", f"to {target:g}\ns", 1),
-            (f"uplink_to_{target:g}_mbit", f"to {target:g}\nMbit", 1),
-        ]
-    columns += [
-        ("round_time_s", "round\ns", 2),
-        *(_BUDGET if budgets else []),
-        ("deferred", "deferred", 0),
-        ("dropped", "dropped", 0),
-        *([("late", "late", 0)] if (frame[("late", "mean")] > 0).any() else []),
-    ]
+        if frame[f"time_to_{target:g}_s", "mean"].isna().all():
+            missed.append(f"{target:g}")
+            continue
+        seconds = _Column(f"time_to_{target:g}_s", f"to {target:g}\ns", 1)
+        targets.append([seconds, _Column(f"uplink_to_{target:g}_mbit", f"to {target:g}\nMbit", 1)])
+    captions += ["to a target: first round whose median of 3 reaches it"] if targets else []
+    captions += [f"no arm reaches {', '.join(missed)} with every seed"] if missed else []
+    captions += _due_in_words(traces)
     groups = traces.cells.drop_duplicates("arm").set_index("arm")["group"]
     apart = bool(traces.axes) and (groups != groups.shift()).sum() == groups.nunique()
-    _fill(table, frame, columns, groups if apart else None)
-    return table
+    return _tables("Arms", traces, frame, [main, rounds, *targets], captions, width, groups if apart else None)
 
 
-def air_table(traces: Traces) -> Table:
+def air_table(traces: Traces, width: int = WIDTH) -> Group:
     """One row an arm: what the air carried, to whom, how fast and what it cost; see `uploads.air_summary`.
 
-    Reasons that dropped no upload of any arm have no column.
+    Reasons that dropped no upload of any arm have no column. What does not fit `width` goes into a table below.
     """
     frame = mean_by_arm(air_summary(traces), traces.arms)
     without = "" if traces.learns else " (no accuracy: a run without learning)"
-    budgets = bool(frame[("latency_budget_s", "mean")].notna().any())
-    table = _table(
-        "The air" + without,
-        traces,
-        "partial: given up with some packets through; never sent: called, but the model did not arrive, or the client\n"
-        "left or was late before it could send;\n"
-        "participation: delivered updates a client and round; fairness: Jain's index of them, over all clients;\n"
-        "goodput: payload of delivered uploads over the simulated time; upload: those, from ready to the end"
-        + (f"\n{_BUDGET_IS_KEPT}" if budgets else ""),
-    )
-    columns = [("rounds", "rounds", 0), ("delivered", "delivered", 0), ("partial", "partial", 0)]
+    captions = [
+        "partial: given up with some packets through; never sent: called, but the model did not arrive, or the client "
+        "left or was late before it could send",
+        "participation: delivered updates a client and round; fairness: Jain's index of them, over all clients",
+        "goodput: payload of delivered uploads over the simulated time; upload: those, from ready to the end",
+    ]
+    fates = [_Column("rounds", "rounds", 0), _Column("delivered", "delivered", 0), _Column("partial", "partial", 0)]
     for reason in REASONS:
         if (frame[(f"dropped_{reason}", "mean")] > 0).any():
-            columns.append((f"dropped_{reason}", f"dropped:\n{reason}", 0))
+            fates.append(_Column(f"dropped_{reason}", f"dropped:\n{reason}", 0))
     if (frame[("never_sent", "mean")] > 0).any():
-        columns.append(("never_sent", "never\nsent", 0))
-    columns += [
-        ("deferred", "deferred", 0),
-        ("participation", "partici-\npation", 3),
-        ("fairness", "fair-\nness", 3),
-        ("uplink_mbit", "uplink\nMbit", 1),
-        ("simulated_s", "time\ns", 1),
-        *(_BUDGET if budgets else []),
-        ("updates_per_s", "updates\n/s", 2),
-        ("goodput_mbps", "goodput\nMbit/s", 3),
-        ("upload_mean_s", "upload\nmean, s", 3),
-        ("upload_p95_s", "95 %\ns", 3),
-        ("energy_j", "energy\nJ", 0),
+        fates.append(_Column("never_sent", "never\nsent", 0))
+    fates += [
+        _Column("deferred", "deferred", 0),
+        _Column("participation", "partici-\npation", 3),
+        _Column("fairness", "fair-\nness", 3),
     ]
-    _fill(table, frame, columns)
-    return table
-
-
-def _table(title: str, traces: Traces, caption: str) -> Table:
-    seeds = len(traces.cells["seed"].unique())
-    return Table(
-        title=title + (f", mean ± standard deviation over {seeds} seeds" if seeds > 1 else ""),
-        caption="\n".join([caption, *(f"note: {escape(note)}" for note in traces.notes)]),
-        box=None,
-        pad_edge=False,
-        title_justify="left",
-        caption_justify="left",
+    update = [] if traces.learns else _update_columns(frame)  # else the other table has them
+    captions += _UPDATE_IN_WORDS if update else []
+    spent = [
+        *update,
+        _Column("uplink_mbit", "uplink\nMbit", 1),
+        _Column("simulated_s", "time\ns", 1),
+        *(_DUE if frame["due_s", "mean"].notna().any() else []),
+        _Column("energy_j", "energy\nJ", 0),
+    ]
+    speeds = [
+        _Column("updates_per_s", "updates\n/s", 2),
+        _Column("goodput_mbps", "goodput\nMbit/s", 3),
+        _Column("upload_mean_s", "upload\nmean, s", 3),
+        _Column("upload_p95_s", "95 %\ns", 3),
+    ]
+    return _tables(
+        "The air" + without, traces, frame, [fates, spent, speeds], [*captions, *_due_in_words(traces)], width
     )
 
 
-def _fill(
-    table: Table, frame: pd.DataFrame, columns: list[tuple[str, str, int]], groups: pd.Series | None = None
-) -> None:
-    """Fill a table from means by arm; an empty line stands between the `groups` of a grid."""
-    table.add_column("arm", overflow="fold", min_width=NARROWEST)
-    for _, title, _ in columns:
-        table.add_column(title, justify="right", no_wrap=True)
+def _update_columns(frame: pd.DataFrame) -> list[_Column]:
+    """What an update took, as far as that tells something."""
+    kbit, kept = frame["update_kbit", "mean"], frame["kept", "mean"]
+    columns = [_Column("update_kbit", "update\nkbit", 1)] if kbit.max() - kbit.min() > SAME * kbit.max() else []
+    return [*columns, _Column("kept", "kept", 3)] if (kept < _ALL).any() else columns
+
+
+def _due_in_words(traces: Traces) -> list[str]:
+    """What a round is held against, if anything."""
+    budget = traces.cells["latency_budget_s"]
+    deadline = traces.cells["schedule_deadline_s"].where(budget.isna())
+    over = ["the latency budget"] if budget.notna().any() else []
+    over += ["the deadline of the schedule"] if deadline.notna().any() else []
+    return [f"round / budget: mean time of a round over {' or '.join(over)}, which is kept up to 1"] if over else []
+
+
+def _tables(
+    title: str,
+    traces: Traces,
+    frame: pd.DataFrame,
+    blocks: Sequence[Sequence[_Column]],
+    captions: Sequence[str],
+    width: int,
+    groups: pd.Series | None = None,
+) -> Group:
+    """As many tables below each other as keep to `width`, and captions; blocks are parted where they have to be."""
+    seeds = len(traces.cells["seed"].unique())
+    over = f", mean ± standard deviation over {seeds} seeds" if seeds > 1 else ""
+    tables: list[RenderableType] = []
+    for columns in _parts(frame, blocks, width):
+        tables += ["" if tables else Text(title + over, style="italic"), _table(frame, columns, groups)]
+    told = [*captions, *(f"note: {note}" for note in traces.notes)]
+    return Group(*tables, *(Text(line, style="dim italic") for text in told for line in wrap(text, width)))
+
+
+def _parts(frame: pd.DataFrame, blocks: Sequence[Sequence[_Column]], width: int) -> Iterator[list[_Column]]:
+    """The columns of each table."""
+    columns: list[_Column] = []
+    for block in blocks:
+        for piece in [block] if _fits(frame, block, width) else [[column] for column in block]:
+            if columns and not _fits(frame, [*columns, *piece], width):
+                yield columns
+                columns = []
+            columns += piece
+    yield columns
+
+
+def _fits(frame: pd.DataFrame, columns: Sequence[_Column], width: int) -> bool:
+    name = min(WIDEST_NAME, max([NARROWEST, *(len(str(arm)) for arm in frame.index)]))
+    return name + sum(_BETWEEN + _width(frame, column) for column in columns) <= width
+
+
+def _width(frame: pd.DataFrame, column: _Column) -> int:
+    cells = [_cell(frame.loc[arm], column) for arm in frame.index]
+    return max(map(len, (*column.title.split("\n"), *cells)))
+
+
+def _table(frame: pd.DataFrame, columns: Sequence[_Column], groups: pd.Series | None) -> Table:
+    """A table of means by arm; an empty line stands between the `groups` of a grid."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("arm", overflow="fold", min_width=NARROWEST, max_width=WIDEST_NAME)
+    for column in columns:
+        table.add_column(column.title, justify="right", no_wrap=True)
     before = None
     for arm in frame.index:
         group = None if groups is None else groups[arm]
         if before is not None and group != before:
             table.add_row()
         before = group
-        table.add_row(str(arm), *(_cell(frame.loc[arm], column, digits) for column, _, digits in columns))
+        table.add_row(str(arm), *(_cell(frame.loc[arm], column) for column in columns))
+    return table
 
 
-def _cell(row: pd.Series, column: str, digits: int) -> str:
-    mean, spread = float(row[(column, "mean")]), float(row[(column, "std")])
+def _cell(row: pd.Series, column: _Column) -> str:
+    mean, spread = float(row[(column.name, "mean")]), float(row[(column.name, "std")])
     if math.isnan(mean):
         return "-"
-    return f"{mean:.{digits}f}" if math.isnan(spread) else f"{mean:.{digits}f}±{spread:.{digits}f}"
+    shown = f"{mean:.{column.digits}f}"
+    return shown if math.isnan(spread) or spread == 0 else f"{shown}±{spread:.{column.digits}f}"

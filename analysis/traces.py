@@ -39,12 +39,13 @@ class Traces:
     rounds, transmissions, decisions
         The tables of the traces; ``wfl_sim.trace.TABLES`` says what each column means.
     cells
-        One row a cell: ``arm, seed, status, rounds, targets, latency_budget_s, deadline_s, clients, in_flight_bits,
-        study, directory, metric, group``, and a column for each of `axes`. ``rounds`` counts the finished ones,
-        ``targets`` is a tuple of values of the ``metric`` (accuracy or perplexity), ``latency_budget_s`` and
-        ``deadline_s`` (of a round) are NaN where there is none, ``clients`` counts those of the scenario (NaN where a
-        manifest does not say), ``in_flight_bits`` is the payload of uploads that were under way when the run ended,
-        which have no row (NaN where a manifest does not say), ``directory`` is the name of the run directory.
+        One row a cell: ``arm, seed, status, rounds, targets, latency_budget_s, deadline_s, schedule_deadline_s,
+        clients, in_flight_bits, study, directory, metric, group``, and a column for each of `axes`. ``rounds`` counts
+        the finished ones, ``targets`` is a tuple of values of the ``metric`` (accuracy or perplexity),
+        ``latency_budget_s``, ``deadline_s`` (of a round) and ``schedule_deadline_s`` (which its plan keeps) are NaN
+        where there is none, ``clients`` counts those of the scenario (NaN where a manifest does not say),
+        ``in_flight_bits`` is the payload of uploads that were under way when the run ended, which have no row (NaN
+        where a manifest does not say), ``directory`` is the name of the run directory.
         ``group`` is the arm in the file, and the columns of `axes` say at which point of the grid the cell is; without
         a grid ``group`` is the arm.
     units

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.traces import Traces
+from analysis.updates import NONE, due_s, updates
 from wfl_sim.quality import ACCURACY, Quality
 
 COSTS = ("uplink_bits", "t_end_s", "energy_j")
@@ -101,17 +102,22 @@ def summary(traces: Traces) -> pd.DataFrame:
     round_time_s, latency_budget_s, violation
         Mean duration of a round, the budget, and ``round_time_s / latency_budget_s - 1``: positive means too
         slow; NaN without a budget.
+    due_s, over_budget
+        The budget, or without one the deadline that the schedule plans for, and ``round_time_s`` over it; NaN without.
+    update_kbit, kept
+        Means over the uploads, see `updates.Updates`.
     dropped, late, deferred
         Totals over all rounds.
     time_to_<target>_s, uplink_to_<target>_mbit, energy_to_<target>_j
         For each target of any cell, see `to_target`; NaN if never reached.
     """
     targets, quality = targets_of(traces), traces.quality
-    rows, by_cell = [], rounds_by_cell(traces)
+    rows, by_cell, sent = [], rounds_by_cell(traces), updates(traces)
     for cell in traces.cells.to_dict("records"):
         rounds = by_cell[str(cell["arm"]), int(cell["seed"])]
         values = measured(rounds, quality).dropna()
         round_time_s = float((rounds["t_end_s"] - rounds["t_start_s"]).mean())
+        due, update = due_s(cell), sent.get((str(cell["arm"]), int(cell["seed"])), NONE)
         row = {name: cell[name] for name in ("arm", "seed", "status", "rounds")} | {
             quality.metric: float(values.tail(TARGET_WINDOW).median()),
             "uplink_mbit": _last(rounds["uplink_bits"]) / BITS_PER_MBIT,
@@ -120,6 +126,10 @@ def summary(traces: Traces) -> pd.DataFrame:
             "round_time_s": round_time_s,
             "latency_budget_s": cell["latency_budget_s"],
             "violation": round_time_s / float(cell["latency_budget_s"]) - 1,
+            "due_s": due,
+            "over_budget": round_time_s / due,
+            "update_kbit": update.kbit,
+            "kept": update.kept,
             "dropped": int(rounds["dropped"].sum()),
             "late": int(rounds["late"].sum()),
             "deferred": int(rounds["deferred"].sum()),

@@ -12,6 +12,7 @@ import pandas as pd
 
 from analysis.activity import answered
 from analysis.traces import Traces
+from analysis.updates import NONE, due_s, updates
 
 REASONS = ("attempts", "deadline", "diverged", "left", "timeout")
 """Why an upload was given up, as a trace says it."""
@@ -66,21 +67,23 @@ def air_summary(traces: Traces) -> pd.DataFrame:
         Delivered updates a client and round; 1 when every client delivers in every round.
     fairness
         `jain_index` of the delivered updates by client, of all clients of the scenario.
+    update_kbit, kept
+        Means over the uploads, see `updates.Updates`.
     uplink_mbit
         Bits on the air, headers and repeats included, until the last finished round.
     goodput_mbps
         Payload bits of the delivered uploads, over the simulated time, in Mbit/s.
     simulated_s, updates_per_s
         Simulated time of the finished rounds, and delivered uploads over it.
-    latency_budget_s, over_budget
-        The latency budget, and the mean time of a round over it; NaN for a schedule without one.
+    latency_budget_s, due_s, over_budget
+        The latency budget; that or the deadline of the schedule, and the mean time of a round over it; NaN without.
     upload_mean_s, upload_p95_s
         Of the delivered uploads, from the bits being ready to the end; NaN if there is none.
     energy_j
         Clients' energy: transmission and computation.
     """
     sent = traces.transmissions[traces.transmissions["direction"] == "up"]
-    rows = []
+    rows, means = [], updates(traces)
     for cell in traces.cells.to_dict("records"):
         arm, seed = cell["arm"], cell["seed"]
         own = sent[(sent["arm"] == arm) & (sent["seed"] == seed)]
@@ -88,9 +91,9 @@ def air_summary(traces: Traces) -> pd.DataFrame:
         decided = traces.decisions[(traces.decisions["arm"] == arm) & (traces.decisions["seed"] == seed)]
         clients = _clients(cell["clients"], own, decided)
         arrived, dropped = own[own["outcome"] == "delivered"], own[own["outcome"] == "dropped"]
-        updates = np.zeros(clients)
+        counts, update = np.zeros(clients), means.get((str(arm), int(seed)), NONE)
         by_client = arrived["client"].value_counts().to_numpy()
-        updates[: by_client.size] = by_client
+        counts[: by_client.size] = by_client
         took_s = arrived["t_end_s"] - arrived["t_request_s"]
         span_s = float(rounds["t_end_s"].max() - rounds["t_start_s"].min())
         rows.append(
@@ -101,15 +104,17 @@ def air_summary(traces: Traces) -> pd.DataFrame:
                 "never_sent": max(0, int((decided["action"] == "send").sum()) - len(own)),
                 "deferred": int((decided["action"] != "send").sum()),
                 "participation": len(arrived) / (clients * len(rounds)) if clients and len(rounds) else math.nan,
-                "fairness": jain_index(updates),
+                "fairness": jain_index(counts),
+                "update_kbit": update.kbit,
+                "kept": update.kept,
                 "uplink_mbit": _last(rounds["uplink_bits"]) / BITS_PER_MBIT,
                 "goodput_mbps": float(arrived["delivered_bits"].sum()) / BITS_PER_MBIT / span_s
                 if span_s > 0
                 else math.nan,
                 "simulated_s": span_s,
                 "latency_budget_s": float(cell["latency_budget_s"]),
-                "over_budget": float((rounds["t_end_s"] - rounds["t_start_s"]).mean())
-                / float(cell["latency_budget_s"]),
+                "due_s": due_s(cell),
+                "over_budget": float((rounds["t_end_s"] - rounds["t_start_s"]).mean()) / due_s(cell),
                 "updates_per_s": len(arrived) / span_s if span_s > 0 else math.nan,
                 "upload_mean_s": float(took_s.mean()),
                 "upload_p95_s": float(took_s.quantile(P95)),

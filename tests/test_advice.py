@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from wfl_sim.advice import advice
+from wfl_sim import forgotten
+from wfl_sim.advice import OPTIMISTIC_SNR_DB, advice
 from wfl_sim.estimate import estimate
+from wfl_sim.planning import AT_REST
 from wfl_sim.protocols.sync import Sync
 from wfl_sim.scenario import Study, load
 
@@ -39,13 +41,33 @@ def test_the_quickstart_needs_none() -> None:
         (("arms.topk-tsfa.codec={kind: dense}",), "codec dense has one size only", "(topk-tsfa)"),
         (
             ("arms.dense-equal.schedule.payload=300 kbit",),
-            "no update here is as small as schedule.payload, 300 kbit: 454.904 kbit are sent",
-            "(dense-equal)",
+            "no update is as small as schedule.payload, 300 kbit, in these arms",
+            ": 455 kbit (dense-equal)",
         ),
         (
             ("arms.soft-tsfa.method.orthogonality=0", "arms.soft-tsfa.method.penalty=identity"),
             "nothing reads method.penalty",
             "(soft-tsfa)",
+        ),
+        (
+            ("arms.topk-tsfa.codec={kind: dense}", "schedule.surrogate=tail"),
+            "codec dense has one size only, so nothing reads schedule.surrogate",
+            "(topk-tsfa)",
+        ),
+        (
+            ("arms.dense-equal.method={kind: head_only}", "arms.dense-equal.codec={kind: rotated}"),
+            "method head_only has no adapters: codec rotated sends the head whole, as dense does",
+            "(dense-equal)",
+        ),
+        (
+            ("arms.head-only.codec={kind: topk, error_feedback: 1}",),
+            "method head_only has no adapters: codec topk sends the head whole, as dense does",
+            "(head-only)",
+        ),
+        (
+            ("arms.soft-tsfa.schedule={kind: min_max, payload: 5 Mbit}",),
+            "schedule.payload, 5 Mbit, is no less than whole updates take, so nothing is left out",
+            ": 455 kbit (soft-tsfa)",
         ),
         (("clients.mobility={kind: static}",), "clients stand still, so rayleigh fading never changes", ""),
         (("radio.antenna_gain.base_station=25 dB",), "a mean SNR above 35 dB", ""),
@@ -58,7 +80,7 @@ def test_the_quickstart_needs_none() -> None:
         ),
         (
             ("arms.topk-tsfa.method={kind: none, payload: 1 Mbit}",),
-            "updates have one size only, so the schedule can adapt nothing but bandwidths",
+            "has one size only, so the schedule can adapt nothing but bandwidths; state method.kept_fractions",
             "(topk-tsfa)",
         ),
         (("radio.uplink.averaging=1 s",), "no scheduler under fdma, so nothing reads radio.uplink.averaging", ""),
@@ -76,6 +98,69 @@ def test_what_is_seldom_meant_is_noted_with_its_arms(overrides: tuple[str, ...],
     found = [note for note in notes(*overrides) if says in note]
     assert len(found) == 1
     assert found[0].endswith(arms)
+
+
+ONE_SIZE = ("arms.topk-tsfa.codec={kind: dense}", "arms.soft-tsfa.schedule={kind: equal}")  # topk-tsfa alone has TSFA
+
+
+@pytest.mark.parametrize(
+    ("overrides", "untrue"),
+    [
+        (("codec.kind=topk",), "sends the head whole"),  # for all arms: the head is what head-only is about
+        ((*ONE_SIZE, "schedule.surrogate=tail"), "measures no errors"),
+        ((*ONE_SIZE, "schedule.latency_budget=600 ms"), "kept_fraction_min"),
+        ((*ONE_SIZE, "schedule.latency_budget=600 ms"), "schedule.v"),
+        (
+            ("arms.soft-tsfa.schedule={kind: tsfa, latency_budget: 1.2 s}", "schedule.payload=5 Mbit"),
+            "schedule.payload",
+        ),
+    ],
+)
+def test_no_note_is_untrue_of_updates_of_one_size(overrides: tuple[str, ...], untrue: str) -> None:
+    assert not [note for note in notes(*overrides) if untrue in note]
+
+
+def test_a_plan_that_is_taken_to_be_at_rest_is_not_over_its_budget() -> None:
+    study = load(QUICKSTART)
+    costs = estimate(study)
+    budget_s = study.cells[-1].scenario.schedule.latency_budget
+    for over, told in ((1 + 0.9 * AT_REST, False), (1 + 1.1 * AT_REST, True)):
+        rows = tuple(replace(row, round_s=over * budget_s) for row in costs.arms)
+        assert any("planned longer" in note for note in advice(study, replace(costs, arms=rows))) is told
+
+
+def test_a_narrow_band_that_a_schedule_grants_says_nothing_of_powers() -> None:
+    """Power is spread over the band granted, so a twentieth of an even share has an SNR 13 dB higher."""
+    study = load(QUICKSTART)
+    costs = estimate(study)
+    rows = []
+    for row in costs.arms:
+        narrow = replace(row.median, bandwidth_hz=row.median.bandwidth_hz / 20, snr_db=row.median.snr_db + 13.01)
+        rows.append(replace(row, median=narrow))
+    assert max(row.median.snr_db for row in rows) > OPTIMISTIC_SNR_DB
+    assert advice(study, replace(costs, arms=tuple(rows))) == []
+
+
+def test_updates_above_a_payload_are_listed_by_their_size_in_one_note() -> None:
+    own = ("arms.soft-tsfa.codec={kind: dense, bits: 8}", "arms.soft-tsfa.schedule={kind: equal, payload: 100 kbit}")
+    (found,) = [note for note in notes(*own, "schedule.payload=100 kbit") if "no update is as small" in note]
+    assert "455 kbit (dense-equal, dense-min-max); " in found and found.endswith(" (soft-tsfa)")
+    assert "head-only" not in found
+
+
+@pytest.mark.parametrize(
+    ("payload", "arms"), [("300 kbit", ""), ("500 kbit", "soft-tsfa, topk-tsfa"), ("240 kbit", "")]
+)
+def test_a_payload_just_above_one_update_is_told_if_it_limits_no_other(payload: str, arms: str) -> None:
+    schedule = f"{{kind: equal, payload: {payload}}}"  # whole updates: 455 kbit, and of rotated 231 kbit
+    own = (f"arms.soft-tsfa.schedule={schedule}", f"arms.topk-tsfa.schedule={schedule}")
+    found = [note for note in notes(*own, "arms.soft-tsfa.codec={kind: rotated}") if "nothing is left out" in note]
+    assert len(found) == bool(arms) and all(arm in note for note in found for arm in filter(None, arms.split(", ")))
+
+
+@pytest.mark.parametrize("path", sorted(QUICKSTART.parent.glob("*.yaml")), ids=lambda path: path.stem)
+def test_no_shipped_scenario_forgets_an_option_unsaid(path: Path) -> None:
+    assert forgotten.notes(load(path)) == []
 
 
 def test_a_path_loss_outside_its_range_is_noted() -> None:

@@ -101,6 +101,31 @@ def test_a_card_of_options_says_units_ranges_and_defaults() -> None:
     assert "kept_fraction_min a number or a percentage, above 0 and at most 1; default 0.1 Smallest" in words
 
 
+@pytest.mark.parametrize(
+    ("name", "card"), [("soft-plus", "codec: rotated"), ("flasc", "codec: topk"), ("fedit", "method: fedavg")]
+)
+def test_what_papers_and_arms_call_a_kind_finds_its_card(name: str, card: str) -> None:
+    text = cards.card(name)
+    assert text.splitlines()[0] == card and f"Also called {name}." in text
+    assert text == cards.card(card.partition(": ")[2]) and name in cards.names()
+
+
+def test_a_name_means_one_kind_of_a_noun_at_most() -> None:
+    for kinds in NOUNS.values():
+        names = [*kinds, *(alias for cls in kinds.values() for alias in vars(cls).get("aliases", ()))]
+        assert len(names) == len(set(names))
+
+
+def test_the_card_of_a_key_says_in_which_kinds_its_default_differs() -> None:
+    def takes(key: str) -> str:
+        return " ".join(cards.card(key).split("\nTakes\n")[1].split("\n\n")[0].split())
+
+    assert takes("codec.bits") == "8, 16 or 32; default 16; rotated: 8"
+    assert takes("codec.error_feedback").endswith("; default 0; rotated: 1")
+    assert takes("codec.score").count("default") == 1 and ": " not in takes("codec.score")
+    assert takes("method.rank").endswith("; default 8")
+
+
 def test_every_noun_that_has_a_kind_shows_its_card() -> None:
     text = cards.card("none")
     for noun in ("channel.shadowing", "channel.fading", "channel.loss"):

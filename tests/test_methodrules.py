@@ -61,6 +61,45 @@ def test_an_svd_with_error_feedback_is_told_at_its_key():
     assert "must be 0 with svd" in problem.message
 
 
+ARMS = """\
+arms:
+  as-it-is: {}
+  ours:
+    rounds: 3
+"""
+CLASHES = {  # what an arm writes below its other keys -> what is pointed to
+    "    method: {kind: ffa, rank: 4}": "kind: ffa",
+    "    codec: {error_feedback: 0}\n    method: {rank: 4, kind: ffa}": "kind: ffa",
+    "    method: {kind: flora}": "kind: flora",
+    "    codec:\n      bits: 8\n      kind: svd": "kind: svd",
+    "    method: {kind: flexlora}\n    codec: {kind: rotated}": "kind: rotated",
+    "    method: {kind: ffa}\n    codec: {kind: rotated}": "kind: rotated",
+    "    method: {kind: flora}\n    codec: {kind: topk, error_feedback: 1}": "error_feedback: 1",
+}
+
+
+@pytest.mark.parametrize("changes", CLASHES)
+def test_a_clash_of_an_arm_is_told_at_a_line_of_the_arm(changes):
+    text = SCENARIO.replace("METHOD", "soft").replace("CODEC", "components, error_feedback: 0.5") + ARMS + changes
+    with pytest.raises(ScenarioError) as told:
+        parse(text)
+    (problem,) = told.value.args
+    assert problem.line > text[: text.index("  ours:")].count("\n") + 1
+    key, _, value = CLASHES[changes].partition(": ")
+    line = text.splitlines()[problem.line - 1]
+    assert line[problem.column - 1 :].startswith(value) and f"{key}: {value}" in line
+    assert problem.key.removeprefix("arms.ours.") in ("codec", "codec.error_feedback")
+
+
+def test_a_clash_is_told_at_the_override_that_makes_it():
+    text = SCENARIO.replace("METHOD", "soft").replace("CODEC", "components") + ARMS
+    for override in ("method.kind=ffa", "arms.ours.method.kind=ffa", "codec={kind: svd}"):
+        with pytest.raises(ScenarioError) as told:
+            parse(text, overrides=[override])
+        (problem,) = told.value.args
+        assert problem.place == f"command line: {override}" and problem.key.endswith("codec")
+
+
 @pytest.mark.parametrize(("method", "codec"), [("ffa", "dense"), ("ffa", "topk"), ("soft", "components")])
 def test_what_fits_is_taken(method, codec):
     assert read(method, codec).codec.kind == codec

@@ -6,7 +6,7 @@ Knows options and the estimate; refuses nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -14,18 +14,21 @@ from channels.cqi import Cqi
 from channels.linkadaptation import Shannon, TruncatedShannon
 from channels.options import option_name
 from channels.units import render
-from wfl_sim import leastbudget
+from wfl_sim import forgotten, leastbudget
+from wfl_sim.diagnose import Locator
 from wfl_sim.estimate import ArmEstimate, Estimate
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.pace import pace_of
+from wfl_sim.planning import AT_REST
 from wfl_sim.scenario import Scenario, Study
 
-# Above this a plan counts as over its budget: TSFA keeps the long-run mean, not every round.
-OVER_BUDGET = 1.05
+# Above this a plan counts as over its budget: one that is nearer is taken to be at rest, and goes on as it is.
+OVER_BUDGET = 1 + AT_REST
 # 1024-QAM at rate 948/1024 carries 9.26 bit/s/Hz, which Shannon with a gap of 3 dB passes at 31 dB; the rest is room
 # for fading.
 OPTIMISTIC_SNR_DB = 35.0
 MOST_NAMES = 6  # of arms that a note names
+FAR_ABOVE = 2.0  # times a whole update: a payload so large was hardly meant as a limit
 MANY_LOST = 0.2  # share of packets
 
 
@@ -34,15 +37,84 @@ def advice(study: Study, estimate: Estimate) -> list[str]:
     first = {cell.arm: cell.scenario for cell in reversed(study.cells)}
     notes: dict[str, list[str]] = {}
     for row in estimate.arms:
-        for note in _notes(first[row.arm], row):
+        locate = study.locators.get(row.arm) or Locator.nowhere()
+        for note in (*_notes(first[row.arm], row), *_of_head_only(first[row.arm], locate)):
             notes.setdefault(note, []).append(row.arm)
     everywhere = len(estimate.arms)
-    return [note if len(arms) == everywhere else f"{note} ({_listed(arms)})" for note, arms in notes.items()]
+    told = [note if len(arms) == everywhere else f"{note} ({_listed(arms)})" for note, arms in notes.items()]
+    return [*told, *_payloads(first, estimate.arms), *forgotten.notes(study)]
 
 
 def _listed(arms: Sequence[str]) -> str:
     more = f" and {len(arms) - MOST_NAMES} more" if len(arms) > MOST_NAMES else ""
     return f"{', '.join(arms[:MOST_NAMES])}{more}"
+
+
+def _payloads(scenarios: Mapping[str, Scenario], rows: Sequence[ArmEstimate]) -> list[str]:
+    """Where `schedule.payload` does not bring arms to equal bits: no update is so small, or it leaves nothing out.
+
+    The latter is told where it leaves nothing out anywhere; of single arms, where it is far above what they have.
+    """
+    large: dict[float, dict[str, list[str]]] = {}
+    small: dict[float, dict[str, list[str]]] = {}
+    limited = {
+        most_bits
+        for row in rows
+        if (most_bits := _payload(scenarios[row.arm])) is not None
+        and not _one_size(scenarios[row.arm])
+        and row.dense_bits > most_bits
+    }
+    for row in rows:
+        most_bits = _payload(scenarios[row.arm])
+        if most_bits is None:
+            continue
+        far = most_bits not in limited or most_bits >= FAR_ABOVE * row.dense_bits
+        if row.planned_bits > most_bits:
+            large.setdefault(most_bits, {}).setdefault(_rounded(row.planned_bits), []).append(row.arm)
+        elif row.dense_bits <= most_bits and far and not _one_size(scenarios[row.arm]):
+            small.setdefault(most_bits, {}).setdefault(_rounded(row.dense_bits), []).append(row.arm)
+    return [
+        f"no update is as small as schedule.payload, {render(bits, 'bit')}, in these arms, which do not compare with "
+        f"others at equal bits: {_by_size(sizes)}"
+        for bits, sizes in large.items()
+    ] + [
+        f"schedule.payload, {render(bits, 'bit')}, is no less than whole updates take, so nothing is left out: "
+        f"{_by_size(sizes)}"
+        for bits, sizes in small.items()
+    ]
+
+
+def _payload(scenario: Scenario) -> float | None:
+    most_bits: float | None = getattr(scenario.schedule, "payload_bits", None)
+    return most_bits
+
+
+def _rounded(bits: float) -> str:
+    return str(render(float(f"{bits:.3g}"), "bit"))
+
+
+def _by_size(sizes: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(f"{size} ({_listed(arms)})" for size, arms in sizes.items())
+
+
+def _one_size(scenario: Scenario) -> str:
+    """Of what updates have one size only; empty where a schedule has a choice."""
+    method = scenario.method
+    if isinstance(method, NoLearning):
+        return "" if len(method.kept_fractions) > 1 else "method none with one kept fraction"
+    if method.adapter() is None:
+        return f"method {method.kind}, which has no adapters,"
+    return "codec dense" if scenario.codec.kind == "dense" else ""
+
+
+def _of_head_only(scenario: Scenario, locate: Locator) -> list[str]:
+    """A codec that was chosen for a method which leaves it no choice, and is not just what an arm has from the file."""
+    method, codec = scenario.method, scenario.codec
+    if isinstance(method, NoLearning) or method.adapter() is not None or codec.kind == "dense":
+        return []
+    if locate.of_arm(("method", "kind")) and not locate.of_arm(("codec", "kind")):
+        return []
+    return [f"method {method.kind} has no adapters: codec {codec.kind} sends the head whole, as dense does"]
 
 
 def _unread(scenario: Scenario) -> list[str]:
@@ -54,6 +126,9 @@ def _unread(scenario: Scenario) -> list[str]:
         notes.append(f"method none learns nothing, so nothing reads {', '.join(unread)}")
     if scenario.codec.kind == "dense" and (unread := _changed(scenario.method, "method", "fill")):
         notes.append(f"dense leaves nothing out, so nothing reads {', '.join(unread)}")
+    what = "" if isinstance(scenario.method, NoLearning) else _one_size(scenario)
+    if what and (unread := _changed(scenario.schedule, "schedule", "surrogate", "importance", "kept_fraction")):
+        notes.append(f"{what} has one size only, so nothing reads {', '.join(unread)}")
     if getattr(scenario.method, "orthogonality", 1.0) == 0 and (
         unread := _changed(scenario.method, "method", "penalty")
     ):
@@ -86,31 +161,25 @@ def _notes(scenario: Scenario, row: ArmEstimate) -> list[str]:
             f"estimated with method.rank as it is written, {getattr(scenario.method, 'rank', '')}, and without pilots: "
             f"a run chooses among {ranks} (rank_selection)"
         )
-    budget_s = scenario.schedule.latency_budget
+    budget_s, one_size = scenario.schedule.latency_budget, _one_size(scenario)
     impossible = leastbudget.note(scenario)
     if impossible is not None:
         notes.append(impossible)
     elif budget_s is not None and row.round_s > OVER_BUDGET * budget_s:
-        notes.append(
-            f"the mean round is planned longer than the latency budget of {budget_s:g} s: lower schedule.v or raise "
-            "schedule.queue_start (both make updates sparser from the start), or ask for less"
+        sparser = (
+            "lower schedule.v or raise schedule.queue_start (both make updates sparser from the start), or ask for less"
         )
-    if budget_s is not None and isinstance(scenario.method, NoLearning):
-        if len(scenario.method.kept_fractions) == 1:
-            notes.append(
-                "updates have one size only, so the schedule can adapt nothing but bandwidths; state "
-                "method.kept_fractions"
-            )
-    elif budget_s is not None and scenario.codec.kind == "dense":
-        notes.append("codec dense has one size only, so the schedule can adapt nothing but bandwidths; try topk")
-    most_bits = getattr(scenario.schedule, "payload_bits", None)
-    if most_bits is not None and row.planned_bits > most_bits:
         notes.append(
-            f"no update here is as small as schedule.payload, {render(most_bits, 'bit')}: "
-            f"{render(round(row.planned_bits), 'bit')} are sent, so arms do not compare at equal bits"
+            f"the mean round is planned longer than the latency budget of {budget_s:g} s: "
+            f"{'make updates smaller' if one_size else sparser}"
+        )
+    if budget_s is not None and one_size:
+        notes.append(
+            f"{one_size} has one size only, so the schedule can adapt nothing but bandwidths{_way_out(scenario)}"
         )
     measures = getattr(scenario.schedule, "measures", False)
-    if measures and (isinstance(scenario.method, NoLearning) or not hasattr(scenario.codec, "curve")):
+    choice = isinstance(scenario.method, NoLearning) or not one_size
+    if measures and choice and (isinstance(scenario.method, NoLearning) or not hasattr(scenario.codec, "curve")):
         what = "a run without learning" if isinstance(scenario.method, NoLearning) else f"codec {scenario.codec.kind}"
         notes.append(
             f"{what} measures no errors of updates, so the schedule plans with surrogate contraction, and counts all "
@@ -125,12 +194,27 @@ def _notes(scenario: Scenario, row: ArmEstimate) -> list[str]:
             f"clients stand still, so {fading.kind} fading never changes: each keeps one lucky or unlucky gain; set "
             "channel.fading.doppler (people and machines moving about: 1 to 10 Hz) or {kind: none}"
         )
-    if row.median is not None and row.median.snr_db > OPTIMISTIC_SNR_DB and scenario.radio.rate.kind == "shannon":
-        notes.append(
-            f"the median client has a mean SNR above {OPTIMISTIC_SNR_DB:g} dB, where Shannon's rate is more than any "
-            "modem reaches; check powers, gains and path loss"
-        )
+    if row.median is not None and scenario.radio.rate.kind == "shannon":
+        # In an even share: what a schedule grants says more of the schedule than of powers and gains.
+        even_hz = scenario.radio.uplink.bandwidth_hz / pace_of(scenario).asked
+        if row.median.snr_db + 10 * math.log10(row.median.bandwidth_hz / even_hz) > OPTIMISTIC_SNR_DB:
+            notes.append(
+                f"the median client has a mean SNR above {OPTIMISTIC_SNR_DB:g} dB in an even share of the band, where "
+                "Shannon's rate is more than any modem reaches; check powers, gains and path loss"
+            )
     return notes + _about_presence(scenario) + _about_blocks(scenario, row) + _about_the_plan(scenario, row)
+
+
+def _way_out(scenario: Scenario) -> str:
+    """How updates could get a choice of sizes, if they could."""
+    method = scenario.method
+    if isinstance(method, NoLearning):
+        return "; state method.kept_fractions"
+    adapter = method.adapter()
+    if adapter is None:
+        return ""
+    waits = adapter.pairs and not getattr(method, "renews", False)
+    return f"; try codec topk{' or rotated' if waits else ''}"
 
 
 def _about_presence(scenario: Scenario) -> list[str]:

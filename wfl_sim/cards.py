@@ -57,19 +57,24 @@ def overview(heading: Style = _plain) -> str:
 
 def names() -> list[str]:
     """Everything that has a card."""
-    kinds = {kind for registry in NOUNS.values() for kind in registry}
+    kinds = {name for registry in NOUNS.values() for kind, cls in registry.items() for name in (kind, *_aliases(cls))}
     return [*sorted(kinds), *(".".join(path) for path, _ in keys.paths()), *OF_A_FILE, *shelf.scenarios()]
 
 
 def card(name: str, heading: Style = _plain) -> str:
-    """The cards of all kinds, the key or the scenario of that name.
+    """The cards of all kinds (which may have further names), the key or the scenario of that name.
 
     Raises
     ------
     ScenarioError
         Nothing has that name; the nearest one is told.
     """
-    cards = [_card(noun, name, kinds[name], heading) for noun, kinds in NOUNS.items() if name in kinds]
+    cards = [
+        _card(noun, kind, cls, heading)
+        for noun, kinds in NOUNS.items()
+        for kind, cls in kinds.items()
+        if name in (kind, *_aliases(cls))
+    ]
     by_path = [(path, key) for path, key in keys.paths() if ".".join(path) == name][:1]
     if not cards and not by_path:  # the last word of a key will do
         by_path = [(path, key) for path, key in keys.paths() if path[-1] == name][:MOST_KEYS]
@@ -90,6 +95,7 @@ def card(name: str, heading: Style = _plain) -> str:
 def _card(noun: str, kind: str, cls: type, heading: Style) -> str:
     about, key = describe(cls), keys.of_noun(noun)
     lines = [heading(f"{noun}: {kind}"), "", *_prose(about.summary)]
+    lines += ["", f"Also called {keys.one_of(_aliases(cls))}."] if _aliases(cls) else []
     lines += ["", *_prose(about.body)] if about.body else []
     lines += _background(about, heading)
     options = keys.Key("", group=cls).below()
@@ -102,6 +108,12 @@ def _card(noun: str, kind: str, cls: type, heading: Style) -> str:
     return "\n".join([*lines, "", heading("Example"), f"  {example}"])
 
 
+def _aliases(cls: type) -> tuple[str, ...]:
+    """Names that a kind has in papers and in arms of scenarios; no scenario may choose it by them."""
+    names: tuple[str, ...] = vars(cls).get("aliases", ())  # not those of the class that it is derived from
+    return names
+
+
 def _key_card(path: tuple[str, ...], key: keys.Key, heading: Style) -> str:
     lines = [heading(".".join(path)), "", *_prose(key.text)]
     if key.group is not None:
@@ -112,7 +124,8 @@ def _key_card(path: tuple[str, ...], key: keys.Key, heading: Style) -> str:
         lines += _background(about, heading)
         lines += ["", heading("Options"), *_options(key.below().values())]
     else:
-        lines += ["", heading("Takes"), *wrap(_takes(key), WIDTH, initial_indent="  ", subsequent_indent="  ")]
+        takes = _takes(key, _defaults(path))
+        lines += ["", heading("Takes"), *wrap(takes, WIDTH, initial_indent="  ", subsequent_indent="  ")]
         for kind, cls in (key.kinds or {}).items():
             lines.append(_entry(kind, keys.Key("", group=cls).text))
         if key.items is not None and key.items.group is not None:
@@ -145,8 +158,20 @@ def _options(options: Iterable[keys.Key]) -> Iterator[str]:
         yield from wrap(key.text, WIDTH, initial_indent="      ", subsequent_indent="      ")
 
 
-def _takes(key: keys.Key) -> str:
-    """What a key takes and its default, without saying again what it is for."""
+def _defaults(path: tuple[str, ...]) -> str:
+    """The defaults of a key by the kinds above it: ``16; rotated: 8``; empty where all have the same."""
+    by_default: dict[str, list[str]] = {}
+    for kind, key in keys.by_kind(path):
+        if key.option is not None and not key.kinds and key.group is None and not key.option.required:
+            by_default.setdefault(key.option.shown_default or "none", []).append(kind)
+    if len(by_default) < 2:
+        return ""
+    usual, *others = sorted(by_default, key=lambda default: -len(by_default[default]))
+    return "; ".join([usual, *(f"{', '.join(by_default[default])}: {default}" for default in others)])
+
+
+def _takes(key: keys.Key, defaults: str = "") -> str:
+    """What a key takes and its default (`defaults` where kinds differ in it), without saying again what it is for."""
     option = key.option
     if key.kinds:
         text = f"one of {', '.join(key.kinds)}"
@@ -162,7 +187,7 @@ def _takes(key: keys.Key) -> str:
         return f"{text}; required"
     if key.group is not None:
         return f"{text}; may be left out"
-    default = key.example_value() if key.kinds else option.shown_default
+    default = defaults or (key.example_value() if key.kinds else option.shown_default)
     return f"{text}; default {default}" if default not in ("", "[]") else f"{text}; may be left out"
 
 

@@ -130,9 +130,9 @@ def run(
             typer.echo(present.estimate_text(estimate(replace(study, cells=cells), jobs), bold), err=True)
         silent = quiet or answer is Format.json
         if not silent:
-            from wfl_sim.leastbudget import notes
+            from wfl_sim import forgotten, leastbudget
 
-            for line in notes(cells):
+            for line in (*leastbudget.notes(cells), *forgotten.notes(replace(study, cells=cells))):
                 typer.echo(f"note: {line}", err=True)
         try:
             with progress(cells, quiet=silent, lines=verbose) as shown:
@@ -325,13 +325,14 @@ def _window(rounds: str | None) -> tuple[int, int] | None:
 def _print_table(traces: Traces, *, air: bool) -> None:
     from rich.console import Console
 
-    from analysis.tables import air_table, arms_table
+    from analysis.tables import WIDTH, air_table, arms_table
 
     console = Console() if sys.stdout.isatty() else Console(width=200, no_color=True)
+    width = min(WIDTH, console.width)
     if traces.learns or not air:
-        console.print(arms_table(traces))
+        console.print(arms_table(traces, width))
     if air:
-        console.print(air_table(traces))
+        console.print(air_table(traces, width))
 
 
 def _say(error: WflError) -> None:

@@ -55,19 +55,35 @@ class Locator:
         return self.document.problem(self._written(path), message, at=at, key=self._called(path), **more)
 
     def finding(self, found: Finding) -> Problem:
-        """What a rule found. Where its key stands nowhere, it points to a key that the rule has read."""
+        """What a rule found. Where its key stands nowhere, it points to a key that the rule has read.
+
+        Of keys that clash it points to the one that was written last: for one arm on the command line, on that for all,
+        in the arm, in the file.
+        """
         message = f"{found.message}; got {found.got}" if found.got else found.message
         more = {"example": found.example, "near": found.near}
+        place: KeyPath | None = None
         if self.document.marks and self._written(found.path) not in self.document.marks:
             message = f"{message} by default" if found.got else message
-            read = next((path for path in found.read if self._written(path) in self.document.marks), None)
-            if read is not None:
-                key = keys.find(found.path, self.data)
-                rule = key.rule() if key is not None else ""
-                return self.document.problem(
-                    self._written(read), message, key=self._called(found.path), rule=rule, **more
-                )
-        return self.problem(found.path, message, **more)
+            place = next((path for path in found.read if self._written(path) in self.document.marks), None)
+        if clashing := [path for path in found.clash if self._written(path) in self.document.marks]:
+            place = max(clashing, key=self._standing)
+        if place is None or place == found.path:
+            return self.problem(found.path, message, **more)
+        key = keys.find(found.path, self.data)
+        rule = key.rule() if key is not None else ""
+        return self.document.problem(self._written(place), message, key=self._called(found.path), rule=rule, **more)
+
+    def of_arm(self, path: KeyPath) -> bool:
+        """Whether what stands at a path was written for this arm alone."""
+        return self._standing(path) in (1, 3)
+
+    def _standing(self, path: KeyPath) -> int:
+        """How late what stands at a path was written: 0 in the file, 1 in the arm, 2 and 3 on the command line."""
+        first = self._written(path)[0]
+        if first.startswith("\0"):
+            return 3 if first.rpartition("\0")[2] else 2
+        return int(first == "arms")
 
     def _written(self, path: KeyPath) -> KeyPath:
         return origin(path, self.origins)

@@ -11,7 +11,8 @@ from typing import NamedTuple
 class Finding(NamedTuple):
     """What a rule found: the key to change, what must hold, what was got, and the other keys that were read.
 
-    `example` is ``key: value`` that would do, `near` the name that was probably meant.
+    `example` is ``key: value`` that would do, `near` the name that was probably meant. `clash` are keys of which
+    any might change: whichever was written last, say in an arm and not in the file, is pointed to.
     """
 
     path: tuple[str, ...]
@@ -20,6 +21,7 @@ class Finding(NamedTuple):
     read: tuple[tuple[str, ...], ...] = ()
     example: str = ""
     near: str = ""
+    clash: tuple[tuple[str, ...], ...] = ()
 
 
 def finding(key: str, message: str, got: object = "", *read: str, fits: object = "", near: str = "") -> Finding:

@@ -186,6 +186,17 @@ def everywhere(path: tuple[str, ...]) -> tuple[Key, ...]:
     return tuple(found)
 
 
+def by_kind(path: tuple[str, ...]) -> list[tuple[str, Key]]:
+    """The key at `path` in each kind of the key right above it that has it; empty where that has no kinds."""
+    return [
+        (kind, child)
+        for above in everywhere(path[:-1])
+        for kind, model in (above.kinds or {}).items()
+        for child in _keys_of(model)
+        if child.name == path[-1]
+    ]
+
+
 def takes_text(path: tuple[str, ...]) -> bool:
     """Whether any text may stand at `path`, one with commas, too; a kind and a choice are words that are known."""
     return any(key.option is not None and key.type_name() == "a text" for key in everywhere(path))

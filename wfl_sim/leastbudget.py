@@ -96,7 +96,7 @@ def note(scenario: Scenario) -> str | None:
     help_ = {
         "download": "make the download smaller, or widen radio.downlink.bandwidth",
         "computing": "let clients compute less (learning.local, clients.compute)",
-        "upload": "lower schedule.kept_fraction_min, offer smaller payloads, or widen radio.uplink.bandwidth",
+        "upload": f"{_sparser(scenario)}, or widen radio.uplink.bandwidth",
     }[least.part]
     band = f" in {least.share_of_band:.0%} of the band" if least.part == "upload" else ""
     return (
@@ -105,6 +105,16 @@ def note(scenario: Scenario) -> str | None:
         f"({least.part} {least.part_s:.2g} s{band}); set schedule.latency_budget to {least.seconds:.3g} s or more, or "
         f"{help_}"
     )
+
+
+def _sparser(scenario: Scenario) -> str:
+    """How uploads could take fewer bits than the smallest that the schedule may choose."""
+    points = sizes(scenario)[0].points
+    if len(points) == 1:
+        return "make updates smaller: they have one size only (codec, method)"
+    if points[0].kept_fraction < getattr(scenario.schedule, "kept_fraction_min", 0.0):
+        return "lower schedule.kept_fraction_min, offer smaller payloads"
+    return "offer smaller payloads"
 
 
 def notes(cells: Sequence[Cell]) -> list[str]:

@@ -257,7 +257,7 @@ def _codec(scenario: Scenario) -> list[Finding]:
             f"must be 0 with method {method.kind}: each aggregation makes new factors, in which what a client left out "
             "of the old ones means nothing"
         )
-        return [_finding("codec.error_feedback", message, f"{codec.error_feedback:g}", "method", fits=0)]
+        return [_clashing("codec.error_feedback", message, f"{codec.error_feedback:g}", fits=0)]
     adapter = None if isinstance(method, NoLearning) else method.adapter()
     if adapter is None:
         return []
@@ -268,7 +268,7 @@ def _codec(scenario: Scenario) -> list[Finding]:
             f"{codec.kind} chooses among pairs of A and B, and {method.kind} trains {trained}: all would be sent "
             f"whole; codecs that fit: {', '.join(fit)}"
         )
-        return [_finding("codec", message, "", "method", fits=f"{{kind: {fit[0]}}}")]
+        return [_clashing("codec", message, fits=f"{{kind: {fit[0]}}}")]
     both = ("merges_products", "renews")  # then new factors follow from the products alone, in whatever basis
     if not getattr(codec, "gives_products", False) or all(getattr(method, name, False) for name in both):
         return []
@@ -278,7 +278,14 @@ def _codec(scenario: Scenario) -> list[Finding]:
         f"{codec.kind} gives each client's factors in a basis of their own, and {method.kind} merges factors: their "
         f"means would mean nothing; methods that make new factors of products: {', '.join(merging) or 'none'}"
     )
-    return [_finding("codec", message, "", "method", fits=f"{{kind: {fit[0]}}}")]
+    return [_clashing("codec", message, fits=f"{{kind: {fit[0]}}}")]
+
+
+def _clashing(key: str, message: str, got: str = "", *, fits: object) -> Finding:
+    """A finding of a codec that does not go with the method: the kind of either may be what was not meant."""
+    named = {"codec": "codec.kind"}.get(key, key)
+    clash = (tuple(named.split(".")), ("codec", "kind"), ("method", "kind"))
+    return _finding(key, message, got, "method", fits=fits)._replace(clash=clash)
 
 
 def resources(scenario: Scenario) -> list[Finding]:

@@ -20,11 +20,12 @@ from rich.table import Table
 
 from analysis import metrics
 from analysis.compare import Seed, Tolerance, compare, judged
-from analysis.comparetables import conclusion, seeds_table
+from analysis.comparetables import as_dict, conclusion, seeds_table
 from analysis.paired import interval_of_mean
 from analysis.pareto import area_under
 from analysis.sides import CompareError
 from analysis.traces import TraceError, load
+from analysis.tradeoff import summary
 
 RunOf = Callable[..., Path]
 Studies = Callable[
@@ -290,6 +291,20 @@ def test_the_words_below_a_table(studies: Studies) -> None:
         "z: in seed 1 A does not reach 0.7, and B does",
         "regression: y",
     ]
+
+
+def test_a_comparison_says_what_updates_took_where_that_differs(study_directory: Path) -> None:
+    def told(a: str, b: str) -> list[str]:
+        found = compare(f"{study_directory}:{a}", f"{study_directory}:{b}")
+        (pair,) = as_dict(found)["pairs"]
+        rows = summary(load(study_directory)).groupby("arm")[["update_kbit", "kept"]].mean()
+        for side, arm in (("a", a), ("b", b)):
+            assert list(pair["updates"][side].values()) == pytest.approx(rows.loc[arm].tolist())
+        return [line for line in conclusion(found) if line.startswith("updates of ")]
+
+    (line,) = told("dense-equal", "soft-tsfa")
+    assert line.startswith("updates of dense-equal -> soft-tsfa: A 1200.0 kbit, kept 1.000; B ")
+    assert told("dense-equal", "dense-equal") == []
 
 
 def test_a_table_is_readable_on_a_narrow_terminal(run_of: RunOf) -> None:

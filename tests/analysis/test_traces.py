@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from rich.text import Text
 
 from analysis.compare import compare
 from analysis.pages import Unusual, table_columns
@@ -559,7 +560,7 @@ def test_an_arm_whose_runs_differ_in_more_than_the_seed_is_told(run_of: Callable
     assert load(study).notes == (note,)
     assert load(study).select("a", 1).notes == ()
     for table in (arms_table(load(study)), air_table(load(study))):
-        assert f"\nnote: {note}" in str(table.caption)
+        assert f"note: {note}" in " ".join(part.plain for part in table.renderables if isinstance(part, Text))
     assert note in compare(str(study), str(study)).notes
     assert note not in compare(f"{study}:b", f"{study}:b").notes
     (study / "a-seed1" / "scenario.yaml").unlink()

@@ -83,6 +83,10 @@ def test_summary(run_of: RunOf) -> None:
         "round_time_s": 2.0,
         "latency_budget_s": 1.6,
         "violation": pytest.approx(0.25),  # 2.0 / 1.6 - 1
+        "due_s": 1.6,
+        "over_budget": pytest.approx(1.25),
+        "update_kbit": pytest.approx(math.nan, nan_ok=True),  # nothing was sent
+        "kept": pytest.approx(math.nan, nan_ok=True),
         "dropped": 5,
         "late": 0,
         "deferred": 10,

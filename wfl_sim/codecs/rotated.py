@@ -98,6 +98,7 @@ class Rotated(ValueOptions):
         factors, so that what clients send is averaged in one basis.
     """
 
+    aliases: ClassVar[tuple[str, ...]] = ("soft-plus",)
     needs_pairs: ClassVar[bool] = True
     formats: ClassVar[tuple[int, ...]] = (6, 7)
 

@@ -61,6 +61,7 @@ class TopK(ValueOptions):
     73-77.
     """
 
+    aliases: ClassVar[tuple[str, ...]] = ("flasc",)
     formats: ClassVar[tuple[int, ...]] = (2,)
 
     kind: Literal["topk"] = "topk"

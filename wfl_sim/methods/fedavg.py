@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from wfl_sim.contracts import Params
 from wfl_sim.methods.base import Arrival, add_weighted
@@ -38,6 +38,8 @@ class FedAvg(Lora):
     FedIT, arXiv:2305.05644; the averaging: McMahan et al. 2017, arXiv:1602.05629; the adapters: Hu et al. 2021,
     arXiv:2106.09685.
     """
+
+    aliases: ClassVar[tuple[str, ...]] = ("fedit",)
 
     kind: Literal["fedavg"] = "fedavg"
 
