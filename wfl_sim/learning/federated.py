@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import transformers
+from threadpoolctl import threadpool_limits
 
 from channels.streams import Stream
 from wfl_sim.clientstate import ClientStates
@@ -31,7 +32,9 @@ def build_work(
     `memo_folder` holds results of training that other cells of the study have left (`wfl_sim.learning.memo`).
     In `states` the clients' state is kept. With more than one of `workers`, so many processes train, and change no bit.
     """
-    torch.set_num_threads(1)  # two threads change the last bits, and spin on small machines
+    # Two threads change the last bits, and spin on small machines.
+    torch.set_num_threads(1)
+    threadpool_limits(1, user_api="blas")  # of numpy
     learning, method, clients = scenario.learning, scenario.method, scenario.clients.count
     seed = scenario.seeds[0]
     stream = Stream.root(seed).child("learning")
