@@ -94,7 +94,7 @@ PARTS = (
     Part("tradeoff_six_layers", "1", "tradeoff_kept_fraction", FEW_ARMS,
          ("learning.model.layers=6", "schedule.payload='660 kbit'")),
     Part("tradeoff_even", "1", "tradeoff_kept_fraction", FEW_ARMS, ("learning.data.partition.alpha=0.5",)),
-    Part("soft_ablation", "1-ablation", "soft_ablation", sizes=("smoke", "full"), smoke_arms=("soft", "rotated")),
+    Part("soft_ablation", "1-ablation", "soft_ablation", sizes=("smoke", "full"), smoke_arms=("soft", "soft-plus")),
     Part("latency_budget", "2", "latency_budget", AT_EQUAL_TIME, matched=MATCHED),
     Part("cell_edge", "2", "cell_edge", AT_EQUAL_TIME, sizes=ALL, matched=MATCHED, smoke_arms=CELL_SMOKE),
     Part("mobility", "2", "mobility", AT_EQUAL_TIME, matched=MATCHED),
