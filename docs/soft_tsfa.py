@@ -36,8 +36,12 @@ NOTES_FILE = "evidence.json"
 INTERRUPTED = 130
 
 AT_FEWER_BITS = (
-    *("dense", "dense-rank-1-int8", "flasc", "random", "svd", "soft-plus-no-feedback"),
+    *("dense", "dense-rank-1-int8", "flasc-int8", "svd-int8", "soft-plus-no-feedback"),
     *("topk", "topk-int8", "soft", "soft-plus", "soft-plus-rank-4"),
+)
+SELDOM_CALLED = (
+    *("dense", "dense-rank-4-int8", "flasc-int8", "svd-int8", "soft-no-feedback", "soft-plus-no-feedback"),
+    *("topk-int8", "soft", "soft-plus"),
 )
 FEW_ARMS = ("dense", "dense-rank-1-int8", "dense-rank-4-int8", "topk-int8", "soft", "soft-plus")
 AT_EQUAL_TIME = (
@@ -59,7 +63,7 @@ class Part:
     """One study: a scenario, what it is for, and which of its arms run in which size; no arms are all of them.
 
     `matched` says of arms whose mean update they are to send at. Stage 1 is asked about `plan_arm`, in each of
-    the ways of `plan_by`. `smoke_arms` and `smoke` make the size smoke smaller.
+    the ways of `plan_by`. `smoke_arms` and `smoke` make the size smoke smaller. `title` is what tables call it.
     """
 
     name: str
@@ -69,6 +73,7 @@ class Part:
     overrides: tuple[str, ...] = ()
     sizes: tuple[str, ...] = ("full",)
     seeds: str = SEEDS
+    title: str = ""
     matched: Mapping[str, str] = field(default_factory=dict)
     plan_arm: str = ""
     plan_by: tuple[str, ...] = ()
@@ -88,12 +93,17 @@ class Part:
 ALL, CORE, FULL = SIZES, ("core", "full"), ("full",)
 PARTS = (
     Part("tradeoff_kept_fraction", "1", "tradeoff_kept_fraction", sizes=ALL, seeds=MORE_SEEDS,
+         title="At most 260 kbit an update",
          smoke_arms=("head-only", "dense", "topk", "soft")),
     Part("tradeoff_110kbit", "1", "tradeoff_kept_fraction", AT_FEWER_BITS,
-         ("schedule.payload='110 kbit'",), seeds=MORE_SEEDS),
+         ("schedule.payload='110 kbit'",), seeds=MORE_SEEDS, title="At most 110 kbit an update"),
     Part("tradeoff_six_layers", "1", "tradeoff_kept_fraction", FEW_ARMS,
-         ("learning.model.layers=6", "schedule.payload='660 kbit'")),
-    Part("tradeoff_even", "1", "tradeoff_kept_fraction", FEW_ARMS, ("learning.data.partition.alpha=0.5",)),
+         ("learning.model.layers=6", "schedule.payload='660 kbit'"), title="Six layers, at most 660 kbit an update"),
+    Part("tradeoff_100_clients", "1", "tradeoff_kept_fraction", SELDOM_CALLED,
+         ("clients.count=100", "protocol.cohort=10", "learning.data.partition.kind=classes"),
+         title="A hundred clients of few classes, ten a round, at most 260 kbit an update"),
+    Part("tradeoff_even", "1", "tradeoff_kept_fraction", FEW_ARMS, ("learning.data.partition.alpha=0.5",),
+         title="A more even split (Dirichlet 0.5), at most 260 kbit an update"),
     Part("soft_ablation", "1-ablation", "soft_ablation", sizes=("smoke", "full"), smoke_arms=("soft", "soft-plus")),
     Part("latency_budget", "2", "latency_budget", AT_EQUAL_TIME, matched=MATCHED),
     Part("cell_edge", "2", "cell_edge", AT_EQUAL_TIME, sizes=ALL, matched=MATCHED, smoke_arms=CELL_SMOKE),

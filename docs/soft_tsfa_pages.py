@@ -26,7 +26,6 @@ from soft_tsfa_tables import (
     plus_minus,
     regret,
     time_table,
-    titled,
 )  # fmt: skip
 
 from analysis.evidence import NOTHING, by_arm, differences, mean, reached
@@ -77,8 +76,8 @@ def equal_bits(studies: Mapping[str, Study]) -> Page | None:
         own = [arm for arm in ("head-only", "dense") if arm not in study.arms and arm in set(first["arm"])]
         table = pd.concat([first[first["arm"].isin(own)], table], ignore_index=True) if own else table
         arms = [*own, *study.arms]
-        lines += [f"## {titled(study)}", "", *bits_table(study, found[0], table, arms)]
-        panels.append((titled(study), arms, table))
+        lines += [f"## {study.part.title}", "", *bits_table(study, found[0], table, arms)]
+        panels.append((study.part.title, arms, table))
     start = head(
         found,
         "Accuracy in %: median of the last 3 rounds; mean over seeds and its 95 % interval (Student's t). Differences "

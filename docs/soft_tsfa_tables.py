@@ -105,12 +105,6 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(row) + " |" for row in (header, rule, *rows)] + [""]
 
 
-def titled(study: Study) -> str:
-    """A study as its budget of bits is called."""
-    budget = next((text.split("=")[1].strip("'") for text in study.part.overrides if "payload" in text), "")
-    return f"At most {budget} an update" if budget else "At most 260 kbit an update"
-
-
 def bits_table(study: Study, first: Study, table: pd.DataFrame, arms: Sequence[str]) -> list[str]:
     """The table of question 1 for one budget, or of an ablation of it."""
     accuracy, bits, down = (by_arm(table, name) for name in ("accuracy", "update_kbit", "downlink_kbit"))
