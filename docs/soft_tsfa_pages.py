@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 SHORT_OF_DENSE = 1.0
 """Points below the end of dense training at which question 5 counts bits and seconds."""
 RANK = "method.rank"
+REFERENCES = ("dense", "topk-int8", "soft-plus")
+"""Arms to which question 1 takes differences."""
 
 Page = tuple[str, Figure | None]
 
@@ -76,7 +78,7 @@ def equal_bits(studies: Mapping[str, Study]) -> Page | None:
         own = [arm for arm in ("head-only", "dense") if arm not in study.arms and arm in set(first["arm"])]
         table = pd.concat([first[first["arm"].isin(own)], table], ignore_index=True) if own else table
         arms = [*own, *study.arms]
-        lines += [f"## {study.part.title}", "", *bits_table(study, found[0], table, arms)]
+        lines += [f"## {study.part.title}", "", *bits_table(study, found[0], table, arms, REFERENCES)]
         panels.append((study.part.title, arms, table))
     start = head(
         found,
@@ -91,7 +93,7 @@ def equal_bits(studies: Mapping[str, Study]) -> Page | None:
 def equal_time(studies: Mapping[str, Study]) -> Page | None:
     """Question 2: accuracy at equal simulated time, once for each kind of links."""
     found = of_question(studies, "2")
-    return None if not found else _timed(found, ("dense-min-max", "topk-tsfa"), "dense-equal")
+    return None if not found else _timed(found, ("dense-min-max", "topk-tsfa", "soft-plus-tsfa"), "dense-equal")
 
 
 def csi(studies: Mapping[str, Study]) -> Page | None:
@@ -129,8 +131,8 @@ def soft_ablation(studies: Mapping[str, Study]) -> Page | None:
         return None
     first = next(iter(of_question(studies, "1")), found[0])
     table = found[0].table()
-    lines = bits_table(found[0], first, table, found[0].arms)
-    start = head(found, "As in question 1, at 260 kbit an update; differences to `soft` within a seed.")
+    lines = bits_table(found[0], first, table, found[0].arms, ("soft", "soft-plus"))
+    start = head(found, "As in question 1, at 260 kbit an update; differences within a seed.")
     return "\n".join([*start, *lines]), pictures.ablation(found[0])
 
 

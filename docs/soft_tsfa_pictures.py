@@ -60,7 +60,7 @@ def equal_bits(panels: Sequence[tuple[str, list[str], pd.DataFrame]]) -> Figure:
             if name in accuracy:
                 left.axvline(POINTS * accuracy[name].mean, color="0.6", linestyle=style, linewidth=1.2, zorder=0)
         left.set_title(title)
-        reference = "topk" if "topk" in arms else "dense"
+        reference = "topk-int8" if "topk-int8" in arms else "dense"
         dots(right, arms, differences(table, reference, "accuracy"), POINTS)
         right.axvline(0, color=LIMIT_COLOUR, linewidth=1.2, zorder=0)
         right.tick_params(labelleft=False)

@@ -105,12 +105,13 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(row) + " |" for row in (header, rule, *rows)] + [""]
 
 
-def bits_table(study: Study, first: Study, table: pd.DataFrame, arms: Sequence[str]) -> list[str]:
-    """The table of question 1 for one budget, or of an ablation of it."""
+def bits_table(
+    study: Study, first: Study, table: pd.DataFrame, arms: Sequence[str], references: Sequence[str]
+) -> list[str]:
+    """The table of question 1 for one budget, or of an ablation of it, with differences to these arms."""
     accuracy, bits, down = (by_arm(table, name) for name in ("accuracy", "update_kbit", "downlink_kbit"))
     a, b = by_arm(table, "coherence_a"), by_arm(table, "coherence_b")
-    against = {name: differences(table, name, "accuracy") for name in ("dense", "topk", "soft") if name in arms}
-    against = {name: own for name, own in against.items() if name != "soft" or len(against) == 1}
+    against = {name: differences(table, name, "accuracy") for name in references if name in arms}
     floor = by_arm(first.table(), "update_kbit").get("head-only", NOTHING).mean
     rows = []
     for arm in arms:
