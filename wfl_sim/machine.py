@@ -18,7 +18,7 @@ from wfl_sim.learning.data import data_set
 from wfl_sim.learning.options import Learning
 from wfl_sim.learning.sources import ModelInfo
 
-FLOPS = 62e9  # of matrix products; single measurements: 37 to 115
+FLOPS = 130e9  # of matrix products, nearly all by `learning.frozen`; half of that where they go to MKL
 TRAINING_PASSES = 2.0  # in forward passes: the weights are frozen, so only activations need a gradient
 STEP_S, STEP_LAYER_S = 2e-3, 3e-3  # of a training step besides its products: optimiser and calls; and those a layer
 START_S = 7.0  # of a process: importing torch, transformers and peft
