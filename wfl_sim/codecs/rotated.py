@@ -58,7 +58,8 @@ class Rotated(ValueOptions):
 
     ``components`` after a rotation: the directions are orthogonal to each other, so that their norms are what is lost
     without them, but for rounding. A and B are chosen apart. Its defaults are 8 bits and full error feedback; with
-    ``soft`` and no penalty (orthogonality 0) this is what scenarios call soft-plus. To compare with another codec at equal precision set `bits` alike.
+    ``soft`` and no penalty (orthogonality 0) this is what scenarios call soft-plus. To compare with another codec at
+    equal precision set `bits` alike.
 
     Formula
     -------
