@@ -229,6 +229,24 @@ def paired(one: Callable[[], Any], other: Callable[[], Any], runs: int) -> float
     return statistics.median(ratios[1:])  # the first pair pays for fresh memory
 
 
+def frozen_over_linear(runs: int) -> float:
+    """A product with frozen weights and its gradient, of MiniLM's sizes, over torch's own."""
+    import torch
+    from torch.nn.functional import linear
+
+    from wfl_sim.learning.frozen import frozen_linear
+
+    layers = [
+        (torch.randn(m, n), torch.randn(m), torch.randn(960, n)) for m, n in ((384, 384), (1536, 384), (384, 1536))
+    ]
+
+    def passed(product: Callable[..., torch.Tensor]) -> None:
+        for weight, bias, x in layers * 10:
+            product(x.requires_grad_(), weight, bias).sum().backward()  # type: ignore[no-untyped-call]
+
+    return paired(lambda: passed(frozen_linear), lambda: passed(linear), runs)
+
+
 def _here(job: Any) -> Any:
     from wfl_sim.learning.workers import Here
 
@@ -384,6 +402,7 @@ def gpu_rows(runs: int) -> list[tuple[str, float, str]]:
 BENCHMARKS = (
     Benchmark("overhead_over_bare", "1", 1.05, "plain loop 1.02 to 1.08, Flower with Ray 1.63 to 1.70", overhead, True),
     Benchmark("over_plain_peft_loop", "1", 1.0, "none", over_peft, True),
+    Benchmark("frozen_over_linear", "1", 1.0, "torch's own product 1", frozen_over_linear, True),
     Benchmark("batched_speedup_8x16", "1", 2.0, "none", lambda runs: batched(8, 16, 10, runs)),
     Benchmark("batched_speedup_2x16_50", "1", 4.0, "none", lambda runs: batched(2, 16, 50, runs)),
     Benchmark("batched_worst", "1", 0.97, "none", worst),

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 import transformers
-from threadpoolctl import threadpool_limits
 
 from channels.streams import Stream
 from wfl_sim.clientstate import ClientStates
@@ -19,6 +18,7 @@ from wfl_sim.learning import data, sources
 from wfl_sim.learning.local import Setup
 from wfl_sim.learning.memo import Memo
 from wfl_sim.learning.partition import holdings, partition
+from wfl_sim.learning.threads import one_thread
 from wfl_sim.learning.training import Trainer
 from wfl_sim.learning.workers import Here, Workers
 from wfl_sim.scenario import Scenario
@@ -32,9 +32,7 @@ def build_work(
     `memo_folder` holds results of training that other cells of the study have left (`wfl_sim.learning.memo`).
     In `states` the clients' state is kept. With more than one of `workers`, so many processes train, and change no bit.
     """
-    # Two threads change the last bits, and spin on small machines.
-    torch.set_num_threads(1)
-    threadpool_limits(1, user_api="blas")  # of numpy
+    one_thread()
     learning, method, clients = scenario.learning, scenario.method, scenario.clients.count
     seed = scenario.seeds[0]
     stream = Stream.root(seed).child("learning")

@@ -23,6 +23,7 @@ from wfl_sim.errors import RunFailed
 from wfl_sim.learning.heads import Score
 from wfl_sim.learning.layouts import Layers
 from wfl_sim.learning.local import LocalTraining, Rows, Setup
+from wfl_sim.learning.threads import one_thread
 from wfl_sim.processes import end_with_parent
 
 T = TypeVar("T")
@@ -155,9 +156,7 @@ def _start(setup: Setup) -> None:
     global _here, _failed
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this process
     end_with_parent()
-    import torch
-
-    torch.set_num_threads(1)
+    one_thread()
     try:
         _here = LocalTraining(setup)
     except Exception as error:
