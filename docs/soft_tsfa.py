@@ -43,7 +43,7 @@ SELDOM_CALLED = (
     *("dense", "dense-rank-4-int8", "flasc-int8", "svd-int8", "soft-no-feedback", "soft-plus-no-feedback"),
     *("topk-int8", "soft", "soft-plus"),
 )
-FEW_ARMS = ("dense", "dense-rank-1-int8", "dense-rank-4-int8", "topk-int8", "soft", "soft-plus")
+FEW_ARMS = ("dense", "dense-rank-4-int8", "topk-int8", "soft", "soft-plus")
 AT_EQUAL_TIME = (
     *("dense-equal", "dense-min-max", "soft-min-max", "soft-deadline", "soft-tsfa", "topk-tsfa", "topk-min-max"),
     *("soft-plus-min-max", "soft-plus-tsfa"),
@@ -90,9 +90,8 @@ class Part:
         return self.smoke_arms if size == "smoke" and self.smoke_arms else self.arms
 
 
-ALL, CORE, FULL = SIZES, ("core", "full"), ("full",)
 PARTS = (
-    Part("tradeoff_kept_fraction", "1", "tradeoff_kept_fraction", sizes=ALL, seeds=MORE_SEEDS,
+    Part("tradeoff_kept_fraction", "1", "tradeoff_kept_fraction", sizes=SIZES, seeds=MORE_SEEDS,
          title="At most 260 kbit an update",
          smoke_arms=("head-only", "dense", "topk", "soft")),
     Part("tradeoff_110kbit", "1", "tradeoff_kept_fraction", AT_FEWER_BITS,
@@ -102,13 +101,11 @@ PARTS = (
     Part("tradeoff_100_clients", "1", "tradeoff_kept_fraction", SELDOM_CALLED,
          ("clients.count=100", "protocol.cohort=10", "learning.data.partition.kind=classes"),
          title="A hundred clients of few classes, ten a round, at most 260 kbit an update"),
-    Part("tradeoff_even", "1", "tradeoff_kept_fraction", FEW_ARMS, ("learning.data.partition.alpha=0.5",),
-         title="A more even split (Dirichlet 0.5), at most 260 kbit an update"),
     Part("soft_ablation", "1-ablation", "soft_ablation", sizes=("smoke", "full"), smoke_arms=("soft", "soft-plus")),
     Part("latency_budget", "2", "latency_budget", AT_EQUAL_TIME, matched=MATCHED),
-    Part("cell_edge", "2", "cell_edge", AT_EQUAL_TIME, sizes=ALL, matched=MATCHED, smoke_arms=CELL_SMOKE),
+    Part("cell_edge", "2", "cell_edge", AT_EQUAL_TIME, sizes=SIZES, matched=MATCHED, smoke_arms=CELL_SMOKE),
     Part("mobility", "2", "mobility", AT_EQUAL_TIME, matched=MATCHED),
-    Part("burst_loss", "2", "burst_loss", AT_EQUAL_TIME, sizes=CORE, matched=MATCHED),
+    Part("burst_loss", "2", "burst_loss", AT_EQUAL_TIME, sizes=("core", "full"), matched=MATCHED),
     Part("tsfa_ablation", "2-ablation", "tsfa_ablation", sizes=("smoke", "full"), smoke_arms=("tsfa", "v-10")),
     Part("tradeoff_rank", "3", "tradeoff_rank", ("soft-plus-tsfa",), sizes=("smoke", "full"),
          plan_arm="soft-plus-tsfa", plan_by=("tail",), smoke=("method.rank=2,8",)),
