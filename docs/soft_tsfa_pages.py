@@ -93,7 +93,7 @@ def equal_bits(studies: Mapping[str, Study]) -> Page | None:
 def equal_time(studies: Mapping[str, Study]) -> Page | None:
     """Question 2: accuracy at equal simulated time, once for each kind of links."""
     found = of_question(studies, "2")
-    return None if not found else _timed(found, ("dense-min-max", "topk-tsfa", "soft-plus-tsfa"), "dense-equal")
+    return None if not found else _timed(found, ("soft-plus-tsfa", "topk-tsfa", "dense-min-max"), "dense-equal")
 
 
 def csi(studies: Mapping[str, Study]) -> Page | None:

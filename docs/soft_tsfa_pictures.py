@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullLocator
 from soft_tsfa_tables import POINTS, Study, plain
 
 from analysis.evidence import NOTHING, Mean, by_arm, differences
@@ -21,6 +22,8 @@ ROW_IN = 0.27
 FAMILIES = (("soft-plus", COLOURS[1]), ("rotated", COLOURS[1]), ("tsfa", COLOURS[1]), ("soft", COLOURS[0]),
             ("topk", COLOURS[2]), ("flasc", COLOURS[2]), ("svd", COLOURS[3]), ("random", COLOURS[4]))  # fmt: skip
 NEUTRAL = "0.4"
+MOST_POINTS = 16.0  # of a difference that still fits into a picture of equal time
+RATIOS = (0.5, 1, 2, 5, 10, 20)
 
 
 def colour(arm: str) -> str:
@@ -40,6 +43,14 @@ def dots(axes: Axes, arms: Sequence[str], values: Mapping[str, Mean], factor: fl
     axes.set_yticks(range(len(arms)), arms)
     axes.set_ylim(len(arms) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
+
+
+def each_seed(axes: Axes, arms: Sequence[str], table: pd.DataFrame, column: str, factor: float = 1.0) -> pd.Series:
+    """A small dot a run, on the rows of `dots`; gives what was drawn."""
+    for row, arm in enumerate(arms):
+        own = factor * table.loc[table["arm"] == arm, column].dropna()
+        axes.plot(own, [row] * len(own), "o", ms=4, alpha=0.4, markeredgewidth=0, color=colour(arm))
+    return factor * table.loc[table["arm"].isin(arms), column].dropna()
 
 
 def height(rows: int) -> float:
@@ -78,10 +89,16 @@ def equal_time(found: Sequence[Study], mark: str, references: Sequence[str]) -> 
     rows = [len(study.arms) for study in found]
     figure = Figure(figsize=(WIDTH_IN, sum(map(height, rows)) + 0.4), layout="constrained")
     grid = figure.subplots(len(found), 3, squeeze=False, height_ratios=[height(n) for n in rows], sharex="col")
+    drawn = []
     for (left, middle, right), study in zip(grid, found, strict=True):
         table = study.table()
-        accuracy = by_arm(table, "accuracy")
+        accuracy, ratio = by_arm(table, "accuracy"), by_arm(table, "over_budget")
         dots(left, study.arms, accuracy, POINTS)
+        drawn.append(each_seed(left, study.arms, table, "accuracy", POINTS))
+        for row, arm in enumerate(study.arms):
+            if math.isnan(accuracy.get(arm, NOTHING).mean):
+                left.annotate("a seed has no round yet", (0.02, row), xycoords=("axes fraction", "data"),
+                              va="center", fontsize=8, color="0.4")  # fmt: skip
         if mark in accuracy:
             left.axvline(POINTS * accuracy[mark].mean, color="0.6", linestyle="--", linewidth=1.2, zorder=0)
         left.set_title(f"{study.part.name}, {study.until_s:.0f} s")
@@ -89,15 +106,24 @@ def equal_time(found: Sequence[Study], mark: str, references: Sequence[str]) -> 
         dots(middle, study.arms, differences(table, reference, "accuracy"), POINTS)
         middle.axvline(0, color=LIMIT_COLOUR, linewidth=1.2, zorder=0)
         middle.set_title(f"against {reference}")
-        dots(right, study.arms, by_arm(table, "over_budget"))
+        dots(right, study.arms, {arm: value._replace(low=math.nan, high=math.nan) for arm, value in ratio.items()})
+        each_seed(right, study.arms, table, "over_budget")
         right.axvline(1, color=LIMIT_COLOUR, linewidth=1.2, zorder=0)
         right.set_title("mean round")
         for axes in (left, middle, right):
             axes.tick_params(labelleft=axes is left, labelbottom=True)
+    spread = pd.concat(drawn)
+    grid[0][0].set_xlim(spread.min() - 2, spread.max() + 2)  # bars of runs that are far apart may leave the frame
+    grid[0][1].set_xlim(-MOST_POINTS, MOST_POINTS)
     labels = ("accuracy at equal time, %", "difference by seed, points", "round / latency budget, ratio")
     for axes, label in zip(grid[-1], labels, strict=True):
         axes.set_xlabel(label)
-    figure.suptitle("At equal simulated time, with 95 % intervals")
+    for axes in grid[:, 2]:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(FixedLocator(RATIOS))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    figure.suptitle("At equal simulated time: means with 95 % intervals, small dots are seeds")
     return figure
 
 
