@@ -36,7 +36,10 @@ class _Column(NamedTuple):
 
 _BETWEEN = 2  # spaces between columns
 _DUE = [_Column("due_s", "budget\ns", 2), _Column("over_budget", "round /\nbudget", 3)]
-_UPDATE_IN_WORDS = ["update, kept: mean bits of an update as the codec wrote it, and its kept fraction"]
+_UPDATE_IN_WORDS = {
+    "update_kbit": "update: mean bits of an update as the codec wrote it",
+    "kept": "kept: mean kept fraction of an update",
+}
 _ALL = 0.9995  # kept fractions from here on are shown as 1.000
 
 
@@ -44,8 +47,9 @@ def arms_table(traces: Traces, width: int = WIDTH) -> Group:
     """One row an arm: quality, bits, seconds, joules, what each target took, round time against the budget.
 
     Quality is accuracy, or perplexity. With several seeds a cell reads mean ± standard deviation; a dash means that
-    some seed never reached the target. Targets that no arm reached with all seeds have no column, and the bits and the
-    kept fraction of an update have one where arms differ in them. What does not fit `width` goes into a table below.
+    some seed never reached the target. Targets that no arm reached with all seeds have no column. The bits of an update
+    have one where arms differ in them, and its kept fraction where some arm leaves something out. What does not fit
+    `width` goes into a table below.
     """
     frame, quality = summary_by_arm(traces), traces.quality
     lower = " (lower is better)" if quality.better == "lower" else ""
@@ -56,8 +60,9 @@ def arms_table(traces: Traces, width: int = WIDTH) -> Group:
         _Column("time_s", "time\ns", 1),
         _Column("energy_j", "energy\nJ", 0),
     ]
-    main += _update_columns(frame)
-    captions += _UPDATE_IN_WORDS if _update_columns(frame) else []
+    update = _update_columns(frame)
+    main += update
+    captions += [_UPDATE_IN_WORDS[column.name] for column in update]
     rounds = [_Column("round_time_s", "round\ns", 2), *(_DUE if frame["due_s", "mean"].notna().any() else [])]
     happened = [name for name in ("deferred", "dropped", "late") if (frame[name, "mean"] > 0).any()]
     rounds += [_Column(name, name, 0) for name in happened]
@@ -102,7 +107,7 @@ def air_table(traces: Traces, width: int = WIDTH) -> Group:
         _Column("fairness", "fair-\nness", 3),
     ]
     update = [] if traces.learns else _update_columns(frame)  # else the other table has them
-    captions += _UPDATE_IN_WORDS if update else []
+    captions += [_UPDATE_IN_WORDS[column.name] for column in update]
     spent = [
         *update,
         _Column("uplink_mbit", "uplink\nMbit", 1),
@@ -122,7 +127,7 @@ def air_table(traces: Traces, width: int = WIDTH) -> Group:
 
 
 def _update_columns(frame: pd.DataFrame) -> list[_Column]:
-    """What an update took, as far as that tells something."""
+    """What an update took: its bits where arms differ in them, what was kept where some arm leaves something out."""
     kbit, kept = frame["update_kbit", "mean"], frame["kept", "mean"]
     columns = [_Column("update_kbit", "update\nkbit", 1)] if kbit.max() - kbit.min() > SAME * kbit.max() else []
     return [*columns, _Column("kept", "kept", 3)] if (kept < _ALL).any() else columns

@@ -5,13 +5,16 @@ Knows scenarios by overrides of the quickstart; nothing is run.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from wfl_sim import forgotten
 from wfl_sim.advice import OPTIMISTIC_SNR_DB, advice
+from wfl_sim.codecs.base import Codec
+from wfl_sim.codecs.dense import Dense
 from wfl_sim.estimate import estimate
 from wfl_sim.planning import AT_REST
 from wfl_sim.protocols.sync import Sync
@@ -118,6 +121,33 @@ ONE_SIZE = ("arms.topk-tsfa.codec={kind: dense}", "arms.soft-tsfa.schedule={kind
 )
 def test_no_note_is_untrue_of_updates_of_one_size(overrides: tuple[str, ...], untrue: str) -> None:
     assert not [note for note in notes(*overrides) if untrue in note]
+
+
+@dataclass(frozen=True)
+class Sign(Dense):
+    """A plug-in of one size that is not called dense."""
+
+    kind: Literal["sign"] = "sign"
+
+
+def test_a_codec_has_one_size_where_its_menu_has_one_point_whatever_its_name() -> None:
+    def told(codec: Codec, *overrides: str) -> list[str]:
+        study = load(QUICKSTART, overrides)
+        cells = tuple(
+            replace(cell, scenario=replace(cell.scenario, codec=codec)) if cell.arm == "topk-tsfa" else cell
+            for cell in study.cells
+        )
+        return advice(study := replace(study, cells=cells), estimate(study))
+
+    sign = told(Sign(), "schedule.latency_budget=600 ms", "schedule.surrogate=tail")
+    dense = told(Dense(), "schedule.latency_budget=600 ms", "schedule.surrogate=tail")
+    assert sign == [note.replace("codec dense", "codec sign") for note in dense] != dense
+    (rank_one,) = [
+        note
+        for note in notes("arms.soft-tsfa.method.rank=1", "arms.soft-tsfa.codec.scope=per_layer")
+        if note.startswith("codec components has one size only")
+    ]
+    assert rank_one.endswith("(soft-tsfa)")
 
 
 def test_a_plan_that_is_taken_to_be_at_rest_is_not_over_its_budget() -> None:

@@ -527,6 +527,8 @@ CODECS = [
     (changed(TopK, "curve", lambda shares: np.append(shares[::-1][1:], 0.0)), 10, "rise"),
     (variant(TopK, energy=None), 10, "no energy()"),
     (changed(TopK, "energy", lambda energy: -1.0), 10, "energy() is -1.0"),
+    (variant(Dense, unread=("bit",)), 12, "unread is ('bit',), not a tuple of options; it has bits, error_feedback"),
+    (variant(Dense, unread="bits"), 12, "unread is 'bits', not a tuple"),
 ]
 
 
@@ -581,6 +583,7 @@ SCHEDULES = [
     (variant(Equal, csi="guess", __annotations__={"csi": str}), 5, "csi is 'guess'"),
     (variant(Equal, latency_budget=-1.0), 5, "latency_budget is -1.0"),
     (variant(Equal, __doc__=None), 5, "no docstring"),
+    (variant(Equal, unread=("csi", "csi_error_db")), 7, "not a tuple of options; it has csi, csi_delay, csi_error,"),
 ]
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from typer.testing import CliRunner
 
 import wfl_sim
+from channels.describe import options_of
+from channels.options import option_name
 from wfl_sim import forgotten
 from wfl_sim.cli import app
+from wfl_sim.codecs.dense import Dense
+from wfl_sim.nouns import NOUNS
 from wfl_sim.scenario import parse
 
 FILE = """\
@@ -69,6 +75,56 @@ def test_a_kind_below_a_section_and_one_on_the_command_line_are_told_too() -> No
     (note,) = told(overrides=("codec.kind=topk",))
     assert "error_feedback is 0 and not 0.5" in note and note.endswith("stay")  # in every arm
     assert told(overrides=("codec.kind=topk", "codec.error_feedback=0.1")) == []
+
+
+GRID = FILE.partition("arms:")[0] + "grid: {codec.kind: [components, topk], rounds: [2, 3]}\n"
+
+
+def test_points_of_a_grid_are_told_as_arms_are() -> None:
+    (note,) = forgotten.notes(parse(GRID))
+    assert note.startswith("codec.kind topk begins from defaults, without what the file says for components: ")
+    assert "error_feedback is 0 and not 0.5; repeat in the grid, as axes of one value, what should stay" in note
+    assert note.endswith("(soft-codec=topk-rounds=2, soft-codec=topk-rounds=3)")
+    said = GRID.replace("topk]", "topk], codec.error_feedback: [50 %]")
+    assert forgotten.notes(parse(said)) == []  # what the note advises helps
+
+
+def test_an_arm_whose_points_agree_goes_by_its_name_and_of_many_points_some_are_named() -> None:
+    arms = "arms:\n  one: {}\n  all: {codec: {kind: topk}, clients: {count: 5}}\n"
+    (note,) = forgotten.notes(parse(GRID.replace("codec.kind: [components, topk], ", "") + arms))
+    assert note.endswith("repeat in the arm what should stay (all)")
+    (note,) = forgotten.notes(parse(GRID.replace("[2, 3]", "[2, 3, 4, 5, 6, 7, 8]")))
+    assert note.endswith("soft-codec=topk-rounds=7 and 1 more)")
+
+
+def test_all_points_that_leave_the_same_behind_need_no_names() -> None:
+    (note,) = forgotten.notes(parse(GRID, overrides=("codec.kind=topk,dense", "codec.bits=32")))
+    assert note.endswith("repeat on the command line what should stay (soft-codec=topk-rounds=2, "
+                         "soft-codec=topk-rounds=3)")  # fmt: skip
+    (note,) = forgotten.notes(parse(GRID.replace("[components, topk]", "[topk]")))
+    assert note.endswith("what should stay")
+
+
+@dataclass(frozen=True)
+class Sparing(Dense):
+    """Derived from dense, and yet it leaves something out."""
+
+    kind: Literal["sparing"] = "sparing"
+
+
+def test_what_a_kind_does_not_read_is_not_inherited(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = parse(FILE + "  other: {codec: {kind: dense}}\n")
+    assert forgotten.notes(study) == []
+    monkeypatch.setitem(NOUNS["codec"], "dense", Sparing)
+    (note,) = forgotten.notes(study)
+    assert "error_feedback is 0 and not 0.5" in note
+
+
+def test_what_kinds_do_not_read_are_options_that_they_have() -> None:
+    unread = {cls: names for kinds in NOUNS.values() for cls in kinds.values() if (names := vars(cls).get("unread"))}
+    assert Dense in unread
+    for cls, names in unread.items():
+        assert set(names) <= {option_name(option.field) for option in options_of(cls)}, cls
 
 
 def test_a_run_says_it_before_it_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

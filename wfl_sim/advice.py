@@ -14,9 +14,9 @@ from channels.cqi import Cqi
 from channels.linkadaptation import Shannon, TruncatedShannon
 from channels.options import option_name
 from channels.units import render
-from wfl_sim import forgotten, leastbudget
+from wfl_sim import forgotten, leastbudget, pointnames
 from wfl_sim.diagnose import Locator
-from wfl_sim.estimate import ArmEstimate, Estimate
+from wfl_sim.estimate import ArmEstimate, Estimate, one_size
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.pace import pace_of
 from wfl_sim.planning import AT_REST
@@ -27,7 +27,6 @@ OVER_BUDGET = 1 + AT_REST
 # 1024-QAM at rate 948/1024 carries 9.26 bit/s/Hz, which Shannon with a gap of 3 dB passes at 31 dB; the rest is room
 # for fading.
 OPTIMISTIC_SNR_DB = 35.0
-MOST_NAMES = 6  # of arms that a note names
 FAR_ABOVE = 2.0  # times a whole update: a payload so large was hardly meant as a limit
 MANY_LOST = 0.2  # share of packets
 
@@ -41,13 +40,8 @@ def advice(study: Study, estimate: Estimate) -> list[str]:
         for note in (*_notes(first[row.arm], row), *_of_head_only(first[row.arm], locate)):
             notes.setdefault(note, []).append(row.arm)
     everywhere = len(estimate.arms)
-    told = [note if len(arms) == everywhere else f"{note} ({_listed(arms)})" for note, arms in notes.items()]
+    told = [note if len(arms) == everywhere else f"{note} ({pointnames.listed(arms)})" for note, arms in notes.items()]
     return [*told, *_payloads(first, estimate.arms), *forgotten.notes(study)]
-
-
-def _listed(arms: Sequence[str]) -> str:
-    more = f" and {len(arms) - MOST_NAMES} more" if len(arms) > MOST_NAMES else ""
-    return f"{', '.join(arms[:MOST_NAMES])}{more}"
 
 
 def _payloads(scenarios: Mapping[str, Scenario], rows: Sequence[ArmEstimate]) -> list[str]:
@@ -61,8 +55,8 @@ def _payloads(scenarios: Mapping[str, Scenario], rows: Sequence[ArmEstimate]) ->
         most_bits
         for row in rows
         if (most_bits := _payload(scenarios[row.arm])) is not None
-        and not _one_size(scenarios[row.arm])
         and row.dense_bits > most_bits
+        and not one_size(scenarios[row.arm])
     }
     for row in rows:
         most_bits = _payload(scenarios[row.arm])
@@ -71,7 +65,7 @@ def _payloads(scenarios: Mapping[str, Scenario], rows: Sequence[ArmEstimate]) ->
         far = most_bits not in limited or most_bits >= FAR_ABOVE * row.dense_bits
         if row.planned_bits > most_bits:
             large.setdefault(most_bits, {}).setdefault(_rounded(row.planned_bits), []).append(row.arm)
-        elif row.dense_bits <= most_bits and far and not _one_size(scenarios[row.arm]):
+        elif row.dense_bits <= most_bits and far and not one_size(scenarios[row.arm]):
             small.setdefault(most_bits, {}).setdefault(_rounded(row.dense_bits), []).append(row.arm)
     return [
         f"no update is as small as schedule.payload, {render(bits, 'bit')}, in these arms, which do not compare with "
@@ -94,17 +88,17 @@ def _rounded(bits: float) -> str:
 
 
 def _by_size(sizes: Mapping[str, Sequence[str]]) -> str:
-    return "; ".join(f"{size} ({_listed(arms)})" for size, arms in sizes.items())
+    return "; ".join(f"{size} ({pointnames.listed(arms)})" for size, arms in sizes.items())
 
 
-def _one_size(scenario: Scenario) -> str:
+def _whose_size(scenario: Scenario) -> str:
     """Of what updates have one size only; empty where a schedule has a choice."""
     method = scenario.method
+    if not one_size(scenario):
+        return ""
     if isinstance(method, NoLearning):
-        return "" if len(method.kept_fractions) > 1 else "method none with one kept fraction"
-    if method.adapter() is None:
-        return f"method {method.kind}, which has no adapters,"
-    return "codec dense" if scenario.codec.kind == "dense" else ""
+        return "method none with one kept fraction"
+    return f"codec {scenario.codec.kind}" if method.adapter() else f"method {method.kind}, which has no adapters,"
 
 
 def _of_head_only(scenario: Scenario, locate: Locator) -> list[str]:
@@ -124,9 +118,9 @@ def _unread(scenario: Scenario) -> list[str]:
         notes.append(f"links are recorded, so nothing reads {', '.join(unread)}")
     if isinstance(scenario.method, NoLearning) and (unread := _changed(scenario, "", "learning", "codec")):
         notes.append(f"method none learns nothing, so nothing reads {', '.join(unread)}")
-    if scenario.codec.kind == "dense" and (unread := _changed(scenario.method, "method", "fill")):
-        notes.append(f"dense leaves nothing out, so nothing reads {', '.join(unread)}")
-    what = "" if isinstance(scenario.method, NoLearning) else _one_size(scenario)
+    what = "" if isinstance(scenario.method, NoLearning) else _whose_size(scenario)
+    if what and (unread := _changed(scenario.method, "method", "fill")):
+        notes.append(f"{what} leaves nothing out, so nothing reads {', '.join(unread)}")
     if what and (unread := _changed(scenario.schedule, "schedule", "surrogate", "importance", "kept_fraction")):
         notes.append(f"{what} has one size only, so nothing reads {', '.join(unread)}")
     if getattr(scenario.method, "orthogonality", 1.0) == 0 and (
@@ -161,7 +155,7 @@ def _notes(scenario: Scenario, row: ArmEstimate) -> list[str]:
             f"estimated with method.rank as it is written, {getattr(scenario.method, 'rank', '')}, and without pilots: "
             f"a run chooses among {ranks} (rank_selection)"
         )
-    budget_s, one_size = scenario.schedule.latency_budget, _one_size(scenario)
+    budget_s, whole = scenario.schedule.latency_budget, _whose_size(scenario)
     impossible = leastbudget.note(scenario)
     if impossible is not None:
         notes.append(impossible)
@@ -171,14 +165,12 @@ def _notes(scenario: Scenario, row: ArmEstimate) -> list[str]:
         )
         notes.append(
             f"the mean round is planned longer than the latency budget of {budget_s:g} s: "
-            f"{'make updates smaller' if one_size else sparser}"
+            f"{'make updates smaller' if whole else sparser}"
         )
-    if budget_s is not None and one_size:
-        notes.append(
-            f"{one_size} has one size only, so the schedule can adapt nothing but bandwidths{_way_out(scenario)}"
-        )
+    if budget_s is not None and whole:
+        notes.append(f"{whole} has one size only, so the schedule can adapt nothing but bandwidths{_way_out(scenario)}")
     measures = getattr(scenario.schedule, "measures", False)
-    choice = isinstance(scenario.method, NoLearning) or not one_size
+    choice = isinstance(scenario.method, NoLearning) or not whole
     if measures and choice and (isinstance(scenario.method, NoLearning) or not hasattr(scenario.codec, "curve")):
         what = "a run without learning" if isinstance(scenario.method, NoLearning) else f"codec {scenario.codec.kind}"
         notes.append(

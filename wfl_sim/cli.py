@@ -1,4 +1,4 @@
-"""The command line: run, validate, explain, schema, plot; further commands stand in `wfl_sim.commands`.
+"""The command line: run, validate, explain, schema; further commands stand in `wfl_sim.commands`.
 
 Knows how to talk to a person; everything heavy is imported inside the command that needs it.
 """
@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +21,6 @@ from wfl_sim.commands.common import (
     Format,
     Overrides,
     Quiet,
-    RunDirectory,
     ScenarioFile,
     Yes,
     bold,
@@ -36,9 +34,10 @@ from wfl_sim.commands.export import export
 from wfl_sim.commands.fetch import fetch
 from wfl_sim.commands.linkbudget import linkbudget
 from wfl_sim.commands.plan import plan
+from wfl_sim.commands.plot import plot, print_tables, written
 from wfl_sim.commands.selftest import selftest
 from wfl_sim.commands.tune import tune
-from wfl_sim.errors import RunFailed, ScenarioError, WflError
+from wfl_sim.errors import ScenarioError, WflError
 
 if TYPE_CHECKING:
     from analysis.traces import Traces
@@ -164,7 +163,7 @@ def run(
             pictures = str(folder) if plots else None
             print_json({"traces": str(output / study.name), "pictures": pictures, "runs": runs})
     if answer is not Format.json and not quiet:
-        _print_table(traces, air=not traces.learns)
+        print_tables(traces, air=not traces.learns)
         for line in _ranks(cells, output):
             typer.echo(line)
         typer.echo(f"\ntraces    {output / study.name}")
@@ -189,20 +188,11 @@ def _draw(traces: Traces, folder: Path) -> None:
     from wfl_sim.locks import scratch
 
     adaptive = set(traces.cells.loc[traces.cells["latency_budget_s"].notna(), "arm"]) & set(arms_alone(traces))
-    with _written(folder):
+    with written(folder):
         folder.mkdir(exist_ok=True)
         with scratch(folder.parent, ".plots-") as drawn:
             for path in save_all(traces, drawn, adaptive or None):  # `wfl-sim plot` draws those of all arms, and longer
                 os.replace(path, folder / path.name)
-
-
-@contextmanager
-def _written(folder: Path) -> Iterator[None]:
-    """An error of files is told in a line."""
-    try:
-        yield
-    except OSError as error:
-        raise RunFailed(f"the pictures cannot be written to {folder}: {error.strerror or error}") from error
 
 
 @app.command(epilog=EXIT_CODES)
@@ -284,55 +274,7 @@ def schema() -> None:
     typer.echo(text(), nl=False)
 
 
-@app.command()
-def plot(
-    directory: RunDirectory,
-    output: Annotated[Path | None, typer.Option(help="Folder for the pictures; default: plots/ in the study.")] = None,
-    rounds: Annotated[
-        str | None, typer.Option(metavar="FIRST:LAST", help="Rounds of the timelines; default: the first few.")
-    ] = None,
-    quiet: Quiet = False,
-) -> None:
-    """Draw the pictures of a run or study.
-
-    As PNG and SVG; its tables are printed too.
-
-    Example: wfl-sim plot runs/quickstart
-    """
-    from analysis.plots import save_all
-    from analysis.traces import load
-
-    window = _window(rounds)
-    traces = load(directory)
-    folder = output or (directory if directory.is_dir() else Path(".")) / "plots"
-    with _written(folder):
-        for path in save_all(traces, folder, rounds=window):
-            if path.suffix == ".png" and not quiet:
-                typer.echo(path)
-    if not quiet:
-        _print_table(traces, air=True)
-
-
-def _window(rounds: str | None) -> tuple[int, int] | None:
-    if rounds is None:
-        return None
-    first, _, last = rounds.partition(":")
-    if not (first.isdecimal() and (last or first).isdecimal() and 1 <= int(first) <= int(last or first)):
-        raise typer.BadParameter(f"got {rounds!r}; write two numbers from 1 in rising order, as 3:6, or one")
-    return int(first), int(last or first)
-
-
-def _print_table(traces: Traces, *, air: bool) -> None:
-    from rich.console import Console
-
-    from analysis.tables import WIDTH, air_table, arms_table
-
-    console = Console() if sys.stdout.isatty() else Console(width=200, no_color=True)
-    width = min(WIDTH, console.width)
-    if traces.learns or not air:
-        console.print(arms_table(traces, width))
-    if air:
-        console.print(air_table(traces, width))
+app.command()(plot)
 
 
 def _say(error: WflError) -> None:

@@ -196,6 +196,8 @@ class Schedule(Protocol):
     5. It is a frozen dataclass derived from `Options`; its field ``kind`` holds its name, and the docstring's
        section Options says what each other one means.
     6. It stands in `SCHEDULES` under its kind, or is an entry point of the group ``wfl_sim.schedule``.
+    7. Its own ClassVar ``unread`` names the options, as files do, that it has and does not read, such as ``csi`` where
+       it looks at no link. Classes derived from it do not inherit that.
     """
 
     @property

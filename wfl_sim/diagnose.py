@@ -14,9 +14,10 @@ from pydantic import ValidationError
 
 from channels.options import OptionError, option_name
 from channels.units import Quantity, QuantityError, shown
-from wfl_sim import keys
+from wfl_sim import keys, places
 from wfl_sim.errors import Problem
 from wfl_sim.findings import Finding
+from wfl_sim.places import Standing
 from wfl_sim.yamlfile import Document, Origins, origin
 from wfl_sim.yamlreader import MOST_PROBLEMS, KeyPath
 
@@ -57,8 +58,7 @@ class Locator:
     def finding(self, found: Finding) -> Problem:
         """What a rule found. Where its key stands nowhere, it points to a key that the rule has read.
 
-        Of keys that clash it points to the one that was written last: for one arm on the command line, on that for all,
-        in the arm, in the file.
+        Of keys that clash it points to the one that was written last: see `Standing`.
         """
         message = f"{found.message}; got {found.got}" if found.got else found.message
         more = {"example": found.example, "near": found.near}
@@ -67,7 +67,7 @@ class Locator:
             message = f"{message} by default" if found.got else message
             place = next((path for path in found.read if self._written(path) in self.document.marks), None)
         if clashing := [path for path in found.clash if self._written(path) in self.document.marks]:
-            place = max(clashing, key=self._standing)
+            place = max(clashing, key=self.standing)
         if place is None or place == found.path:
             return self.problem(found.path, message, **more)
         key = keys.find(found.path, self.data)
@@ -76,24 +76,18 @@ class Locator:
 
     def of_arm(self, path: KeyPath) -> bool:
         """Whether what stands at a path was written for this arm alone."""
-        return self._standing(path) in (1, 3)
+        return self.standing(path) in (Standing.ARM, Standing.LINE_FOR_ARM)
 
-    def _standing(self, path: KeyPath) -> int:
-        """How late what stands at a path was written: 0 in the file, 1 in the arm, 2 and 3 on the command line."""
-        first = self._written(path)[0]
-        if first.startswith("\0"):
-            return 3 if first.rpartition("\0")[2] else 2
-        return int(first == "arms")
+    def standing(self, path: KeyPath) -> Standing:
+        """Who has written what stands at a path."""
+        return places.standing(self._written(path))
 
     def _written(self, path: KeyPath) -> KeyPath:
         return origin(path, self.origins)
 
     def _called(self, path: KeyPath) -> str:
         """A path as the user would write it: below its arm, if it stands there."""
-        written = self._written(path)
-        if written[0].startswith("\0"):  # an override, and behind the second \0 the arm that it is for
-            return written[0].rpartition("\0")[2] + ".".join(path)
-        return ".".join(written)
+        return places.called(self._written(path), path)
 
     def has_same(self, other: Locator, path: KeyPath) -> bool:
         """Whether the arm of another locator takes the value of a key from the same place."""

@@ -190,6 +190,11 @@ def sizes(scenario: Scenario) -> tuple[PayloadMenu, int, int]:
     return menu, whole, change
 
 
+def one_size(scenario: Scenario) -> bool:
+    """Whether updates have one size only: they are sent whole, and a schedule has nothing to choose."""
+    return len(sizes(scenario)[0].points) == 1
+
+
 class _Plan:
     """The planned rounds of one arm, and what follows from them. `media` are shared by arms with the same physics."""
 

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from channels.units import parse, shown
-from wfl_sim import keys, pointnames, yamlfile
+from wfl_sim import keys, places, pointnames, yamlfile
 from wfl_sim.errors import Problem
 from wfl_sim.yamlfile import Document, Origins, Override
 from wfl_sim.yamlreader import DEEPEST, KeyPath
@@ -48,9 +48,7 @@ class Axis:
 
     def source(self, number: int) -> KeyPath:
         """The place of a value in the marks of the document."""
-        if self.place[0].startswith("\0"):  # of an override: see `from_overrides`
-            return (f"\0{number}{self.place[0]}",)
-        return (*self.place, str(number))
+        return places.value(self.place, number)
 
 
 class Point(NamedTuple):
@@ -115,7 +113,7 @@ def twice(
 
 def from_overrides(document: Document, number: int, pieces: Sequence[Override]) -> tuple[Axis, list[Problem]]:
     """The axis that ``key=value,value`` on the command line is; its places begin as those of overrides do."""
-    axis = Axis(pieces[0].path, tuple(piece.value for piece in pieces), (f"\0axis {number}\0",))
+    axis = Axis(pieces[0].path, tuple(piece.value for piece in pieces), places.axis(number))
     for n, piece in enumerate(pieces):
         document.add_marks(axis.source(n), piece)
     document.add_marks(axis.place, pieces[0])

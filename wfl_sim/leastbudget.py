@@ -18,9 +18,9 @@ import numpy as np
 import simpy
 
 from channels.streams import Stream
-from wfl_sim import airtime, planning
+from wfl_sim import airtime, planning, pointnames
 from wfl_sim.engine import build_medium
-from wfl_sim.estimate import sizes
+from wfl_sim.estimate import one_size, sizes
 from wfl_sim.networkonly import NetworkOnly
 from wfl_sim.scenario import Cell, Scenario
 from wfl_sim.schedules.tsfa import TSFA
@@ -109,10 +109,9 @@ def note(scenario: Scenario) -> str | None:
 
 def _sparser(scenario: Scenario) -> str:
     """How uploads could take fewer bits than the smallest that the schedule may choose."""
-    points = sizes(scenario)[0].points
-    if len(points) == 1:
+    if one_size(scenario):
         return "make updates smaller: they have one size only (codec, method)"
-    if points[0].kept_fraction < getattr(scenario.schedule, "kept_fraction_min", 0.0):
+    if sizes(scenario)[0].points[0].kept_fraction < getattr(scenario.schedule, "kept_fraction_min", 0.0):
         return "lower schedule.kept_fraction_min, offer smaller payloads"
     return "offer smaller payloads"
 
@@ -126,4 +125,4 @@ def notes(cells: Sequence[Cell]) -> list[str]:
     for arm, scenario in list(first.items())[:_MOST]:
         if (text := note(scenario)) is not None:
             said.setdefault(text, []).append(arm)
-    return [text if len(arms) == len(first) else f"{text} ({', '.join(arms)})" for text, arms in said.items()]
+    return [text if len(arms) == len(first) else f"{text} ({pointnames.listed(arms)})" for text, arms in said.items()]

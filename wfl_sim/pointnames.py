@@ -1,4 +1,4 @@
-"""Names of the points of a grid that are folders on every system: ``bandwidth=1MHz-rank=8``.
+"""Names of the points of a grid that are folders on every system: ``bandwidth=1MHz-rank=8``; and lists of them.
 
 Knows keys and values as texts, and nothing of what they mean.
 """
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 LONGEST = 100  # characters of an arm with its point, so that the path of a picture of it fits everywhere
 LONGEST_VALUE = 24
+MOST_LISTED = 6
 _HASH = 6  # characters; tells values of one key apart
 _LONG_HASH = 10  # tells whole names apart, of which there may be many more
 _RATE = re.compile(r"[-+.0-9eE]+\s*[A-Za-z]+/[A-Za-z]+")  # 30 km/h
@@ -48,6 +49,12 @@ def name(group: str, point: Sequence[str]) -> str:
     """The arm of a study that a point is: ``dense-bandwidth=1MHz-rank=8``; the `group` itself where it has none."""
     whole = "-".join((group, *point))
     return whole if len(whole) <= LONGEST else f"{whole[: LONGEST - _LONG_HASH - 1]}-{_hash(whole, _LONG_HASH)}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Arms that a note concerns: the first few, and how many more."""
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    return f"{', '.join(names[:MOST_LISTED])}{more}"
 
 
 def _safe(text: str) -> str:

@@ -19,6 +19,7 @@ from wfl_sim.errors import ManyCells, Problem, ScenarioError, Size, in_order
 from wfl_sim.findings import Finding
 from wfl_sim.grid import Coordinate, Grid
 from wfl_sim.overriding import OF_A_FILE
+from wfl_sim.places import override as _source
 from wfl_sim.yamlfile import Document, Origins
 from wfl_sim.yamlreader import MOST_PROBLEMS, KeyPath
 
@@ -232,11 +233,6 @@ class _Study(Generic[T]):
             for number, axis in enumerate(self.grid.axes):
                 if number not in self.used and self.only is None:  # it may be for the others
                     self._note([_unknown(locate, axis.path, axis.values[0], axis.place)])
-
-
-def _source(number: int, arm: str | None = None) -> KeyPath:
-    """The place in the document's marks of an override's value; no key of a file begins so. See `Locator`."""
-    return (f"\0{number}\0{'' if arm is None else f'arms.{arm}.'}",)
 
 
 def _wrong_arm(document: Document, name: str, changes: Any, arms: dict[str, Any], reading: Reading[T]) -> list[Problem]:

@@ -12,16 +12,13 @@ from channels.cqi import Cqi
 from channels.files import FileError
 from channels.pathloss import Shadowed, Sighted
 from channels.units import render
-from wfl_sim import radiorules, rankrules, timerules
-from wfl_sim.errors import MissingResource
+from wfl_sim import learningrules, radiorules, rankrules, timerules
 from wfl_sim.files import unreadable
 from wfl_sim.findings import Finding
 from wfl_sim.findings import finding as _finding
-from wfl_sim.learning.examples import TaskKind
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.nouns import NOUNS
 from wfl_sim.pace import pace_of
-from wfl_sim.quality import quality_of
 from wfl_sim.radio.bands import bands
 from wfl_sim.visits import Visits
 
@@ -36,7 +33,6 @@ WIDEST_SHARE_OF_CARRIER = 0.2
 
 # Fading whose gain holds for a while, so that one look at it is what papers call block CSI.
 HELD_FADING = ("block", "none")
-_SERVES: dict[TaskKind, str] = {"text": "texts", "image": "images", "language": "language modelling"}
 
 
 def physics(scenario: Scenario) -> list[Finding]:
@@ -52,8 +48,7 @@ def physics(scenario: Scenario) -> list[Finding]:
         *_protocol(scenario),
         *_paths(scenario),
         *_presence(scenario),
-        *_examples(scenario),
-        *_targets(scenario),
+        *learningrules.problems(scenario),
         *_codec(scenario),
         *radiorules.problems(scenario),
         *timerules.problems(scenario),
@@ -218,37 +213,6 @@ def _presence(scenario: Scenario) -> list[Finding]:
     return [_finding("clients.availability.file", message, "", "clients.count")]
 
 
-def _examples(scenario: Scenario) -> list[Finding]:
-    data, clients = scenario.learning.data, scenario.clients.count
-    if isinstance(scenario.method, NoLearning):
-        return []
-    if data.evaluate == "validation" and not data.validation:
-        message = "validation needs examples of its own: learning.data.validation is 0"
-        return [_finding("learning.data.evaluate", message, "", "learning.data.validation", fits="test")]
-    if clients > data.train:
-        message = f"must be at most the {data.train} training examples"
-        return [_finding("clients.count", message, clients, "learning.data.train", fits=data.train)]
-    least, share = getattr(data.partition, "least", 1), data.train // clients
-    if least > share:
-        message = f"must be at most {share}: {clients} clients share {data.train} examples"
-        read = ("clients.count", "learning.data.train")
-        return [_finding("learning.data.partition.least", message, least, *read, fits=share)]
-    return []
-
-
-def _targets(scenario: Scenario) -> list[Finding]:
-    """Targets that the measure of the task can take."""
-    quality = quality_of(scenario)
-    if quality is None:
-        return []
-    found = []
-    for number, target in enumerate(scenario.learning.targets):
-        if not quality.possible(target):
-            read = ("learning.targets", "learning.data.name")
-            found.append(_finding(f"learning.targets.{number}", quality.rule, f"{target:g}", *read))
-    return found
-
-
 def _codec(scenario: Scenario) -> list[Finding]:
     """A codec finds the pairs of factors that it chooses among, and a method for what it gives and feeds back."""
     method, codec = scenario.method, scenario.codec
@@ -292,65 +256,4 @@ def resources(scenario: Scenario) -> list[Finding]:
     """What is not on this computer, or what model and data cannot serve; nothing is loaded."""
     if isinstance(scenario.method, NoLearning):
         return []
-    found = [*_model(scenario), *_data(scenario)]
-    return found or rankrules.budget(scenario)
-
-
-def _model(scenario: Scenario) -> list[Finding]:
-    from wfl_sim.learning.sources import model_info
-
-    model, adapter = scenario.learning.model, scenario.method.adapter()
-    try:
-        info = model_info(model.name)
-    except MissingResource as error:
-        return [_finding("learning.model.name", str(error))]
-    data = scenario.learning.data
-    kind: TaskKind = _task(data.name)
-    if kind not in info.kinds:
-        what = " or ".join(_SERVES[known] for known in info.kinds)
-        message = f"serves {what}; {data.name} needs one for {_SERVES[kind]}"
-        return [_finding("learning.model.name", message, model.name, "learning.data.name")]
-    tokens = None if kind == "image" else data.max_tokens
-    most_rank = (None, "") if adapter is None else adapter.most_rank(info.hidden)
-    limits = [
-        ("method.rank", adapter.rank if adapter is not None else None, *most_rank),
-        ("learning.model.layers", model.layers, info.layers, "the model's depth"),
-        ("learning.data.max_tokens", tokens, info.positions, "the longest text that the model takes"),
-    ]
-    if adapter is not None:
-        limits += rankrules.limits(scenario, *adapter.most_rank(info.hidden))
-    return [
-        _finding(key, f"must be at most {most}, {what}", got, "learning.model.name", fits=most)
-        for key, got, most, what in limits
-        if got is not None and most is not None and got > most
-    ]
-
-
-def _task(name: str) -> TaskKind:
-    """What a data set is for; what is not known is said of the data set itself."""
-    from wfl_sim.learning.data import data_set
-
-    try:
-        kind: TaskKind = getattr(data_set(name), "task", "text")
-    except MissingResource:
-        kind = "text"
-    return kind
-
-
-def _data(scenario: Scenario) -> list[Finding]:
-    from channels.streams import Stream
-    from wfl_sim.learning.data import check_partition, check_sizes
-
-    data, clients = scenario.learning.data, scenario.clients.count
-    try:
-        found = [_finding(key, message, "", "learning.data") for key, message in check_sizes(data)]
-        if not found and not _examples(scenario):
-            for seed in scenario.seeds:
-                if problem := check_partition(data, clients, Stream.root(seed).child("learning")):
-                    message = (
-                        f"cannot be made with seed {seed}: {problem.message}" if problem.drawn else problem.message
-                    )
-                    return [_finding(problem.key, message, "", "learning.data", "clients.count")]
-        return found
-    except MissingResource as error:
-        return [_finding("learning.data.name", str(error))]
+    return learningrules.resources(scenario) or rankrules.budget(scenario)

@@ -17,6 +17,7 @@ from analysis.traces import Traces, load
 from analysis.tradeoff import summary
 
 RunOf = Callable[..., Path]
+Table = Callable[[Traces], object]
 
 
 def printed(table: object, width: int = 200) -> str:
@@ -83,10 +84,34 @@ def test_what_arms_do_not_differ_in_has_no_column(synthetic: SimpleNamespace, tm
     assert "update" not in table.splitlines()[1] and "kept" not in table
 
 
-def test_without_learning_the_table_of_the_air_tells_updates(synthetic: SimpleNamespace, tmp_path: Path) -> None:
-    for arm, clients in (("a", 5), ("b", 9)):  # other draws, other sizes
-        synthetic.write_fleet(tmp_path / "s", arm, clients=clients, rounds=4)
-    assert "update" in words(air_table(load(tmp_path / "s"))).split("partial:")[0]
+@pytest.fixture
+def sent(synthetic: SimpleNamespace, tmp_path: Path) -> Callable[..., Traces]:
+    """A study of two arms without learning, with what their transmissions have in place of what they had."""
+
+    def study(a: dict[str, float], b: dict[str, float]) -> Traces:
+        for arm, changed in (("a", a), ("b", b)):
+            rounds = (
+                (row, [one | changed for one in sent], calls) for row, sent, calls in synthetic.fleet_rounds(5, 4)
+            )
+            synthetic.write_run(tmp_path / "s" / f"{arm}-seed1", {"name": "s", "arm": arm, "seed": 1}, rounds)
+        return load(tmp_path / "s")
+
+    return study
+
+
+@pytest.mark.parametrize("table", [arms_table, air_table])
+def test_what_all_leave_out_alike_is_told_and_their_bits_are_not(sent: Callable[..., Traces], table: Table) -> None:
+    told = words(table(sent({"kept_fraction": 0.25}, {"kept_fraction": 0.25})))
+    assert told.count(" 0.250 ") == 2 and "kept: mean kept fraction" in told and "mean bits" not in told
+
+
+@pytest.mark.parametrize("table", [arms_table, air_table])
+def test_unlike_bits_of_whole_updates_are_told_and_that_they_are_whole_is_not(
+    sent: Callable[..., Traces], table: Table
+) -> None:
+    told = words(table(sent({"payload_bits": 123_400}, {"payload_bits": 567_800})))
+    assert " 123.4 " in told and " 567.8 " in told and "update: mean bits" in told
+    assert "kept:" not in told and " kept " not in told.partition(":")[0]
 
 
 def test_a_run_that_learns_tells_updates_once(study: Traces) -> None:

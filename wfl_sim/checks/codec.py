@@ -54,6 +54,7 @@ def check_codec(codec: Codec) -> None:
     share = contract.ask(5, "error_feedback", lambda: float(codec.error_feedback))
     contract.holds(5, 0.0 <= share <= 1.0, f"error_feedback is {share}, not in [0, 1]")
     contract.card(6)
+    contract.unread(12)
 
 
 def _decoded(contract: Contract, clause: int, codec: Codec, update: Update, encode: Callable[[], Payload]) -> Params:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channels.describe import describe, options_of
-from channels.options import Options
+from channels.options import Options, option_name
 from wfl_sim.contracts import FloatArray, Params
 from wfl_sim.errors import WflError
 
@@ -94,6 +94,13 @@ class Contract:
         self.holds(clause, not generated, "there is no docstring")
         for option in options_of(cls):
             self.holds(clause, option.text, f"the docstring's section Options says nothing of `{option.field}`")
+
+    def unread(self, clause: int) -> None:
+        """The class names no option as unread that it does not have."""
+        cls: Any = type(self.model)
+        unread, names = vars(cls).get("unread", ()), [option_name(option.field) for option in options_of(cls)]
+        fine = isinstance(unread, tuple) and set(unread) <= set(names)
+        self.holds(clause, fine, f"unread is {unread!r}, not a tuple of options; it has {', '.join(names)}")
 
     def any_order(
         self, clause: int, what: str, ask: Callable[[Ints, Ints], NDArray[Any]], rows: int, columns: int

@@ -51,6 +51,7 @@ def check_schedule(schedule: Schedule) -> None:
             beside = replace(air, places=places)
             state = _check_round(contract, schedule, 10.0 * round_, beside, requests, _flights(air, flights), state)
     contract.card(5)
+    contract.unread(7)
 
 
 def _requests(clients: int, round_: int) -> list[Request]:

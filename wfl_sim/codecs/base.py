@@ -24,6 +24,8 @@ Knows neither time nor SNR, nor what an update is for. An implementer's contract
     B depends on what they change, so that `decode` alone reads what `encode_changed` made, and ``decode_on(data,
     layout, base)`` everything. The method must make new factors of products (``merges_products``, ``renews``).
     `decoded` asks whichever serves.
+12. Its own ClassVar ``unread`` names the options, as files do, that it has and does not read. Classes derived from it
+    do not inherit that: one of `Dense` may well use what it leaves out.
 
 The receiver of the codecs here raises ValueError where bytes end too early or too late, or are of another format.
 """

@@ -6,7 +6,7 @@ Its menu has one point, so a schedule can only choose bandwidths.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from wfl_sim.codecs.base import ALL, HEADER, Kept, Layout, Update, ValueOptions, menu_of
 from wfl_sim.contracts import Params, Payload, PayloadMenu
@@ -37,6 +37,8 @@ class Dense(ValueOptions):
     own: the plain serialisation. Stochastic rounding as in QSGD, Alistarh et al. 2017, arXiv:1610.02132, with the
     largest value in place of the norm.
     """
+
+    unread: ClassVar[tuple[str, ...]] = ("error_feedback",)  # nothing is left out that could wait
 
     kind: Literal["dense"] = "dense"
 

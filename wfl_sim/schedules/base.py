@@ -25,6 +25,7 @@ _ROUGHLY = 1e-5  # of a logarithm, where tables are asked, which err by as much
 _NEWTON_STEPS = 8  # where the curve is smooth two or three lead from the tables to the root
 _QUADRATIC = 1e-8  # of a logarithm: a step of Newton's method so small leaves its square
 _LEAST = 0.05  # of an even share: who would get less is better off waiting until an upload ends
+LINKS = ("csi", "csi_delay", "csi_error")  # options of `WithCsi` that a schedule which looks at no link leaves `unread`
 _WHOLE = 1e-9  # of one client: a share of 29 % of 100 clients is 29 of them in floats too
 
 

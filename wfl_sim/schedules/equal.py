@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from wfl_sim.contracts import Air, Decision, Flight, Request
-from wfl_sim.schedules.base import WithFraction, room, tell
+from wfl_sim.schedules.base import LINKS, WithFraction, room, tell
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Equal(WithFraction):
     ------
     own: equal shares.
     """
+
+    unread: ClassVar[tuple[str, ...]] = LINKS
 
     kind: Literal["equal"] = "equal"
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from wfl_sim.contracts import Air, Decision, Flight, Request
-from wfl_sim.schedules.base import WithSenders, tell
+from wfl_sim.schedules.base import LINKS, WithSenders, tell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,8 @@ class RoundRobin(WithSenders):
     ------
     Yang, Liu, Quek and Poor 2019, arXiv:1908.06287, compares round robin with random and proportional fair scheduling.
     """
+
+    unread: ClassVar[tuple[str, ...]] = LINKS
 
     kind: Literal["round_robin"] = "round_robin"
 
