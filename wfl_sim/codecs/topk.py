@@ -28,8 +28,13 @@ from wfl_sim.codecs.base import (
 )
 from wfl_sim.contracts import FloatArray, Params, Payload, PayloadMenu
 
-# Kept fractions of the menu: steps of 1/32, and below that of a quarter of an octave, down to 1/512.
-LEVELS = (*(2.0 ** (step / 4 - 9) for step in range(16)), *(step / 32 for step in range(1, 33)))
+# Kept fractions of the menu, in steps of a quarter of an octave up to 1/32, of an eighth up to 1/4, and of 1/32 beyond:
+# no point keeps more than a fifth more than the one before.
+LEVELS = (
+    *(2.0 ** (step / 4 - 9) for step in range(16)),
+    *(2.0 ** (step / 8 - 5) for step in range(24)),
+    *(step / 32 for step in range(8, 33)),
+)
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,8 @@ class TopK(ValueOptions):
     """The largest entries of a LoRA update, wherever they are.
 
     Each entry kept costs its value and its share of an enumerative index (near the entropy of the mask); the head is
-    always sent whole. The menu has 48 points: kept fractions of 1/32 to 1 in equal steps, and smaller ones in equal
-    ratios, down to 1/512.
+    always sent whole. The menu has 65 points, kept fractions from 1/512 to 1: small ones in equal ratios, those from 1/4
+    on in equal steps.
 
     Formula
     -------
