@@ -42,8 +42,8 @@ class TopK(ValueOptions):
     """The largest entries of a LoRA update, wherever they are.
 
     Each entry kept costs its value and its share of an enumerative index (near the entropy of the mask); the head is
-    always sent whole. The menu has 65 points, kept fractions from 1/512 to 1: small ones in equal ratios, those from 1/4
-    on in equal steps.
+    always sent whole. The menu has 65 kept fractions from 1/512 to 1: small ones in equal ratios, those from 1/4 on in
+    equal steps.
 
     Formula
     -------
