@@ -37,7 +37,7 @@ INTERRUPTED = 130
 
 AT_FEWER_BITS = (
     *("dense", "dense-rank-1-int8", "flasc-int8", "svd-int8", "soft-plus-no-feedback"),
-    *("topk", "topk-int8", "soft", "soft-plus", "soft-plus-rank-4"),
+    *("topk-int8", "soft", "soft-plus", "soft-plus-rank-4"),
 )
 SELDOM_CALLED = (
     *("dense", "dense-rank-4-int8", "flasc-int8", "svd-int8", "soft-no-feedback", "soft-plus-no-feedback"),
@@ -51,8 +51,8 @@ AT_EQUAL_TIME = (
 MATCHED = {"soft-min-max": "soft-tsfa", "topk-min-max": "topk-tsfa", "soft-plus-min-max": "soft-plus-tsfa"}
 """Arms that send as many bits an update as another did on average, so that sparsity and scheduling are told apart."""
 WITH_ERRORS = (
-    *("tsfa", "tsfa-error-3dB", "tsfa-error-6dB", "tsfa-delay-1s", "tsfa-delay-4s", "tsfa-large-scale", "min-max"),
-    *("min-max-error-6dB", "min-max-delay-4s", "min-max-large-scale", "equal"),
+    *("tsfa", "tsfa-error-3dB", "tsfa-error-6dB", "tsfa-delay-4s", "tsfa-large-scale", "min-max"),
+    *("min-max-error-6dB", "min-max-delay-4s", "equal"),
 )
 FIXED = {arm: "tsfa" for arm in WITH_ERRORS if not arm.startswith("tsfa")}
 CELL_SMOKE = ("dense-equal", "soft-min-max", "soft-tsfa")
