@@ -89,7 +89,8 @@ def resolve(
 
     An override sets its key in every arm whose kinds have it, whatever file or arm say, and so does a point; those of
     ``arms.NAME`` come last, and fix in their arm what the grid varies in others. One with several values is an axis. An
-    override or an axis that no arm can take is an unknown key. With `only`, no other arm of the file is looked at.
+    override or an axis that no arm can take is an unknown key. With `only`, no other arm of the file is looked at, and
+    a key is unknown if no kind has it.
 
     Raises
     ------
@@ -226,12 +227,17 @@ class _Study(Generic[T]):
     def _note_unknown(self) -> None:
         """Overrides and axes that no arm could take, if there is an arm."""
         for _, _, locate in self.locators[:1]:
-            for number, override in enumerate(self.overrides.general):
-                if number not in self.reached:
-                    self._note([_unknown(locate, override.path, override.value, _source(number))])
+            for number, (arm, override) in enumerate(self.overrides.numbered()):
+                looked_at = arm is None or self.only is not None  # else what it is for may not have been read
+                if looked_at and number not in self.reached and not self._is_for_others(override.path):
+                    self._note([_unknown(locate, override.path, override.value, _source(number, arm))])
             for number, axis in enumerate(self.grid.axes):
-                if number not in self.used and self.only is None:  # it may be for the others
+                if number not in self.used and not self._is_for_others(axis.path):
                     self._note([_unknown(locate, axis.path, axis.values[0], axis.place)])
+
+    def _is_for_others(self, path: KeyPath) -> bool:
+        """Whether a key that no arm took may be for arms that were not looked at."""
+        return self.only is not None and bool(keys.everywhere(path))
 
 
 def _source(number: int, arm: str | None = None) -> KeyPath:

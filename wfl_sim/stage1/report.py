@@ -9,12 +9,14 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from channels.units import render
-from wfl_sim import rules
+from wfl_sim import keys, rules
 from wfl_sim.diagnose import Locator
 from wfl_sim.errors import ScenarioError, in_order
 from wfl_sim.findings import finding
+from wfl_sim.grid import in_turn
 from wfl_sim.learning.sources import model_info
-from wfl_sim.scenario import Scenario, Study
+from wfl_sim.scenario import Coordinate, Scenario, Study
+from wfl_sim.schedules.tsfa import TSFA
 from wfl_sim.stage1.advice import Advice, advise
 from wfl_sim.stage1.arms import chosen_cell, has_rank
 from wfl_sim.stage1.budget import Compared, Paces, compared, paces
@@ -23,18 +25,22 @@ from wfl_sim.stage1.links import Links, Size, budget_of, least_kept_of, with_ran
 from wfl_sim.stage1.options import RankSelection
 from wfl_sim.stage1.plane import Plane, plane
 from wfl_sim.yamlfile import write
+from wfl_sim.yamlreader import KeyPath
 
-BY = ("rank_selection", "by")
-ANY_S = 1e9  # a latency budget that all can meet, while the rest is checked
+BY, BUDGET = ("rank_selection", "by"), ("rank_selection", "latency_budget")
+ANY_S = 1e9  # a latency budget to check the rest with
+LOOKS = 5  # at links over the length of a run, which goes by the latency budget that they suggest
 
 
 @dataclass(frozen=True)
 class Planned:
     """The plan of one arm with its first seed.
 
-    `selection` is the table at the latency budget of the scenario, or, where it has none that can be met, at the one
-    recommended. `chosen` is the rank recommended as the budget recommended carries it, `paces` those of its budgets,
-    and `stated` the budget of the scenario beside it. `settings` are keys and values for `wfl-sim run`.
+    `selection` is the table at the latency budget of the scenario. Where it has none that can be met, it is at the one
+    recommended; but with ``pilot`` at the one for which short runs were simulated, which suits the rank that is
+    written. `chosen` is the rank recommended as the budget recommended carries it, `paces` those of its budgets,
+    and `stated` the budget of the scenario beside it. `settings` are keys and values for `wfl-sim run`, and `point`
+    those of the point of the grid that was planned.
     """
 
     name: str
@@ -52,6 +58,7 @@ class Planned:
     advice: Advice
     plane: Plane
     settings: dict[str, Any]
+    point: tuple[Coordinate, ...]
     notes: tuple[str, ...]
 
     @property
@@ -68,9 +75,16 @@ class Planned:
 
     @property
     def overrides(self) -> list[str]:
-        """The settings for the command line, for this arm alone."""
+        """The settings for the command line, for this arm alone, behind what fixes the point of the grid."""
         prefix = "" if self.run_arm is None else f"arms.{self.run_arm}."
-        return [f"{prefix}{key}={_written(value)}" for key, value in self.settings.items()]
+        point = {at.key: _of_point(at) for at in in_turn(self.point) if not self.sets(tuple(at.key.split(".")))}
+        written = point | {key: _written(value) for key, value in self.settings.items()}
+        return [f"{prefix}{key}={value}" for key, value in written.items()]
+
+    def sets(self, path: KeyPath) -> bool:
+        """Whether the settings replace what stands at a path, or there is to be no section for it."""
+        replaced = [tuple(key.split(".")) for key in (*self.settings, "rank_selection")]
+        return any(path[: len(key)] == key for key in replaced)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, without the plane."""
@@ -111,7 +125,7 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
     MissingResource
         Model or data are not on this computer.
     RunFailed
-        A pilot failed.
+        A pilot failed, or a client has no link that could be planned for.
     """
     cell = chosen_cell(study, arm)
     locate = study.locators.get(cell.arm) or Locator.nowhere()
@@ -124,15 +138,17 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
     scenario = _with_section(cell.scenario, by)
     anyhow = _with_budget(scenario, ANY_S)  # which is looked at here, and is no error
     found = [*rules.physics(anyhow), *rules.resources(anyhow)]
-    if by == "links":  # which asks no pilot
-        found = [one for one in found if one.path != BY]
+    idle = (BUDGET, BY) if by == "links" else (BUDGET,)  # no budget was given here, and links ask no pilot
+    found = [one for one in found if one.path not in idle]
     if found:
         raise ScenarioError(*in_order(locate.finding(one) for one in found))
     written, stated_s = _rank(cell.scenario), budget_of(scenario)
-    met = stated_s is not None and _is_met(scenario, stated_s)
-    if not met:
-        scenario = _with_budget(scenario, _start_s(scenario, written))
-    selection, air, spectrum = select(scenario, by)
+    air = None if stated_s is None else _met(scenario, stated_s)
+    met = air is not None
+    if air is None:
+        air, start_s = _start(scenario, written)
+        scenario = _with_budget(scenario, start_s)
+    selection, air, spectrum = select(scenario, by, air=air)
     row = _advised_on(selection, written) if met or spectrum is None else _quickest(scenario, air, spectrum)
     row, curve = _settled(scenario, air, spectrum, row)
     budget_s = curve.recommended_s
@@ -162,6 +178,7 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
         advice=advice,
         plane=plane(scenario, air, spectrum),
         settings=settings,
+        point=cell.point,
         notes=tuple(_notes(scenario, size)),
     )
 
@@ -195,20 +212,40 @@ def _with_budget(scenario: Scenario, budget_s: float) -> Scenario:
     return replace(scenario, rank_selection=replace(scenario.rank_selection, latency_budget_s=budget_s))
 
 
-def _is_met(scenario: Scenario, budget_s: float) -> bool:
-    """Whether some candidate meets a latency budget."""
+def _met(scenario: Scenario, budget_s: float) -> Links | None:
+    """The links of the candidates, if some meets a latency budget with them. Raises RunFailed: see `_start`."""
     assert scenario.rank_selection is not None
     air = Links(scenario, scenario.rank_selection.candidates, budget_s)
-    return least_budget_s(carried(scenario, air, budget_s)) is None
+    if least_budget_s(carried(scenario, air, budget_s)) is not None:
+        return None
+    air.check(air.sizes[0], least_kept_of(scenario))
+    return air
 
 
-def _start_s(scenario: Scenario, rank: int) -> float:
-    """Where the scenario has no latency budget that can be met: what suits its rank, before anything is trained."""
+def _start(scenario: Scenario, rank: int) -> tuple[Links, float]:
+    """Where the scenario has no latency budget that can be met: what suits its rank, before anything is trained.
+
+    Also the links that it comes from. Those of clients that move are looked at over as long as the run takes with the
+    budget, so that they are looked at again with the one that they suggest, until it no longer rises.
+
+    Raises
+    ------
+    RunFailed
+        A client is out of reach.
+    """
     assert scenario.rank_selection is not None
     ranks = scenario.rank_selection.candidates
-    nearest = rank if rank in ranks else min(ranks, key=lambda other: abs(other - rank))
-    air = Links(scenario, (nearest,), None)
-    return paces(air, air.sizes[0], least_kept_of(scenario)).recommended_s
+    nearest = min(ranks, key=lambda other: abs(other - rank))
+    before_s = None
+    for _ in range(LOOKS):
+        air = Links(scenario, ranks, before_s)
+        size, least = _size(air, nearest), least_kept_of(scenario)
+        air.check(size, least)
+        budget_s = paces(air, size, least).recommended_s
+        if len(air.times_s) == 1 or (before_s is not None and budget_s <= before_s):
+            break
+        before_s = budget_s
+    return air, budget_s
 
 
 def _advised_on(selection: Selection, written: int) -> Candidate:
@@ -235,8 +272,9 @@ def _quickest(scenario: Scenario, air: Links, spectrum: Any) -> Candidate:
 def _settled(scenario: Scenario, air: Links, spectrum: Any, row: Candidate) -> tuple[Candidate, Paces]:
     """A rank as the budget that suits it carries it; with a spectrum, one that is also the best for that budget.
 
-    Rank and budget are chosen in turns. A longer budget favours larger ranks, and a larger rank longer budgets, so that
-    both rise or both fall until nothing changes; should they not, the last of as many turns as there are ranks counts.
+    Rank and budget are chosen in turns. A longer budget favours larger ranks, and a larger rank as a rule longer
+    budgets, so that as a rule both rise or both fall until nothing changes; where they do not, the last of as many
+    turns as there are ranks counts, and its rank may be the best for the budget before.
     """
     options, least = scenario.rank_selection, least_kept_of(scenario)
     assert options is not None
@@ -299,10 +337,19 @@ def _settings(scenario: Scenario, advice: Advice, kept_fraction_min: float) -> d
         settings["schedule.kind"] = "tsfa"
     settings["schedule.latency_budget"] = render(advice.latency_budget_s, "s")
     settings |= {"schedule.v": advice.v, "schedule.queue_start": advice.queue_start}
-    if getattr(scenario.schedule, "kept_fraction_min", None) != kept_fraction_min:
+    schedule = scenario.schedule if isinstance(scenario.schedule, TSFA) else TSFA  # no other's own is taken over
+    if schedule.kept_fraction_min != kept_fraction_min:
         settings["schedule.kept_fraction_min"] = kept_fraction_min
     return settings
 
 
 def _written(value: Any) -> str:
-    return "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    return "null" if value is None else str(value)
+
+
+def _of_point(at: Coordinate) -> str:
+    """A coordinate as the value of an override: of a kind alone its text is the name."""
+    kinds = any(key.kinds for key in keys.everywhere(tuple(at.key.split("."))))
+    return f"{{kind: {at.text}}}" if kinds and not at.text.startswith("{") and at.text != "null" else at.text
