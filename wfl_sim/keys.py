@@ -182,7 +182,6 @@ def everywhere(path: tuple[str, ...]) -> tuple[Key, ...]:
             models = key.kinds.values() if key.kinds else [key.group] if key.group is not None else []
             below += [child for model in models for child in _keys_of(model) if child.name == part]
             below += [Key("kind")] if key.kinds and part == "kind" else []
-            below += [key.items] if key.items is not None and part.isdecimal() else []
         found = below
     return tuple(found)
 

@@ -117,6 +117,7 @@ class _Study(Generic[T]):
         self.reached: set[int] = set()  # overrides that an arm took
         self.used: set[int] = set()  # axes
         self.crossed: list[_Crossed] = []
+        self.others: dict[str, Locator] = {}  # arms that are not looked at, as they are written
         self.locators: list[tuple[str, str, Locator]] = []  # arm, its name at the point
         self.found: list[Arm[T]] = []
 
@@ -162,6 +163,8 @@ class _Study(Generic[T]):
             if len(self.problems) > MOST_PROBLEMS:
                 break
             if arms and self.only not in (None, name):
+                data, origins = yamlfile.merge(base, changes if isinstance(changes, dict) else {}, ("arms", name))
+                self.others[name] = Locator(document, keys.with_kinds(data), origins)
                 continue
             if arms and (wrong := _wrong_arm(document, name, changes, arms, self.reading)):
                 self._note(wrong)
@@ -228,9 +231,9 @@ class _Study(Generic[T]):
         """Overrides and axes that no arm could take, if there is an arm."""
         for _, _, locate in self.locators[:1]:
             for number, (arm, override) in enumerate(self.overrides.numbered()):
-                looked_at = arm is None or self.only is not None  # else what it is for may not have been read
-                if looked_at and number not in self.reached and not self._is_for_others(override.path):
-                    self._note([_unknown(locate, override.path, override.value, _source(number, arm))])
+                whose = locate if arm is None else self.others.get(arm)
+                if whose is not None and number not in self.reached and not self._is_for_others(override.path):
+                    self._note([_unknown(whose, override.path, override.value, _source(number, arm))])
             for number, axis in enumerate(self.grid.axes):
                 if number not in self.used and not self._is_for_others(axis.path):
                     self._note([_unknown(locate, axis.path, axis.values[0], axis.place)])

@@ -53,7 +53,7 @@ def run_by(plan: report.Planned, path: Path, overrides: Sequence[str]) -> list[C
         ("schedulee.v=1,2", "schedulee: unknown key; did you mean 'schedule'?"),
         ("schedulee.v=1", "schedulee: unknown key; did you mean 'schedule'?"),
         ("arms.dense.metod.rank=4", "arms.dense.metod: unknown key; did you mean 'method'?"),
-        ("arms.adaptive.schedule.vv=4", "arms.adaptive.schedule.vv: "),
+        ("arms.adaptive.schedule.patienc=4", "arms.adaptive.schedule.patienc: unknown key; did you mean 'patience'?"),
         ("grid={roundz: [1, 2]}", "grid.roundz: unknown key; did you mean 'rounds'?"),
     ],
 )
@@ -69,9 +69,9 @@ def test_a_key_that_no_kind_has_is_refused_whichever_arm_is_planned(
 
 
 def test_a_key_that_another_kind_has_is_for_the_other_arms(file: Path) -> None:
-    given = ["schedule.v=2", "learning.targets.0=40 %", "method.penalty=identity"]
-    assert [cell.arm for cell in study_of(file, given[:1], "dense").cells] == ["dense"]
-    load(file, given[:1])  # as `run` has it
+    for override, arm in (("schedule.v=2", "dense"), ("method.adapt=[key]", "head"), ("arms.dense.rounds=3", "head")):
+        assert [cell.arm for cell in study_of(file, [override], arm).cells] == [arm]
+        load(file, [override])  # as `run` has it
     axis = study_of(file, ["schedule.v=2,3"], "dense")
     assert [cell.arm for cell in axis.cells] == ["dense"]
     assert [cell.arm for cell in study_of(file, ["schedule.v=2,3"], "adaptive").cells] == [
