@@ -8,22 +8,21 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from channels.units import render
-from wfl_sim import keys, rules
+from wfl_sim import rules
 from wfl_sim.diagnose import Locator
 from wfl_sim.errors import ScenarioError, in_order
 from wfl_sim.findings import finding
 from wfl_sim.grid import in_turn
 from wfl_sim.learning.sources import model_info
 from wfl_sim.scenario import Coordinate, Scenario, Study
-from wfl_sim.schedules.tsfa import TSFA
 from wfl_sim.stage1.advice import Advice, advise
 from wfl_sim.stage1.arms import chosen_cell, has_rank
 from wfl_sim.stage1.budget import Compared, Paces, compared, paces
 from wfl_sim.stage1.choice import Candidate, How, Selection, best, carried, least_budget_s, predicted, select
-from wfl_sim.stage1.links import Links, Size, budget_of, least_kept_of, with_rank
+from wfl_sim.stage1.links import Links, Size, budget_of, least_kept_of
 from wfl_sim.stage1.options import RankSelection
 from wfl_sim.stage1.plane import Plane, plane
+from wfl_sim.stage1.settings import of_point, settings_of, written
 from wfl_sim.yamlfile import write
 from wfl_sim.yamlreader import KeyPath
 
@@ -77,9 +76,9 @@ class Planned:
     def overrides(self) -> list[str]:
         """The settings for the command line, for this arm alone, behind what fixes the point of the grid."""
         prefix = "" if self.run_arm is None else f"arms.{self.run_arm}."
-        point = {at.key: _of_point(at) for at in in_turn(self.point) if not self.sets(tuple(at.key.split(".")))}
-        written = point | {key: _written(value) for key, value in self.settings.items()}
-        return [f"{prefix}{key}={value}" for key, value in written.items()]
+        point = {at.key: of_point(at) for at in in_turn(self.point) if not self.sets(tuple(at.key.split(".")))}
+        values = point | {key: written(value) for key, value in self.settings.items()}
+        return [f"{prefix}{key}={value}" for key, value in values.items()]
 
     def sets(self, path: KeyPath) -> bool:
         """Whether the settings replace what stands at a path, or there is to be no section for it."""
@@ -142,14 +141,14 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
     found = [one for one in found if one.path not in idle]
     if found:
         raise ScenarioError(*in_order(locate.finding(one) for one in found))
-    written, stated_s = _rank(cell.scenario), budget_of(scenario)
+    own, stated_s = _rank(cell.scenario), budget_of(scenario)
     air = None if stated_s is None else _met(scenario, stated_s)
     met = air is not None
     if air is None:
-        air, start_s = _start(scenario, written)
+        air, start_s = _start(scenario, own)
         scenario = _with_budget(scenario, start_s)
     selection, air, spectrum = select(scenario, by, air=air)
-    row = _advised_on(selection, written) if met or spectrum is None else _quickest(scenario, air, spectrum)
+    row = _advised_on(selection, own) if met or spectrum is None else _quickest(scenario, air, spectrum)
     row, curve = _settled(scenario, air, spectrum, row)
     budget_s = curve.recommended_s
     if not met:
@@ -159,7 +158,7 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
     advice = advise(scenario, air, row, budget_s, curve, spectrum)
     group, data = cell.group or cell.arm, locate.document.data
     arms = data.get("arms") or {}
-    settings = _settings(cell.scenario, advice, selection.kept_fraction_min)
+    settings = settings_of(cell.scenario, advice, selection.kept_fraction_min)
     if "rank_selection" in data or "rank_selection" in arms.get(group, {}):
         settings["rank_selection"] = None  # the rank is chosen
     return Planned(
@@ -169,7 +168,7 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
         seed=cell.seed,
         asked=air.asked,
         fixed_bits=size.fixed_bits,
-        written_rank=written,
+        written_rank=own,
         scenario=scenario,
         selection=selection,
         chosen=row,
@@ -325,31 +324,3 @@ def _notes(scenario: Scenario, size: Size) -> list[str]:
         f"codec {scenario.codec.kind} sends whole updates only, so no share of them can be chosen; "
         "codec.kind components or topk can"
     ]
-
-
-def _settings(scenario: Scenario, advice: Advice, kept_fraction_min: float) -> dict[str, Any]:
-    """Keys and values; of what the scenario says already, rank, budget, V and queue alone are said again."""
-    settings: dict[str, Any] = {"method.rank": advice.rank}
-    scale = getattr(with_rank(scenario, advice.rank).method, "scale", None)
-    if scale is not None and scale != getattr(scenario.method, "scale", None):
-        settings["method.scale"] = scale  # at another rank the same alpha would be another one
-    if scenario.schedule.kind != "tsfa":
-        settings["schedule.kind"] = "tsfa"
-    settings["schedule.latency_budget"] = render(advice.latency_budget_s, "s")
-    settings |= {"schedule.v": advice.v, "schedule.queue_start": advice.queue_start}
-    schedule = scenario.schedule if isinstance(scenario.schedule, TSFA) else TSFA  # no other's own is taken over
-    if schedule.kept_fraction_min != kept_fraction_min:
-        settings["schedule.kept_fraction_min"] = kept_fraction_min
-    return settings
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
-    return "null" if value is None else str(value)
-
-
-def _of_point(at: Coordinate) -> str:
-    """A coordinate as the value of an override: of a kind alone its text is the name."""
-    kinds = any(key.kinds for key in keys.everywhere(tuple(at.key.split("."))))
-    return f"{{kind: {at.text}}}" if kinds and not at.text.startswith("{") and at.text != "null" else at.text
