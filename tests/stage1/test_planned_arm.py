@@ -131,6 +131,16 @@ def test_the_command_of_a_point_sets_a_kind_before_its_options(tmp_path: Path) -
     assert cell.scenario.codec == plan.scenario.codec
 
 
+def test_the_command_of_a_point_keeps_the_options_of_a_kind(tmp_path: Path) -> None:
+    plain = tmp_path / "plain.yaml"
+    plain.write_text(MANY)
+    given = ["schedule.kind=tsfa,min_max", "schedule.patience=2", "schedule.latency_budget=1 s", "rounds=3,9"]
+    plan = planned(plain, given)
+    (cell,) = load(plain, command(plan, plain, given)).cells
+    assert (cell.scenario.schedule.kind, cell.scenario.rounds) == ("tsfa", 3)
+    assert cell.scenario.schedule.patience == 2.0  # type: ignore[attr-defined]
+
+
 def test_overrides_that_matter_stay_in_the_command(file: Path) -> None:
     given = ["arms.dense.method.rank=4", "method={kind: soft, rank: 6, alpha: 12}", "rounds=3", "schedule.v=4"]
     plan = planned(file, [*given, "arms.adaptive.method.rank=2", "rank_selection.candidates=2,4"], "adaptive")

@@ -74,14 +74,20 @@ class Planned:
 
     @property
     def overrides(self) -> list[str]:
-        """The settings for the command line, for this arm alone, behind what fixes the point of the grid."""
+        """The settings for the command line, for this arm alone."""
         prefix = "" if self.run_arm is None else f"arms.{self.run_arm}."
-        point = {at.key: of_point(at) for at in in_turn(self.point) if not self.sets(tuple(at.key.split(".")))}
-        values = point | {key: written(value) for key, value in self.settings.items()}
-        return [f"{prefix}{key}={value}" for key, value in values.items()]
+        return [f"{prefix}{key}={written(value)}" for key, value in self.settings.items()]
 
-    def sets(self, path: KeyPath) -> bool:
-        """Whether the settings replace what stands at a path, or there is to be no section for it."""
+    @property
+    def at_point(self) -> list[str]:
+        """What takes the place of the grid, for the command line before all else: kinds come before their options."""
+        return [f"{at.key}={of_point(at)}" for at in in_turn(self.point) if not self._sets(tuple(at.key.split(".")))]
+
+    def says_again(self, path: KeyPath) -> bool:
+        """Whether settings or point replace what stands at a path, or there is to be no section for it."""
+        return self._sets(path) or any(path == tuple(at.key.split(".")) for at in self.point)
+
+    def _sets(self, path: KeyPath) -> bool:
         replaced = [tuple(key.split(".")) for key in (*self.settings, "rank_selection")]
         return any(path[: len(key)] == key for key in replaced)
 
@@ -100,7 +106,7 @@ class Planned:
             "pace_is": "predicted" if self.paces.measured else "promised",
             "stated": None if self.stated is None else asdict(self.stated),
             "advice": asdict(self.advice),
-            "overrides": self.overrides,
+            "overrides": [*self.at_point, *self.overrides],
             "yaml": self.yaml,
             "notes": list(self.notes),
         }

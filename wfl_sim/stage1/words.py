@@ -239,13 +239,13 @@ def _limit(planned: Planned) -> str:
 
 
 def _command(planned: Planned, scenario: str, overrides: Sequence[str]) -> Iterator[str]:
-    """For a shell, one setting a line; what was overridden for the plan comes first, as later ones win."""
+    """For a shell, one setting a line; what was overridden for the plan comes before settings, as later ones win."""
     words = ["wfl-sim run", shlex.quote(scenario)]
     if planned.run_arm is not None:
         words += ["--arm", shlex.quote(planned.run_arm)]
-    kept = [one for one in overrides if not planned.sets(_path(one, planned.run_arm))]
+    kept = [one for one in overrides if not planned.says_again(_path(one, planned.run_arm))]
     yield " ".join(words) + " \\"
-    settings = [shlex.quote(one) for one in (*kept, *planned.overrides)]
+    settings = [shlex.quote(one) for one in (*planned.at_point, *kept, *planned.overrides)]
     yield from (f"    {one} \\" for one in settings[:-1])
     yield f"    {settings[-1]}"
 
