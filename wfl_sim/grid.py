@@ -131,7 +131,7 @@ class Grid:
 
     def __init__(self, axes: Sequence[Axis]) -> None:
         self.axes = tuple(axes)
-        self._order = sorted(range(len(axes)), key=lambda n: (len(axes[n].path), axes[n].path[-1] != "kind"))
+        self._order = sorted(range(len(axes)), key=lambda n: _turn(axes[n].path))
 
     @cached_property
     def _labels(self) -> list[str]:
@@ -185,6 +185,15 @@ class Grid:
             for n, i in enumerate(point.at)
             if i is not None and (key := keys.find(self.axes[n].path, point.data)) is not None
         )
+
+
+def in_turn(point: Sequence[Coordinate]) -> list[Coordinate]:
+    """Those of a point as they have to be set one after the other, since a ``kind`` drops the options of another."""
+    return sorted(point, key=lambda at: _turn(tuple(at.key.split("."))))
+
+
+def _turn(path: KeyPath) -> tuple[int, bool]:
+    return len(path), path[-1] != "kind"
 
 
 def _count(data: dict[str, Any], axes: Sequence[Axis]) -> int:

@@ -90,7 +90,8 @@ def resolve(
 
     An override sets its key in every arm whose kinds have it, whatever file or arm say, and so does a point; those of
     ``arms.NAME`` come last, and fix in their arm what the grid varies in others. One with several values is an axis. An
-    override or an axis that no arm can take is an unknown key. With `only`, no other arm of the file is looked at.
+    override or an axis that no arm can take is an unknown key. With `only`, no other arm of the file is looked at, and
+    a key is unknown if no kind has it.
 
     Raises
     ------
@@ -117,6 +118,7 @@ class _Study(Generic[T]):
         self.reached: set[int] = set()  # overrides that an arm took
         self.used: set[int] = set()  # axes
         self.crossed: list[_Crossed] = []
+        self.others: dict[str, Locator] = {}  # arms that are not looked at, as they are written
         self.locators: list[tuple[str, str, Locator]] = []  # arm, its name at the point
         self.found: list[Arm[T]] = []
 
@@ -162,6 +164,8 @@ class _Study(Generic[T]):
             if len(self.problems) > MOST_PROBLEMS:
                 break
             if arms and self.only not in (None, name):
+                data, origins = yamlfile.merge(base, changes if isinstance(changes, dict) else {}, ("arms", name))
+                self.others[name] = Locator(document, keys.with_kinds(data), origins)
                 continue
             if arms and (wrong := _wrong_arm(document, name, changes, arms, self.reading)):
                 self._note(wrong)
@@ -227,12 +231,17 @@ class _Study(Generic[T]):
     def _note_unknown(self) -> None:
         """Overrides and axes that no arm could take, if there is an arm."""
         for _, _, locate in self.locators[:1]:
-            for number, override in enumerate(self.overrides.general):
-                if number not in self.reached:
-                    self._note([_unknown(locate, override.path, override.value, _source(number))])
+            for number, (arm, override) in enumerate(self.overrides.numbered()):
+                whose = locate if arm is None else self.others.get(arm)
+                if whose is not None and number not in self.reached and not self._is_for_others(override.path):
+                    self._note([_unknown(whose, override.path, override.value, _source(number, arm))])
             for number, axis in enumerate(self.grid.axes):
-                if number not in self.used and self.only is None:  # it may be for the others
+                if number not in self.used and not self._is_for_others(axis.path):
                     self._note([_unknown(locate, axis.path, axis.values[0], axis.place)])
+
+    def _is_for_others(self, path: KeyPath) -> bool:
+        """Whether a key that no arm took may be for arms that were not looked at."""
+        return self.only is not None and bool(keys.everywhere(path))
 
 
 def _wrong_arm(document: Document, name: str, changes: Any, arms: dict[str, Any], reading: Reading[T]) -> list[Problem]:

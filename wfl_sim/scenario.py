@@ -247,8 +247,6 @@ def load(
     *,
     resources: bool = False,
     many: bool = False,
-    only: str | None = None,
-    ruled: bool = True,
 ) -> Study:
     """Read a scenario file and the overrides, and resolve every arm at every point of the grid.
 
@@ -261,10 +259,6 @@ def load(
         Whether to check too that models and data are there and fit (as `Study.check` does later).
     many : bool
         Whether a study of more than `wfl_sim.resolve.MOST_CELLS` cells is meant.
-    only : str, optional
-        The one arm of the file to look at; left out, all.
-    ruled : bool
-        Whether to check what must hold between keys; who says no does it later (`wfl_sim.rules`).
 
     Raises
     ------
@@ -274,7 +268,15 @@ def load(
         All problems that were found, each with file, line and column or the override.
     """
     document = yamlfile.read(Path(path))
-    return _study(document, overrides, resources, many, Path(path).parent, only=only, ruled=ruled)
+    return _study(document, overrides, resources, many, Path(path).parent)
+
+
+def one_arm(document: yamlfile.Document, folder: Path, overrides: Sequence[str] = (), name: str | None = None) -> Study:
+    """One arm of a document that was read from `folder`, without what must hold between keys (`wfl_sim.rules`).
+
+    The document itself is left as it is. Without a `name` it has no arms. Raises ScenarioError.
+    """
+    return _study(document.copy(), overrides, False, False, folder, only=name, ruled=False)
 
 
 def parse(

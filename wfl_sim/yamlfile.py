@@ -32,6 +32,10 @@ class Document:
     marks: dict[KeyPath, Mark] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
+    def copy(self) -> Document:
+        """Another one, for overrides to be laid over."""
+        return replace(self, data=copy.deepcopy(self.data), marks=dict(self.marks), problems=list(self.problems))
+
     def problem(
         self, path: KeyPath, message: str, *, at: str = "value", key: str | None = None, **more: Any
     ) -> Problem:

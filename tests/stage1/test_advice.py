@@ -14,11 +14,12 @@ from stage1cases import MANY, ONE, scenario_of
 from wfl_sim.scenario import parse
 from wfl_sim.schedules.allocation import Problem
 from wfl_sim.schedules.tsfa import solve
-from wfl_sim.stage1 import advice, pilot, report
+from wfl_sim.stage1 import advice, pilot, report, words
 from wfl_sim.stage1.choice import select
 from wfl_sim.stage1.links import Links
 
 ROUNDING = 1e-12  # relative: sums and products of a few floats
+ALMOST = 1e-9  # relative: what V forgives
 
 
 def test_tsfa_is_content_at_the_queue_that_is_advised() -> None:
@@ -79,12 +80,57 @@ def test_a_plan_asks_its_pilot_for_the_slope() -> None:
     assert plan.advice.queue_start == float(f"{expected:.2g}")
 
 
-@pytest.mark.parametrize("of_one", [0.03, 0.66, 1.0, 7.0])
+@pytest.mark.parametrize("of_one", [0.01, 0.03, 0.66, 1.0, 7.0, 30.0, 1e4])
 @pytest.mark.parametrize("rounds", [10, 14, 200])
 def test_v_is_the_largest_step_that_the_length_of_a_run_affords(of_one: float, rounds: int) -> None:
-    v = advice.largest_v(of_one, rounds)
+    v, held = advice.largest_v(of_one, rounds)
     lowest, highest = advice.V_LIMITS
     assert lowest <= v <= highest and f"{v:.0e}"[0] in "125"
-    assert v * of_one <= advice.OVERRUN * rounds * (1 + ROUNDING) or v == lowest
-    assert 2.5 * v * of_one > advice.OVERRUN * rounds or v == highest
-    assert advice.largest_v(0.0, rounds) == highest
+    if held:
+        assert v == {"least": lowest, "most": highest}[held]
+        assert (v * of_one > advice.OVERRUN * rounds) is (held == "least"), "a limit is named where it is one"
+    else:
+        assert v * of_one <= advice.OVERRUN * rounds * (1 + ALMOST) < 2.5 * v * of_one
+    assert advice.largest_v(0.0, rounds) == (1.0, ""), "no V changes a queue of 0"
+
+
+def test_v_is_for_the_schedule_that_is_recommended() -> None:
+    """The same TSFA is recommended to an arm of another schedule, whatever surrogate or least share that has."""
+    bare, other = "{kind: equal}", "{kind: deadline_aware, deadline: 2 s, surrogate: variance, kept_fraction_min: 0.3}"
+    least = "rank_selection.kept_fraction_min=0.1"
+    plain, advised = (report.plan(parse(MANY, "s", [f"schedule={one}", least]), by="links") for one in (bare, other))
+    assert advised.advice == plain.advice and advised.overrides == plain.overrides
+    kept = report.plan(parse(MANY, "s", [f"schedule={other}"]), by="links")
+    pasted = parse(MANY, "s", [f"schedule={other}", *kept.overrides]).cells[0].scenario.schedule
+    assert pasted.kept_fraction_min == kept.selection.kept_fraction_min == 0.3  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("rounds", "held", "says"),
+    [
+        (40, "", "In 40 rounds 0.2 is the largest that holds this to 10%"),
+        (1, "least", "in one round it cannot hold this to 10%"),
+        (20_000, "most", "a larger one, too, would hold this to 10%"),
+    ],
+)
+def test_a_limit_of_v_is_told(rounds: int, held: str, says: str) -> None:
+    tsfa = "{kind: tsfa, latency_budget: 1 s, surrogate: variance}"
+    given = [f"schedule={tsfa}", f"rounds={rounds}", "clients.compute.time=1 ms", "rank_selection.candidates=32"]
+    plan = report.plan(parse(MANY, "s", given), by="links")
+    assert plan.advice.held == held
+    assert (plan.advice.excess > advice.OVERRUN) is (held == "least")
+    told = " ".join(" ".join(words.text(plan, "s")).split())
+    assert says in told and told.count("hold this to") + told.count("holds this to") == 1
+
+
+def test_where_the_error_is_flat_v_is_1_and_the_words_are_true(monkeypatch: pytest.MonkeyPatch) -> None:
+    half = curve(lambda kept: 1.0 - np.minimum(1.0, 2.0 * kept))  # the other half of the pieces is worth nothing
+    monkeypatch.setattr(pilot, "tail", lambda *_: half)
+    tsfa = "{kind: tsfa, latency_budget: 0.9 s, surrogate: tail}"
+    plan = report.plan(parse(MANY, "s", [f"schedule={tsfa}", "rank_selection.candidates=[8]"]))
+    assert 0.5 < plan.chosen.kept_fraction < 0.55 and plan.advice.dense_round_s > plan.advice.latency_budget_s
+    assert (plan.advice.v, plan.advice.held, str(plan.advice.queue_start)) == (1.0, "", "0.0")
+    told = " ".join(" ".join(words.text(plan, "s")).split())
+    assert "Whole updates fit" not in told and "they balance at a queue of 0" in told
+    flat = curve(lambda kept: 0.0 * kept)
+    assert str(flat.steepness(0.5)) == "0.0"

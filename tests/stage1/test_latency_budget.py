@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stage1cases import MANY, scenario_of
 
-from wfl_sim.stage1.budget import SAME, Paces, compared, paces, rounded_up
+from wfl_sim.stage1.budget import SAME, Paces, compared, is_met, paces, rounded_up
+from wfl_sim.stage1.choice import carried
 from wfl_sim.stage1.links import Links
 from wfl_sim.stage1.pilot import Spectrum
 
@@ -73,3 +74,24 @@ def test_the_budget_of_a_scenario_is_told_apart_from_the_best() -> None:
 
 def test_budgets_are_rounded_up_to_three_digits() -> None:
     assert [rounded_up(s) for s in (1.2301, 0.05, 12.0, 999.9)] == [1.24, 0.05, 12.0, 1000.0]
+
+
+@given(st.integers(100, 999), st.integers(-6, 6), st.floats(-1e-9, 1e-9))
+def test_what_rounding_takes_off_a_budget_is_no_reason_to_refuse_it(digits: int, decade: int, more: float) -> None:
+    least_s = digits * 10.0**decade * (1.0 + more)
+    assert is_met(rounded_up(least_s), least_s)
+    assert not is_met(rounded_up(least_s), rounded_up(least_s) * 1.0001)
+
+
+def test_a_candidate_fits_a_budget_that_is_its_least_but_for_rounding() -> None:
+    scenario = scenario_of(MANY)
+    air = Links(scenario, (8,), 0.9)
+    least_s = air.least_s(air.sizes[0], 0.1)
+    for budget_s, fits in ((least_s, True), (least_s * (1.0 - 1e-11), True), (least_s * 0.999, False)):
+        (row,) = carried(scenario, air, budget_s)
+        assert row.fits is fits
+
+
+@pytest.mark.parametrize("seconds", [0.0, float("inf")])
+def test_what_has_no_digits_is_not_rounded(seconds: float) -> None:
+    assert rounded_up(seconds) == seconds

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from wfl_sim import yamlfile
 from wfl_sim.cli import app
-from wfl_sim.errors import ScenarioError
+from wfl_sim.errors import RunFailed, ScenarioError
 from wfl_sim.scenario import load, parse
 from wfl_sim.stage1 import plane, report, words
 from wfl_sim.stage1.arms import chosen_cell, study_of
@@ -97,6 +97,35 @@ def test_a_plan_without_a_latency_budget_says_which_it_takes() -> None:
     assert plan.selection.latency_budget_s == plan.advice.latency_budget_s == plan.paces.recommended_s
     assert plan.selection.of(2) == plan.chosen
     assert plan.selection.candidates[-1].rank == RankSelection().candidates[-1]
+
+
+@pytest.mark.parametrize("speed", ["30 km/h", "60 km/h", "120 km/h"])
+@pytest.mark.parametrize("rounds", [50, 500, 5000])
+def test_clients_that_move_can_be_planned_without_a_latency_budget(tmp_path: Path, speed: str, rounds: int) -> None:
+    """Whole updates take the least there is, so a budget found on other links than those of the table may not do."""
+    text = MANY.replace(", latency_budget: 0.9 s", "").replace(
+        "placement", "mobility: {kind: random_waypoint}, placement"
+    )
+    (tmp_path / "s.yaml").write_text(text)
+    moving = [f"clients.mobility.speed={speed}", f"rounds={rounds}"]
+    given = ["codec={kind: dense}", "rank_selection.candidates=[4, 8]", "method.rank=4"]
+    plan = report.plan(study_of(tmp_path / "s.yaml", [*moving, *given]), by="links")
+    assert plan.advice.rank == 4 and plan.chosen.fits
+    assert plan.advice.latency_budget_s == plan.paces.recommended_s == pytest.approx(plan.paces.least_s, rel=0.01)
+
+
+@pytest.mark.parametrize("rate", ["shannon", "truncated_shannon", "cqi"])
+@pytest.mark.parametrize("place", ["from: 40 km, to: 60 km", "from: 35 m, to: 20 km"])
+def test_a_client_out_of_reach_is_told(tmp_path: Path, rate: str, place: str) -> None:
+    text = MANY.replace(", latency_budget: 0.9 s", "").replace("from: 35 m, to: 400 m", place)
+    (tmp_path / "s.yaml").write_text(text)
+    with pytest.raises(RunFailed, match=r"client 4, \d+ m away, has no usable link.*radio\.timeout") as told:
+        report.plan(study_of(tmp_path / "s.yaml", [f"radio.rate={{kind: {rate}}}"]), by="links")
+    assert "1e+09" not in str(told.value)
+    with pytest.raises(RunFailed, match="has no usable link"):  # also where the budget would be met
+        report.plan(
+            parse(text, "s", ["rank_selection.latency_budget=1e9 s", "rank_selection.candidates=[1]"]), by="links"
+        )
 
 
 def test_a_latency_budget_that_cannot_be_met_is_told_and_another_recommended() -> None:

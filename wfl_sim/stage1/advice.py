@@ -17,27 +17,31 @@ a run that began a whole Q* off would still be over its budget by the share `OVE
 
     Q* <= OVERRUN T,    so    V = OVERRUN T slope / (|phi'(rho_bar)| budget), down to 1, 2 or 5 times a power of ten
 
-Where a whole update fits the budget the queue stays at 0, and V is 1.
+and within `V_LIMITS`: at the least of them a run that began a whole Q* off is over its budget by more than `OVERRUN`.
+Where a whole update fits the budget the queue stays at 0, and V is 1; so it is where phi is flat at rho_bar, Q* = 0.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from wfl_sim.scenario import Scenario
 from wfl_sim.schedules.menus import Surrogate
-from wfl_sim.stage1.budget import Paces
+from wfl_sim.schedules.tsfa import TSFA
+from wfl_sim.stage1.budget import Paces, is_met
 from wfl_sim.stage1.choice import Candidate
 from wfl_sim.stage1.links import Links, Size, bits_of
 
 KEPT = (0.125, 0.25, 0.5, 1.0)  # of which the latency budgets are told
 OVERRUN = 0.1  # of the budget, at most, in the mean over a run whose queue begins a whole Q* off
 V_LIMITS = (0.1, 100.0)
+SHORTEST_S = 1e-9  # that a whole update takes longer than none: less than this is lost in rounding
 BINDING = 3  # weakest clients that are named
+Held = Literal["", "least", "most"]
 
 
 @dataclass(frozen=True)
@@ -70,13 +74,15 @@ class Advice:
     """What is recommended for one rank and latency budget.
 
     `queue_start` is Q*, at which queue and error balance; a queue from 0 sends about `transient_rounds` dense rounds
-    first (0 where a dense update fits the budget), and is late by the share `excess` of the budget at most.
-    `median_bps` is the rate of the median client, to compare the `weak` with.
+    first (0 where a dense update fits the budget, or Q* is 0), and is late by the share `excess` of the budget at most.
+    `held` says which of `V_LIMITS` V is held at. `median_bps` is the rate of the median client, to compare the `weak`
+    with.
     """
 
     rank: int
     latency_budget_s: float
     v: float
+    held: Held
     queue_start: float
     transient_rounds: int
     excess: float
@@ -92,12 +98,12 @@ def advise(
     """What to set for the rank of `row`, carried in `budget_s`; `spectrum` is that of a pilot, where one was run."""
     size = next(size for size in air.sizes if size.rank == row.rank)
     dense_s = air.round_s(size, size.dense_bits)
-    slope_s = dense_s - air.round_s(size, max(size.fixed_bits, 1.0))
-    surrogate: Surrogate = getattr(scenario.schedule, "surrogate", "contraction")
+    slope_s = max(dense_s - air.round_s(size, max(size.fixed_bits, 1.0)), SHORTEST_S)
     v, queue = 1.0, 0.0
+    held: Held = ""
     if dense_s > budget_s:
-        of_one = balance(1.0, row.kept_fraction, slope_s, budget_s, surrogate, spectrum)
-        v = largest_v(of_one, scenario.rounds)
+        of_one = balance(1.0, row.kept_fraction, slope_s, budget_s, _surrogate(scenario), spectrum)
+        v, held = largest_v(of_one, scenario.rounds)
         queue = v * of_one
     rounds = min(math.ceil(queue / (dense_s / budget_s - 1.0)), scenario.rounds) if queue else 0
     rate = np.mean([snapshot.rate_bps for snapshot in air.snapshots(size)], axis=0)
@@ -105,6 +111,7 @@ def advise(
         rank=row.rank,
         latency_budget_s=budget_s,
         v=v,
+        held=held,
         queue_start=float(f"{queue:.2g}"),
         transient_rounds=rounds,
         excess=min(queue / scenario.rounds, dense_s / budget_s - 1.0) if queue else 0.0,
@@ -112,7 +119,7 @@ def advise(
         budgets=tuple(
             _budget(air, size, kept, paces)
             for kept in KEPT
-            if kept >= paces.kept[0] - 1e-9 and air.budget_s(size, kept) >= paces.least_s
+            if kept >= paces.kept[0] - 1e-9 and is_met(air.budget_s(size, kept), paces.least_s)
         ),
         weak=tuple(_weak(air, size, int(place), budget_s) for place in np.argsort(rate, kind="stable")[:BINDING]),
         median_bps=float(np.median(rate)),
@@ -135,11 +142,23 @@ def balance(
     return v * steepness * budget_s / slope_s
 
 
-def largest_v(queue_of_one: float, rounds: int) -> float:
-    """V: so large that Q* is `OVERRUN` of the rounds at most, where V = 1 makes it `queue_of_one`."""
-    most = min(max(OVERRUN * rounds / queue_of_one if queue_of_one else math.inf, V_LIMITS[0]), V_LIMITS[1])
-    decade = 10.0 ** math.floor(math.log10(most) + 1e-9)
-    return float(f"{next(step for step in (5, 2, 1) if step * decade <= most * (1 + 1e-9)) * decade:.1g}")
+def largest_v(queue_of_one: float, rounds: int) -> tuple[float, Held]:
+    """V: so large that Q* is `OVERRUN` of the rounds at most, where V = 1 makes it `queue_of_one`.
+
+    And which of `V_LIMITS` it is held at. Where `queue_of_one` is 0, no V changes the queue, and it is 1.
+    """
+    if not queue_of_one:
+        return 1.0, ""
+    (least, most), wanted = V_LIMITS, OVERRUN * rounds / queue_of_one * (1 + 1e-9)
+    if not least <= wanted <= most:
+        return (least, "least") if wanted < least else (most, "most")
+    decade = 10.0 ** math.floor(math.log10(wanted))
+    return float(f"{next(step for step in (5, 2, 1) if step * decade <= wanted) * decade:.1g}"), ""
+
+
+def _surrogate(scenario: Scenario) -> Surrogate:
+    """That of the TSFA which is recommended: another schedule's own is not taken over."""
+    return scenario.schedule.surrogate if isinstance(scenario.schedule, TSFA) else TSFA.surrogate
 
 
 def _budget(air: Links, size: Size, kept_fraction: float, paces: Paces) -> Budget:
@@ -154,5 +173,4 @@ def _weak(air: Links, size: Size, place: int, budget_s: float) -> Weak:
     wire, client = snapshots[0].air.wire_bits, air.clients[place]
     payload = float(snapshots[0].air.payload_bits(np.array([max(0.0, rate * (budget_s - ready_s))]))[0])
     kept = min(1.0, max(0.0, (payload - size.fixed_bits) / size.scaled_bits))
-    distance_m = float(air.medium.links.trajectory.distance_m(np.zeros(1), np.array([client]))[0, 0])
-    return Weak(client, distance_m, rate, kept, ready_s + wire(size.dense_bits) / rate)
+    return Weak(client, air.distance_m(client), rate, kept, ready_s + wire(size.dense_bits) / rate)

@@ -12,38 +12,43 @@ from typing import Any
 from wfl_sim import overriding, yamlfile
 from wfl_sim.diagnose import nearest
 from wfl_sim.errors import COMMAND_LINE, Problem, ScenarioError
-from wfl_sim.scenario import Cell, Scenario, Study, load
+from wfl_sim.scenario import Cell, Scenario, Study, one_arm
 
 
 def study_of(path: Path, overrides: Sequence[str], arm: str | None = None) -> Study:
     """The arms of a file among which `chosen_cell` finds the one to plan, read without what holds between keys.
 
-    Arms that cannot be read at all with these overrides are left out, unless none can.
+    Arms that cannot be read with these overrides are left out, but for the one that is asked for or, without a name,
+    that `chosen_cell` would take.
 
     Raises
     ------
     ScenarioError
-        No arm can be read: what is wrong with the first under TSFA, or else with the first.
+        What is wrong with that arm, as far as it can be told which it is, or with the first, if none can be read.
     """
     document = yamlfile.read(path)
-    overriding.read(document, overrides)  # which may bring arms
-    written = document.data.get("arms")
+    named = document.copy()
+    overriding.read(named, overrides)  # which may bring arms
+    written = named.data.get("arms")
     arms: dict[str, Any] = written if isinstance(written, dict) else {}
-    names = list(arms)
-    if not names or arm in names:
-        return load(path, overrides, only=arm if names else None, ruled=False)
-    found, failed = list[Study](), dict[str, ScenarioError]()
-    for name in names:
+    if not arms or arm in arms:
+        return one_arm(document, path.parent, overrides, arm if arms else None)
+    found, failed = dict[str, Study](), dict[str, ScenarioError]()
+    for name in arms:
         try:
-            found.append(load(path, overrides, only=name, ruled=False))
+            found[name] = one_arm(document, path.parent, overrides, name)
         except ScenarioError as error:
             failed[name] = error
             if arm is not None and arm.startswith(f"{name}-"):  # it may be a point of this arm
                 raise
-    if not found:
-        raise failed[next((name for name in names if _is_adaptive(document.data, arms[name])), names[0])]
-    cells = tuple(cell for study in found for cell in study.cells)
-    return Study(found[0].name, cells, {name: at for study in found for name, at in study.locators.items()})
+    if failed and (arm is None or not found):
+        adaptive = (n for n in arms if (_is_adaptive(found[n]) if n in found else _looks_adaptive(named.data, arms[n])))
+        meant = next(adaptive, next(iter(failed)))
+        if meant in failed:
+            raise failed[meant]
+    first = next(iter(found.values()))
+    cells = tuple(cell for study in found.values() for cell in study.cells)
+    return Study(first.name, cells, {name: at for study in found.values() for name, at in study.locators.items()})
 
 
 def chosen_cell(study: Study, arm: str | None) -> Cell:
@@ -62,7 +67,12 @@ def chosen_cell(study: Study, arm: str | None) -> Cell:
     return (adaptive or ranked or list(study.cells))[0]
 
 
-def _is_adaptive(data: dict[str, Any], arm: Any) -> bool:
+def _is_adaptive(study: Study) -> bool:
+    """Whether an arm that was read has TSFA, and a rank, at any point."""
+    return any(cell.scenario.schedule.kind == "tsfa" and has_rank(cell.scenario) for cell in study.cells)
+
+
+def _looks_adaptive(data: dict[str, Any], arm: Any) -> bool:
     """Whether an arm is written with TSFA, as far as can be told before it is read."""
     schedules = [plain.get("schedule") for plain in (arm, data) if isinstance(plain, dict)]
     stated = next((schedule for schedule in schedules if schedule is not None), None)

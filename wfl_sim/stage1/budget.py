@@ -25,7 +25,7 @@ the largest. With rho_min = 0 it is where rho = fixed / (fixed + slope), and the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, floor, log10
+from math import ceil, floor, isfinite, log10
 from typing import Any, Literal
 
 import numpy as np
@@ -33,6 +33,7 @@ import numpy as np
 from wfl_sim.contracts import FloatArray
 from wfl_sim.stage1.links import Links, Size, bits_of
 
+ROUNDING = 1e-9  # relative: a budget that a round takes to so much keeps it
 SAME = 0.9  # of the pace recommended: a budget that reaches so much is as good
 POINTS = 257  # of a curve
 DIGITS = 3  # of a budget
@@ -57,7 +58,7 @@ class Paces:
 
     def of(self, budget_s: float) -> float:
         """The pace of a latency budget; 0 of one that cannot be met. Beyond whole updates it is theirs."""
-        return 0.0 if budget_s < self.least_s else float(np.interp(budget_s, self.budget_s, self.share))
+        return 0.0 if not is_met(budget_s, self.least_s) else float(np.interp(budget_s, self.budget_s, self.share))
 
     @property
     def recommended_s(self) -> float:
@@ -95,14 +96,21 @@ def compared(stated_s: float | None, found: Paces) -> Compared | None:
         return None
     pace, best = found.of(stated_s), found.of(found.recommended_s)
     verdict: Verdict = "ok"
-    if stated_s < found.least_s:
+    if not is_met(stated_s, found.least_s):
         verdict = "impossible"
     elif pace < SAME * best or stated_s > found.whole_s / SAME:
         verdict = "too tight" if stated_s < found.recommended_s else "generous"
     return Compared(stated_s, pace, verdict)
 
 
+def is_met(budget_s: float, least_s: float) -> bool:
+    """Whether rounds of so many seconds keep a latency budget, but for `ROUNDING`."""
+    return least_s <= budget_s * (1.0 + ROUNDING)
+
+
 def rounded_up(seconds: float) -> float:
-    """To `DIGITS` digits."""
+    """To `DIGITS` digits, but for `ROUNDING`; what is not finite, or 0, stays as it is."""
+    if not (isfinite(seconds) and seconds > 0.0):
+        return seconds
     step = 10.0 ** (floor(log10(seconds)) - DIGITS + 1)
-    return float(f"{ceil(seconds / step - 1e-9) * step:.{DIGITS}g}")
+    return float(f"{ceil(seconds / (1.0 + ROUNDING) / step) * step:.{DIGITS}g}")

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from wfl_sim.errors import Diverged, RunFailed
 from wfl_sim.scenario import Scenario
+from wfl_sim.stage1.budget import is_met
 from wfl_sim.stage1.links import Links, Size, bits_of, budget_of, least_kept_of
 from wfl_sim.stage1.options import RankSelection
 
@@ -85,7 +86,7 @@ def carried(scenario: Scenario, air: Links, budget_s: float) -> tuple[Candidate,
 
 def _carried(air: Links, size: Size, budget_s: float, least: float) -> Candidate:
     smallest, least_s = size.menu.smallest(least), air.least_s(size, least)
-    if least_s > budget_s:
+    if not is_met(budget_s, least_s):
         return Candidate(
             size.rank, size.dense_bits, smallest.kept_fraction, smallest.bits, least_s, least_s, fits=False
         )
@@ -105,7 +106,9 @@ def least_budget_s(rows: Sequence[Candidate]) -> float | None:
     return None if any(row.fits for row in rows) else min(row.least_s for row in rows)
 
 
-def select(scenario: Scenario, by: How | None = None, memo_folder: Path | None = None) -> tuple[Selection, Links, Any]:
+def select(
+    scenario: Scenario, by: How | None = None, memo_folder: Path | None = None, air: Links | None = None
+) -> tuple[Selection, Links, Any]:
     """Choose a rank for a scenario (its first seed) that has a section `rank_selection`.
 
     Parameters
@@ -115,6 +118,9 @@ def select(scenario: Scenario, by: How | None = None, memo_folder: Path | None =
         Left out, as the section says; ``links`` trains nothing and chooses nothing.
     memo_folder : Path, optional
         Results of training that others have left.
+    air : Links, optional
+        The links of the candidates, where they have been looked at; left out, over as long as the run takes with the
+        latency budget.
 
     Returns
     -------
@@ -129,7 +135,7 @@ def select(scenario: Scenario, by: How | None = None, memo_folder: Path | None =
     how: How = by or options.by
     if budget_s is None:
         raise RunFailed("rank_selection has no latency budget to choose for; state rank_selection.latency_budget")
-    air = Links(scenario, options.candidates, budget_s)
+    air = air or Links(scenario, options.candidates, budget_s)
     rows, spectrum = carried(scenario, air, budget_s), None
     least_s = least_budget_s(rows)
     if least_s is not None:

@@ -5,6 +5,7 @@ Knows the medium's planning rates and the codec's sizes; trains nothing, and loa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,6 +17,7 @@ from channels.streams import Stream
 from wfl_sim import learningwork, planning
 from wfl_sim.contracts import Air, FloatArray, PayloadMenu, Request
 from wfl_sim.engine import build_medium
+from wfl_sim.errors import RunFailed
 from wfl_sim.estimate import sizes
 from wfl_sim.methods.lora import Lora
 from wfl_sim.networkonly import NetworkOnly
@@ -179,6 +181,30 @@ class Links:
     def round_s(self, size: Size, payload_bits: float) -> float:
         """The mean time of a round in which each client sends so much, and all end together."""
         return float(np.mean([snapshot.round_s(payload_bits) for snapshot in self.snapshots(size)]))
+
+    def check(self, size: Size, kept_fraction_min: float) -> None:
+        """That a round of the least that may be sent does not outlast `radio.timeout`, which would give it up.
+
+        Raises
+        ------
+        RunFailed
+            It does: which client is out of reach.
+        """
+        timeout_s, least_s = self.scenario.radio.timeout_s, self.least_s(size, kept_fraction_min)
+        ready_s = max(float(snapshot.ready_s.max()) for snapshot in self.snapshots(size))
+        if not (math.isfinite(least_s) and least_s - ready_s <= timeout_s):
+            rates = np.mean([snapshot.rate_bps for snapshot in self.snapshots(size)], axis=0)
+            place = int(np.argmin(np.nan_to_num(rates)))
+            weak = self.clients[place]
+            raise RunFailed(
+                f"client {weak}, {self.distance_m(weak):.0f} m away, has no usable link: it is planned to carry "
+                f"{rates[place]:.2g} bit/s, with which a round of the smallest updates takes {least_s:.3g} s, and "
+                f"radio.timeout gives up what takes {timeout_s:g} s; place clients nearer, or give them more bandwidth"
+            )
+
+    def distance_m(self, client: int) -> float:
+        """Of a client at the start."""
+        return float(self.medium.links.trajectory.distance_m(np.zeros(1), np.array([client]))[0, 0])
 
     def least_s(self, size: Size, kept_fraction_min: float) -> float:
         """The same with the least that may be sent: no smaller budget can be met in the long run."""

@@ -70,7 +70,7 @@ class Spectrum:
         falls = -np.diff(left[corners]) / np.diff(kept[corners])
         inner = kept[corners[1:-1]]
         before, behind = int((inner < kept_fraction).sum()), int((inner <= kept_fraction).sum())
-        return float(falls[before] + falls[behind]) / 2
+        return max(0.0, float(falls[before] + falls[behind]) / 2)
 
 
 @dataclass(frozen=True)

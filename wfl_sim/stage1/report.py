@@ -8,33 +8,38 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from channels.units import render
 from wfl_sim import rules
 from wfl_sim.diagnose import Locator
 from wfl_sim.errors import ScenarioError, in_order
 from wfl_sim.findings import finding
+from wfl_sim.grid import in_turn
 from wfl_sim.learning.sources import model_info
-from wfl_sim.scenario import Scenario, Study
+from wfl_sim.scenario import Coordinate, Scenario, Study
 from wfl_sim.stage1.advice import Advice, advise
 from wfl_sim.stage1.arms import chosen_cell, has_rank
 from wfl_sim.stage1.budget import Compared, Paces, compared, paces
 from wfl_sim.stage1.choice import Candidate, How, Selection, best, carried, least_budget_s, predicted, select
-from wfl_sim.stage1.links import Links, Size, budget_of, least_kept_of, with_rank
+from wfl_sim.stage1.links import Links, Size, budget_of, least_kept_of
 from wfl_sim.stage1.options import RankSelection
 from wfl_sim.stage1.plane import Plane, plane
+from wfl_sim.stage1.settings import of_point, settings_of, written
 from wfl_sim.yamlfile import write
+from wfl_sim.yamlreader import KeyPath
 
-BY = ("rank_selection", "by")
-ANY_S = 1e9  # a latency budget that all can meet, while the rest is checked
+BY, BUDGET = ("rank_selection", "by"), ("rank_selection", "latency_budget")
+ANY_S = 1e9  # a latency budget to check the rest with
+LOOKS = 5  # at links over the length of a run, which goes by the latency budget that they suggest
 
 
 @dataclass(frozen=True)
 class Planned:
     """The plan of one arm with its first seed.
 
-    `selection` is the table at the latency budget of the scenario, or, where it has none that can be met, at the one
-    recommended. `chosen` is the rank recommended as the budget recommended carries it, `paces` those of its budgets,
-    and `stated` the budget of the scenario beside it. `settings` are keys and values for `wfl-sim run`.
+    `selection` is the table at the latency budget of the scenario. Where it has none that can be met, it is at the one
+    recommended; but with ``pilot`` at the one for which short runs were simulated, which suits the rank that is
+    written. `chosen` is the rank recommended as the budget recommended carries it, `paces` those of its budgets,
+    and `stated` the budget of the scenario beside it. `settings` are keys and values for `wfl-sim run`, and `point`
+    those of the point of the grid that was planned.
     """
 
     name: str
@@ -52,6 +57,7 @@ class Planned:
     advice: Advice
     plane: Plane
     settings: dict[str, Any]
+    point: tuple[Coordinate, ...]
     notes: tuple[str, ...]
 
     @property
@@ -70,7 +76,20 @@ class Planned:
     def overrides(self) -> list[str]:
         """The settings for the command line, for this arm alone."""
         prefix = "" if self.run_arm is None else f"arms.{self.run_arm}."
-        return [f"{prefix}{key}={_written(value)}" for key, value in self.settings.items()]
+        return [f"{prefix}{key}={written(value)}" for key, value in self.settings.items()]
+
+    @property
+    def at_point(self) -> list[str]:
+        """What takes the place of the grid, for the command line before all else: kinds come before their options."""
+        return [f"{at.key}={of_point(at)}" for at in in_turn(self.point) if not self._sets(tuple(at.key.split(".")))]
+
+    def says_again(self, path: KeyPath) -> bool:
+        """Whether settings or point replace what stands at a path, or there is to be no section for it."""
+        return self._sets(path) or any(path == tuple(at.key.split(".")) for at in self.point)
+
+    def _sets(self, path: KeyPath) -> bool:
+        replaced = [tuple(key.split(".")) for key in (*self.settings, "rank_selection")]
+        return any(path[: len(key)] == key for key in replaced)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, without the plane."""
@@ -87,7 +106,7 @@ class Planned:
             "pace_is": "predicted" if self.paces.measured else "promised",
             "stated": None if self.stated is None else asdict(self.stated),
             "advice": asdict(self.advice),
-            "overrides": self.overrides,
+            "overrides": [*self.at_point, *self.overrides],
             "yaml": self.yaml,
             "notes": list(self.notes),
         }
@@ -111,7 +130,7 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
     MissingResource
         Model or data are not on this computer.
     RunFailed
-        A pilot failed.
+        A pilot failed, or a client has no link that could be planned for.
     """
     cell = chosen_cell(study, arm)
     locate = study.locators.get(cell.arm) or Locator.nowhere()
@@ -124,16 +143,18 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
     scenario = _with_section(cell.scenario, by)
     anyhow = _with_budget(scenario, ANY_S)  # which is looked at here, and is no error
     found = [*rules.physics(anyhow), *rules.resources(anyhow)]
-    if by == "links":  # which asks no pilot
-        found = [one for one in found if one.path != BY]
+    idle = (BUDGET, BY) if by == "links" else (BUDGET,)  # no budget was given here, and links ask no pilot
+    found = [one for one in found if one.path not in idle]
     if found:
         raise ScenarioError(*in_order(locate.finding(one) for one in found))
-    written, stated_s = _rank(cell.scenario), budget_of(scenario)
-    met = stated_s is not None and _is_met(scenario, stated_s)
-    if not met:
-        scenario = _with_budget(scenario, _start_s(scenario, written))
-    selection, air, spectrum = select(scenario, by)
-    row = _advised_on(selection, written) if met or spectrum is None else _quickest(scenario, air, spectrum)
+    own, stated_s = _rank(cell.scenario), budget_of(scenario)
+    air = None if stated_s is None else _met(scenario, stated_s)
+    met = air is not None
+    if air is None:
+        air, start_s = _start(scenario, own)
+        scenario = _with_budget(scenario, start_s)
+    selection, air, spectrum = select(scenario, by, air=air)
+    row = _advised_on(selection, own) if met or spectrum is None else _quickest(scenario, air, spectrum)
     row, curve = _settled(scenario, air, spectrum, row)
     budget_s = curve.recommended_s
     if not met:
@@ -143,7 +164,7 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
     advice = advise(scenario, air, row, budget_s, curve, spectrum)
     group, data = cell.group or cell.arm, locate.document.data
     arms = data.get("arms") or {}
-    settings = _settings(cell.scenario, advice, selection.kept_fraction_min)
+    settings = settings_of(cell.scenario, advice, selection.kept_fraction_min)
     if "rank_selection" in data or "rank_selection" in arms.get(group, {}):
         settings["rank_selection"] = None  # the rank is chosen
     return Planned(
@@ -153,7 +174,7 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
         seed=cell.seed,
         asked=air.asked,
         fixed_bits=size.fixed_bits,
-        written_rank=written,
+        written_rank=own,
         scenario=scenario,
         selection=selection,
         chosen=row,
@@ -162,6 +183,7 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
         advice=advice,
         plane=plane(scenario, air, spectrum),
         settings=settings,
+        point=cell.point,
         notes=tuple(_notes(scenario, size)),
     )
 
@@ -195,20 +217,40 @@ def _with_budget(scenario: Scenario, budget_s: float) -> Scenario:
     return replace(scenario, rank_selection=replace(scenario.rank_selection, latency_budget_s=budget_s))
 
 
-def _is_met(scenario: Scenario, budget_s: float) -> bool:
-    """Whether some candidate meets a latency budget."""
+def _met(scenario: Scenario, budget_s: float) -> Links | None:
+    """The links of the candidates, if some meets a latency budget with them. Raises RunFailed: see `_start`."""
     assert scenario.rank_selection is not None
     air = Links(scenario, scenario.rank_selection.candidates, budget_s)
-    return least_budget_s(carried(scenario, air, budget_s)) is None
+    if least_budget_s(carried(scenario, air, budget_s)) is not None:
+        return None
+    air.check(air.sizes[0], least_kept_of(scenario))
+    return air
 
 
-def _start_s(scenario: Scenario, rank: int) -> float:
-    """Where the scenario has no latency budget that can be met: what suits its rank, before anything is trained."""
+def _start(scenario: Scenario, rank: int) -> tuple[Links, float]:
+    """Where the scenario has no latency budget that can be met: what suits its rank, before anything is trained.
+
+    Also the links that it comes from. Those of clients that move are looked at over as long as the run takes with the
+    budget, so that they are looked at again with the one that they suggest, until it no longer rises.
+
+    Raises
+    ------
+    RunFailed
+        A client is out of reach.
+    """
     assert scenario.rank_selection is not None
     ranks = scenario.rank_selection.candidates
-    nearest = rank if rank in ranks else min(ranks, key=lambda other: abs(other - rank))
-    air = Links(scenario, (nearest,), None)
-    return paces(air, air.sizes[0], least_kept_of(scenario)).recommended_s
+    nearest = min(ranks, key=lambda other: abs(other - rank))
+    before_s = None
+    for _ in range(LOOKS):
+        air = Links(scenario, ranks, before_s)
+        size, least = _size(air, nearest), least_kept_of(scenario)
+        air.check(size, least)
+        budget_s = paces(air, size, least).recommended_s
+        if len(air.times_s) == 1 or (before_s is not None and budget_s <= before_s):
+            break
+        before_s = budget_s
+    return air, budget_s
 
 
 def _advised_on(selection: Selection, written: int) -> Candidate:
@@ -235,8 +277,9 @@ def _quickest(scenario: Scenario, air: Links, spectrum: Any) -> Candidate:
 def _settled(scenario: Scenario, air: Links, spectrum: Any, row: Candidate) -> tuple[Candidate, Paces]:
     """A rank as the budget that suits it carries it; with a spectrum, one that is also the best for that budget.
 
-    Rank and budget are chosen in turns. A longer budget favours larger ranks, and a larger rank longer budgets, so that
-    both rise or both fall until nothing changes; should they not, the last of as many turns as there are ranks counts.
+    Rank and budget are chosen in turns. A longer budget favours larger ranks, and a larger rank as a rule longer
+    budgets, so that as a rule both rise or both fall until nothing changes; where they do not, the last of as many
+    turns as there are ranks counts, and its rank may be the best for the budget before.
     """
     options, least = scenario.rank_selection, least_kept_of(scenario)
     assert options is not None
@@ -287,22 +330,3 @@ def _notes(scenario: Scenario, size: Size) -> list[str]:
         f"codec {scenario.codec.kind} sends whole updates only, so no share of them can be chosen; "
         "codec.kind components or topk can"
     ]
-
-
-def _settings(scenario: Scenario, advice: Advice, kept_fraction_min: float) -> dict[str, Any]:
-    """Keys and values; of what the scenario says already, rank, budget, V and queue alone are said again."""
-    settings: dict[str, Any] = {"method.rank": advice.rank}
-    scale = getattr(with_rank(scenario, advice.rank).method, "scale", None)
-    if scale is not None and scale != getattr(scenario.method, "scale", None):
-        settings["method.scale"] = scale  # at another rank the same alpha would be another one
-    if scenario.schedule.kind != "tsfa":
-        settings["schedule.kind"] = "tsfa"
-    settings["schedule.latency_budget"] = render(advice.latency_budget_s, "s")
-    settings |= {"schedule.v": advice.v, "schedule.queue_start": advice.queue_start}
-    if getattr(scenario.schedule, "kept_fraction_min", None) != kept_fraction_min:
-        settings["schedule.kept_fraction_min"] = kept_fraction_min
-    return settings
-
-
-def _written(value: Any) -> str:
-    return "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -12,8 +12,11 @@ from typing import Any
 
 from wfl_sim.present import table
 from wfl_sim.stage1.advice import OVERRUN
+from wfl_sim.stage1.budget import is_met
 from wfl_sim.stage1.choice import Candidate
 from wfl_sim.stage1.report import Planned
+from wfl_sim.yamlfile import Override
+from wfl_sim.yamlreader import KeyPath
 
 WIDTH = 100
 WHOLE = 0.995  # of an update: told as a whole one
@@ -202,33 +205,56 @@ def _budgets(planned: Planned, heading: Callable[[str], str]) -> Iterator[str]:
 
 
 def _queue(planned: Planned) -> str:
-    advice, rounds = planned.advice, planned.scenario.rounds
-    if not advice.transient_rounds:
+    advice = planned.advice
+    if is_met(advice.latency_budget_s, advice.dense_round_s):
         return (
             "Whole updates fit the budget, so the queue of time overdrawn, which V weighs against the error of what is "
             "left out, stays at 0, and V changes little."
         )
+    if not advice.queue_start:
+        return (
+            "V weighs the error of what is left out against the queue of time overdrawn. By the pilot, a little more "
+            "or less of an update changes that error by nothing here, so that they balance at a queue of 0 whatever V "
+            "is, and V is left at 1."
+        )
     whole = "a whole update" if advice.transient_rounds == 1 else f"{advice.transient_rounds} whole updates"
     return (
         "V weighs the error of what is left out against the queue of time overdrawn: the larger, the steadier are kept "
-        f"fractions, and the longer may the mean round be above its budget. In {rounds} rounds {advice.v:g} is the "
-        f"largest that holds this to {OVERRUN:.0%} from wherever the queue begins. With queue_start "
+        f"fractions, and the longer may the mean round be above its budget. {_limit(planned)} With queue_start "
         f"{advice.queue_start:g}, where error and time balance, it is about 0; from 0, with about {whole} at the "
         f"start, it would be up to {advice.excess:.1%}."
     )
 
 
+def _limit(planned: Planned) -> str:
+    """Why V is not larger, or not smaller."""
+    advice, rounds = planned.advice, planned.scenario.rounds
+    during = "in one round" if rounds == 1 else f"in {rounds} rounds"
+    share = f"to {OVERRUN:.0%} from wherever the queue begins"
+    if advice.held == "least":
+        return f"{advice.v:g} is the least that is recommended, and {during} it cannot hold this {share}."
+    if advice.held == "most":
+        return f"{advice.v:g} is the most that is recommended; {during} a larger one, too, would hold this {share}."
+    return f"{during.capitalize()} {advice.v:g} is the largest that holds this {share}."
+
+
 def _command(planned: Planned, scenario: str, overrides: Sequence[str]) -> Iterator[str]:
-    """For a shell, one setting a line; what was overridden for the plan comes first, as later ones win."""
+    """For a shell, one setting a line; what was overridden for the plan comes before settings, as later ones win."""
     words = ["wfl-sim run", shlex.quote(scenario)]
     if planned.run_arm is not None:
         words += ["--arm", shlex.quote(planned.run_arm)]
-    replaced = (*planned.settings, "rank_selection")
-    kept = [one for one in overrides if not any(key in one.partition("=")[0] for key in replaced)]
+    kept = [one for one in overrides if not planned.says_again(_path(one, planned.run_arm))]
     yield " ".join(words) + " \\"
-    settings = [shlex.quote(one) for one in (*kept, *planned.overrides)]
+    settings = [shlex.quote(one) for one in (*planned.at_point, *kept, *planned.overrides)]
     yield from (f"    {one} \\" for one in settings[:-1])
     yield f"    {settings[-1]}"
+
+
+def _path(override: str, arm: str | None) -> KeyPath:
+    """What an override sets, without the arm where it is for this one."""
+    path, _ = Override.parts(override)
+    own = () if arm is None else ("arms", *arm.split("."))
+    return path[len(own) :] if path[: len(own)] == own else path
 
 
 def _wrapped(paragraph: str) -> list[str]:
