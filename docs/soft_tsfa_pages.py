@@ -6,6 +6,7 @@ Knows which studies answer which question, and what a reader has to know; rows c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,9 +67,9 @@ def write(parts: Sequence[Part], output: Path, tables: Path) -> Iterator[str]:
         yield f"{name}: {tables / name}.md" + ("" if figure is None else " and .png")
 
 
-def equal_bits(studies: Mapping[str, Study]) -> Page | None:
-    """Question 1: accuracy at equal counted bits, once for each budget."""
-    found = of_question(studies, "1")
+def equal_bits(studies: Mapping[str, Study], question: str = "1") -> Page | None:
+    """Question 1: accuracy at equal counted bits, once for each study of one task."""
+    found = of_question(studies, question)
     if not found:
         return None
     first = found[0].table()
@@ -212,6 +213,8 @@ def against_dense(studies: Mapping[str, Study]) -> Page | None:
 
 PAGES: Mapping[str, Callable[[Mapping[str, Study]], Page | None]] = {
     "q1": equal_bits,
+    "q1-six-layers": partial(equal_bits, question="1-six-layers"),
+    "q1-100-clients": partial(equal_bits, question="1-100-clients"),
     "q1-ablation": soft_ablation,
     "q2": equal_time,
     "q2-ablation": tsfa_ablation,
