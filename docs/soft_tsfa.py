@@ -95,7 +95,7 @@ PARTS = (
          title="At most 260 kbit an update",
          smoke_arms=("head-only", "dense", "topk", "soft")),
     Part("tradeoff_110kbit", "1", "tradeoff_kept_fraction", AT_FEWER_BITS,
-         ("schedule.payload='110 kbit'",), seeds=MORE_SEEDS, title="At most 110 kbit an update"),
+         ("schedule.payload='110 kbit'",), title="At most 110 kbit an update"),
     Part("tradeoff_six_layers", "1-six-layers", "tradeoff_kept_fraction", FEW_ARMS,
          ("learning.model.layers=6", "schedule.payload='660 kbit'"), title="Six layers, at most 660 kbit an update"),
     Part("tradeoff_100_clients", "1-100-clients", "tradeoff_kept_fraction", SELDOM_CALLED,
