@@ -511,15 +511,15 @@ def test_a_builtin_model_is_in_the_cache_or_names_the_command_that_brings_it(pla
     ],
 )
 def test_a_model_that_does_not_suit_the_data_is_told_before_the_run(places, monkeypatch, config, task, problem):
-    from wfl_sim import rules
+    from wfl_sim import learningrules
     from wfl_sim.learning.options import Learning, Model
     from wfl_sim.methods.head_only import HeadOnly
 
     class Scenario:
         method, learning = HeadOnly(), Learning(model=Model(name="model-here"))
 
-    monkeypatch.setattr(rules, "_task", lambda name: task)
+    monkeypatch.setattr(learningrules, "_task", lambda name: task)
     (places / "here" / "model-here" / "config.json").write_text(json.dumps(config))
-    found = rules._model(Scenario)
+    found = learningrules._model(Scenario)
     assert [".".join(finding.path) for finding in found] == ["learning.model.name"] * (problem is not None)
     assert all(problem in f"{finding.message}; got {finding.got!r}" for finding in found)
