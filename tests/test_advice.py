@@ -40,7 +40,7 @@ def test_the_quickstart_needs_none() -> None:
             "longer than the latency budget of 0.9 s",
             "(soft-tsfa, topk-tsfa)",
         ),
-        (("schedule.latency_budget=755 ms",), "the latency budget of 0.755 s cannot be met: with", "(topk-tsfa)"),
+        (("schedule.latency_budget=785 ms",), "the latency budget of 0.785 s cannot be met: with", "(topk-tsfa)"),
         (("arms.topk-tsfa.codec={kind: dense}",), "codec dense has one size only", "(topk-tsfa)"),
         (
             ("arms.dense-equal.schedule.payload=300 kbit",),
