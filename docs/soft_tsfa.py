@@ -39,6 +39,12 @@ AT_FEWER_BITS = (
     *("dense", "dense-rank-1-int8", "flasc-int8", "svd-int8", "soft-plus-no-feedback"),
     *("topk-int8", "soft", "soft-plus", "soft-plus-rank-4"),
 )
+INGREDIENTS = (
+    *("soft", "lambda-0.001", "lambda-0.1", "cosine", "identity", "weight", "update", "full-feedback", "per-layer"),
+    *("renormalise", "server-basis", "int8", "soft-plus", "soft-plus-lambda-0.01", "soft-plus-random-basis"),
+    *("soft-plus-16-bits", "soft-plus-usual-start"),
+)
+"""What of an ablation question 1 itself does not have: that has no penalty, and no feedback, of both."""
 SELDOM_CALLED = (
     *("dense", "dense-rank-4-int8", "flasc-int8", "svd-int8", "soft-no-feedback", "soft-plus-no-feedback"),
     *("topk-int8", "soft", "soft-plus"),
@@ -101,7 +107,8 @@ PARTS = (
     Part("tradeoff_100_clients", "1-100-clients", "tradeoff_kept_fraction", SELDOM_CALLED,
          ("clients.count=100", "protocol.cohort=10", "learning.data.partition.kind=classes"),
          title="A hundred clients of few classes, ten a round, at most 260 kbit an update"),
-    Part("soft_ablation", "1-ablation", "soft_ablation", sizes=("smoke", "full"), smoke_arms=("soft", "soft-plus")),
+    Part("soft_ablation", "1-ablation", "soft_ablation", INGREDIENTS, sizes=("smoke", "full"),
+         smoke_arms=("soft", "soft-plus")),
     Part("latency_budget", "2", "latency_budget", AT_EQUAL_TIME, matched=MATCHED),
     Part("cell_edge", "2", "cell_edge", AT_EQUAL_TIME, sizes=SIZES, matched=MATCHED, smoke_arms=CELL_SMOKE),
     Part("mobility", "2", "mobility", AT_EQUAL_TIME, matched=MATCHED),
