@@ -89,7 +89,7 @@ def equal_time(found: Sequence[Study], mark: str, references: Sequence[str]) -> 
     rows = [len(study.arms) for study in found]
     figure = Figure(figsize=(WIDTH_IN, sum(map(height, rows)) + 0.4), layout="constrained")
     grid = figure.subplots(len(found), 3, squeeze=False, height_ratios=[height(n) for n in rows], sharex="col")
-    drawn = []
+    drawn, ends = [], [1.0]
     for (left, middle, right), study in zip(grid, found, strict=True):
         table = study.table()
         accuracy, ratio = by_arm(table, "accuracy"), by_arm(table, "over_budget")
@@ -103,7 +103,9 @@ def equal_time(found: Sequence[Study], mark: str, references: Sequence[str]) -> 
             left.axvline(POINTS * accuracy[mark].mean, color="0.6", linestyle="--", linewidth=1.2, zorder=0)
         left.set_title(f"{study.part.name}, {study.until_s:.0f} s")
         reference = next((arm for arm in references if arm in study.arms), study.arms[0])
-        dots(middle, study.arms, differences(table, reference, "accuracy"), POINTS)
+        ahead = differences(table, reference, "accuracy")
+        dots(middle, study.arms, ahead, POINTS)
+        ends += [POINTS * abs(end) for value in ahead.values() for end in value[1:3] if not math.isnan(end)]
         middle.axvline(0, color=LIMIT_COLOUR, linewidth=1.2, zorder=0)
         middle.set_title(f"against {reference}")
         dots(right, study.arms, {arm: value._replace(low=math.nan, high=math.nan) for arm, value in ratio.items()})
@@ -114,7 +116,8 @@ def equal_time(found: Sequence[Study], mark: str, references: Sequence[str]) -> 
             axes.tick_params(labelleft=axes is left, labelbottom=True)
     spread = pd.concat(drawn)
     grid[0][0].set_xlim(spread.min() - 2, spread.max() + 2)  # bars of runs that are far apart may leave the frame
-    grid[0][1].set_xlim(-MOST_POINTS, MOST_POINTS)
+    farthest = min(1.1 * max(ends), MOST_POINTS)
+    grid[0][1].set_xlim(-farthest, farthest)
     labels = ("accuracy at equal time, %", "difference by seed, points", "round / latency budget, ratio")
     for axes, label in zip(grid[-1], labels, strict=True):
         axes.set_xlabel(label)
