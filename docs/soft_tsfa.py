@@ -42,7 +42,7 @@ AT_FEWER_BITS = (
 INGREDIENTS = (
     *("soft", "lambda-0.001", "lambda-0.1", "cosine", "identity", "weight", "update", "full-feedback", "per-layer"),
     *("renormalise", "server-basis", "int8", "soft-plus", "soft-plus-lambda-0.01", "soft-plus-random-basis"),
-    *("soft-plus-16-bits", "soft-plus-usual-start"),
+    "soft-plus-16-bits",
 )
 """What of an ablation question 1 itself does not have: that has no penalty, and no feedback, of both."""
 SELDOM_CALLED = (
