@@ -106,7 +106,7 @@ PARTS = (
          ("learning.model.layers=6", "schedule.payload='660 kbit'"), title="Six layers, at most 660 kbit an update"),
     Part("tradeoff_100_clients", "1-100-clients", "tradeoff_kept_fraction", SELDOM_CALLED,
          ("clients.count=100", "protocol.cohort=10", "learning.data.partition.kind=classes"),
-         title="A hundred clients of few classes, ten a round, at most 260 kbit an update"),
+         title="100 clients, 10 a round, 260 kbit"),
     Part("soft_ablation", "1-ablation", "soft_ablation", INGREDIENTS, sizes=("smoke", "full"),
          smoke_arms=("soft", "soft-plus")),
     Part("latency_budget", "2", "latency_budget", AT_EQUAL_TIME, matched=MATCHED),
