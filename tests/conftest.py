@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from wfl_sim.errors import ScenarioError
+from wfl_sim.errors import MissingResource, ScenarioError
+from wfl_sim.learning.data import data_set
+from wfl_sim.learning.options import Learning
+from wfl_sim.learning.sources import model_folder
 from wfl_sim.scenario import Study, load
 
 # No limit on the time of one example: a slow machine is not a wrong answer.
@@ -63,6 +66,22 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Study
         return load("s.yaml", overrides, resources=resources)
 
     return reader
+
+
+@pytest.fixture
+def fetched() -> Callable[[Learning], None]:
+    """Skips the test where data or a model that `wfl-sim fetch` brings is not here; what is installed has to be."""
+
+    def check(learning: Learning) -> None:
+        try:
+            data_set(learning.data.name).locate()
+            model_folder(learning.model.name, whole=True)
+        except MissingResource as absent:
+            if "wfl-sim fetch" not in str(absent):
+                raise
+            pytest.skip(str(absent))
+
+    return check
 
 
 @pytest.fixture

@@ -22,11 +22,10 @@ import torch
 import transformers
 
 from wfl_sim.engine import run_cell
-from wfl_sim.errors import MissingResource
 from wfl_sim.estimate import estimate
-from wfl_sim.learning.data import data_set
 from wfl_sim.learning.datasets import fashion_mnist, shakespeare
 from wfl_sim.learning.datasets.shakespeare import Shakespeare
+from wfl_sim.learning.options import Learning
 from wfl_sim.learning.packages import cache_dir, sha256
 from wfl_sim.learning.pretrain import PROCESSOR
 from wfl_sim.learning.sources import model_folder
@@ -91,16 +90,10 @@ Small = Callable[[Path], tuple[str, ...]]
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_shipped_task_fits_its_model_and_data(name: str) -> None:
+def test_a_shipped_task_fits_its_model_and_data(name: str, fetched: Callable[[Learning], None]) -> None:
     study = load(SCENARIOS / f"{name}.yaml")
     assert tuple(cell.arm for cell in study.cells) == ARMS
-    learning = study.cells[0].scenario.learning
-    try:
-        data_set(learning.data.name).locate()
-        model_folder(learning.model.name, whole=True)
-    except MissingResource as absent:
-        assert "wfl-sim fetch" in str(absent) or learning.model.name.startswith("pkg:")
-        pytest.skip(str(absent))
+    fetched(study.cells[0].scenario.learning)
     study.check()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -22,10 +22,9 @@ from hypothesis import strategies as st
 from channels.options import Whole
 from channels.units import Quantity, render
 from wfl_sim import keys, present, yamlfile
-from wfl_sim.errors import COMMAND_LINE, MissingResource, ScenarioError, WflError
+from wfl_sim.errors import COMMAND_LINE, ScenarioError, WflError
 from wfl_sim.estimate import estimate
-from wfl_sim.learning.data import data_set
-from wfl_sim.learning.sources import model_folder
+from wfl_sim.learning.options import Learning
 from wfl_sim.scenario import Study, parse, to_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -292,11 +291,8 @@ def test_a_text_of_no_meaning_gives_located_problems(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", SHIPPED)
-def test_what_is_mutated_is_right_before(text: str) -> None:
-    learning = parse(text, FILE).cells[0].scenario.learning
-    try:
-        data_set(learning.data.name).locate()
-        model_folder(learning.model.name, whole=True)
-    except MissingResource as absent:
-        pytest.skip(str(absent))
+def test_what_is_mutated_is_right_before(text: str, fetched: Callable[[Learning], None]) -> None:
+    study = outcome(text)
+    assert study is not None
+    fetched(study.cells[0].scenario.learning)
     assert outcome(text, resources=True) is not None

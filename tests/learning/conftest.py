@@ -15,6 +15,7 @@ from wfl_sim.learning import data, examples
 from wfl_sim.learning.memo import Memo
 from wfl_sim.learning.options import Data, Local, Model
 from wfl_sim.methods.base import Adapter
+from wfl_sim.scenario import Study, parse
 
 if TYPE_CHECKING:
     from wfl_sim.learning.training import Trainer
@@ -110,6 +111,26 @@ def _config(kind: str) -> Any:
         "vit-colour": lambda: t.ViTConfig(**picture),
         "t5": lambda: t.T5Config(vocab_size=99, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2),
     }[kind]()
+
+
+SMALL_RUN = """\
+schema_version: 1
+name: small
+rounds: 2
+radio: {{uplink: {{bandwidth: 200 kHz}}}}
+channel: {{path_loss: {{kind: uma}}}}
+clients: {{count: 3, placement: {{kind: disc, from: 35 m, to: 300 m}}, compute: {{time: 200 ms}}}}
+learning:
+  model: {{name: {folder}}}
+  data: {{train: 60, test: 20, validation: 40, max_tokens: 6}}
+  local: {{steps: 2, batch: 4}}
+"""
+
+
+@pytest.fixture
+def small_run(folder_of: Callable[[str], str]) -> Callable[..., Study]:
+    """The study of three clients on a small BERT, with more lines at its end."""
+    return lambda more, *overrides: parse(SMALL_RUN.format(folder=folder_of("bert")) + more, "small", overrides)
 
 
 @pytest.fixture(scope="session")

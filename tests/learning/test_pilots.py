@@ -9,31 +9,21 @@ from pathlib import Path
 import pytest
 
 from wfl_sim.engine import run_cell
-from wfl_sim.scenario import parse
+from wfl_sim.scenario import Study
 from wfl_sim.stage1.choice import select
 
-SCENARIO = """\
-schema_version: 1
-name: pilots
-rounds: 2
-radio: {{uplink: {{bandwidth: 200 kHz}}}}
-channel: {{path_loss: {{kind: uma}}}}
-clients: {{count: 3, placement: {{kind: disc, from: 35 m, to: 300 m}}, compute: {{time: 200 ms}}}}
-learning:
-  model: {{name: {folder}}}
-  data: {{train: 120, test: 40, validation: 40, max_tokens: 6}}
-  local: {{steps: 2, batch: 8}}
-method: {{kind: soft}}
-codec: {{kind: components}}
-schedule: {{kind: min_max}}
-rank_selection: {{candidates: [1, 2, 4], by: {by}, rounds: 2, latency_budget: 1 s}}
+PILOTS = """\
+method: {kind: soft}
+codec: {kind: components}
+schedule: {kind: min_max}
+rank_selection: {candidates: [1, 2, 4], rounds: 2, latency_budget: 1 s}
 """
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("by", ["tail", "pilot"])
-def test_a_real_model_is_asked(by: str, folder_of: Callable[[str], str], tmp_path: Path) -> None:
-    cell = parse(SCENARIO.format(folder=folder_of("bert"), by=by), "pilots").cells[0]
+def test_a_real_model_is_asked(by: str, small_run: Callable[..., Study], tmp_path: Path) -> None:
+    cell = small_run(PILOTS, f"rank_selection.by={by}").cells[0]
     found, _, spectrum = select(cell.scenario)
     assert found == select(cell.scenario)[0] and found.rank in (1, 2, 4)
     if by == "tail":

@@ -8,30 +8,20 @@ import pytest
 
 from wfl_sim.codecs.base import common_key
 from wfl_sim.learning.federated import build_work
-from wfl_sim.scenario import parse
+from wfl_sim.scenario import Study
 
-SCENARIO = """\
-schema_version: 1
-name: salt
-rounds: 1
+ARMS = """\
 seeds: [1, 2]
-radio: {{uplink: {{bandwidth: 200 kHz}}}}
-channel: {{path_loss: {{kind: uma}}}}
-clients: {{count: 3, placement: {{kind: disc, from: 35 m, to: 300 m}}, compute: {{time: 200 ms}}}}
-learning:
-  model: {{name: {folder}}}
-  data: {{train: 60, test: 20, max_tokens: 6}}
-  local: {{steps: 1, batch: 2}}
-codec: {{kind: components, select: random_common}}
-method: {{kind: fedavg}}
-arms: {{one: {{}}, other: {{method: {{kind: soft}}}}}}
+codec: {kind: components, select: random_common}
+method: {kind: fedavg}
+arms: {one: {}, other: {method: {kind: soft}}}
 """
 
 
 @pytest.mark.slow
-def test_keys_of_updates_tell_seeds_apart_and_arms_alike(folder_of: Callable[[str], str]) -> None:
+def test_keys_of_updates_tell_seeds_apart_and_arms_alike(small_run: Callable[..., Study]) -> None:
     keys = {}
-    for cell in parse(SCENARIO.format(folder=folder_of("bert")), "salt").cells:
+    for cell in small_run(ARMS).cells:
         work, _ = build_work(cell.scenario, None)
         try:
             work.train(1, [0, 2])

@@ -8,32 +8,18 @@ import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from wfl_sim.learning.federated import build_work
-from wfl_sim.scenario import parse
-
-SCENARIO = """\
-schema_version: 1
-name: threads
-rounds: 1
-radio: {{uplink: {{bandwidth: 200 kHz}}}}
-channel: {{path_loss: {{kind: uma}}}}
-clients: {{count: 3, placement: {{kind: disc, from: 35 m, to: 300 m}}, compute: {{time: 200 ms}}}}
-learning:
-  model: {{name: {folder}}}
-  data: {{train: 60, test: 20, max_tokens: 6}}
-  local: {{steps: 1, batch: 2}}
-method: {{kind: fedavg}}
-"""
+from wfl_sim.scenario import Study
 
 
 def threads() -> set[int]:
     return {torch.get_num_threads(), *(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")}
 
 
-def test_a_run_takes_one_thread_of_every_library(folder_of: Callable[[str], str]) -> None:
+def test_a_run_takes_one_thread_of_every_library(small_run: Callable[..., Study]) -> None:
     torch.set_num_threads(2)
     with threadpool_limits(2, user_api="blas"):
         assert threads() == {2}
-        work, _ = build_work(parse(SCENARIO.format(folder=folder_of("bert")), "threads").cells[0].scenario, None)
+        work, _ = build_work(small_run("method: {kind: fedavg}").cells[0].scenario, None)
         try:
             assert threads() == {1}
         finally:
