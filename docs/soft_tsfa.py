@@ -52,7 +52,7 @@ SELDOM_CALLED = (
 FEW_ARMS = ("dense", "dense-rank-4-int8", "topk-int8", "soft", "soft-plus")
 AT_EQUAL_TIME = (
     *("dense-equal", "dense-min-max", "soft-min-max", "soft-deadline", "soft-tsfa", "topk-tsfa", "topk-min-max"),
-    *("soft-plus-min-max", "soft-plus-tsfa"),
+    *("soft-plus-min-max", "soft-plus-deadline", "soft-plus-tsfa"),
 )
 MATCHED = {"soft-min-max": "soft-tsfa", "topk-min-max": "topk-tsfa", "soft-plus-min-max": "soft-plus-tsfa"}
 """Arms that send as many bits an update as another did on average, so that sparsity and scheduling are told apart."""
@@ -109,10 +109,11 @@ PARTS = (
          title="100 clients, 10 a round, 260 kbit"),
     Part("soft_ablation", "1-ablation", "soft_ablation", INGREDIENTS, sizes=("smoke", "full"),
          smoke_arms=("soft", "soft-plus")),
-    Part("latency_budget", "2", "latency_budget", AT_EQUAL_TIME, matched=MATCHED),
-    Part("cell_edge", "2", "cell_edge", AT_EQUAL_TIME, sizes=SIZES, matched=MATCHED, smoke_arms=CELL_SMOKE),
-    Part("mobility", "2", "mobility", AT_EQUAL_TIME, matched=MATCHED),
-    Part("burst_loss", "2", "burst_loss", AT_EQUAL_TIME, sizes=("core", "full"), matched=MATCHED),
+    Part("latency_budget", "2", "latency_budget", AT_EQUAL_TIME, seeds=MORE_SEEDS, matched=MATCHED),
+    Part("cell_edge", "2", "cell_edge", AT_EQUAL_TIME, sizes=SIZES, seeds=MORE_SEEDS, matched=MATCHED,
+         smoke_arms=CELL_SMOKE),
+    Part("mobility", "2", "mobility", AT_EQUAL_TIME, seeds=MORE_SEEDS, matched=MATCHED),
+    Part("burst_loss", "2", "burst_loss", AT_EQUAL_TIME, sizes=("core", "full"), seeds=MORE_SEEDS, matched=MATCHED),
     Part("tsfa_ablation", "2-ablation", "tsfa_ablation", sizes=("smoke", "full"), smoke_arms=("tsfa", "v-10")),
     Part("tradeoff_rank", "3", "tradeoff_rank", ("soft-plus-tsfa",), sizes=("smoke", "full"),
          plan_arm="soft-plus-tsfa", plan_by=("tail",), smoke=("method.rank=2,8",)),
