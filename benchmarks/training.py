@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import os
-import resource
 import shutil
 import sqlite3
 import statistics
@@ -319,10 +318,12 @@ def job_rss_mib(
     clients: int = CLIENTS, cohort: int = COHORT, rounds: int = 3, batch: int = 8, tokens: int = 64
 ) -> float:
     """Peak memory of this process after a run in which clients keep residuals; for a process of its own."""
+    from wfl_sim.memory import peak_rss_mib
+
     with model() as name:
         job = setup(name, batch, tokens, clients)
         simulated(trainer(_here(job), job, clients), rounds, clients, cohort, "topk, error_feedback: 1")
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_rss_mib()
 
 
 def thousand_mib() -> float:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import resource
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ from wfl_sim import checkpoint, rundirectory, wholefile
 from wfl_sim.checkpoint import Checkpoint
 from wfl_sim.contracts import Work
 from wfl_sim.errors import AGAIN, RunFailed
+from wfl_sim.memory import peak_rss_mib
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.processes import interrupts_ignored
 from wfl_sim.protocols.base import Spent
@@ -226,12 +226,11 @@ class CellRecord:
     def _end(self, status: str, **more: Any) -> None:
         before = self._before.get("measured", {})
         self.manifest |= {"status": status, **more, "rounds_done": self._done}
-        peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         continued = [*before.get("continued_after", []), *filter(None, [self._committed.rounds])]
         self.manifest["measured"] = {
             "wall_s": round(time.perf_counter() - self._began_s + before.get("wall_s", 0.0), 3),
             "cpu_s": round(time.process_time() - self._cpu_s + before.get("cpu_s", 0.0), 3),
-            "peak_rss_mib": round(max(peak_mib, before.get("peak_rss_mib", 0.0)), 1),
+            "peak_rss_mib": round(max(peak_rss_mib(), before.get("peak_rss_mib", 0.0)), 1),
             "schedule_s": round(self.spent.seconds + before.get("schedule_s", 0.0), 6),
             "decisions": self.spent.decisions + before.get("decisions", 0),
             **({"continued_after": continued} if continued else {}),
