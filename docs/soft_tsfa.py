@@ -51,10 +51,14 @@ SELDOM_CALLED = (
 )
 FEW_ARMS = ("dense", "dense-rank-4-int8", "topk-int8", "soft", "soft-plus")
 AT_EQUAL_TIME = (
-    *("dense-equal", "dense-min-max", "soft-min-max", "soft-deadline", "soft-tsfa", "topk-tsfa", "topk-min-max"),
-    *("soft-plus-min-max", "soft-plus-deadline", "soft-plus-tsfa"),
+    *("dense-equal", "dense-min-max", "soft-min-max", "soft-deadline", "soft-tsfa", "topk-int8-min-max"),
+    *("topk-int8-tsfa", "soft-plus-min-max", "soft-plus-deadline", "soft-plus-tsfa"),
 )
-MATCHED = {"soft-min-max": "soft-tsfa", "topk-min-max": "topk-tsfa", "soft-plus-min-max": "soft-plus-tsfa"}
+MATCHED = {
+    "soft-min-max": "soft-tsfa",
+    "topk-int8-min-max": "topk-int8-tsfa",
+    "soft-plus-min-max": "soft-plus-tsfa",
+}
 """Arms that send as many bits an update as another did on average, so that sparsity and scheduling are told apart."""
 WITH_ERRORS = (
     *("tsfa", "tsfa-error-3dB", "tsfa-error-6dB", "tsfa-delay-4s", "tsfa-large-scale", "min-max"),

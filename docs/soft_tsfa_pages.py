@@ -94,7 +94,7 @@ def equal_bits(studies: Mapping[str, Study], question: str = "1") -> Page | None
 def equal_time(studies: Mapping[str, Study]) -> Page | None:
     """Question 2: accuracy at equal simulated time, once for each kind of links."""
     found = of_question(studies, "2")
-    return None if not found else _timed(found, ("soft-plus-tsfa", "topk-tsfa", "dense-min-max"), "dense-equal")
+    return None if not found else _timed(found, ("soft-plus-tsfa", "topk-int8-tsfa", "dense-min-max"), "dense-equal")
 
 
 def csi(studies: Mapping[str, Study]) -> Page | None:

@@ -73,14 +73,16 @@ def test_every_question_has_a_part_in_the_smallest_size(script: ModuleType) -> N
 
 def test_matched_arms_send_what_theirs_did_within_the_equal_time(script: ModuleType, tmp_path: Path) -> None:
     """The nearest point of the menu, also from below; a round that another arm never reached does not count."""
-    part = script.Part("made", "2", "cell_edge", ("topk-tsfa", "topk-min-max", "dense-equal"), matched=script.MATCHED)
-    job, partner = script.Job(tmp_path, "smoke", 1), "topk-min-max"
+    part = script.Part(
+        "made", "2", "cell_edge", ("topk-int8-tsfa", "topk-int8-min-max", "dense-equal"), matched=script.MATCHED
+    )
+    job, partner = script.Job(tmp_path, "smoke", 1), "topk-int8-min-max"
     cell = next(cell for cell in script.resolved(part, job).cells if cell.arm == partner)
     menu = [point.bits for point in sizes(cell.scenario)[0].points]
     step = menu[11] - menu[10]
     written(tmp_path / "made", "dense-equal", 1, [0.5] * 3)
     for seed, bits in ((1, menu[10] - step // 3), (2, menu[10] + step // 3 - 2)):
-        written(tmp_path / "made", "topk-tsfa", seed, [0.5] * 4, bits=(bits, bits, bits, 10**6))
+        written(tmp_path / "made", "topk-int8-tsfa", seed, [0.5] * 4, bits=(bits, bits, bits, 10**6))
     assert script.payloads(part, job, [partner]) == {partner: menu[10]}
     written(tmp_path / "made", partner, 1, [0.5] * 2)  # as after a first call
     assert script.payloads(part, job, [partner]) == {partner: menu[10]}
