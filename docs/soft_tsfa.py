@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -73,7 +74,8 @@ class Part:
     """One study: a scenario, what it is for, and which of its arms run in which size; no arms are all of them.
 
     `matched` says of arms whose mean update they are to send at. Stage 1 is asked about `plan_arm`, in each of
-    the ways of `plan_by`. `smoke_arms` and `smoke` make the size smoke smaller. `title` is what tables call it.
+    the ways of `plan_by`. `smoke_arms` and `smoke` make the size smoke smaller. `title` is what tables call it;
+    arms whose updates are larger than `limit_kbit` are there for reference.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Part:
     sizes: tuple[str, ...] = ("full",)
     seeds: str = SEEDS
     title: str = ""
+    limit_kbit: float = math.inf
     matched: Mapping[str, str] = field(default_factory=dict)
     plan_arm: str = ""
     plan_by: tuple[str, ...] = ()
@@ -102,15 +105,16 @@ class Part:
 
 PARTS = (
     Part("tradeoff_kept_fraction", "1", "tradeoff_kept_fraction", sizes=SIZES, seeds=MORE_SEEDS,
-         title="At most 260 kbit an update",
+         title="At most 260 kbit an update", limit_kbit=260,
          smoke_arms=("head-only", "dense", "topk", "soft")),
     Part("tradeoff_110kbit", "1", "tradeoff_kept_fraction", AT_FEWER_BITS,
-         ("schedule.payload='110 kbit'",), title="At most 110 kbit an update"),
+         ("schedule.payload='110 kbit'",), title="At most 110 kbit an update", limit_kbit=110),
     Part("tradeoff_six_layers", "1-six-layers", "tradeoff_kept_fraction", FEW_ARMS,
-         ("learning.model.layers=6", "schedule.payload='660 kbit'"), title="Six layers, at most 660 kbit an update"),
+         ("learning.model.layers=6", "schedule.payload='660 kbit'"), title="Six layers, at most 660 kbit an update",
+         limit_kbit=660),
     Part("tradeoff_100_clients", "1-100-clients", "tradeoff_kept_fraction", SELDOM_CALLED,
          ("clients.count=100", "protocol.cohort=10", "learning.data.partition.kind=classes"),
-         title="100 clients, 10 a round, 260 kbit"),
+         title="100 clients, 10 a round, at most 260 kbit", limit_kbit=260),
     Part("soft_ablation", "1-ablation", "soft_ablation", INGREDIENTS, sizes=("smoke", "full"),
          smoke_arms=("soft", "soft-plus")),
     Part("latency_budget", "2", "latency_budget", AT_EQUAL_TIME, seeds=MORE_SEEDS, matched=MATCHED),
