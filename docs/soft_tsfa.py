@@ -42,7 +42,15 @@ AT_FEWER_BITS = (
 )
 INGREDIENTS = (
     *("soft", "lambda-0.001", "lambda-0.1", "cosine", "identity", "weight", "update", "full-feedback", "per-layer"),
-    *("renormalise", "server-basis", "int8", "soft-plus", "soft-plus-lambda-0.01", "soft-plus-random-basis"),
+    *(
+        "renormalise",
+        "server-basis",
+        "int8",
+        "all-three",
+        "soft-plus",
+        "soft-plus-lambda-0.01",
+        "soft-plus-random-basis",
+    ),
     "soft-plus-16-bits",
 )
 """What of an ablation question 1 itself does not have: that has no penalty, and no feedback, of both."""
@@ -52,13 +60,15 @@ SELDOM_CALLED = (
 )
 FEW_ARMS = ("dense", "dense-rank-4-int8", "topk-int8", "soft", "soft-plus")
 AT_EQUAL_TIME = (
-    *("dense-equal", "dense-min-max", "soft-min-max", "soft-deadline", "soft-tsfa", "topk-int8-min-max"),
+    *("dense-equal", "dense-min-max", "dense-int8-min-max", "soft-min-max", "soft-tsfa", "topk-int8-min-max"),
     *("topk-int8-tsfa", "soft-plus-min-max", "soft-plus-deadline", "soft-plus-tsfa"),
 )
+BAND_HELD = ("dense-equal-held", "dense-min-max-held", "soft-plus-tsfa-held")
 MATCHED = {
     "soft-min-max": "soft-tsfa",
     "topk-int8-min-max": "topk-int8-tsfa",
     "soft-plus-min-max": "soft-plus-tsfa",
+    "soft-plus-threshold": "soft-plus-tsfa",
 }
 """Arms that send as many bits an update as another did on average, so that sparsity and scheduling are told apart."""
 WITH_ERRORS = (
@@ -96,7 +106,8 @@ class Part:
     def settings(self, size: str) -> tuple[str, ...]:
         """The overrides of all its runs."""
         named = (f"name={self.name}",) if self.name != self.scenario else ()
-        return (*named, *self.overrides, *((*SMOKE, *self.smoke) if size == "smoke" else (f"seeds={self.seeds}",)))
+        seeds = self.seeds if size == "full" else SEEDS
+        return (*named, *self.overrides, *((*SMOKE, *self.smoke) if size == "smoke" else (f"seeds={seeds}",)))
 
     def chosen(self, size: str) -> tuple[str, ...]:
         """The arms that run; none are all."""
@@ -118,9 +129,9 @@ PARTS = (
     Part("soft_ablation", "1-ablation", "soft_ablation", INGREDIENTS, sizes=("smoke", "full"),
          smoke_arms=("soft", "soft-plus")),
     Part("latency_budget", "2", "latency_budget", AT_EQUAL_TIME, seeds=MORE_SEEDS, matched=MATCHED),
-    Part("cell_edge", "2", "cell_edge", AT_EQUAL_TIME, sizes=SIZES, seeds=MORE_SEEDS, matched=MATCHED,
-         smoke_arms=CELL_SMOKE),
-    Part("mobility", "2", "mobility", AT_EQUAL_TIME, seeds=MORE_SEEDS, matched=MATCHED),
+    Part("cell_edge", "2", "cell_edge", (*AT_EQUAL_TIME, "soft-plus-threshold"), sizes=SIZES,
+         seeds=MORE_SEEDS, matched=MATCHED, smoke_arms=CELL_SMOKE),
+    Part("mobility", "2", "mobility", (*AT_EQUAL_TIME, *BAND_HELD), seeds=MORE_SEEDS, matched=MATCHED),
     Part("burst_loss", "2", "burst_loss", AT_EQUAL_TIME, sizes=("core", "full"), seeds=MORE_SEEDS, matched=MATCHED),
     Part("tsfa_ablation", "2-ablation", "tsfa_ablation", sizes=("smoke", "full"), smoke_arms=("tsfa", "v-10")),
     Part("tradeoff_rank", "3", "tradeoff_rank", ("soft-plus-tsfa",), sizes=("smoke", "full"),
