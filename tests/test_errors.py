@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from wfl_sim.diagnose import nearest
 from wfl_sim.errors import Problem, ScenarioError, in_order, printable
 from wfl_sim.scenario import load, parse
 
@@ -52,6 +53,15 @@ def test_the_caret_stands_below_a_key_that_nothing_reads() -> None:
     assert rows[at + 2] == "              ^^^^^"
     assert rows[at + 3].startswith("    rule: keys here: count, placement, mobility, ")
     assert rows[-1] == "    example: count: 1"
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("SOFT", "soft-tsfa"), ("soft_plus", "soft-plus-tsfa"), ("Dense", "dense"), ("sotf-tsfa", "soft-tsfa"),
+     ("tsfa", "tsfa_alone"), ("so", ""), ("", ""), ("nothing", "")],
+)  # fmt: skip
+def test_the_nearest_name_may_have_other_capitals_or_go_on(written: str, meant: str) -> None:
+    assert nearest(written, ["soft-tsfa", "soft-plus-tsfa", "dense", "tsfa_alone"]) == meant
 
 
 def test_an_unknown_kind_lists_all_kinds() -> None:

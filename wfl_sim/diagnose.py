@@ -23,6 +23,7 @@ from wfl_sim.yamlreader import MOST_PROBLEMS, KeyPath
 
 _LONGEST_NAME = 30  # characters; longer ones are no misspelling of ours, and slow to compare
 _ALIKE = 0.7  # the share of letters in common, from which on a name may be a misspelling of another
+_BEGINNING = 3  # letters, from which on they may be the beginning of a name
 
 
 MISSING = "is missing"
@@ -237,9 +238,14 @@ def _quoted(got: Any) -> str:
 
 
 def nearest(name: str, names: Iterable[str], longest: int | None = _LONGEST_NAME) -> str:
-    """The name that was probably meant, or ''; also for names beyond `longest` characters where that is None."""
-    folded = {known.lower().replace("-", "_"): known for known in names}
+    """The name that was probably meant: one alike, or the first that begins like that; '' if there is none.
+
+    Small letters and capitals are alike. Names beyond `longest` characters have none, unless that is None.
+    """
+    folded, written = {known.lower().replace("-", "_"): known for known in names}, name.lower().replace("-", "_")
     if longest is not None and len(name) > longest:  # nobody's misspelling, and long to compare
         return ""
-    near = get_close_matches(name.lower().replace("-", "_"), folded, n=1, cutoff=_ALIKE)
+    near = get_close_matches(written, folded, n=1, cutoff=_ALIKE)
+    if not near and len(written) >= _BEGINNING:
+        near = [known for known in folded if known.startswith(written)]
     return folded[near[0]] if near else ""
