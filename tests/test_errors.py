@@ -39,8 +39,7 @@ def test_the_caret_stands_below_the_value_and_rule_and_example_follow() -> None:
 s.yaml:5:49: clients.placement.to: needs a length; 'mm2' is no unit of that; did you mean 'mm'?
     clients: {count: 1, placement: {kind: disc, to: 50 mm2}, compute: {time: 1 s}}
                                                     ^^^^^^
-    rule: a length in m, mm, km or cm, above 0 m - Inner and outer radius: 0 inside makes a disc, more a ring.
-      Larger: weaker links.
+    rule: a length in m, mm, km or cm, above 0 m - Outer radius. Larger: weaker links.
     example: to: 500 m"""
     )
 

@@ -5,6 +5,7 @@ Knows no document; diagnosis, schema, cards and completion all walk this one tre
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, is_dataclass
 from functools import cache
@@ -129,10 +130,10 @@ def snippet(kind: str, cls: type) -> str:
 
 
 def quantity_rule(quantity: Quantity) -> str:
-    """``a frequency in Hz, kHz, MHz or GHz, above 0 Hz``."""
+    """``a frequency in Hz, kHz, MHz or GHz, above 0 Hz``; percentages are for shares, which are at most 1."""
     *first, last = symbols(quantity.unit)
     if quantity.unit == "1":
-        units = " or a percentage"
+        units = " or a percentage" if min(quantity.le or math.inf, quantity.lt or math.inf) <= 1 else ""
     else:
         units = f" in {', '.join(first)} or {last}" if first else f" in {last}"
     limits = quantity.range_text()
