@@ -48,6 +48,10 @@ class Locator:
         """For a scenario that no file holds."""
         return cls(Document("scenario", {}), {}, {})
 
+    def mended(self, data: dict[str, Any]) -> Locator:
+        """The same arm with other data in the place of what is wrong."""
+        return Locator(self.document, data, self.origins)
+
     def problem(self, path: KeyPath, message: str, *, at: str = "value", **more: Any) -> Problem:
         """A problem at a path of the merged data; the rule and the example of its key are added."""
         key = keys.find(path, self.data)
@@ -104,7 +108,7 @@ class Locator:
         kinds = [kind for kind in parent.kinds or () if name in parent.below({"kind": kind})] if parent else []
         if kinds:
             return self.problem(path, f"is no key of this kind, but of {keys.one_of(kinds)}", at="key", rule=rule)
-        near, example = nearest(name, allowed), ""
+        near, example = alike(name, allowed), ""
         if near:
             meant = keys.find((*path[:-1], near), self.data)
             example = meant.example() if meant is not None else ""
@@ -127,7 +131,11 @@ class Locator:
     def _blamed(self, item: Any) -> KeyPath:
         cause = item.get("ctx", {}).get("error")
         path = self._path(item["loc"])
-        return (*path, option_name(cause.args[1])) if isinstance(cause, OptionError) else path
+        if isinstance(cause, OptionError):
+            return (*path, option_name(cause.args[1]))
+        key = keys.find(path, self.data)
+        is_clear = item["type"] == "union_tag_invalid" and key is not None and key.meant_kind(self._at(path))
+        return (*path, "kind") if is_clear else path
 
     def _is_joined(self, item: Any) -> bool:
         """Whether it is a check of a class over several of its options, and not the range of one."""
@@ -242,10 +250,19 @@ def nearest(name: str, names: Iterable[str], longest: int | None = _LONGEST_NAME
 
     Small letters and capitals are alike. Names beyond `longest` characters have none, unless that is None.
     """
-    folded, written = {known.lower().replace("-", "_"): known for known in names}, name.lower().replace("-", "_")
+    names = list(names)
+    begun = (known for known in names if len(name) >= _BEGINNING and _folded(known).startswith(_folded(name)))
+    return alike(name, names, longest) or next(begun, "")
+
+
+def alike(name: str, names: Iterable[str], longest: int | None = _LONGEST_NAME) -> str:
+    """The same for keys, where a word that begins another one may well stand elsewhere by itself (`rank`)."""
+    folded = {_folded(known): known for known in names}
     if longest is not None and len(name) > longest:  # nobody's misspelling, and long to compare
         return ""
-    near = get_close_matches(written, folded, n=1, cutoff=_ALIKE)
-    if not near and len(written) >= _BEGINNING:
-        near = [known for known in folded if known.startswith(written)]
+    near = get_close_matches(_folded(name), folded, n=1, cutoff=_ALIKE)
     return folded[near[0]] if near else ""
+
+
+def _folded(name: str) -> str:
+    return name.lower().replace("-", "_")

@@ -57,6 +57,13 @@ class Key:
             return kind_of(type(default))
         return next(iter(self.kinds)) if len(self.kinds) == 1 else None
 
+    def meant_kind(self, data: Any) -> str:
+        """The kind that `data` names with other capitals, or - for _; '' if it names one as it is, or none."""
+        named = data.get("kind") if isinstance(data, Mapping) else None
+        if not self.kinds or not isinstance(named, str) or named in self.kinds:
+            return ""
+        return next((kind for kind in self.kinds if kind == named.lower().replace("-", "_")), "")
+
     def below(self, data: Any = None) -> dict[str, Key]:
         """The keys that a mapping at this place may hold, ``kind`` among them."""
         model = self.model(data)
