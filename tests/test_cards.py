@@ -101,6 +101,12 @@ def test_a_card_of_options_says_units_ranges_and_defaults() -> None:
     assert "kept_fraction_min a number or a percentage, above 0 and at most 1; default 0.1 Smallest" in words
 
 
+@pytest.mark.parametrize(("key", "name", "meant"), [("codec", "soft-plus", "rotated"), ("method", "fedit", "fedavg")])
+def test_a_name_from_papers_leads_to_the_kind(problems, key: str, name: str, meant: str) -> None:
+    (found,) = problems(shelf.scenarios()["quickstart"].read_text(encoding="utf-8"), f"{key}.kind={name}")
+    assert f"unknown kind '{name}'; did you mean '{meant}'?" in found
+
+
 @pytest.mark.parametrize(
     ("name", "card"), [("soft-plus", "codec: rotated"), ("flasc", "codec: topk"), ("fedit", "method: fedavg")]
 )

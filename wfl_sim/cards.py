@@ -62,7 +62,9 @@ def overview(heading: Style = _plain) -> str:
 
 def names() -> list[str]:
     """Everything that has a card."""
-    kinds = {name for registry in NOUNS.values() for kind, cls in registry.items() for name in (kind, *_aliases(cls))}
+    kinds = {
+        name for registry in NOUNS.values() for kind, cls in registry.items() for name in (kind, *keys.aliases(cls))
+    }
     return [*sorted(kinds), *(".".join(path) for path, _ in keys.paths()), *OF_A_FILE, *shelf.scenarios()]
 
 
@@ -78,7 +80,7 @@ def card(name: str, heading: Style = _plain) -> str:
         _card(noun, kind, cls, heading)
         for noun, kinds in NOUNS.items()
         for kind, cls in kinds.items()
-        if name in (kind, *_aliases(cls))
+        if name in (kind, *keys.aliases(cls))
     ]
     by_path = [(path, key) for path, key in keys.paths() if ".".join(path) == name][:1]
     if not cards and not by_path:  # the last word of a key will do
@@ -107,7 +109,7 @@ def _telling(word: str) -> list[str]:
 def _card(noun: str, kind: str, cls: type, heading: Style) -> str:
     about, key = describe(cls), keys.of_noun(noun)
     lines = [heading(f"{noun}: {kind}"), "", *_prose(about.summary)]
-    lines += ["", f"Also called {keys.one_of(_aliases(cls))}."] if _aliases(cls) else []
+    lines += ["", f"Also called {keys.one_of(keys.aliases(cls))}."] if keys.aliases(cls) else []
     lines += ["", *_prose(about.body)] if about.body else []
     lines += _background(about, heading)
     options = keys.Key("", group=cls).below()
@@ -118,12 +120,6 @@ def _card(noun: str, kind: str, cls: type, heading: Style) -> str:
     else:  # a value chosen by name
         example = f"{noun.rpartition('.')[2]}: {json.dumps(kind)}"
     return "\n".join([*lines, "", heading("Example"), f"  {example}"])
-
-
-def _aliases(cls: type) -> tuple[str, ...]:
-    """Names that a kind has in papers and in arms of scenarios; no scenario may choose it by them."""
-    names: tuple[str, ...] = vars(cls).get("aliases", ())  # not those of the class that it is derived from
-    return names
 
 
 def _key_card(path: tuple[str, ...], key: keys.Key, heading: Style) -> str:

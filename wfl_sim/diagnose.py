@@ -199,6 +199,7 @@ class Locator:
         if name is None:
             return self._missing((*path, "kind"))
         near = nearest(name, kinds) if isinstance(name, str) else ""
+        near = next((kind for kind in kinds if key and name in keys.aliases((key.kinds or {})[kind])), near)
         example = keys.snippet(near, key.kinds[near]) if near and key is not None and key.kinds else ""
         return self.problem(
             (*path, "kind"), f"unknown kind {shown(name)}", near=near, rule=f"kinds: {', '.join(kinds)}",

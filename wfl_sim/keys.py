@@ -210,6 +210,12 @@ def takes_text(path: tuple[str, ...]) -> bool:
     return any(key.option is not None and key.type_name() == "a text" for key in everywhere(path))
 
 
+def aliases(kind: type) -> tuple[str, ...]:
+    """Names that a kind has in papers and in arms of scenarios; no scenario may choose it by them."""
+    names: tuple[str, ...] = vars(kind).get("aliases", ())  # not those of the class that it is derived from
+    return names
+
+
 def of_noun(name: str) -> Key | None:
     """The key of a noun, also where only some kinds of the key above it have it (``radio.rate.bler``)."""
     key: Key | None = root()
