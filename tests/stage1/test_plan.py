@@ -155,7 +155,7 @@ def test_short_runs_choose_the_rank_and_links_its_latency_budget(tmp_path: Path,
     assert not plan.paces.measured and plan.advice.latency_budget_s == plan.paces.recommended_s
     assert (plan.stated is None) is not bool(budget)
     told = " ".join(words.text(plan, "s.yaml"))
-    assert "the least loss on validation examples is best" in told and f"Take rank {plan.advice.rank}" in told
+    assert "the least loss on validation examples at the end" in told and f"Take rank {plan.advice.rank}" in told
 
 
 @pytest.mark.usefixtures("_learner")

@@ -15,6 +15,7 @@ from wfl_sim.findings import finding
 from wfl_sim.grid import in_turn
 from wfl_sim.learning.sources import model_info
 from wfl_sim.scenario import Coordinate, Scenario, Study
+from wfl_sim.schedules.tsfa import TSFA
 from wfl_sim.stage1.advice import Advice, advise
 from wfl_sim.stage1.arms import chosen_cell, has_rank
 from wfl_sim.stage1.budget import Compared, Paces, compared, paces
@@ -148,6 +149,8 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
     if found:
         raise ScenarioError(*in_order(locate.finding(one) for one in found))
     own, stated_s = _rank(cell.scenario), budget_of(scenario)
+    if not isinstance(scenario.schedule, TSFA):  # which is what is recommended, and what pilots are to simulate
+        scenario = replace(scenario, schedule=TSFA(latency_budget_s=ANY_S, kept_fraction_min=least_kept_of(scenario)))
     air = None if stated_s is None else _met(scenario, stated_s)
     met = air is not None
     if air is None:

@@ -135,7 +135,7 @@ def _ranks(planned: Planned, heading: Callable[[str], str]) -> Iterator[str]:
     names = ["rank", "whole update", "kept", "sent", "round", "shortest"]
     names += {
         "tail": ["lost to: rank", "averaging", "leaving out", "sum"],
-        "pilot": ["rounds", "loss", "accuracy"],
+        "pilot": ["simulated: rounds", "round", "kept", "loss", "accuracy"],
     }.get(by, [])
     head, *rows = table([*names, ""], [_cells(planned, row) for row in planned.selection.candidates])
     yield heading(head.rstrip())
@@ -157,7 +157,11 @@ def _cells(planned: Planned, row: Candidate) -> list[str]:
     if selection.by == "tail":
         cells += [_number(x) for x in (row.error_of_rank, row.covariance, row.sparsification, row.error)]
     elif selection.by == "pilot":
-        cells += ["-" if row.rounds is None else str(row.rounds), _number(row.loss), _number(row.accuracy)]
+        cells += [
+            "-" if row.rounds is None else str(row.rounds),
+            "-" if row.simulated_s is None else _seconds(row.simulated_s),
+            *(_number(x) for x in (row.simulated_kept, row.loss, row.accuracy)),
+        ]
     best = "best " if row.rank == selection.rank else ""
     return [*cells, best if row.fits else "over budget"]
 
@@ -170,7 +174,10 @@ def _of_learning(planned: Planned) -> str:
             "two factors of a piece separately gets wrong, and that is in the pieces left out."
         )
     if by == "pilot":
-        return "Each rank was simulated for the same time, and the least loss on validation examples is best."
+        return (
+            "simulated: each rank for the same time, in rounds that are planned to take the budget; the least loss on "
+            "validation examples at the end is best."
+        )
     return "Nothing was trained, so which rank learns best is not known; --by tail tells."
 
 
