@@ -147,14 +147,16 @@ def test_without_a_latency_budget_no_other_rank_learns_more_in_a_second(tmp_path
 
 @pytest.mark.usefixtures("_learner")
 @pytest.mark.parametrize("budget", [", latency_budget: 0.9 s", ""])
-def test_short_runs_choose_the_rank_and_links_its_latency_budget(tmp_path: Path, budget: str) -> None:
+def test_short_runs_choose_the_rank_at_the_latency_budget_that_they_had(tmp_path: Path, budget: str) -> None:
     (tmp_path / "s.yaml").write_text(MANY.replace(", latency_budget: 0.9 s", budget))
     given = ["rank_selection.by=pilot", "learning.data.validation=100", "rank_selection.candidates=1,2"]
     plan = report.plan(study_of(tmp_path / "s.yaml", given))
     assert plan.advice.rank == plan.selection.rank == best(plan.selection.candidates).rank
-    assert not plan.paces.measured and plan.advice.latency_budget_s == plan.paces.recommended_s
-    assert (plan.stated is None) is not bool(budget)
+    assert not plan.paces.measured and plan.chosen == plan.selection.of(plan.advice.rank)
+    assert plan.advice.latency_budget_s == plan.selection.latency_budget_s
+    assert (plan.stated is None) is not bool(budget) and (not budget or plan.advice.latency_budget_s == 0.9)
     told = " ".join(words.text(plan, "s.yaml"))
+    assert "so the ranks were simulated" in told and "Without a pilot" not in told
     assert "the least loss on validation examples at the end" in told and f"Take rank {plan.advice.rank}" in told
 
 

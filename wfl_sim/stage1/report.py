@@ -37,10 +37,10 @@ class Planned:
     """The plan of one arm with its first seed.
 
     `selection` is the table at the latency budget of the scenario. Where it has none that can be met, it is at the one
-    recommended; but with ``pilot`` at the one for which short runs were simulated, which suits the rank that is
-    written. `chosen` is the rank recommended as the budget recommended carries it, `paces` those of its budgets,
-    and `stated` the budget of the scenario beside it. `settings` are keys and values for `wfl-sim run`, and `point`
-    those of the point of the grid that was planned.
+    recommended. With ``pilot`` that is the budget for which short runs were simulated: the scenario's, or else what
+    suits the rank that is written. `chosen` is the rank as the budget recommended carries it, `paces` those of its
+    budgets, and `stated` the budget of the scenario beside it. `settings` are keys and values for `wfl-sim run`, and
+    `point` those of the point of the grid that was planned.
     """
 
     name: str
@@ -158,11 +158,14 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
         scenario = _with_budget(scenario, start_s)
     selection, air, spectrum = select(scenario, by, air=air)
     row = _advised_on(selection, own) if met or spectrum is None else _quickest(scenario, air, spectrum)
-    row, curve = _settled(scenario, air, spectrum, row)
-    budget_s = curve.recommended_s
-    if not met:
-        scenario = _with_budget(scenario, budget_s)
-        selection = _moved(scenario, selection, air, spectrum, row, budget_s)
+    if selection.by == "pilot":  # no rank was simulated at another budget
+        budget_s, curve = selection.latency_budget_s, paces(air, _size(air, row.rank), selection.kept_fraction_min)
+    else:
+        row, curve = _settled(scenario, air, spectrum, row)
+        budget_s = curve.recommended_s
+        if not met:
+            scenario = _with_budget(scenario, budget_s)
+            selection = _moved(scenario, selection, air, spectrum, row, budget_s)
     size = _size(air, row.rank)
     advice = advise(scenario, air, row, budget_s, curve, spectrum)
     group, data = cell.group or cell.arm, locate.document.data
@@ -311,8 +314,6 @@ def _moved(
     scenario: Scenario, selection: Selection, air: Links, spectrum: Any, row: Candidate, budget_s: float
 ) -> Selection:
     """The selection at another latency budget; nothing is trained again."""
-    if selection.by == "pilot":  # which was simulated at the one before
-        return selection
     rows = carried(scenario, air, budget_s) if spectrum is None else predicted(scenario, air, budget_s, spectrum)
     rank = None if selection.rank is None else row.rank
     size = _size(air, row.rank)

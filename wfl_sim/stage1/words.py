@@ -68,6 +68,8 @@ def _verdict(planned: Planned) -> str:
         said += ", and nothing smaller can be sent."
     elif paces.measured:
         said += "; by the pilot, no other budget carries more of what is learnt in a second."
+    elif planned.selection.by == "pilot":
+        said += _simulated(planned)
     else:
         said += (
             ". Without a pilot nobody knows what the pieces left out are worth, but this budget is sure of "
@@ -75,9 +77,24 @@ def _verdict(planned: Planned) -> str:
         )
     if stated is None:
         return f"{said} The scenario has no latency budget."
+    if stated.latency_budget_s == planned.advice.latency_budget_s:
+        return f"{said} It is the scenario's own."
     own = planned.selection.rank
     other = "" if own in (None, row.rank) else f" With that, rank {own} is best."
     return f"{said} {_stated(planned)}{other}"
+
+
+def _simulated(planned: Planned) -> str:
+    """What short runs, which had one latency budget, leave open of others."""
+    paces, budget_s = planned.paces, planned.advice.latency_budget_s
+    surest_s = paces.recommended_s
+    said = f", and so the ranks were simulated. Of other budgets that says nothing: by links, {_seconds(budget_s)}"
+    if surest_s == budget_s:
+        return f"{said} are surest ({paces.of(budget_s):.0%} of the best pace, in learnt per second)."
+    return (
+        f"{said} are sure of {paces.of(budget_s):.0%} of the best pace, in learnt per second, and "
+        f"{_seconds(surest_s)} of {paces.of(surest_s):.0%}."
+    )
 
 
 def _stated(planned: Planned) -> str:
@@ -185,16 +202,16 @@ def _budgets(planned: Planned, heading: Callable[[str], str]) -> Iterator[str]:
     paces, row, stated, advice = planned.paces, planned.chosen, planned.stated, planned.advice
     budget_s = advice.latency_budget_s
     rows = [(budget_s, row.kept_fraction, row.bits, paces.of(budget_s), "recommended")]
-    if stated is not None and stated.latency_budget_s == planned.selection.latency_budget_s:
+    if stated is not None and budget_s != stated.latency_budget_s == planned.selection.latency_budget_s:
         at = planned.selection.of(advice.rank)
         if at.fits:
             rows.append((stated.latency_budget_s, at.kept_fraction, at.bits, stated.pace, "the scenario's"))
-    told = {f"{kept:.3f}" for _, kept, *_ in rows}
     rows += [
         (b.latency_budget_s, b.kept_fraction, b.bits, b.pace, "")
         for b in advice.budgets
-        if f"{b.kept_fraction:.3f}" not in told
-    ]
+        if all(f"{b.kept_fraction:.3f}" != f"{kept:.3f}" and _seconds(b.latency_budget_s) != _seconds(s)
+               for s, kept, *_ in rows)
+    ]  # fmt: skip
     head, *body = table(
         ["latency budget", "kept", "sent", "pace", ""],
         [[_seconds(s), f"{kept:.3f}", _bits(bits), f"{pace:.0%}", mark] for s, kept, bits, pace, mark in sorted(rows)],
