@@ -225,9 +225,23 @@ def test_links_alone_can_be_asked_where_no_pilot_can(method: str) -> None:
     assert report.plan(parse(MANY, "s", settings), by="links").selection.by == "links"
 
 
+def test_a_plan_says_what_a_round_takes_and_which_rates_no_modem_reaches() -> None:
+    for gain, noted in (("0 dBi", False), ("60 dBi", True)):
+        given = [f"radio.antenna_gain.base_station={gain}", "rank_selection=null"]
+        plan = report.plan(parse(MANY, "s", given), by="links")
+        told = " ".join(words.text(plan, "s"))
+        assert ("256-QAM carries 7.4 at most" in told) is noted == (plan.advice.median_efficiency > 7.4)
+        assert any("more than any modem reaches" in note for note in plan.notes) is noted
+        assert plan.cost.rounds == 6 and plan.cost.run_s == pytest.approx(6 * plan.cost.round_s)
+        assert plan.cost.uplink_bits <= 6 * plan.selection.of(plan.advice.rank).dense_bits
+    capped = report.plan(parse(MANY, "s", [*given, "radio.rate={kind: truncated_shannon}"]), by="links")
+    cap = capped.scenario.radio.rate.uplink_cap  # type: ignore[union-attr]
+    assert capped.advice.median_efficiency == pytest.approx(cap) and "256-QAM" not in " ".join(words.text(capped, "s"))
+
+
 def test_a_codec_of_one_size_is_told() -> None:
     plan = report.plan(parse(MANY, "s", ["codec={kind: dense}", "rank_selection.latency_budget=3 s"]), by="links")
-    assert any("sends whole updates only" in note for note in plan.notes)
+    assert any("codec dense has one size only" in note for note in plan.notes)
     assert {row.kept_fraction for row in plan.selection.candidates} == {1.0}
 
 

@@ -76,7 +76,7 @@ class Advice:
     `queue_start` is Q*, at which queue and error balance; a queue from 0 sends about `transient_rounds` dense rounds
     first (0 where a dense update fits the budget, or Q* is 0), and is late by the share `excess` of the budget at most.
     `held` says which of `V_LIMITS` V is held at. `median_bps` is the rate of the median client, to compare the `weak`
-    with.
+    with, and `median_efficiency` the spectral efficiency of the channel that this takes, in bit/s/Hz.
     """
 
     rank: int
@@ -90,6 +90,7 @@ class Advice:
     budgets: tuple[Budget, ...]
     weak: tuple[Weak, ...]
     median_bps: float
+    median_efficiency: float
 
 
 def advise(
@@ -106,7 +107,7 @@ def advise(
         v, held = largest_v(of_one, scenario.rounds)
         queue = v * of_one
     rounds = min(math.ceil(queue / (dense_s / budget_s - 1.0)), scenario.rounds) if queue else 0
-    rate = np.mean([snapshot.rate_bps for snapshot in air.snapshots(size)], axis=0)
+    rate, even = np.mean([snapshot.rate_bps for snapshot in air.snapshots(size)], axis=0), air.snapshots(size)[0].air
     return Advice(
         rank=row.rank,
         latency_budget_s=budget_s,
@@ -123,6 +124,7 @@ def advise(
         ),
         weak=tuple(_weak(air, size, int(place), budget_s) for place in np.argsort(rate, kind="stable")[:BINDING]),
         median_bps=float(np.median(rate)),
+        median_efficiency=float(np.median(rate)) / (even.bandwidth_hz / len(air.clients) * even.goodput),
     )
 
 

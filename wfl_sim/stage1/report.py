@@ -20,6 +20,7 @@ from wfl_sim.stage1.advice import Advice, advise
 from wfl_sim.stage1.arms import chosen_cell, has_rank
 from wfl_sim.stage1.budget import Compared, Paces, compared, paces
 from wfl_sim.stage1.choice import Candidate, How, Selection, best, carried, least_budget_s, predicted, select
+from wfl_sim.stage1.cost import Cost, cost
 from wfl_sim.stage1.links import Links, Size, budget_of, least_kept_of
 from wfl_sim.stage1.options import RankSelection
 from wfl_sim.stage1.plane import Plane, plane
@@ -40,7 +41,8 @@ class Planned:
     recommended. With ``pilot`` that is the budget for which short runs were simulated: the scenario's, or else what
     suits the rank that is written. `chosen` is the rank as the budget recommended carries it, `paces` those of its
     budgets, and `stated` the budget of the scenario beside it. `settings` are keys and values for `wfl-sim run`, and
-    `point` those of the point of the grid that was planned.
+    `point` those of the point of the grid that was planned. `cost` and `notes` are what `wfl-sim
+    validate` would say of the run recommended.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Planned:
     plane: Plane
     settings: dict[str, Any]
     point: tuple[Coordinate, ...]
+    cost: Cost
     notes: tuple[str, ...]
 
     @property
@@ -107,6 +110,7 @@ class Planned:
             "pace_is": "predicted" if self.paces.measured else "promised",
             "stated": None if self.stated is None else asdict(self.stated),
             "advice": asdict(self.advice),
+            "cost": asdict(self.cost),
             "overrides": [*self.at_point, *self.overrides],
             "yaml": self.yaml,
             "notes": list(self.notes),
@@ -168,6 +172,7 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
             selection = _moved(scenario, selection, air, spectrum, row, budget_s)
     size = _size(air, row.rank)
     advice = advise(scenario, air, row, budget_s, curve, spectrum)
+    taken, notes = cost(scenario, advice, selection.kept_fraction_min)
     group, data = cell.group or cell.arm, locate.document.data
     arms = data.get("arms") or {}
     settings = settings_of(cell.scenario, advice, selection.kept_fraction_min)
@@ -190,7 +195,8 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
         plane=plane(scenario, air, spectrum),
         settings=settings,
         point=cell.point,
-        notes=tuple(_notes(scenario, size)),
+        cost=taken,
+        notes=tuple(notes),
     )
 
 
@@ -325,12 +331,3 @@ def _moved(
         fixed_s=air.fixed_s(size),
         candidates=rows,
     )
-
-
-def _notes(scenario: Scenario, size: Size) -> list[str]:
-    if len(size.menu.points) > 1:
-        return []
-    return [
-        f"codec {scenario.codec.kind} sends whole updates only, so no share of them can be chosen; "
-        "codec.kind components or topk can"
-    ]

@@ -19,6 +19,7 @@ from wfl_sim.yamlfile import Override
 from wfl_sim.yamlreader import KeyPath
 
 WIDTH = 100
+MOST_OF_256_QAM = 7.4  # bit/s/Hz, at the highest code rate of TS 38.214, table 5.2.2.1-3: 8 x 948 / 1024
 WHOLE = 0.995  # of an update: told as a whole one
 
 
@@ -30,6 +31,7 @@ def text(
     yield ""
     yield heading(_recommended(planned))
     yield from _wrapped(_verdict(planned))
+    yield from _wrapped(_cost(planned))
     for note in planned.notes:
         yield from wrap(f"note: {note}", WIDTH, subsequent_indent="      ")
     yield ""
@@ -82,6 +84,20 @@ def _verdict(planned: Planned) -> str:
     own = planned.selection.rank
     other = "" if own in (None, row.rank) else f" With that, rank {own} is best."
     return f"{said} {_stated(planned)}{other}"
+
+
+def _cost(planned: Planned) -> str:
+    cost = planned.cost
+    broadcast = planned.scenario.radio.downlink.access == "broadcast"
+    return (
+        f"As `wfl-sim validate` plans it, a round takes {_bits(cost.uplink_bits)} up from {_clients(cost.clients)}, "
+        f"{_bits(cost.downlink_bits)} down {'in one broadcast' if broadcast else 'to them'}, and "
+        f"{_seconds(cost.round_s)} in the mean; {cost.rounds} round{'s' * (cost.rounds > 1)}, {_seconds(cost.run_s)}."
+    )
+
+
+def _clients(count: float) -> str:
+    return "1 client" if count == 1 else f"{count:.3g} clients"
 
 
 def _simulated(planned: Planned) -> str:
@@ -138,7 +154,19 @@ def _who_binds(planned: Planned) -> str:
     )
     return (
         f"The weakest (distance at the start, rate in an even share, share of an update of rank {advice.rank} that it "
-        f"carries in {_seconds(advice.latency_budget_s)}): {clients}. The median client has {_rate(advice.median_bps)}."
+        f"carries in {_seconds(advice.latency_budget_s)}): {clients}. The median client has {_rate(advice.median_bps)}"
+        f"{_per_hertz(planned)}."
+    )
+
+
+def _per_hertz(planned: Planned) -> str:
+    """What the median client gets of each hertz, where that is more than modems carry."""
+    efficiency = planned.advice.median_efficiency
+    if efficiency <= MOST_OF_256_QAM:
+        return ""
+    return (
+        f", {efficiency:.1f} bit/s/Hz by radio.rate {planned.scenario.radio.rate.kind}: 256-QAM carries "
+        f"{MOST_OF_256_QAM} at most, as the rate models cqi and truncated_shannon know"
     )
 
 
