@@ -99,6 +99,21 @@ def test_a_plan_without_a_latency_budget_says_which_it_takes() -> None:
     assert plan.selection.candidates[-1].rank == RankSelection().candidates[-1]
 
 
+def test_a_tsfa_without_a_latency_budget_is_planned_like_any_schedule_that_has_none(tmp_path: Path) -> None:
+    text = MANY.replace(", latency_budget: 0.9 s", "")
+    files = {"bare": text.replace("{kind: equal}", "{kind: tsfa}"), "other": text}
+    files["arm"] = text + "arms: {one: {schedule: {kind: tsfa, v: 3}}, two: {}}\n"
+    plans = []
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+        plans.append(report.plan(study_of(tmp_path / name, []), by="links"))
+    for plan in plans:
+        assert plan.stated is None and "The scenario has no latency budget." in " ".join(words.text(plan, "s"))
+        assert plan.advice == plans[0].advice and plan.settings["schedule.latency_budget"].endswith("ms")
+    with pytest.raises(ScenarioError, match=r"schedule\.patience"):
+        study_of(tmp_path / "bare", ["schedule.patience=-1"])
+
+
 @pytest.mark.parametrize("speed", ["30 km/h", "60 km/h", "120 km/h"])
 @pytest.mark.parametrize("rounds", [50, 500, 5000])
 def test_clients_that_move_can_be_planned_without_a_latency_budget(tmp_path: Path, speed: str, rounds: int) -> None:

@@ -17,7 +17,7 @@ from wfl_sim.learning.sources import model_info
 from wfl_sim.scenario import Coordinate, Scenario, Study
 from wfl_sim.schedules.tsfa import TSFA
 from wfl_sim.stage1.advice import Advice, advise
-from wfl_sim.stage1.arms import chosen_cell, has_rank
+from wfl_sim.stage1.arms import NO_BUDGET_S, chosen_cell, has_rank
 from wfl_sim.stage1.budget import Compared, Paces, compared, paces
 from wfl_sim.stage1.choice import Candidate, How, Selection, best, carried, least_budget_s, predicted, select
 from wfl_sim.stage1.cost import Cost, cost
@@ -29,7 +29,6 @@ from wfl_sim.yamlfile import write
 from wfl_sim.yamlreader import KeyPath
 
 BY, BUDGET = ("rank_selection", "by"), ("rank_selection", "latency_budget")
-ANY_S = 1e9  # a latency budget to check the rest with
 LOOKS = 5  # at links over the length of a run, which goes by the latency budget that they suggest
 
 
@@ -146,15 +145,19 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
         )
         raise ScenarioError(locate.finding(finding("method", message, "")))
     scenario = _with_section(cell.scenario, by)
-    anyhow = _with_budget(scenario, ANY_S)  # which is looked at here, and is no error
+    anyhow = _with_budget(scenario, NO_BUDGET_S)  # which is looked at here, and is no error
     found = [*rules.physics(anyhow), *rules.resources(anyhow)]
     idle = (BUDGET, BY) if by == "links" else (BUDGET,)  # no budget was given here, and links ask no pilot
     found = [one for one in found if one.path not in idle]
     if found:
         raise ScenarioError(*in_order(locate.finding(one) for one in found))
     own, stated_s = _rank(cell.scenario), budget_of(scenario)
+    if stated_s == NO_BUDGET_S:
+        stated_s = None
     if not isinstance(scenario.schedule, TSFA):  # which is what is recommended, and what pilots are to simulate
-        scenario = replace(scenario, schedule=TSFA(latency_budget_s=ANY_S, kept_fraction_min=least_kept_of(scenario)))
+        scenario = replace(
+            scenario, schedule=TSFA(latency_budget_s=NO_BUDGET_S, kept_fraction_min=least_kept_of(scenario))
+        )
     air = None if stated_s is None else _met(scenario, stated_s)
     met = air is not None
     if air is None:
