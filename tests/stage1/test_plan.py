@@ -107,9 +107,11 @@ def test_a_tsfa_without_a_latency_budget_is_planned_like_any_schedule_that_has_n
     for name, text in files.items():
         (tmp_path / name).write_text(text)
         plans.append(report.plan(study_of(tmp_path / name, []), by="links"))
+    recommended = plans[0].chosen, plans[0].advice.v, plans[0].paces.recommended_s
     for plan in plans:
         assert plan.stated is None and "The scenario has no latency budget." in " ".join(words.text(plan, "s"))
-        assert plan.advice == plans[0].advice and plan.settings["schedule.latency_budget"].endswith("ms")
+        assert (plan.chosen, plan.advice.v, plan.paces.recommended_s) == recommended
+        assert plan.settings["schedule.latency_budget"].endswith("ms")
     with pytest.raises(ScenarioError, match=r"schedule\.patience"):
         study_of(tmp_path / "bare", ["schedule.patience=-1"])
 
@@ -252,6 +254,53 @@ def test_a_plan_says_what_a_round_takes_and_which_rates_no_modem_reaches() -> No
     capped = report.plan(parse(MANY, "s", [*given, "radio.rate={kind: truncated_shannon}"]), by="links")
     cap = capped.scenario.radio.rate.uplink_cap  # type: ignore[union-attr]
     assert capped.advice.median_efficiency == pytest.approx(cap) and "256-QAM" not in " ".join(words.text(capped, "s"))
+
+
+def test_the_time_of_the_mean_client_adds_up() -> None:
+    for rank in (2, 8, 32):
+        plan = report.plan(parse(MANY, "s", [f"method.rank={rank}", "rank_selection=null"]), by="links")
+        sent_s = plan.advice.wire_bits / plan.advice.rate_bps
+        assert plan.advice.rank == rank and plan.advice.wire_bits > plan.chosen.bits
+        assert plan.advice.fixed_s + sent_s == pytest.approx(plan.advice.latency_budget_s, rel=0.005)
+
+
+def test_links_at_the_cap_of_the_rate_model_are_told_alike() -> None:
+    near = ["clients.placement={kind: disc, from: 10 m, to: 50 m}", "rank_selection=null"]
+    for rate, alike in (("truncated_shannon", True), ("shannon", False)):
+        plan = report.plan(parse(MANY, "s", [*near, f"radio.rate={{kind: {rate}}}"]), by="links")
+        told = " ".join(words.text(plan, "s"))
+        assert ("Links are alike: all clients get" in told) is plan.advice.capped is alike
+        assert ("The weakest by rate" in told) is not alike
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (MANY, "For rank 2, which the scenario states:"),
+        (MANY.replace("soft, rank: 2", "soft"), "For rank 8, the default of method soft:"),
+        (MANY + "grid: {method.rank: [4, 8]}\n", "For rank 4, that of the point of the grid which is planned:"),
+    ],
+)
+def test_a_plan_says_where_its_rank_comes_from(text: str, says: str) -> None:
+    assert any(
+        line.startswith(says)
+        for line in words.text(report.plan(parse(text, "s", ["rank_selection=null"]), by="links"), "s")
+    )
+
+
+def test_the_scenarios_v_is_judged() -> None:
+    own = ["method.rank=16", "rank_selection=null"]
+    for v, says in ((1000, "V 1000 from queue_start 0 is too large"), (0.2, "V 0.2 from queue_start 0 would do")):
+        given = [*own, f"schedule={{kind: tsfa, latency_budget: 0.9 s, v: {v}}}"]
+        assert says in " ".join(words.text(report.plan(parse(MANY, "s", given), by="links"), "s"))
+    assert "The scenario's V" not in " ".join(words.text(report.plan(parse(MANY, "s", own), by="links"), "s"))
+
+
+@pytest.mark.usefixtures("_learner")
+def test_a_rank_by_tail_is_told_with_what_it_leans_to() -> None:
+    for feedback, says in ((0, "counts as lost. Ranks"), (0.5, "counts as lost, though error feedback sends it later")):
+        plan = report.plan(parse(MANY, "s", [f"codec.error_feedback={feedback}"]))
+        assert says in " ".join(" ".join(words.text(plan, "s")).split())
 
 
 def test_a_codec_of_one_size_is_told() -> None:

@@ -6,7 +6,7 @@ Knows how the parts of stage 1 go together; not how a plan is shown.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from wfl_sim import rules
 from wfl_sim.diagnose import Locator
@@ -14,7 +14,7 @@ from wfl_sim.errors import ScenarioError, in_order
 from wfl_sim.findings import finding
 from wfl_sim.grid import in_turn
 from wfl_sim.learning.sources import model_info
-from wfl_sim.scenario import Coordinate, Scenario, Study
+from wfl_sim.scenario import Cell, Coordinate, Scenario, Study
 from wfl_sim.schedules.tsfa import TSFA
 from wfl_sim.stage1.advice import Advice, advise
 from wfl_sim.stage1.arms import NO_BUDGET_S, chosen_cell, has_rank
@@ -29,12 +29,13 @@ from wfl_sim.yamlfile import write
 from wfl_sim.yamlreader import KeyPath
 
 BY, BUDGET = ("rank_selection", "by"), ("rank_selection", "latency_budget")
+RankFrom = Literal["file", "grid", "default"]
 LOOKS = 5  # at links over the length of a run, which goes by the latency budget that they suggest
 
 
 @dataclass(frozen=True)
 class Planned:
-    """The plan of one arm with its first seed.
+    """The plan of one arm with its first seed, whose rank without one that is chosen is `written_rank`.
 
     `selection` is the table at the latency budget of the scenario. Where it has none that can be met, it is at the one
     recommended. With ``pilot`` that is the budget for which short runs were simulated: the scenario's, or else what
@@ -51,6 +52,7 @@ class Planned:
     asked: int
     fixed_bits: float
     written_rank: int
+    rank_from: RankFrom
     scenario: Scenario
     selection: Selection
     chosen: Candidate
@@ -103,6 +105,7 @@ class Planned:
             "clients_a_round": self.asked,
             "fixed_bits": self.fixed_bits,
             "written_rank": self.written_rank,
+            "rank_from": self.rank_from,
             "selection": self.selection.as_dict(),
             "recommended": {**asdict(self.chosen), "latency_budget_s": self.advice.latency_budget_s},
             "pace": self.paces.of(self.advice.latency_budget_s),
@@ -189,6 +192,7 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
         asked=air.asked,
         fixed_bits=size.fixed_bits,
         written_rank=own,
+        rank_from=_rank_from(cell, locate),
         scenario=scenario,
         selection=selection,
         chosen=row,
@@ -205,6 +209,14 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
 
 def _rank(scenario: Scenario) -> int:
     return int(getattr(scenario.method, "rank"))  # noqa: B009 - not every method has one
+
+
+def _rank_from(cell: Cell, locate: Locator) -> RankFrom:
+    """Where the rank of a cell comes from."""
+    if any(at.key.endswith("method.rank") for at in cell.point):
+        return "grid"
+    method = locate.data.get("method")
+    return "file" if isinstance(method, dict) and "rank" in method else "default"
 
 
 def _size(air: Links, rank: int) -> Size:

@@ -5,18 +5,17 @@ Knows plans by their fields; neither how one is made, nor where the words go.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from textwrap import wrap
 from typing import Any
 
 from wfl_sim.present import table
+from wfl_sim.schedules.tsfa import TSFA
 from wfl_sim.stage1.advice import OVERRUN
 from wfl_sim.stage1.budget import is_met
 from wfl_sim.stage1.choice import Candidate
+from wfl_sim.stage1.command import command
 from wfl_sim.stage1.report import Planned
-from wfl_sim.yamlfile import Override
-from wfl_sim.yamlreader import KeyPath
 
 WIDTH = 100
 MOST_OF_256_QAM = 7.4  # bit/s/Hz, at the highest code rate of TS 38.214, table 5.2.2.1-3: 8 x 948 / 1024
@@ -31,6 +30,7 @@ def text(
     yield ""
     yield heading(_recommended(planned))
     yield from _wrapped(_verdict(planned))
+    yield from _wrapped(_caution(planned))
     yield from _wrapped(_cost(planned))
     for note in planned.notes:
         yield from wrap(f"note: {note}", WIDTH, subsequent_indent="      ")
@@ -49,7 +49,7 @@ def text(
     yield from _wrapped(_queue(planned))
     yield ""
     yield heading("To run it")
-    yield from _command(planned, scenario, overrides)
+    yield from command(planned, scenario, overrides)
 
 
 def _recommended(planned: Planned) -> str:
@@ -57,8 +57,14 @@ def _recommended(planned: Planned) -> str:
     settings = f"rank {advice.rank}, latency budget {_seconds(advice.latency_budget_s)}, V {advice.v:g}"
     if planned.selection.rank is not None:
         return f"Take {settings}."
-    stated = "the scenario states" if advice.rank == planned.written_rank else "is the largest candidate that fits"
-    return f"For rank {advice.rank}, which {stated}: {settings.partition(', ')[2]}."
+    whose = "the largest candidate that fits"
+    if advice.rank == planned.written_rank:
+        whose = {
+            "file": "which the scenario states",
+            "grid": "that of the point of the grid which is planned",
+            "default": f"the default of method {planned.scenario.method.kind}",
+        }[planned.rank_from]
+    return f"For rank {advice.rank}, {whose}: {settings.partition(', ')[2]}."
 
 
 def _verdict(planned: Planned) -> str:
@@ -100,6 +106,17 @@ def _clients(count: float) -> str:
     return "1 client" if count == 1 else f"{count:.3g} clients"
 
 
+def _caution(planned: Planned) -> str:
+    """How far to trust the rank that ``tail`` prefers."""
+    if planned.selection.by != "tail" or sum(row.fits for row in planned.selection.candidates) < 2:
+        return ""
+    later = ", though error feedback sends it later" if getattr(planned.scenario.codec, "error_feedback", 0.0) else ""
+    return (
+        f"The prediction leans to small ranks: what is left out counts as lost{later}. Ranks may differ little in a "
+        "run; --by pilot compares them."
+    )
+
+
 def _simulated(planned: Planned) -> str:
     """What short runs, which had one latency budget, leave open of others."""
     paces, budget_s = planned.paces, planned.advice.latency_budget_s
@@ -131,7 +148,7 @@ def _stated(planned: Planned) -> str:
 
 
 def _glossary(planned: Planned) -> str:
-    selection, asked = planned.selection, planned.asked
+    advice, asked = planned.advice, planned.asked
     who = "one client downloads the model, computes, and uploads"
     if asked > 1:
         who = f"{asked} clients download the model, compute, and upload"
@@ -140,22 +157,28 @@ def _glossary(planned: Planned) -> str:
         f"{_bits(planned.fixed_bits)} (the task's own layer) and, for each adapted layer of the model, as many pieces "
         "as the rank says: a larger rank can learn more, and has more to send. The kept fraction is the share of the "
         "pieces that is sent, the most important ones. The latency budget is the mean time of a round that the "
-        "schedule tsfa keeps to. Download, computing and latency take "
-        f"{_seconds(selection.fixed_s)} of it; the rest is for the uplink, of which the mean client gets "
-        f"{_rate(selection.rate_bps)} in an even share."
+        f"schedule tsfa keeps to. Of {_seconds(advice.latency_budget_s)} download, computing and latency take "
+        f"{_seconds(advice.fixed_s)} at rank {advice.rank}, and an update of {_bits(advice.wire_bits)}, headers of "
+        f"packets included, {_seconds(advice.wire_bits / advice.rate_bps)}, at the {_rate(advice.rate_bps)} that the "
+        "mean client gets in an even share of the uplink."
     )
 
 
 def _who_binds(planned: Planned) -> str:
     advice = planned.advice
+    if advice.capped:
+        return (
+            f"Links are alike: all clients get {_rate(advice.median_bps)} in an even share of the band, the most that "
+            f"radio.rate {planned.scenario.radio.rate.kind} carries there, so the band binds, and no client."
+        )
     clients = "; ".join(
         f"client {weak.client} at {weak.distance_m:.0f} m, {_rate(weak.rate_bps)}, {weak.kept_fraction:.0%}"
         for weak in advice.weak
     )
     return (
-        f"The weakest (distance at the start, rate in an even share, share of an update of rank {advice.rank} that it "
-        f"carries in {_seconds(advice.latency_budget_s)}): {clients}. The median client has {_rate(advice.median_bps)}"
-        f"{_per_hertz(planned)}."
+        "The weakest by rate (distance at the start, rate in an even share, share of an update of rank "
+        f"{advice.rank} that it carries in {_seconds(advice.latency_budget_s)}): {clients}. "
+        f"The median client has {_rate(advice.median_bps)}{_per_hertz(planned)}."
     )
 
 
@@ -179,7 +202,7 @@ def _ranks(planned: Planned, heading: Callable[[str], str]) -> Iterator[str]:
     budget_s, by = planned.selection.latency_budget_s, planned.selection.by
     names = ["rank", "whole update", "kept", "sent", "round", "shortest"]
     names += {
-        "tail": ["lost to: rank", "averaging", "leaving out", "sum"],
+        "tail": ["lost to: rank", "averaging", "leaving out", "error"],
         "pilot": ["simulated: rounds", "round", "kept", "loss", "accuracy"],
     }.get(by, [])
     head, *rows = table([*names, ""], [_cells(planned, row) for row in planned.selection.candidates])
@@ -215,8 +238,9 @@ def _of_learning(planned: Planned) -> str:
     by = planned.selection.by
     if by == "tail":
         return (
-            "lost: shares of the energy of what a pilot learnt that so small a rank cannot hold, that averaging the "
-            "two factors of a piece separately gets wrong, and that is in the pieces left out."
+            "lost: shares of the energy of what a pilot learnt that so small a rank cannot hold, and that averaging "
+            "the two factors of a piece separately gets wrong; and, of the energy of a round's changes, that is in the "
+            "pieces left out. error: their weighted sum, no share itself, so that it may pass 1."
         )
     if by == "pilot":
         return (
@@ -269,13 +293,29 @@ def _queue(planned: Planned) -> str:
             "or less of an update changes that error by nothing here, so that they balance at a queue of 0 whatever V "
             "is, and V is left at 1."
         )
-    whole = "a whole update" if advice.transient_rounds == 1 else f"{advice.transient_rounds} whole updates"
+    whole = "a round" if advice.transient_rounds == 1 else f"{advice.transient_rounds} rounds"
     return (
         "V weighs the error of what is left out against the queue of time overdrawn: the larger, the steadier are kept "
         f"fractions, and the longer may the mean round be above its budget. {_limit(planned)} With queue_start "
-        f"{advice.queue_start:g}, where error and time balance, it is about 0; from 0, with about {whole} at the "
-        f"start, it would be up to {advice.excess:.1%}."
+        f"{advice.queue_start:g}, where error and time balance, it is about 0. A queue that begins at 0 would have "
+        f"about {whole} of whole updates first, and the mean round up to {advice.excess:.1%} above the budget."
+        f"{_stated_v(planned)}"
     )
+
+
+def _stated_v(planned: Planned) -> str:
+    """What the scenario's own V and start of the queue would do at the budget recommended."""
+    advice, own = planned.advice, planned.scenario.schedule
+    if "schedule.kind" in planned.settings or not isinstance(own, TSFA):  # it has none
+        return ""
+    if (own.v, own.queue_start) == (advice.v, advice.queue_start):
+        return ""
+    said = f" The scenario's V {own.v:g} from queue_start {own.queue_start:g}"
+    if advice.stated_excess > OVERRUN:
+        return f"{said} is too large: up to {advice.stated_excess:.1%} above."
+    above = "not above" if advice.stated_excess < 0.0005 else f"up to {advice.stated_excess:.1%} above"
+    smaller = ", though kept fractions vary more than they need to" if own.v < advice.v else ""
+    return f"{said} would do: {above}{smaller}."
 
 
 def _limit(planned: Planned) -> str:
@@ -288,25 +328,6 @@ def _limit(planned: Planned) -> str:
     if advice.held == "most":
         return f"{advice.v:g} is the most that is recommended; {during} a larger one, too, would hold this {share}."
     return f"{during.capitalize()} {advice.v:g} is the largest that holds this {share}."
-
-
-def _command(planned: Planned, scenario: str, overrides: Sequence[str]) -> Iterator[str]:
-    """For a shell, one setting a line; what was overridden for the plan comes before settings, as later ones win."""
-    words = ["wfl-sim run", shlex.quote(scenario)]
-    if planned.run_arm is not None:
-        words += ["--arm", shlex.quote(planned.run_arm)]
-    kept = [one for one in overrides if not planned.says_again(_path(one, planned.run_arm))]
-    yield " ".join(words) + " \\"
-    settings = [shlex.quote(one) for one in (*planned.at_point, *kept, *planned.overrides)]
-    yield from (f"    {one} \\" for one in settings[:-1])
-    yield f"    {settings[-1]}"
-
-
-def _path(override: str, arm: str | None) -> KeyPath:
-    """What an override sets, without the arm where it is for this one."""
-    path, _ = Override.parts(override)
-    own = () if arm is None else ("arms", *arm.split("."))
-    return path[len(own) :] if path[: len(own)] == own else path
 
 
 def _wrapped(paragraph: str) -> list[str]:
