@@ -144,7 +144,7 @@ def test_a_pilot_that_diverged_is_no_candidate_and_one_that_failed_is_an_error(m
         ("rank_selection.candidates=[2, 4000]", "must be at most 384, the width of the layers"),
         ("method={kind: head_only}", "chooses the rank of adapters, and head_only has none"),
         ("method={kind: none, payload: 1 kbit}", "chooses the rank of adapters, and none has none"),
-        ("rank_selection.by=pilot", "learning.data.validation is 0"),
+        ("rank_selection.by=pilot", "learning.data.validation: is 0, and rank_selection.by pilot"),
         ("rank_selection.latency_budget=null", "the schedule equal has no latency budget of its own"),
         ("method={kind: ffa}", "tail looks at pairs of A and B, which ffa does not train; take pilot"),
         ("method={kind: flora}", "tail looks at B A, and flora folds what was learnt into the layers after each round"),

@@ -29,6 +29,7 @@ from wfl_sim.yamlfile import write
 from wfl_sim.yamlreader import KeyPath
 
 BY, BUDGET = ("rank_selection", "by"), ("rank_selection", "latency_budget")
+VALIDATION = ("learning", "data", "validation")
 RankFrom = Literal["file", "grid", "default"]
 LOOKS = 5  # at links over the length of a run, which goes by the latency budget that they suggest
 
@@ -150,7 +151,7 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
     scenario = _with_section(cell.scenario, by)
     anyhow = _with_budget(scenario, NO_BUDGET_S)  # which is looked at here, and is no error
     found = [*rules.physics(anyhow), *rules.resources(anyhow)]
-    idle = (BUDGET, BY) if by == "links" else (BUDGET,)  # no budget was given here, and links ask no pilot
+    idle = (BUDGET, BY, VALIDATION) if by == "links" else (BUDGET,)  # no budget was given here, and links ask no pilot
     found = [one for one in found if one.path not in idle]
     if found:
         raise ScenarioError(*in_order(locate.finding(one) for one in found))
