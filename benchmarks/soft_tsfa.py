@@ -118,7 +118,7 @@ def tsfa_ms(surrogate: str) -> Callable[[int], float]:
     """Milliseconds of the computer for one decision on all of them."""
 
     def once(run: int) -> float:
-        schedule = TSFA(csi="block", latency_budget_s=BUDGET_S, surrogate=surrogate, patience=100.0)  # type: ignore[arg-type]
+        schedule = TSFA(csi="block", latency_budget_s=BUDGET_S, v=10.0, surrogate=surrogate, patience=100.0)  # type: ignore[arg-type]
         air, requests = tsfa_problem(run, schedule.measures)
         schedule.decide(0.0, air, requests[:3], (), {"queue": 10.0})  # the tables of the curve are made once for a run
         began_s = time.process_time()

@@ -158,9 +158,10 @@ class GilbertElliott(Options):
 
     Options
     -------
-    p, r : Probability of a step from good to bad, and of one from bad to good. Both larger: shorter bursts; a larger
-        p / r: more of the time is bad.
-    e_good, e_bad : Probability that a packet is lost in the good state, and in the bad one.
+    p : Probability of a step from good to bad. Larger: more bursts.
+    r : Probability of a step from bad to good. Larger: shorter bursts.
+    e_good : Probability that a packet is lost in the good state. Larger: more losses between bursts.
+    e_bad : Probability that a packet is lost in the bad state. Larger: more losses in bursts.
     step_s : Length of a tick. Longer, with the same `p` and `r`: longer bursts.
     origin : Where these losses come from, for the record: it changes no result. They act on top of what the radio
         model itself loses, so they must not be losses that the rate accounts for already.

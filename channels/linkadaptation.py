@@ -139,9 +139,10 @@ class TruncatedShannon(Options):
 
     Options
     -------
-    uplink_alpha, uplink_cap : Share of the capacity that is reached in the uplink, and largest efficiency there in
-        bit/s/Hz. Larger: faster.
-    downlink_alpha, downlink_cap : The same in the downlink.
+    uplink_alpha : Share of the capacity that is reached in the uplink. Larger: faster.
+    uplink_cap : Largest efficiency in the uplink, in bit/s/Hz. Larger: faster on strong links.
+    downlink_alpha : Share of the capacity that is reached in the downlink. Larger: faster.
+    downlink_cap : Largest efficiency in the downlink, in bit/s/Hz. Larger: faster on strong links.
     floor_db : SNR below which nothing is sent.
     """
 

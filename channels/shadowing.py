@@ -206,7 +206,7 @@ class BySight(Options):
 
         S = std(d, s) G_s(x),    E[G_s(x) G_s(x')] = exp(-|x - x'| / d_corr(s))
 
-    ::
+    with these constants of the five scenarios::
 
                std in dB            d_corr in m
                LOS   NLOS   O2I     LOS  NLOS  O2I

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -41,7 +42,15 @@ AT_FEWER_BITS = (
 )
 INGREDIENTS = (
     *("soft", "lambda-0.001", "lambda-0.1", "cosine", "identity", "weight", "update", "full-feedback", "per-layer"),
-    *("renormalise", "server-basis", "int8", "soft-plus", "soft-plus-lambda-0.01", "soft-plus-random-basis"),
+    *(
+        "renormalise",
+        "server-basis",
+        "int8",
+        "all-three",
+        "soft-plus",
+        "soft-plus-lambda-0.01",
+        "soft-plus-random-basis",
+    ),
     "soft-plus-16-bits",
 )
 """What of an ablation question 1 itself does not have: that has no penalty, and no feedback, of both."""
@@ -51,13 +60,15 @@ SELDOM_CALLED = (
 )
 FEW_ARMS = ("dense", "dense-rank-4-int8", "topk-int8", "soft", "soft-plus")
 AT_EQUAL_TIME = (
-    *("dense-equal", "dense-min-max", "soft-min-max", "soft-deadline", "soft-tsfa", "topk-int8-min-max"),
+    *("dense-equal", "dense-min-max", "dense-int8-min-max", "soft-min-max", "soft-tsfa", "topk-int8-min-max"),
     *("topk-int8-tsfa", "soft-plus-min-max", "soft-plus-deadline", "soft-plus-tsfa"),
 )
+BAND_HELD = ("dense-equal-held", "dense-min-max-held", "soft-plus-tsfa-held")
 MATCHED = {
     "soft-min-max": "soft-tsfa",
     "topk-int8-min-max": "topk-int8-tsfa",
     "soft-plus-min-max": "soft-plus-tsfa",
+    "soft-plus-threshold": "soft-plus-tsfa",
 }
 """Arms that send as many bits an update as another did on average, so that sparsity and scheduling are told apart."""
 WITH_ERRORS = (
@@ -73,7 +84,8 @@ class Part:
     """One study: a scenario, what it is for, and which of its arms run in which size; no arms are all of them.
 
     `matched` says of arms whose mean update they are to send at. Stage 1 is asked about `plan_arm`, in each of
-    the ways of `plan_by`. `smoke_arms` and `smoke` make the size smoke smaller. `title` is what tables call it.
+    the ways of `plan_by`. `smoke_arms` and `smoke` make the size smoke smaller. `title` is what tables call it;
+    arms whose updates are larger than `limit_kbit` are there for reference.
     """
 
     name: str
@@ -84,6 +96,7 @@ class Part:
     sizes: tuple[str, ...] = ("full",)
     seeds: str = SEEDS
     title: str = ""
+    limit_kbit: float = math.inf
     matched: Mapping[str, str] = field(default_factory=dict)
     plan_arm: str = ""
     plan_by: tuple[str, ...] = ()
@@ -93,7 +106,8 @@ class Part:
     def settings(self, size: str) -> tuple[str, ...]:
         """The overrides of all its runs."""
         named = (f"name={self.name}",) if self.name != self.scenario else ()
-        return (*named, *self.overrides, *((*SMOKE, *self.smoke) if size == "smoke" else (f"seeds={self.seeds}",)))
+        seeds = self.seeds if size == "full" else SEEDS
+        return (*named, *self.overrides, *((*SMOKE, *self.smoke) if size == "smoke" else (f"seeds={seeds}",)))
 
     def chosen(self, size: str) -> tuple[str, ...]:
         """The arms that run; none are all."""
@@ -102,21 +116,22 @@ class Part:
 
 PARTS = (
     Part("tradeoff_kept_fraction", "1", "tradeoff_kept_fraction", sizes=SIZES, seeds=MORE_SEEDS,
-         title="At most 260 kbit an update",
+         title="At most 260 kbit an update", limit_kbit=260,
          smoke_arms=("head-only", "dense", "topk", "soft")),
     Part("tradeoff_110kbit", "1", "tradeoff_kept_fraction", AT_FEWER_BITS,
-         ("schedule.payload='110 kbit'",), title="At most 110 kbit an update"),
+         ("schedule.payload='110 kbit'",), title="At most 110 kbit an update", limit_kbit=110),
     Part("tradeoff_six_layers", "1-six-layers", "tradeoff_kept_fraction", FEW_ARMS,
-         ("learning.model.layers=6", "schedule.payload='660 kbit'"), title="Six layers, at most 660 kbit an update"),
+         ("learning.model.layers=6", "schedule.payload='660 kbit'"), title="Six layers, at most 660 kbit an update",
+         limit_kbit=660),
     Part("tradeoff_100_clients", "1-100-clients", "tradeoff_kept_fraction", SELDOM_CALLED,
          ("clients.count=100", "protocol.cohort=10", "learning.data.partition.kind=classes"),
-         title="100 clients, 10 a round, 260 kbit"),
+         title="100 clients, 10 a round, at most 260 kbit", limit_kbit=260),
     Part("soft_ablation", "1-ablation", "soft_ablation", INGREDIENTS, sizes=("smoke", "full"),
          smoke_arms=("soft", "soft-plus")),
     Part("latency_budget", "2", "latency_budget", AT_EQUAL_TIME, seeds=MORE_SEEDS, matched=MATCHED),
-    Part("cell_edge", "2", "cell_edge", AT_EQUAL_TIME, sizes=SIZES, seeds=MORE_SEEDS, matched=MATCHED,
-         smoke_arms=CELL_SMOKE),
-    Part("mobility", "2", "mobility", AT_EQUAL_TIME, seeds=MORE_SEEDS, matched=MATCHED),
+    Part("cell_edge", "2", "cell_edge", (*AT_EQUAL_TIME, "soft-plus-threshold"), sizes=SIZES,
+         seeds=MORE_SEEDS, matched=MATCHED, smoke_arms=CELL_SMOKE),
+    Part("mobility", "2", "mobility", (*AT_EQUAL_TIME, *BAND_HELD), seeds=MORE_SEEDS, matched=MATCHED),
     Part("burst_loss", "2", "burst_loss", AT_EQUAL_TIME, sizes=("core", "full"), seeds=MORE_SEEDS, matched=MATCHED),
     Part("tsfa_ablation", "2-ablation", "tsfa_ablation", sizes=("smoke", "full"), smoke_arms=("tsfa", "v-10")),
     Part("tradeoff_rank", "3", "tradeoff_rank", ("soft-plus-tsfa",), sizes=("smoke", "full"),

@@ -25,6 +25,7 @@ from soft_tsfa_tables import (
     opened,
     picked,
     plus_minus,
+    ranked,
     regret,
     time_table,
 )  # fmt: skip
@@ -78,15 +79,16 @@ def equal_bits(studies: Mapping[str, Study], question: str = "1") -> Page | None
         table = study.table()
         own = [arm for arm in ("head-only", "dense") if arm not in study.arms and arm in set(first["arm"])]
         table = pd.concat([first[first["arm"].isin(own)], table], ignore_index=True) if own else table
-        arms = [*own, *study.arms]
-        lines += [f"## {study.part.title}", "", *bits_table(study, found[0], table, arms, REFERENCES)]
-        panels.append((study.part.title, arms, table))
+        larger, others = ranked(study, table, [*own, *study.arms])
+        lines += [f"## {study.part.title}", "", *bits_table(study, found[0], table, [*larger, *others], REFERENCES)]
+        panels.append(pictures.Panel(study.part.title, larger, others, table))
     start = head(
         found,
         "Accuracy in %: median of the last 3 rounds; mean over seeds and its 95 % interval (Student's t). Differences "
         "in points within a seed; bold where the interval leaves out 0. An update is what a client sends in a round, "
-        "head and index counted; adapters: without the head. Downlink: to all clients together, a "
-        "broadcast counts once. Coherence: largest |cosine| of two rows of A / columns of B after the last round.",
+        "head and index counted; arms with larger ones than the title allows stand first, for reference. Adapters: "
+        "without the head. Downlink: to all clients together, a broadcast counts once. Coherence: largest |cosine| of "
+        "two rows of A / columns of B after the last round.",
     )
     return "\n".join([*start, *lines]), pictures.equal_bits(panels)
 

@@ -6,12 +6,14 @@ Knows how an answer is drawn; neither how it is written down, nor which page it 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullLocator
 from soft_tsfa_tables import POINTS, Study, plain
 
@@ -19,16 +21,68 @@ from analysis.evidence import NOTHING, Mean, by_arm, differences
 from analysis.house import COLOURS, LIMIT_COLOUR, WIDTH_IN, in_house_style
 
 ROW_IN = 0.27
-FAMILIES = (("soft-plus", COLOURS[1]), ("rotated", COLOURS[1]), ("tsfa", COLOURS[1]), ("soft", COLOURS[0]),
-            ("topk", COLOURS[2]), ("flasc", COLOURS[2]), ("svd", COLOURS[3]), ("random", COLOURS[4]))  # fmt: skip
-NEUTRAL = "0.4"
+FAMILIES = {
+    "principal directions (rotated)": (
+        COLOURS[1],
+        ("soft-plus", "tsfa", "min-max", "equal", "v-", "variance", "tail", "queue", "dense-at-first"),
+    ),
+    "rank components": (COLOURS[0], ("soft",)),
+    "largest entries (top-k)": (COLOURS[2], ("topk", "flasc")),
+    "SVD of B A": (COLOURS[3], ("svd",)),
+    "random components": (COLOURS[4], ("random",)),
+}
+"""What is sent, its colour, and how the names of its arms begin; the first that fits."""
+NEUTRAL, ALL = "0.4", "everything"
+DASHED: Mapping[str, Any] = {"color": "0.6", "linestyle": "--", "linewidth": 1.2}
+DOTTED: Mapping[str, Any] = {**DASHED, "linestyle": ":"}
+LIMIT: Mapping[str, Any] = {"color": LIMIT_COLOUR, "linewidth": 1.2}
 MOST_POINTS = 16.0  # of a difference that still fits into a picture of equal time
 RATIOS = (0.5, 1, 2, 5, 10, 20)
 
 
+@dataclass(frozen=True)
+class Panel:
+    """Accuracies at one limit of bits: arms that send more, arms within it, and their runs."""
+
+    title: str
+    larger: Sequence[str]
+    within: Sequence[str]
+    table: pd.DataFrame
+
+    @property
+    def arms(self) -> list[str]:
+        """All of them, in the order of the rows."""
+        return [*self.larger, *self.within]
+
+
+def family(arm: str) -> tuple[str, str]:
+    """What an arm sends, and its colour."""
+    found = ((name, own) for name, (own, words) in FAMILIES.items() if arm.startswith(words))
+    return next(found, (ALL, NEUTRAL))
+
+
 def colour(arm: str) -> str:
-    """Arms of one codec have one colour."""
-    return next((own for word, own in FAMILIES if arm.startswith(word)), NEUTRAL)
+    """Arms that send the same kind of thing have one colour."""
+    return family(arm)[1]
+
+
+def legend(figure: Figure, arms: Iterable[str], lines: Mapping[str, Mapping[str, Any]]) -> None:
+    """Below the picture: what colours are, where there are several, and what lines are."""
+    families = dict(map(family, arms))
+    order = [name for name in (*FAMILIES, ALL) if name in families]
+    handles = [Line2D([], [], marker="o", linestyle="", color=families[name], label=name) for name in order]
+    drawn = [Line2D([], [], **style, label=name) for name, style in lines.items()]
+    figure.legend(handles=[*(handles if len(order) > 1 else []), *drawn], loc="outside lower center", ncols=4)
+
+
+def beyond(axes: Axes, arms: Sequence[str], values: Mapping[str, Mean], factor: float = 1.0) -> None:
+    """An arrowhead where an interval leaves the frame, whose limits are final."""
+    low, high = axes.get_xlim()
+    for row, arm in enumerate(arms):
+        value = values.get(arm, NOTHING)
+        for end, edge, mark in ((value.low, low, "<"), (value.high, high, ">")):
+            if (factor * end < low) if mark == "<" else (factor * end > high):
+                axes.plot(edge, row, mark, color=colour(arm), ms=7, clip_on=False, markeredgewidth=0)
 
 
 def dots(axes: Axes, arms: Sequence[str], values: Mapping[str, Mean], factor: float = 1.0) -> None:
@@ -59,27 +113,35 @@ def height(rows: int) -> float:
 
 
 @in_house_style
-def equal_bits(panels: Sequence[tuple[str, list[str], pd.DataFrame]]) -> Figure:
-    rows = [len(arms) for _, arms, _ in panels]
-    figure = Figure(figsize=(WIDTH_IN, sum(map(height, rows)) + 0.4), layout="constrained")
+def equal_bits(panels: Sequence[Panel]) -> Figure:
+    rows = [len(panel.arms) for panel in panels]
+    figure = Figure(figsize=(WIDTH_IN, sum(map(height, rows)) + 0.8), layout="constrained")
     grid = figure.subplots(len(panels), 2, squeeze=False, height_ratios=[height(n) for n in rows], sharex="col")
-    for (left, right), (title, arms, table) in zip(grid, panels, strict=True):
+    for (left, right), panel in zip(grid, panels, strict=True):
+        arms, table = panel.arms, panel.table
         accuracy, bits = by_arm(table, "accuracy"), by_arm(table, "update_kbit")
         dots(left, arms, accuracy, POINTS)
         left.set_yticks(range(len(arms)), [f"{arm}  {plain(bits[arm], 0):>5}" for arm in arms])
-        for name, style in (("head-only", ":"), ("dense", "--")):
+        for name, style in (("head-only", DOTTED), ("dense", DASHED)):
             if name in accuracy:
-                left.axvline(POINTS * accuracy[name].mean, color="0.6", linestyle=style, linewidth=1.2, zorder=0)
-        left.set_title(title)
+                left.axvline(POINTS * accuracy[name].mean, **style, zorder=0)
+        left.set_title(panel.title)
         reference = "topk-int8" if "topk-int8" in arms else "dense"
         dots(right, arms, differences(table, reference, "accuracy"), POINTS)
-        right.axvline(0, color=LIMIT_COLOUR, linewidth=1.2, zorder=0)
+        right.axvline(0, **LIMIT, zorder=0)
         right.tick_params(labelleft=False)
         right.set_title(f"against {reference}, by seed")
-        left.tick_params(labelbottom=True)
-        right.tick_params(labelbottom=True)
+        for axes in (left, right):
+            axes.tick_params(labelbottom=True)
+            if panel.larger:
+                axes.axhspan(-0.5, len(panel.larger) - 0.5, color="0.93", linewidth=0, zorder=-1)
+        if panel.larger:
+            left.annotate("larger updates, for reference", (0.02, -0.05), xycoords=("axes fraction", "data"),
+                          va="center", fontsize=8, color="0.4")  # fmt: skip
     grid[-1][0].set_xlabel("accuracy, %; beside each arm: kbit an update")
     grid[-1][1].set_xlabel("difference in accuracy, points")
+    lines = {"dense training": DASHED, "the head alone": DOTTED}
+    legend(figure, [arm for panel in panels for arm in panel.arms], lines)
     figure.suptitle("Accuracy at equal counted bits, with 95 % intervals")
     return figure
 
@@ -87,9 +149,9 @@ def equal_bits(panels: Sequence[tuple[str, list[str], pd.DataFrame]]) -> Figure:
 @in_house_style
 def equal_time(found: Sequence[Study], mark: str, references: Sequence[str]) -> Figure:
     rows = [len(study.arms) for study in found]
-    figure = Figure(figsize=(WIDTH_IN, sum(map(height, rows)) + 0.4), layout="constrained")
+    figure = Figure(figsize=(WIDTH_IN, sum(map(height, rows)) + 0.8), layout="constrained")
     grid = figure.subplots(len(found), 3, squeeze=False, height_ratios=[height(n) for n in rows], sharex="col")
-    drawn, ends = [], [1.0]
+    drawn, ends, bars = [], [1.0], []
     for (left, middle, right), study in zip(grid, found, strict=True):
         table = study.table()
         accuracy, ratio = by_arm(table, "accuracy"), by_arm(table, "over_budget")
@@ -100,17 +162,18 @@ def equal_time(found: Sequence[Study], mark: str, references: Sequence[str]) -> 
                 left.annotate("a seed has no round yet", (0.02, row), xycoords=("axes fraction", "data"),
                               va="center", fontsize=8, color="0.4")  # fmt: skip
         if mark in accuracy:
-            left.axvline(POINTS * accuracy[mark].mean, color="0.6", linestyle="--", linewidth=1.2, zorder=0)
+            left.axvline(POINTS * accuracy[mark].mean, **DASHED, zorder=0)
         left.set_title(f"{study.part.name}, {study.until_s:.0f} s")
         reference = next((arm for arm in references if arm in study.arms), study.arms[0])
         ahead = differences(table, reference, "accuracy")
         dots(middle, study.arms, ahead, POINTS)
+        bars.append((study.arms, accuracy, ahead))
         ends += [POINTS * abs(end) for value in ahead.values() for end in value[1:3] if not math.isnan(end)]
-        middle.axvline(0, color=LIMIT_COLOUR, linewidth=1.2, zorder=0)
+        middle.axvline(0, **LIMIT, zorder=0)
         middle.set_title(f"against {reference}")
         dots(right, study.arms, {arm: value._replace(low=math.nan, high=math.nan) for arm, value in ratio.items()})
         each_seed(right, study.arms, table, "over_budget")
-        right.axvline(1, color=LIMIT_COLOUR, linewidth=1.2, zorder=0)
+        right.axvline(1, **LIMIT, zorder=0)
         right.set_title("mean round")
         for axes in (left, middle, right):
             axes.tick_params(labelleft=axes is left, labelbottom=True)
@@ -118,7 +181,10 @@ def equal_time(found: Sequence[Study], mark: str, references: Sequence[str]) -> 
     grid[0][0].set_xlim(spread.min() - 2, spread.max() + 2)  # bars of runs that are far apart may leave the frame
     farthest = min(1.1 * max(ends), MOST_POINTS)
     grid[0][1].set_xlim(-farthest, farthest)
-    labels = ("accuracy at equal time, %", "difference by seed, points", "round / latency budget, ratio")
+    for (left, middle, _), (arms, accuracy, ahead) in zip(grid, bars, strict=True):
+        beyond(left, arms, accuracy, POINTS)
+        beyond(middle, arms, ahead, POINTS)
+    labels = ("accuracy at equal time, %", "difference by seed, points", "round / latency budget (log scale)")
     for axes, label in zip(grid[-1], labels, strict=True):
         axes.set_xlabel(label)
     for axes in grid[:, 2]:
@@ -126,6 +192,8 @@ def equal_time(found: Sequence[Study], mark: str, references: Sequence[str]) -> 
         axes.xaxis.set_major_locator(FixedLocator(RATIOS))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    lines = {"no difference; the budget": LIMIT} | ({mark: DASHED} if mark else {})
+    legend(figure, [arm for study in found for arm in study.arms], lines)
     figure.suptitle("At equal simulated time: means with 95 % intervals, small dots are seeds")
     return figure
 
@@ -138,7 +206,7 @@ def ablation(study: Study) -> Figure:
     dots(left, arms, by_arm(table, "accuracy"), POINTS)
     left.set_xlabel("accuracy, %")
     dots(right, arms, differences(table, "soft", "accuracy"), POINTS)
-    right.axvline(0, color=LIMIT_COLOUR, linewidth=1.2, zorder=0)
+    right.axvline(0, **LIMIT, zorder=0)
     right.tick_params(labelleft=False)
     right.set_xlabel("difference to soft by seed, points")
     figure.suptitle("Each ingredient by itself, with 95 % intervals")
@@ -176,28 +244,27 @@ def rank(
 
 @in_house_style
 def against_dense(shares: Sequence[tuple[Any, ...]]) -> Figure:
-    listed = [[arm for arm in study.arms if arm in bits] for study, _, bits, _, _ in shares]
+    listed = [
+        [arm for arm in study.arms if not math.isnan(bits.get(arm, NOTHING).mean)] for study, _, bits, *_ in shares
+    ]
     rows = [len(arms) for arms in listed]
-    figure = Figure(figsize=(WIDTH_IN, sum(map(height, rows)) + 0.4), layout="constrained")
+    figure = Figure(figsize=(WIDTH_IN, sum(map(height, rows)) + 0.8), layout="constrained")
     grid = figure.subplots(len(shares), 2, squeeze=False, height_ratios=[height(n) for n in rows], sharex="col")
-    for (left, right), (study, dense, bits, seconds, count), arms in zip(grid, shares, listed, strict=True):
+    for (left, right), (study, dense, bits, seconds, _), arms in zip(grid, shares, listed, strict=True):
+        left.set_xlim(0, 145)
+        right.set_xlim(0, 145)
         for axes, values in ((left, bits), (right, seconds)):
             dots(axes, arms, values, 100)
-            axes.axvline(100, color="0.6", linestyle="--", linewidth=1.2, zorder=0)
+            beyond(axes, arms, values, 100)
+            axes.axvline(100, **DASHED, zorder=0)
             axes.tick_params(labelbottom=True)
-        for row, arm in enumerate(arms):
-            if math.isnan(bits[arm].mean):
-                met, of = count.loc[arm]
-                left.annotate(f"{met} of {of} seeds reach it", (0.02, row), xycoords=("axes fraction", "data"),
-                              va="center", fontsize=9, color="0.4",
-                              bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5})  # fmt: skip
-        left.axvline(40, color=LIMIT_COLOUR, linewidth=1.2, zorder=0)
-        left.set_title(f"{study.part.name} ({dense} = 100 %)")
-        right.set_title("seconds")
+        left.axvline(40, **LIMIT, zorder=0)
+        left.set_title(study.part.name)
+        right.set_title(f"seconds ({dense} = 100 %)")
         right.tick_params(labelleft=False)
-        left.set_xlim(left=0)
-        right.set_xlim(left=0)
-    grid[-1][0].set_xlabel("uplink bits, % of dense; red: 60 % less")
+    grid[-1][0].set_xlabel("uplink bits, % of dense")
     grid[-1][1].set_xlabel("simulated time, % of dense")
-    figure.suptitle("To the accuracy of dense training less one point, with 95 % intervals")
+    lines = {"dense training": DASHED, "60 % fewer bits": LIMIT}
+    legend(figure, [arm for arms in listed for arm in arms], lines)
+    figure.suptitle("To the accuracy of dense training less one point: arms that get there with every seed")
     return figure

@@ -105,6 +105,14 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(row) + " |" for row in (header, rule, *rows)] + [""]
 
 
+def ranked(study: Study, table: pd.DataFrame, arms: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arms whose updates are larger than those compared, and the others; each from the best down."""
+    accuracy, bits = by_arm(table, "accuracy"), by_arm(table, "update_kbit")
+    best = sorted(arms, key=lambda arm: -accuracy[arm].mean)
+    larger = [arm for arm in best if bits[arm].mean > study.part.limit_kbit]
+    return larger, [arm for arm in best if arm not in larger]
+
+
 def bits_table(
     study: Study, first: Study, table: pd.DataFrame, arms: Sequence[str], references: Sequence[str]
 ) -> list[str]:

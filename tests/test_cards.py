@@ -149,6 +149,32 @@ def test_a_misspelt_name_offers_the_nearest(name: str, nearest: str) -> None:
     assert str(caught.value.args[0]) == f"explain: nothing is called {name!r}; did you mean {nearest!r}?"
 
 
+def test_a_word_that_cards_tell_of_leads_to_these_and_one_that_none_knows_to_no_wall_of_names() -> None:
+    with pytest.raises(ScenarioError) as caught:
+        cards.card("Lyapunov")
+    (problem,) = caught.value.args
+    assert (problem.near, problem.rule) == ("", "cards that tell of it: tsfa")
+    assert "lyapunov" in cards.card("tsfa").lower()
+    with pytest.raises(ScenarioError) as caught:
+        cards.card("pace")
+    assert (caught.value.args[0].near, caught.value.args[0].rule) == ("", cards.RULE)
+
+
+def test_a_percentage_is_offered_for_shares_alone() -> None:
+    takes = {".".join(path): key.rule() for path, key in PATHS if key.option is not None}
+    assert takes["schedule.kept_fraction"].startswith("a number or a percentage, above 0 and at most 1")
+    assert takes["channel.loss.probability"].startswith("a number or a percentage, at least 0 and below 1")
+    assert takes["radio.rate.uplink_cap"].startswith("a number, above 0 and at most 100 - Largest efficiency")
+    assert takes["schedule.v"].startswith("a number, above 0 - ")
+
+
+@pytest.mark.parametrize(("noun", "kind"), KINDS, ids=[f"{n}:{k}" for n, k in KINDS])
+def test_no_line_of_a_card_is_a_colon_alone_and_no_two_options_share_their_text(noun: str, kind: str) -> None:
+    assert not [line for line in cards.card(kind).splitlines() if line.strip() == ":"]
+    texts = [option.text for option in options_of(NOUNS[noun][kind])]
+    assert len(texts) == len(set(texts))
+
+
 def test_scenarios_of_the_working_directory_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "scenarios").mkdir()

@@ -284,6 +284,16 @@ def test_explain_lists_and_shows(main: Call) -> None:
     assert err.splitlines()[0] == "explain: nothing is called 'tfsa'; did you mean 'tsfa'?"
 
 
+def test_explain_tells_of_a_command_what_its_help_does(main: Call) -> None:
+    code, out, err = main("explain", "plan")
+    assert (code, err) == (0, "")
+    told, help_ = " ".join(out.split()), " ".join(main("plan", "--help")[1].split())
+    assert told.startswith("command: plan ") and told.endswith(" wfl-sim plan --help lists its options.")
+    assert told.removeprefix("command: plan ").removesuffix(" wfl-sim plan --help lists its options.") in help_
+    commands = {command.callback.__name__ for command in cli.app.registered_commands if command.callback}
+    assert "plan" in commands and not commands & {*cards.names()}
+
+
 def test_schema_prints_what_make_schema_writes(main: Call) -> None:
     assert main("schema") == (0, (ROOT / "scenarios" / "schema.json").read_text(), "")
 

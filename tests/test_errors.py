@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from wfl_sim.diagnose import nearest
 from wfl_sim.errors import Problem, ScenarioError, in_order, printable
 from wfl_sim.scenario import load, parse
 
@@ -38,8 +39,7 @@ def test_the_caret_stands_below_the_value_and_rule_and_example_follow() -> None:
 s.yaml:5:49: clients.placement.to: needs a length; 'mm2' is no unit of that; did you mean 'mm'?
     clients: {count: 1, placement: {kind: disc, to: 50 mm2}, compute: {time: 1 s}}
                                                     ^^^^^^
-    rule: a length in m, mm, km or cm, above 0 m - Inner and outer radius: 0 inside makes a disc, more a ring.
-      Larger: weaker links.
+    rule: a length in m, mm, km or cm, above 0 m - Outer radius. Larger: weaker links.
     example: to: 500 m"""
     )
 
@@ -52,6 +52,15 @@ def test_the_caret_stands_below_a_key_that_nothing_reads() -> None:
     assert rows[at + 2] == "              ^^^^^"
     assert rows[at + 3].startswith("    rule: keys here: count, placement, mobility, ")
     assert rows[-1] == "    example: count: 1"
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("SOFT", "soft-tsfa"), ("soft_plus", "soft-plus-tsfa"), ("Dense", "dense"), ("sotf-tsfa", "soft-tsfa"),
+     ("tsfa", "tsfa_alone"), ("so", ""), ("", ""), ("nothing", "")],
+)  # fmt: skip
+def test_the_nearest_name_may_have_other_capitals_or_go_on(written: str, meant: str) -> None:
+    assert nearest(written, ["soft-tsfa", "soft-plus-tsfa", "dense", "tsfa_alone"]) == meant
 
 
 def test_an_unknown_kind_lists_all_kinds() -> None:

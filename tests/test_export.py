@@ -216,6 +216,7 @@ def test_a_folder_that_is_not_there_is_told(tmp_path):
         (("--duration", 0), "command line: --duration 0.0: must be above 0 s and at most 100000 s"),
         (("--duration", "nan"), "command line: --duration nan: must be above 0 s and at most 100000 s"),
         (("--arm", "x"), "command line: --arm x: unknown arm"),
+        (("--arm", "DENSE"), "command line: --arm DENSE: unknown arm; did you mean 'dense-equal'?"),
         (("--step", 0), "command line: --step 0.0: must be above 0 s and at most the duration"),
         (("--direction", "both"), "command line: --direction both: needs --format csv and --column rate; other files "),
     ],

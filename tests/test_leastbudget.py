@@ -87,3 +87,15 @@ def test_a_run_says_it_before_it_begins(made, tmp_path: Path, monkeypatch: pytes
     said = CliRunner().invoke(app, ["run", *before]).stderr
     assert "note: the latency budget of 0.1 s cannot be met" in said
     assert "note:" not in CliRunner().invoke(app, ["run", *before, "--quiet"]).stderr
+
+
+def test_where_all_need_the_same_the_weakest_link_is_named_in_note_and_table(made) -> None:
+    """Strong links at the cap of their rate; clients drive, so that others are the weakest ones later."""
+    capped = ("radio.rate={kind: truncated_shannon}", "clients.placement.to=60 m", "clients.count=6", "rounds=20",
+              "clients.mobility={kind: random_waypoint, speed: 30 km/h}", "seeds=[1]")  # fmt: skip
+    study = made(*capped)
+    least, (row,) = least_budget(study.cells[0].scenario), estimate(study).arms
+    assert least.share_of_band == pytest.approx(1 / 6), "all are granted the same"
+    assert row.worst is not None and row.median is not None
+    assert least.client == row.worst.client and least.distance_m == pytest.approx(row.worst.distance_m)
+    assert row.worst.snr_db < row.median.snr_db

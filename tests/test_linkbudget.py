@@ -219,6 +219,11 @@ def test_wrong_arguments_are_told(arguments: list[str], message: str) -> None:
     assert message in json.loads(out)["problems"][0]["message"]
 
 
+def test_the_nearest_arm_is_told() -> None:
+    _, out, _ = command(QUICKSTART, "--arm", "SOFT-", "--format", "json")
+    assert json.loads(out)["problems"][0]["near"] == "soft-tsfa"
+
+
 def test_what_was_drawn_for_a_client_is_known() -> None:
     """With sight by chance each client has the state, and the deviation, that the simulation draws for it."""
     overrides = ("channel.path_loss.line_of_sight=probability", "channel.shadowing={kind: by_sight}")

@@ -248,6 +248,26 @@ def test_a_wrong_value_hides_nothing_and_invents_nothing(
     assert problems(text) == lines
 
 
+def test_a_kind_in_other_capitals_hides_nothing_below_it(problems: Callable[..., list[str]]) -> None:
+    wrong = "schedule={kind: TSFA, latency_budget: 1.2, v: 0}", "channel.path_loss={kind: FREE-space, los: never}"
+    told = problems(NO_ARMS, *wrong, "method={kind: SOFT, rank: 4000}", "name=a cell")
+    assert sorted(
+        line.removeprefix("command line: ").rsplit("}: ")[-1].removeprefix("name=a cell: ").split(": ", 1)
+        for line in told
+    ) == [
+        ["channel.path_loss.kind", "unknown kind 'FREE-space'; did you mean 'free_space'?"],
+        ["channel.path_loss.los", "unknown key"],
+        ["method.kind", "unknown kind 'SOFT'; did you mean 'soft'?"],
+        ["method.rank", "must be at most 384, the width of the layers; got 4000"],
+        ["name", "names a folder: up to 64 of A-Z, a-z, 0-9, '.', '_' and '-', a letter or digit first; got 'a cell'"],
+        ["schedule.kind", "unknown kind 'TSFA'; did you mean 'tsfa'?"],
+        ["schedule.latency_budget", "needs a unit; got the bare number 1.2"],
+        ["schedule.v", "must be above 0; got 0"],
+    ]
+    only_kind = problems(NO_ARMS, "schedule={kind: tfsa, latency_budget: 1.2, v: 0}")
+    assert len(only_kind) == 1, "a misspelling may have meant another kind, with other keys"
+
+
 # Round trips
 
 

@@ -6,6 +6,7 @@ Knows the registries and the tree of keys; imports no tensor library.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from textwrap import wrap
@@ -19,6 +20,10 @@ from wfl_sim.nouns import NOUNS
 
 WIDTH = 100  # characters of a line
 MOST_KEYS = 5  # cards for one word, such as `bandwidth`
+RULE = (
+    "a kind (tsfa), a key (radio.uplink.bandwidth), a scenario (quickstart) or a command (plan): wfl-sim explain and "
+    "wfl-sim --help list them; what the words of a table mean is told where it is printed"
+)
 Style = Callable[[str], str]
 # What a file holds beside the keys of its arms: what it is, what it takes, an example, and one of an override.
 OF_A_FILE = {
@@ -84,12 +89,19 @@ def card(name: str, heading: Style = _plain) -> str:
     if name in shelf.scenarios():
         cards.append(_scenario_card(name, heading))
     if not cards:
-        kinds = sorted({kind for registry in NOUNS.values() for kind in registry})
-        rule = f"a kind ({', '.join(kinds)}), a key such as radio.uplink.bandwidth, or a scenario"
-        raise ScenarioError(
-            Problem("explain", "", f"nothing is called {name!r}", near=nearest(name, names()), rule=rule)
-        )
+        near, rule = nearest(name, names()), RULE
+        if near.lower() != name.lower().replace("-", "_") and (telling := _telling(name)):
+            near, rule = "", f"cards that tell of it: {', '.join(telling)}"
+        raise ScenarioError(Problem("explain", "", f"nothing is called {name!r}", near=near, rule=rule))
     return "\n\n".join(cards)
+
+
+def _telling(word: str) -> list[str]:
+    """The first kinds and keys that have a word in their first line."""
+    told = {kind: keys.Key("", group=cls).text for kinds in NOUNS.values() for kind, cls in kinds.items()}
+    told |= {".".join(path): key.text for path, key in keys.paths()}
+    has = re.compile(rf"\b{re.escape(word)}\b", re.IGNORECASE)
+    return [name for name, text in told.items() if has.search(text)][:MOST_KEYS]
 
 
 def _card(noun: str, kind: str, cls: type, heading: Style) -> str:

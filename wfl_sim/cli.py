@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from inspect import getdoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -245,20 +246,25 @@ def explain(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="A kind (tsfa), a key (radio.uplink.bandwidth) or a scenario (quickstart).",
+            help="A kind (tsfa), a key (radio.uplink.bandwidth), a scenario (quickstart) or a command (plan).",
             autocompletion=completion.names,
         ),
     ] = None,
 ) -> None:
     """List all models and keys, or show one's card.
 
-    Channels, methods, codecs, schedules, protocols, data sets, keys and scenarios.
+    Channels, methods, codecs, schedules, protocols, data sets, keys and scenarios; of a command, what it does.
 
     Example: wfl-sim explain tsfa
     """
     from wfl_sim.cards import card, overview
 
-    typer.echo(overview(bold) if name is None else card(name, bold))
+    commands = {one.callback.__name__: one.callback for one in app.registered_commands if one.callback}
+    if name in commands:
+        about = getdoc(commands[name])
+        typer.echo(f"{bold(f'command: {name}')}\n\n{about}\n\nwfl-sim {name} --help lists its options.")
+    else:
+        typer.echo(overview(bold) if name is None else card(name, bold))
 
 
 @app.command()

@@ -23,6 +23,7 @@ from wfl_sim.yamlreader import MOST_PROBLEMS, KeyPath
 
 _LONGEST_NAME = 30  # characters; longer ones are no misspelling of ours, and slow to compare
 _ALIKE = 0.7  # the share of letters in common, from which on a name may be a misspelling of another
+_BEGINNING = 3  # letters, from which on they may be the beginning of a name
 
 
 MISSING = "is missing"
@@ -46,6 +47,10 @@ class Locator:
     def nowhere(cls) -> Locator:
         """For a scenario that no file holds."""
         return cls(Document("scenario", {}), {}, {})
+
+    def mended(self, data: dict[str, Any]) -> Locator:
+        """The same arm with other data in the place of what is wrong."""
+        return Locator(self.document, data, self.origins)
 
     def problem(self, path: KeyPath, message: str, *, at: str = "value", **more: Any) -> Problem:
         """A problem at a path of the merged data; the rule and the example of its key are added."""
@@ -103,7 +108,7 @@ class Locator:
         kinds = [kind for kind in parent.kinds or () if name in parent.below({"kind": kind})] if parent else []
         if kinds:
             return self.problem(path, f"is no key of this kind, but of {keys.one_of(kinds)}", at="key", rule=rule)
-        near, example = nearest(name, allowed), ""
+        near, example = alike(name, allowed), ""
         if near:
             meant = keys.find((*path[:-1], near), self.data)
             example = meant.example() if meant is not None else ""
@@ -126,7 +131,11 @@ class Locator:
     def _blamed(self, item: Any) -> KeyPath:
         cause = item.get("ctx", {}).get("error")
         path = self._path(item["loc"])
-        return (*path, option_name(cause.args[1])) if isinstance(cause, OptionError) else path
+        if isinstance(cause, OptionError):
+            return (*path, option_name(cause.args[1]))
+        key = keys.find(path, self.data)
+        is_clear = item["type"] == "union_tag_invalid" and key is not None and key.meant_kind(self._at(path))
+        return (*path, "kind") if is_clear else path
 
     def _is_joined(self, item: Any) -> bool:
         """Whether it is a check of a class over several of its options, and not the range of one."""
@@ -237,9 +246,23 @@ def _quoted(got: Any) -> str:
 
 
 def nearest(name: str, names: Iterable[str], longest: int | None = _LONGEST_NAME) -> str:
-    """The name that was probably meant, or ''; also for names beyond `longest` characters where that is None."""
-    folded = {known.lower().replace("-", "_"): known for known in names}
+    """The name that was probably meant: one alike, or the first that begins like that; '' if there is none.
+
+    Small letters and capitals are alike. Names beyond `longest` characters have none, unless that is None.
+    """
+    names = list(names)
+    begun = (known for known in names if len(name) >= _BEGINNING and _folded(known).startswith(_folded(name)))
+    return alike(name, names, longest) or next(begun, "")
+
+
+def alike(name: str, names: Iterable[str], longest: int | None = _LONGEST_NAME) -> str:
+    """The same for keys, where a word that begins another one may well stand elsewhere by itself (`rank`)."""
+    folded = {_folded(known): known for known in names}
     if longest is not None and len(name) > longest:  # nobody's misspelling, and long to compare
         return ""
-    near = get_close_matches(name.lower().replace("-", "_"), folded, n=1, cutoff=_ALIKE)
+    near = get_close_matches(_folded(name), folded, n=1, cutoff=_ALIKE)
     return folded[near[0]] if near else ""
+
+
+def _folded(name: str) -> str:
+    return name.lower().replace("-", "_")

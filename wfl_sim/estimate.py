@@ -70,8 +70,8 @@ class ArmEstimate:
     out the start of the process; `trains` is false where an earlier run trains alike and leaves its results, and where
     nothing is learnt. `late` is the share of the last round's uploads that are planned to end after its deadline.
     `warnings` say where the plan asked a path loss for distances outside the range that it is stated for.
-    `median` and `worst` go by planned time, then by the weaker link; None if all clients are deferred, or if their
-    links carry no rate that a float can hold.
+    `median` and `worst` go by planned time, then by the lower SNR at time 0; None if all clients are deferred, or if
+    their links carry no rate that a float can hold.
     """
 
     arm: str
@@ -292,7 +292,7 @@ class _Plan:
         distance_m = self.medium.links.trajectory.distance_m(np.zeros(1), ids)[:, 0]
         compute_s = last.compute_s
         ticks = np.rint((compute_s + last.air_s) / (airtime.TIED * last.seconds))
-        order = np.lexsort((-np.array([r.snr_hz for r in last.requests]), ticks))
+        order = np.lexsort((-snr_db, ticks))
 
         def client(i: int) -> ClientEstimate:
             decision = last.decisions[i]

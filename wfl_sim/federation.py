@@ -207,7 +207,7 @@ class Federation:
         self._measured.note(client, update)
         sent = decoded(self.codec, payload.data, update.layout, update.base)
         self.state.sent[client] = sent
-        self.state.errors[client] = errors_of(self.codec, update, payload.data, sent)
+        self.state.errors[client] = errors_of(self.codec, update, payload, sent)
         self._keep(client, {name: value - sent[name] for name, value in update.change.items()})
         return payload
 

@@ -5,6 +5,7 @@ Knows no document; diagnosis, schema, cards and completion all walk this one tre
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, is_dataclass
 from functools import cache
@@ -55,6 +56,13 @@ class Key:
         if isinstance(default, Options):
             return kind_of(type(default))
         return next(iter(self.kinds)) if len(self.kinds) == 1 else None
+
+    def meant_kind(self, data: Any) -> str:
+        """The kind that `data` names with other capitals, or - for _; '' if it names one as it is, or none."""
+        named = data.get("kind") if isinstance(data, Mapping) else None
+        if not self.kinds or not isinstance(named, str) or named in self.kinds:
+            return ""
+        return next((kind for kind in self.kinds if kind == named.lower().replace("-", "_")), "")
 
     def below(self, data: Any = None) -> dict[str, Key]:
         """The keys that a mapping at this place may hold, ``kind`` among them."""
@@ -129,10 +137,10 @@ def snippet(kind: str, cls: type) -> str:
 
 
 def quantity_rule(quantity: Quantity) -> str:
-    """``a frequency in Hz, kHz, MHz or GHz, above 0 Hz``."""
+    """``a frequency in Hz, kHz, MHz or GHz, above 0 Hz``; percentages are for shares, which are at most 1."""
     *first, last = symbols(quantity.unit)
     if quantity.unit == "1":
-        units = " or a percentage"
+        units = " or a percentage" if min(quantity.le or math.inf, quantity.lt or math.inf) <= 1 else ""
     else:
         units = f" in {', '.join(first)} or {last}" if first else f" in {last}"
     limits = quantity.range_text()

@@ -77,7 +77,9 @@ def least_budget(scenario: Scenario) -> LeastBudget | None:
     before_s = planned.download_s + planned.compute_s
     waits = bool(before_s.max() > 0.5 * planned.seconds)  # else the band is what all wait for
     ticks = np.rint(before_s / (airtime.TIED * planned.seconds)) if waits else np.zeros_like(before_s)
-    at = int(np.lexsort((granted_hz, ticks))[-1])  # of equals the one with the weakest link
+    widths = np.rint(granted_hz / (airtime.TIED * granted_hz.sum()))  # all alike where the rate has reached its cap
+    snr_hz = np.array([request.snr_hz for request in planned.requests])
+    at = int(np.lexsort((-snr_hz, widths, ticks))[-1])  # of equals the one with the weakest link
     client = planned.decisions[at].client
     parts: list[tuple[float, Part]] = [(float(planned.air_s[at]), "upload")]
     if waits:

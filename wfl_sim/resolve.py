@@ -219,7 +219,7 @@ class _Study(Generic[T]):
         self.used |= {number for number, value in enumerate(point.at) if value is not None}
         locate, parts = Locator(self.document, data, origins), tuple(self.grid.parts(point.at))
         answer = _read(locate, self.reading)
-        scenario, wrong, joined = answer
+        locate, scenario, wrong, joined = answer
         self._note(problem for problem in wrong if _place(problem) not in self.told)
         whole = "-".join(filter(None, (name, *parts)))
         self.crossed += [_Crossed(name, whole, locate, finding) for finding in joined]
@@ -260,34 +260,36 @@ def _wrong_arm(document: Document, name: str, changes: Any, arms: dict[str, Any]
     return [document.problem((*where, key), "is the same for all arms of a file", at="key") for key in shared]
 
 
-def _read(locate: Locator, reading: Reading[T]) -> tuple[T | None, list[Problem], list[Finding]]:
-    """One arm, what is wrong with its keys, and what does not fit together.
+def _read(locate: Locator, reading: Reading[T]) -> tuple[Locator, T | None, list[Problem], list[Finding]]:
+    """One arm as it was read, what is wrong with its keys, and what does not fit together.
 
     What is wrong is replaced by something that is right and all is read again, so that a wrong unit does not hide a
-    rank above the layer. What then follows from a key that was replaced is no news.
+    rank above the layer. What then follows from a key that was replaced is no news; nor is a check of a class over
+    several of its options, if one of these was replaced. A kind in other capitals is read as the one that was meant.
     """
-    data, problems, mended = locate.data, list[Problem](), list[KeyPath]()
+    problems, mended = list[Problem](), list[KeyPath]()
     while True:
         try:
-            scenario = reading.validate(data)
+            scenario = reading.validate(locate.data)
             break
         except ValidationError as error:
-            data = copy.deepcopy(data)
+            data = copy.deepcopy(locate.data)
             found = locate.found(error)
             news = [
                 item
                 for item in found
                 if not _touches(item.path, mended)
-                and not (item.joined and any(path[: len(item.path) - 1] == item.path[:-1] for path in mended))
+                and not (item.joined and any(path[:-1] == item.path[:-1] for path in mended))
             ]
             problems += [item.problem for item in news if item.problem is not None]
             paths = {item.path for item in news} or {item.path[:-1] for item in found if len(item.path) > 1}
             if not paths or not sum(_mend(data, path) for path in paths):
-                return None, problems, []
+                return locate, None, problems, []
             mended += paths
+            locate = locate.mended(data)
     joined = reading.rules(scenario)
     fresh = [item for item in joined if not any(_touches(path, mended) for path in (item.path, *item.read))]
-    return scenario, problems, fresh
+    return locate, scenario, problems, fresh
 
 
 def _touches(path: KeyPath, others: Iterable[KeyPath]) -> bool:
@@ -299,11 +301,15 @@ def _mend(data: dict[str, Any], path: KeyPath) -> bool:
     """Put in what is right: an example where the key is required, else nothing, which is the default.
 
     A choice without default gets an example, too: something else would have to be there in its place. A list is mended
-    as a whole. Returns whether that changed anything.
+    as a whole, and a kind in other capitals becomes the one that was meant. Returns whether that changed anything.
     """
     place: Any = data
+    key: keys.Key | None = None
     for depth, name in enumerate(path, 1):
-        key = keys.find(path[:depth], data)
+        above, key = key, keys.find(path[:depth], data)
+        if name == "kind" and above is not None and (meant := above.meant_kind(place)):
+            place[name] = meant
+            return True
         if depth == len(path) or not isinstance(place.get(name), dict):
             nothing = object()
             before = place.pop(name, nothing)

@@ -66,7 +66,8 @@ class Disc(Options):
 
     Options
     -------
-    from_m, to_m : Inner and outer radius: 0 inside makes a disc, more a ring. Larger: weaker links.
+    from_m : Inner radius: 0 makes a disc, more a ring. Larger: weaker links.
+    to_m : Outer radius. Larger: weaker links.
     """
 
     kind: Literal["disc"] = "disc"
@@ -111,7 +112,9 @@ class Line(Options):
 
     Options
     -------
-    from_m, to_m : Distance of the first and of the last client from the base station; equal, all stand in one place.
+    from_m : Distance of the first client from the base station. Larger: weaker links.
+    to_m : Distance of the last client from the base station; at that of the first, all stand in one place. Larger:
+        weaker links.
     """
 
     kind: Literal["line"] = "line"

@@ -11,7 +11,10 @@ from channels.options import OptionError
 from wfl_sim import lowrank
 from wfl_sim.codecs.base import Layout, Update, decoded
 from wfl_sim.codecs.components import Components
+from wfl_sim.codecs.rotated import Rotated
 from wfl_sim.codecs.svd import TRIPLES, Svd
+from wfl_sim.methods import factors
+from wfl_sim.updateerrors import errors_of
 
 SINGLE = 2.0**-20  # of the largest entry: factors in float32, and sums of some tens of their products
 DOUBLE = 1e-10
@@ -150,7 +153,8 @@ def wide_update():
 def soft_work(codec, update):
     payload = codec.encode(update, 0.5)
     decoded(codec, payload.data, update.layout, update.base)
-    codec.kept(payload.data, update.layout)
+    errors_of(codec, update, payload, decoded(codec, payload.data, update.layout, update.base))
+    factors.singular_basis(update.base["q.A"], update.base["q.B"], 1.0)
     codec.curve(update), codec.energy(update), codec.encode_changed(update)
     a, b = update.base["q.A"], update.base["q.B"]
     lowrank.coherence(a), lowrank.coherence(b.T), lowrank.product_energy(b, a)
@@ -160,7 +164,13 @@ def soft_work(codec, update):
 
 @pytest.mark.parametrize(
     "codec",
-    [Svd(), Svd(bits=8), *(Components(score=score, bits=8) for score in ("change", "weight", "update"))],
+    [
+        Svd(),
+        Svd(bits=8),
+        Rotated(),
+        Rotated(basis="random"),
+        *(Components(score=score, bits=8) for score in ("change", "weight", "update")),
+    ],
     ids=repr,
 )
 def test_no_product_of_m_times_n_is_ever_formed(codec):

@@ -337,6 +337,7 @@ WRONG: list[tuple[str, ...]] = [
     (
         "kind: uma",
         "kind: log-distance",
+        "s.yaml:11:3: channel.path_loss.exponent: is missing",
         "s.yaml:11:21: channel.path_loss.kind: unknown kind 'log-distance'; did you mean 'log_distance'?",
     ),
     (

@@ -21,8 +21,10 @@ from channels.units import Quantity
 from wfl_sim.codecs import index, values
 from wfl_sim.codecs.base import (
     ADAPTERS,
+    ALL,
     COMMON_CHOICE,
     HEADER,
+    Kept,
     Layout,
     Mask,
     Update,
@@ -208,8 +210,9 @@ class Rotated(ValueOptions):
         closed(data, offset)
         return change
 
-    def kept(self, data: bytes, layout: Layout) -> None:
-        """None: what is kept is no part of the factors, but directions across them."""
+    def kept(self, data: bytes, layout: Layout) -> Kept | None:
+        """All where all was sent; else None: what is kept are no entries of the factors, but directions across them."""
+        return dict.fromkeys(layout.shapes, ALL) if self.opened(data)[1] == WHOLE else None
 
     def curve(self, update: Update) -> FloatArray:
         factors = _factors(update.layout)

@@ -16,7 +16,9 @@ from wfl_sim import lowrank
 from wfl_sim.codecs import index, values
 from wfl_sim.codecs.base import (
     ADAPTERS,
+    ALL,
     HEADER,
+    Kept,
     Layout,
     Update,
     ValueOptions,
@@ -144,8 +146,9 @@ class Svd(ValueOptions):
         closed(data, offset)
         return change
 
-    def kept(self, data: bytes, layout: Layout) -> None:
-        """None: what is kept is no part of the factors."""
+    def kept(self, data: bytes, layout: Layout) -> Kept | None:
+        """All where all was sent; else None: what is kept are no entries of the factors."""
+        return dict.fromkeys(layout.shapes, ALL) if self.opened(data)[1] == WHOLE else None
 
     def curve(self, update: Update) -> FloatArray:
         total = _total(update.layout)

@@ -82,6 +82,7 @@ def export(
     Example: wfl-sim export quickstart --client 3 --output up.trace
     """
     from channels.tracefiles import csv_text
+    from wfl_sim.diagnose import nearest
     from wfl_sim.errors import Problem, ScenarioError
     from wfl_sim.export import both_ways, course, export_text, write
 
@@ -89,8 +90,9 @@ def export(
     arms = {cell.arm: cell.scenario for cell in reversed(study.cells)}
     chosen = study.cells[0].arm if arm is None else arm
     if chosen not in arms:
-        names = ", ".join(dict.fromkeys(cell.arm for cell in study.cells))
-        raise ScenarioError(Problem(f"command line: --arm {chosen}", "", "unknown arm", rule=f"arms: {names}"))
+        names = list(dict.fromkeys(cell.arm for cell in study.cells))
+        rule, near = f"arms: {', '.join(names)}", nearest(chosen, names)
+        raise ScenarioError(Problem(f"command line: --arm {chosen}", "", "unknown arm", near=near, rule=rule))
     if direction is Direction.both and (form is not TraceFormat.csv or column is not Column.rate):
         rule = "needs --format csv and --column rate; other files hold one direction"
         raise ScenarioError(Problem("command line: --direction both", "", rule))

@@ -61,6 +61,7 @@ def linkbudget(
 
     Example: wfl-sim linkbudget quickstart link_budget.deadline='2 s'
     """
+    from wfl_sim.diagnose import nearest
     from wfl_sim.linkbudget import report
 
     with errors_as(Format.json if shape is Shape.json else Format.text):
@@ -68,8 +69,9 @@ def linkbudget(
         study = load(scenario, overrides, resources=False)
         known = list(dict.fromkeys(cell.arm for cell in study.cells))
         if arm is not None and arm not in known:
+            rule = f"arms: {', '.join(known)}"
             raise ScenarioError(
-                Problem(f"command line: --arm {arm}", "", "unknown arm", rule=f"arms: {', '.join(known)}")
+                Problem(f"command line: --arm {arm}", "", "unknown arm", near=nearest(arm, known), rule=rule)
             )
         found = report(study, arm, distances)
         if plot is not None:

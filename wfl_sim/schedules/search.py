@@ -33,7 +33,8 @@ _EXACTLY = 1e-11  # of a logarithm: what is missed of the best objective is abou
 _ROUGHLY = 1e-6  # of a logarithm, where tables are asked
 _NEAR = 1e-11  # of the logarithm of the time: where the error has a corner, it is all that is lost
 _AT_POINT = 1e-4  # relative: bits so near those of a point count as its
-_THIN = 4  # of measured curves: every so-manieth point is asked about first, and so many on both sides after that
+_MANY = 50  # clients from whose number on
+_THIN = 4  # every so-manieth point of measured curves is asked about first, and so many on both sides after that
 _FAR = 1e-3  # of a logarithm: what tables say is nearer to the root, unless all are at points, where the pull jumps
 _BESIDE_POINT = 1e-2  # relative: where all are so near their points, that may be the case
 _BESIDE = 1e-9  # of the logarithm of the time: on both sides of a jump
@@ -134,8 +135,11 @@ class _Search:
         return float(log_slack[0]), plan, (np.array([low]), np.array([high]))
 
     def _thinned(self, vertices: Vertices | None) -> Vertices | None:
-        """Long curves by some of their points: enough to see which times are worth a look."""
-        if vertices is None or vertices.bits.shape[1] <= 2 * _THIN + 1:
+        """Long curves of many clients by some of their points: enough to see which times are worth a look.
+
+        Of few clients each point counts: their best time may lie far from the one that so few points show.
+        """
+        if vertices is None or vertices.bits.shape[0] < _MANY or vertices.bits.shape[1] <= 2 * _THIN + 1:
             return vertices
         last = vertices.bits.shape[1] - 1
         taken = np.append(np.arange(0, last, _THIN), last)

@@ -101,7 +101,7 @@ class TSFA(WithCsi):
 
     kind: Literal["tsfa"] = "tsfa"
     latency_budget_s: Annotated[float, Quantity("s", ge=1e-6, le=1e9, example="1.5 s")]
-    v: Positive = 10.0
+    v: Positive = 1.0
     kept_fraction_min: Fraction = 0.1
     queue_start: NonNegative = 0.0
     surrogate: Surrogate = "contraction"

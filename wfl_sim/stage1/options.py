@@ -34,10 +34,10 @@ class RankSelection(Options):
                               end with the budget
 
     eps(r) is the share of the energy of B A beyond its r largest singular values, phi(rho) the share of the energy of
-    a round's changes that is dropped at rho, and c(r) the gap between averaging products and averaging factors, as a
-    share of the energy of B A. All come from one pilot at the largest candidate; c is taken to grow in proportion to r.
-    Of equal candidates the smallest wins. One whose update at kept_fraction_min takes longer than the budget is left
-    out.
+    a round's changes that the codec leaves out at rho (its measured curve; of a codec without one, that of the rank
+    components), and c(r) the gap between averaging products and averaging factors, as a share of the energy of B A.
+    All come from one pilot at the largest candidate; c is taken to grow in proportion to r. Of equal candidates the
+    smallest wins. One whose update at kept_fraction_min takes longer than the budget is left out.
 
     Validity
     --------

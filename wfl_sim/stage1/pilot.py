@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from wfl_sim import engine, lowrank
-from wfl_sim.codecs.base import Update
+from wfl_sim.codecs.base import Codec, Update
 from wfl_sim.contracts import FloatArray, Params
 from wfl_sim.errors import RunFailed
 from wfl_sim.quality import quality_of
@@ -114,7 +114,7 @@ def tail(scenario: Scenario, rank: int, rounds: int, memo_folder: Path | None = 
                     work.stopped(client)
                     continue
                 if number == rounds:
-                    curves.append(dropped(update, kept))
+                    curves.append(left_out(pilot.codec, update, kept))
                     weights.append(work.weight(client))
                 payload = work.encode(client, work.menu(client).points[-1])
                 if payload is not None:
@@ -131,6 +131,18 @@ def tail(scenario: Scenario, rank: int, rounds: int, memo_folder: Path | None = 
     return Spectrum(
         rank, tuple(beyond.tolist()), float(gap or 0.0) / energy, tuple(kept.tolist()), tuple(mean.tolist())
     )
+
+
+def left_out(codec: Codec, update: Update, kept: FloatArray) -> FloatArray:
+    """The share of the energy of a change that a codec leaves out when it sends so large a share [kept].
+
+    By the codec's own curve, on straight lines between its points and from 1 where nothing is sent; a codec that has no
+    curve is taken to send the rank components that changed most.
+    """
+    if not hasattr(codec, "curve"):
+        return dropped(update, kept)
+    points = codec.menu(update.layout).points
+    return np.asarray(np.interp(kept, [0.0, *(point.kept_fraction for point in points)], [1.0, *codec.curve(update)]))
 
 
 def dropped(update: Update, kept: FloatArray) -> FloatArray:
