@@ -173,7 +173,7 @@ def test_short_runs_choose_the_rank_at_the_latency_budget_that_they_had(tmp_path
     assert plan.advice.latency_budget_s == plan.selection.latency_budget_s
     assert (plan.stated is None) is not bool(budget) and (not budget or plan.advice.latency_budget_s == 0.9)
     told = " ".join(words.text(plan, "s.yaml"))
-    assert "so the ranks were simulated" in told and "Without a pilot" not in told
+    assert "the ranks were simulated with this budget" in told and "Without a pilot" not in told
     assert "the least loss on validation examples at the end" in told and f"Take rank {plan.advice.rank}" in told
 
 

@@ -120,14 +120,11 @@ def _caution(planned: Planned) -> str:
 def _simulated(planned: Planned) -> str:
     """What short runs, which had one latency budget, leave open of others."""
     paces, budget_s = planned.paces, planned.advice.latency_budget_s
-    surest_s = paces.recommended_s
-    said = f", and so the ranks were simulated. Of other budgets that says nothing: by links, {_seconds(budget_s)}"
+    surest_s, worth = paces.recommended_s, f"{paces.of(budget_s):.0%} of the best pace, in learnt per second"
+    said = "; the ranks were simulated with this budget. Of others that says nothing: by links, "
     if surest_s == budget_s:
-        return f"{said} are surest ({paces.of(budget_s):.0%} of the best pace, in learnt per second)."
-    return (
-        f"{said} are sure of {paces.of(budget_s):.0%} of the best pace, in learnt per second, and "
-        f"{_seconds(surest_s)} of {paces.of(surest_s):.0%}."
-    )
+        return f"{said}this one is the surest ({worth})."
+    return f"{said}this one is sure of {worth}, and {_seconds(surest_s)} of {paces.of(surest_s):.0%}."
 
 
 def _stated(planned: Planned) -> str:
