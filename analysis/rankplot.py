@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from analysis.house import COLOURS, LIMIT_COLOUR, in_house_style
@@ -49,8 +50,7 @@ def rank_plane(planned: Any) -> Figure:
         )
         figure.colorbar(shades, ax=axes, label="predicted error (sum of its three parts)", pad=0.02, aspect=30)
     _budgets(axes, planned)
-    _equal_bits(axes, plane)
-    _candidates(axes, planned)
+    of_lines, of_ranks = _equal_bits(axes, plane), _candidates(axes, planned)
     ranks = [row.rank for row in selection.candidates]
     axes.xaxis.set_major_locator(FixedLocator(ranks))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -62,6 +62,11 @@ def rank_plane(planned: Any) -> Figure:
     axes.set_ylabel("kept fraction: share of the pieces that is sent")
     axes.set_title(f"{planned.name}, {planned.arm}: what fits a mean round of {selection.latency_budget_s:.3g} s")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.draw_without_rendering()  # which tells where texts are
+    taken = [text.get_window_extent() for text in of_ranks]
+    for text in of_lines:
+        if any(text.get_window_extent().overlaps(box) for box in taken):
+            text.remove()
     return figure
 
 
@@ -91,13 +96,14 @@ def _budgets(axes: Axes, planned: Any) -> None:
     axes.axhline(least, color="0.45", linewidth=1.0, linestyle=(0, (1, 2)), zorder=2, label="least that may be sent")
 
 
-def _equal_bits(axes: Axes, plane: Any) -> None:
+def _equal_bits(axes: Axes, plane: Any) -> list[Text]:
+    """The lines; returns their labels."""
     megabits = plane.bits / 1e6
     low, high = float(megabits.min()), float(megabits.max())
     levels = [level for level in _nice(low, high) if low < level < high]
     lines = axes.contour(plane.ranks, plane.kept, megabits, levels=levels, colors="0.35", linewidths=0.9, zorder=2)
-    axes.clabel(lines, fmt=lambda level: f"{level:g} Mbit", fontsize=9)
     axes.plot([], [], color="0.35", linewidth=0.9, label="equal uplink bits, all clients of a round")
+    return list(axes.clabel(lines, fmt=lambda level: f"{level:g} Mbit", fontsize=9))
 
 
 def _nice(low: float, high: float) -> list[float]:
@@ -110,8 +116,11 @@ def _nice(low: float, high: float) -> list[float]:
     return within[:: max(1, round(len(within) / LINES))]
 
 
-def _candidates(axes: Axes, planned: Any) -> None:
-    """Each rank where the budget of the table puts it, or at its least; the one recommended at its own budget."""
+def _candidates(axes: Axes, planned: Any) -> list[Text]:
+    """Each rank where the budget of the table puts it, or at its least; the one recommended at its own budget.
+
+    Returns the labels, of which that of the rank recommended tells of its own budget too.
+    """
     selection, star = planned.selection, planned.chosen
     groups = (
         ("ranks within the budget", [row for row in selection.candidates if row.fits], ALLOWED, "o", 9),
@@ -128,15 +137,19 @@ def _candidates(axes: Axes, planned: Any) -> None:
         [star.rank], [star.kept_fraction], linestyle="", marker="*", color=CHOSEN, markersize=20,
         markeredgecolor="white", zorder=5, label=name, clip_on=False,
     )  # fmt: skip
+    texts: list[Text] = []
     for row in selection.candidates:
         own = row.rank == star.rank
-        place = min(row.kept_fraction, star.kept_fraction) if own else row.kept_fraction
-        axes.annotate(
-            _said(row), (row.rank, place), xytext=(-8, -7) if row.fits else (0, -10), textcoords="offset points",
-            ha="right" if row.fits else "center", va="top",
-            fontsize=9.5, fontweight="bold" if own else None, zorder=6, color="black" if row.fits else LIMIT_COLOUR,
+        told = star if own else row
+        beside = row.fits and row is not selection.candidates[0]  # where the axis leaves no room
+        text = axes.annotate(
+            _said(told), (row.rank, told.kept_fraction), xytext=(-8, -7) if beside else (0, -12),
+            textcoords="offset points", ha="right" if beside else "center", va="top", fontsize=9.5,
+            fontweight="bold" if own else None, zorder=6, color="black" if row.fits else LIMIT_COLOUR,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0},
         )  # fmt: skip
+        texts.append(text)
+    return texts
 
 
 def _said(row: Any) -> str:

@@ -35,8 +35,9 @@ def problems(scenario: Scenario) -> list[Finding]:
         )
         found.append(finding("rank_selection.by", message, "", "method", fits="pilot"))
     if selection.by == "pilot" and not scenario.learning.data.validation:
-        message = "pilot compares ranks on validation examples, and learning.data.validation is 0"
-        found.append(finding("rank_selection.by", message, "", "learning.data.validation", fits="tail"))
+        message = "is 0, and rank_selection.by pilot compares ranks on validation examples; give some, or take by tail"
+        read = ("rank_selection.by", "learning.data", "learning")
+        found.append(finding("learning.data.validation", message, "", *read, fits=500))
     if selection.latency_budget_s is None and scenario.schedule.latency_budget is None:
         message = f"is needed here: the schedule {scenario.schedule.kind} has no latency budget of its own"
         found.append(finding("rank_selection.latency_budget", message, "", "schedule", fits="1.2 s"))

@@ -13,14 +13,17 @@ from typing import Any
 import pytest
 from stage1cases import MANY, cell_of, scenario_of
 
+from wfl_sim import planning
 from wfl_sim.engine import run_cell
 from wfl_sim.errors import Diverged, NotFinite, RunFailed
+from wfl_sim.estimate import sizes
 from wfl_sim.merging import REMEDY
 from wfl_sim.methods.base import Adapter
+from wfl_sim.networkonly import NetworkOnly
 from wfl_sim.scenario import Scenario, Study
 from wfl_sim.stage1 import pilot
-from wfl_sim.stage1.choice import Candidate, best, select
-from wfl_sim.stage1.links import least_kept_of, with_rank
+from wfl_sim.stage1.choice import Candidate, best, carried, select
+from wfl_sim.stage1.links import Links, budget_of, least_kept_of, with_rank
 
 
 def row(rank: int, error: float | None = None, *, fits: bool = True, loss: float | None = None) -> Candidate:
@@ -76,6 +79,25 @@ def test_a_pilot_each_compares_losses_at_one_simulated_time(monkeypatch: pytest.
     assert [candidate.loss for candidate in found.candidates] == [3.0, 1.0, 2.0]
 
 
+def test_a_pilot_sends_what_its_row_says_from_the_first_round_on() -> None:
+    """Else a large rank, whose whole updates take long, would be judged by the few rounds that these leave it."""
+    tsfa = "schedule={kind: tsfa, latency_budget: 2 s, queue_start: 0}"
+    calm = ("channel.fading={kind: none}", "clients.compute.jitter=0", "rank_selection.candidates=4,8,16")
+    scenario = scenario_of(MANY, *calm, tsfa)
+    budget_s = budget_of(scenario)
+    assert budget_s == 0.9
+    air = Links(scenario, (4, 8, 16), budget_s)
+    for size, row in zip(air.sizes, carried(scenario, air, budget_s), strict=True):
+        resting = with_rank(pilot.at_rest(scenario, budget_s, least_kept_of(scenario)), size.rank)
+        rounds = planning.plan(resting, air.medium, NetworkOnly(size.menu, sizes(resting)[2], 6))
+        for planned in rounds:
+            kept = [decision.point.kept_fraction for decision in planned.decisions]
+            assert len(kept) == 6 and 0.98 * budget_s < planned.seconds <= budget_s
+            assert sum(kept) / 6 == pytest.approx(row.kept_fraction, abs=0.05)
+    equal = scenario_of(MANY)
+    assert pilot.at_rest(equal, budget_s, 0.1) == equal, "which knows no budget"
+
+
 def test_a_rank_that_is_chosen_leaves_the_scale_of_the_adapters() -> None:
     for text in ("kind: soft, alpha: 24", "kind: flora, scale: 3", "kind: ffa, alpha: 24"):
         written = scenario_of(MANY, f"method={{{text}, rank: 8}}", "codec={kind: dense}", "rank_selection=null")
@@ -122,7 +144,7 @@ def test_a_pilot_that_diverged_is_no_candidate_and_one_that_failed_is_an_error(m
         ("rank_selection.candidates=[2, 4000]", "must be at most 384, the width of the layers"),
         ("method={kind: head_only}", "chooses the rank of adapters, and head_only has none"),
         ("method={kind: none, payload: 1 kbit}", "chooses the rank of adapters, and none has none"),
-        ("rank_selection.by=pilot", "learning.data.validation is 0"),
+        ("rank_selection.by=pilot", "learning.data.validation: is 0, and rank_selection.by pilot"),
         ("rank_selection.latency_budget=null", "the schedule equal has no latency budget of its own"),
         ("method={kind: ffa}", "tail looks at pairs of A and B, which ffa does not train; take pilot"),
         ("method={kind: flora}", "tail looks at B A, and flora folds what was learnt into the layers after each round"),

@@ -99,6 +99,23 @@ def test_a_plan_without_a_latency_budget_says_which_it_takes() -> None:
     assert plan.selection.candidates[-1].rank == RankSelection().candidates[-1]
 
 
+def test_a_tsfa_without_a_latency_budget_is_planned_like_any_schedule_that_has_none(tmp_path: Path) -> None:
+    text = MANY.replace(", latency_budget: 0.9 s", "")
+    files = {"bare": text.replace("{kind: equal}", "{kind: tsfa}"), "other": text}
+    files["arm"] = text + "arms: {one: {schedule: {kind: tsfa, v: 3}}, two: {}}\n"
+    plans = []
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+        plans.append(report.plan(study_of(tmp_path / name, []), by="links"))
+    recommended = plans[0].chosen, plans[0].advice.v, plans[0].paces.recommended_s
+    for plan in plans:
+        assert plan.stated is None and "The scenario has no latency budget." in " ".join(words.text(plan, "s"))
+        assert (plan.chosen, plan.advice.v, plan.paces.recommended_s) == recommended
+        assert plan.settings["schedule.latency_budget"].endswith("ms")
+    with pytest.raises(ScenarioError, match=r"schedule\.patience"):
+        study_of(tmp_path / "bare", ["schedule.patience=-1"])
+
+
 @pytest.mark.parametrize("speed", ["30 km/h", "60 km/h", "120 km/h"])
 @pytest.mark.parametrize("rounds", [50, 500, 5000])
 def test_clients_that_move_can_be_planned_without_a_latency_budget(tmp_path: Path, speed: str, rounds: int) -> None:
@@ -147,15 +164,17 @@ def test_without_a_latency_budget_no_other_rank_learns_more_in_a_second(tmp_path
 
 @pytest.mark.usefixtures("_learner")
 @pytest.mark.parametrize("budget", [", latency_budget: 0.9 s", ""])
-def test_short_runs_choose_the_rank_and_links_its_latency_budget(tmp_path: Path, budget: str) -> None:
+def test_short_runs_choose_the_rank_at_the_latency_budget_that_they_had(tmp_path: Path, budget: str) -> None:
     (tmp_path / "s.yaml").write_text(MANY.replace(", latency_budget: 0.9 s", budget))
     given = ["rank_selection.by=pilot", "learning.data.validation=100", "rank_selection.candidates=1,2"]
     plan = report.plan(study_of(tmp_path / "s.yaml", given))
     assert plan.advice.rank == plan.selection.rank == best(plan.selection.candidates).rank
-    assert not plan.paces.measured and plan.advice.latency_budget_s == plan.paces.recommended_s
-    assert (plan.stated is None) is not bool(budget)
+    assert not plan.paces.measured and plan.chosen == plan.selection.of(plan.advice.rank)
+    assert plan.advice.latency_budget_s == plan.selection.latency_budget_s
+    assert (plan.stated is None) is not bool(budget) and (not budget or plan.advice.latency_budget_s == 0.9)
     told = " ".join(words.text(plan, "s.yaml"))
-    assert "the least loss on validation examples is best" in told and f"Take rank {plan.advice.rank}" in told
+    assert "the ranks were simulated with this budget" in told and "Without a pilot" not in told
+    assert "the least loss on validation examples at the end" in told and f"Take rank {plan.advice.rank}" in told
 
 
 @pytest.mark.usefixtures("_learner")
@@ -223,9 +242,70 @@ def test_links_alone_can_be_asked_where_no_pilot_can(method: str) -> None:
     assert report.plan(parse(MANY, "s", settings), by="links").selection.by == "links"
 
 
+def test_a_plan_says_what_a_round_takes_and_which_rates_no_modem_reaches() -> None:
+    for gain, noted in (("0 dBi", False), ("60 dBi", True)):
+        given = [f"radio.antenna_gain.base_station={gain}", "rank_selection=null"]
+        plan = report.plan(parse(MANY, "s", given), by="links")
+        told = " ".join(words.text(plan, "s"))
+        assert ("256-QAM carries 7.4 at most" in told) is noted == (plan.advice.median_efficiency > 7.4)
+        assert any("more than any modem reaches" in note for note in plan.notes) is noted
+        assert plan.cost.rounds == 6 and plan.cost.run_s == pytest.approx(6 * plan.cost.round_s)
+        assert plan.cost.uplink_bits <= 6 * plan.selection.of(plan.advice.rank).dense_bits
+    capped = report.plan(parse(MANY, "s", [*given, "radio.rate={kind: truncated_shannon}"]), by="links")
+    cap = capped.scenario.radio.rate.uplink_cap  # type: ignore[union-attr]
+    assert capped.advice.median_efficiency == pytest.approx(cap) and "256-QAM" not in " ".join(words.text(capped, "s"))
+
+
+def test_the_time_of_the_mean_client_adds_up() -> None:
+    for rank in (2, 8, 32):
+        plan = report.plan(parse(MANY, "s", [f"method.rank={rank}", "rank_selection=null"]), by="links")
+        sent_s = plan.advice.wire_bits / plan.advice.rate_bps
+        assert plan.advice.rank == rank and plan.advice.wire_bits > plan.chosen.bits
+        assert plan.advice.fixed_s + sent_s == pytest.approx(plan.advice.latency_budget_s, rel=0.005)
+
+
+def test_links_at_the_cap_of_the_rate_model_are_told_alike() -> None:
+    near = ["clients.placement={kind: disc, from: 10 m, to: 50 m}", "rank_selection=null"]
+    for rate, alike in (("truncated_shannon", True), ("shannon", False)):
+        plan = report.plan(parse(MANY, "s", [*near, f"radio.rate={{kind: {rate}}}"]), by="links")
+        told = " ".join(words.text(plan, "s"))
+        assert ("Links are alike: all clients get" in told) is plan.advice.capped is alike
+        assert ("The weakest by rate" in told) is not alike
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (MANY, "For rank 2, which the scenario states:"),
+        (MANY.replace("soft, rank: 2", "soft"), "For rank 8, the default of method soft:"),
+        (MANY + "grid: {method.rank: [4, 8]}\n", "For rank 4, that of the point of the grid which is planned:"),
+    ],
+)
+def test_a_plan_says_where_its_rank_comes_from(text: str, says: str) -> None:
+    assert any(
+        line.startswith(says)
+        for line in words.text(report.plan(parse(text, "s", ["rank_selection=null"]), by="links"), "s")
+    )
+
+
+def test_the_scenarios_v_is_judged() -> None:
+    own = ["method.rank=16", "rank_selection=null"]
+    for v, says in ((1000, "V 1000 from queue_start 0 is too large"), (0.2, "V 0.2 from queue_start 0 would do")):
+        given = [*own, f"schedule={{kind: tsfa, latency_budget: 0.9 s, v: {v}}}"]
+        assert says in " ".join(words.text(report.plan(parse(MANY, "s", given), by="links"), "s"))
+    assert "The scenario's V" not in " ".join(words.text(report.plan(parse(MANY, "s", own), by="links"), "s"))
+
+
+@pytest.mark.usefixtures("_learner")
+def test_a_rank_by_tail_is_told_with_what_it_leans_to() -> None:
+    for feedback, says in ((0, "counts as lost. Ranks"), (0.5, "counts as lost, though error feedback sends it later")):
+        plan = report.plan(parse(MANY, "s", [f"codec.error_feedback={feedback}"]))
+        assert says in " ".join(" ".join(words.text(plan, "s")).split())
+
+
 def test_a_codec_of_one_size_is_told() -> None:
     plan = report.plan(parse(MANY, "s", ["codec={kind: dense}", "rank_selection.latency_budget=3 s"]), by="links")
-    assert any("sends whole updates only" in note for note in plan.notes)
+    assert any("codec dense has one size only" in note for note in plan.notes)
     assert {row.kept_fraction for row in plan.selection.candidates} == {1.0}
 
 
@@ -234,7 +314,7 @@ def test_a_codec_of_one_size_is_told() -> None:
     [
         (["quickstart", "--arm", "soft-tsf"], "unknown arm; did you mean 'soft-tsfa'?"),
         (["quickstart", "--arm", "head-only"], "the method head_only has no adapters, and so no rank to plan"),
-        (["quickstart", "--by", "pilot"], "learning.data.validation is 0"),
+        (["quickstart", "--by", "pilot"], "learning.data.validation: is 0, and rank_selection.by pilot"),
         (["quickstart", "schedule.latency_budgets=1 s"], "unknown key; did you mean 'latency_budget'?"),
         (["quickstart", "arms.soft-tsf.rounds=3"], "unknown arm; did you mean 'soft-tsfa'?"),
     ],

@@ -40,6 +40,8 @@ KEPT = (0.125, 0.25, 0.5, 1.0)  # of which the latency budgets are told
 OVERRUN = 0.1  # of the budget, at most, in the mean over a run whose queue begins a whole Q* off
 V_LIMITS = (0.1, 100.0)
 SHORTEST_S = 1e-9  # that a whole update takes longer than none: less than this is lost in rounding
+ALIKE = 0.99  # of the largest rate: a client that gets so much has it
+BEYOND = 1e12  # an SNR at which every rate model that has a largest rate gives it
 BINDING = 3  # weakest clients that are named
 Held = Literal["", "least", "most"]
 
@@ -75,8 +77,11 @@ class Advice:
 
     `queue_start` is Q*, at which queue and error balance; a queue from 0 sends about `transient_rounds` dense rounds
     first (0 where a dense update fits the budget, or Q* is 0), and is late by the share `excess` of the budget at most.
-    `held` says which of `V_LIMITS` V is held at. `median_bps` is the rate of the median client, to compare the `weak`
-    with.
+    `held` says which of `V_LIMITS` V is held at, and `stated_excess` is the same share for V and start that the
+    scenario has. In the budget the mean client, which gets `rate_bps`, has `fixed_s` of download, computing and latency
+    before it sends `wire_bits`, headers included. `weak` have the lowest rates, but for `capped` ones, of which all are
+    at the most that the rate model carries. `median_bps` is the rate of the median client, and `median_efficiency` the
+    spectral efficiency of the channel that this takes, in bit/s/Hz.
     """
 
     rank: int
@@ -86,10 +91,16 @@ class Advice:
     queue_start: float
     transient_rounds: int
     excess: float
+    stated_excess: float
     dense_round_s: float
+    fixed_s: float
+    rate_bps: float
+    wire_bits: float
+    capped: bool
     budgets: tuple[Budget, ...]
     weak: tuple[Weak, ...]
     median_bps: float
+    median_efficiency: float
 
 
 def advise(
@@ -99,14 +110,16 @@ def advise(
     size = next(size for size in air.sizes if size.rank == row.rank)
     dense_s = air.round_s(size, size.dense_bits)
     slope_s = max(dense_s - air.round_s(size, max(size.fixed_bits, 1.0)), SHORTEST_S)
-    v, queue = 1.0, 0.0
+    v, of_one = 1.0, 0.0
     held: Held = ""
     if dense_s > budget_s:
         of_one = balance(1.0, row.kept_fraction, slope_s, budget_s, _surrogate(scenario), spectrum)
         v, held = largest_v(of_one, scenario.rounds)
-        queue = v * of_one
-    rounds = min(math.ceil(queue / (dense_s / budget_s - 1.0)), scenario.rounds) if queue else 0
-    rate = np.mean([snapshot.rate_bps for snapshot in air.snapshots(size)], axis=0)
+    queue, late = v * of_one, dense_s / budget_s - 1.0
+    own_v, own_start = (tsfa.v, tsfa.queue_start) if isinstance(tsfa := scenario.schedule, TSFA) else (v, queue)
+    rounds = min(math.ceil(queue / late), scenario.rounds) if queue else 0
+    rate, even = np.mean([snapshot.rate_bps for snapshot in air.snapshots(size)], axis=0), air.snapshots(size)[0].air
+    share_hz = even.bandwidth_hz / len(air.clients)
     return Advice(
         rank=row.rank,
         latency_budget_s=budget_s,
@@ -114,8 +127,13 @@ def advise(
         held=held,
         queue_start=float(f"{queue:.2g}"),
         transient_rounds=rounds,
-        excess=min(queue / scenario.rounds, dense_s / budget_s - 1.0) if queue else 0.0,
+        excess=min(queue / scenario.rounds, late) if queue else 0.0,
+        stated_excess=max(0.0, min((own_v * of_one - own_start) / scenario.rounds, late)),
         dense_round_s=dense_s,
+        fixed_s=air.fixed_s(size),
+        rate_bps=air.rate_bps(size),
+        wire_bits=even.wire_bits(row.bits),
+        capped=bool(rate.min() > ALIKE * even.rate_bps(np.array([share_hz]), np.array([BEYOND * share_hz]))[0]),
         budgets=tuple(
             _budget(air, size, kept, paces)
             for kept in KEPT
@@ -123,6 +141,7 @@ def advise(
         ),
         weak=tuple(_weak(air, size, int(place), budget_s) for place in np.argsort(rate, kind="stable")[:BINDING]),
         median_bps=float(np.median(rate)),
+        median_efficiency=float(np.median(rate)) / (share_hz * even.goodput),
     )
 
 

@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from wfl_sim import overriding, yamlfile
-from wfl_sim.diagnose import nearest
+from wfl_sim.diagnose import MISSING, nearest
 from wfl_sim.errors import COMMAND_LINE, Problem, ScenarioError
 from wfl_sim.scenario import Cell, Scenario, Study, one_arm
+from wfl_sim.yamlfile import Document
+
+NO_BUDGET_S = 1e9  # the longest latency budget that can be stated is none
+BUDGET = "schedule.latency_budget"
 
 
 def study_of(path: Path, overrides: Sequence[str], arm: str | None = None) -> Study:
@@ -32,11 +36,11 @@ def study_of(path: Path, overrides: Sequence[str], arm: str | None = None) -> St
     written = named.data.get("arms")
     arms: dict[str, Any] = written if isinstance(written, dict) else {}
     if not arms or arm in arms:
-        return one_arm(document, path.parent, overrides, arm if arms else None)
+        return _arm(document, path.parent, overrides, arm if arms else None)
     found, failed = dict[str, Study](), dict[str, ScenarioError]()
     for name in arms:
         try:
-            found[name] = one_arm(document, path.parent, overrides, name)
+            found[name] = _arm(document, path.parent, overrides, name)
         except ScenarioError as error:
             failed[name] = error
             if arm is not None and arm.startswith(f"{name}-"):  # it may be a point of this arm
@@ -65,6 +69,17 @@ def chosen_cell(study: Study, arm: str | None) -> Cell:
     ranked = [cell for cell in study.cells if has_rank(cell.scenario)]
     adaptive = [cell for cell in ranked if cell.scenario.schedule.kind == "tsfa"]
     return (adaptive or ranked or list(study.cells))[0]
+
+
+def _arm(document: Document, folder: Path, overrides: Sequence[str], name: str | None) -> Study:
+    """One arm, where a latency budget that a schedule lacks is `NO_BUDGET_S`: a plan is to find one."""
+    try:
+        return one_arm(document, folder, overrides, name)
+    except ScenarioError as error:
+        budgets = [found.key for found in error.args if found.message == MISSING and found.key.endswith(BUDGET)]
+        if not budgets:
+            raise
+        return one_arm(document, folder, (*overrides, *(f"{key}={NO_BUDGET_S:g} s" for key in budgets)), name)
 
 
 def _is_adaptive(study: Study) -> bool:

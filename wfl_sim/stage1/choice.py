@@ -25,7 +25,8 @@ class Candidate:
 
     `bits` are those of an update at `kept_fraction`, `round_s` the mean time if all send so much, `least_s` if all send
     as little as they may; `fits` says whether that is within the budget. Where it is not, `kept_fraction`, `bits` and
-    `round_s` are those of the least. `error` is Psi, the sum of its three parts.
+    `round_s` are those of the least. `error` is Psi, the sum of its three parts. `simulated_kept` and `simulated_s` are
+    means over the `rounds` of a short run: the kept fraction of what was sent, and the time of a round.
     """
 
     rank: int
@@ -42,6 +43,8 @@ class Candidate:
     loss: float | None = None
     accuracy: float | None = None
     rounds: int | None = None
+    simulated_kept: float | None = None
+    simulated_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -149,9 +152,7 @@ def select(
             raise RunFailed(f"the pilot of rank_selection: {error}") from error
         rows = predicted(scenario, air, budget_s, spectrum)
     elif how == "pilot":
-        rows = tuple(
-            _measured(scenario, row, options.rounds * budget_s, memo_folder) if row.fits else row for row in rows
-        )
+        rows = tuple(_measured(scenario, row, budget_s, memo_folder) if row.fits else row for row in rows)
     rank = None if how == "links" else best(rows).rank
     size = next(size for size in air.sizes if size.rank == (rank or options.candidates[0]))
     seed = None
@@ -197,17 +198,25 @@ def _predicted(row: Candidate, spectrum: Any, options: RankSelection) -> Candida
     return replace(row, error_of_rank=of_rank, covariance=gap, sparsification=dropped, error=error)
 
 
-def _measured(scenario: Scenario, row: Candidate, horizon_s: float, memo_folder: Path | None) -> Candidate:
+def _measured(scenario: Scenario, row: Candidate, budget_s: float, memo_folder: Path | None) -> Candidate:
     """The row with what a short run came to; with nothing where its training diverged."""
     from wfl_sim.stage1 import pilot
 
+    resting = pilot.at_rest(scenario, budget_s, least_kept_of(scenario))
     try:
-        run = pilot.short_run(scenario, row.rank, horizon_s, memo_folder)
+        run = pilot.short_run(resting, row.rank, _selection(scenario).rounds * budget_s, memo_folder)
     except Diverged:
         return row
     except RunFailed as error:
         raise RunFailed(f"the pilot of rank_selection at rank {row.rank}: {error}") from error
-    return replace(row, loss=run.loss, accuracy=run.accuracy, rounds=run.rounds)
+    return replace(
+        row,
+        loss=run.loss,
+        accuracy=run.accuracy,
+        rounds=run.rounds,
+        simulated_kept=run.kept_fraction,
+        simulated_s=run.round_s,
+    )
 
 
 def _selection(scenario: Scenario) -> RankSelection:

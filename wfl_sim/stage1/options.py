@@ -30,7 +30,8 @@ class RankSelection(Options):
 
         rho_bar(r) = the rho at which D(r, rho) = E[R] (latency_budget - T_fixed), within kept_fraction_min .. 1
         tail:    r* = argmin  eps(r) + covariance_weight c(r) + sparsification_weight phi(rho_bar(r))
-        pilot:   r* = argmin  validation loss after rounds x latency_budget of simulated time
+        pilot:   r* = argmin  validation loss after rounds x latency_budget of simulated time, each round planned to
+                              end with the budget
 
     eps(r) is the share of the energy of B A beyond its r largest singular values, phi(rho) the share of the energy of
     a round's changes that the codec leaves out at rho (its measured curve; of a codec without one, that of the rank
@@ -42,7 +43,9 @@ class RankSelection(Options):
     --------
     E[R] is a mean over clients, some times of their movement, and the fading: no promise for a round. The first rounds
     of training speak for all, and the shape of phi is taken to be that of the largest candidate. A pilot trains on a
-    seed of its own, which no reported run uses, with at most ten clients for ``tail``.
+    seed of its own, which no reported run uses, with at most ten clients for ``tail``. With ``pilot``, schedule
+    ``tsfa`` is simulated where its queue stands still, by ``deadline_aware`` with the latency budget as its deadline,
+    so that no rank is judged by how the queue begins; another schedule is simulated as it is.
 
     Source
     ------

@@ -21,6 +21,8 @@ from wfl_sim.contracts import FloatArray, Params
 from wfl_sim.errors import RunFailed
 from wfl_sim.quality import quality_of
 from wfl_sim.scenario import Scenario
+from wfl_sim.schedules.deadline_aware import DeadlineAware
+from wfl_sim.schedules.tsfa import TSFA
 from wfl_sim.stage1.links import with_rank
 from wfl_sim.trace import AnyRow, Row
 
@@ -75,11 +77,16 @@ class Spectrum:
 
 @dataclass(frozen=True)
 class ShortRun:
-    """Of one rank: loss and accuracy on validation examples at equal simulated time, and the rounds that took."""
+    """Of one rank: loss and accuracy on validation examples at equal simulated time, and the rounds that took.
+
+    `kept_fraction` and `round_s` are means over these rounds: of what was sent (None: nothing was), and how long.
+    """
 
     loss: float
     accuracy: float | None
     rounds: int
+    kept_fraction: float | None = None
+    round_s: float | None = None
 
 
 def tail(scenario: Scenario, rank: int, rounds: int, memo_folder: Path | None = None) -> Spectrum:
@@ -174,6 +181,21 @@ class _Enough(Exception):
     """The horizon of a short run is behind it."""
 
 
+def at_rest(scenario: Scenario, budget_s: float, kept_fraction_min: float) -> Scenario:
+    """The scenario with rounds as ``tsfa`` comes to plan them for a latency budget; other schedules stay as they are.
+
+    Where the queue stands still each round is planned to end with the budget, at kept fractions and bandwidths of the
+    least error for that time, which is what ``deadline_aware`` finds. A few rounds of ``tsfa`` itself would show how
+    its queue begins, and that favours ranks of which a whole update is small.
+    """
+    tsfa = scenario.schedule
+    if not isinstance(tsfa, TSFA):
+        return scenario
+    csi = {name: getattr(tsfa, name) for name in ("surrogate", "csi", "csi_delay_s", "csi_error_db")}
+    schedule = DeadlineAware(deadline_s=budget_s, margin=0.0, kept_fraction_min=kept_fraction_min, **csi)
+    return replace(scenario, schedule=schedule)
+
+
 def short_run(scenario: Scenario, rank: int, horizon_s: float, memo_folder: Path | None = None) -> ShortRun:
     """Simulate a rank, radio included, over a simulated time, and read its validation loss at the end of it.
 
@@ -192,11 +214,14 @@ def short_run(scenario: Scenario, rank: int, horizon_s: float, memo_folder: Path
     try:
         first = work.evaluate()
         times, losses, accuracies = [0.0], [first["loss"]], [first.get("accuracy")]
+        kept: list[float] = []
 
         def commit(row: Row, transmissions: Sequence[AnyRow], decisions: Sequence[AnyRow]) -> None:
             times.append(row["t_end_s"])
             losses.append(row["loss"])
             accuracies.append(row["accuracy"])
+            if row["kept_fraction_mean"] is not None:
+                kept.append(row["kept_fraction_mean"])
             if row["t_end_s"] >= horizon_s:
                 raise _Enough
 
@@ -204,8 +229,13 @@ def short_run(scenario: Scenario, rank: int, horizon_s: float, memo_folder: Path
             engine.simulate(engine.with_work(pilot, dict(recorded)), work, commit)
     finally:
         work.close()
+    rounds = len(times) - 1
     return ShortRun(
-        _at(horizon_s, times, losses), _at(horizon_s, times, accuracies) if quality_of(pilot) else None, len(times) - 1
+        loss=_at(horizon_s, times, losses),
+        accuracy=_at(horizon_s, times, accuracies) if quality_of(pilot) else None,
+        rounds=rounds,
+        kept_fraction=float(np.mean(kept)) if kept else None,
+        round_s=times[-1] / rounds if rounds else None,
     )
 
 

@@ -6,7 +6,7 @@ Knows how the parts of stage 1 go together; not how a plan is shown.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from wfl_sim import rules
 from wfl_sim.diagnose import Locator
@@ -14,11 +14,13 @@ from wfl_sim.errors import ScenarioError, in_order
 from wfl_sim.findings import finding
 from wfl_sim.grid import in_turn
 from wfl_sim.learning.sources import model_info
-from wfl_sim.scenario import Coordinate, Scenario, Study
+from wfl_sim.scenario import Cell, Coordinate, Scenario, Study
+from wfl_sim.schedules.tsfa import TSFA
 from wfl_sim.stage1.advice import Advice, advise
-from wfl_sim.stage1.arms import chosen_cell, has_rank
+from wfl_sim.stage1.arms import NO_BUDGET_S, chosen_cell, has_rank
 from wfl_sim.stage1.budget import Compared, Paces, compared, paces
 from wfl_sim.stage1.choice import Candidate, How, Selection, best, carried, least_budget_s, predicted, select
+from wfl_sim.stage1.cost import Cost, cost
 from wfl_sim.stage1.links import Links, Size, budget_of, least_kept_of
 from wfl_sim.stage1.options import RankSelection
 from wfl_sim.stage1.plane import Plane, plane
@@ -27,19 +29,21 @@ from wfl_sim.yamlfile import write
 from wfl_sim.yamlreader import KeyPath
 
 BY, BUDGET = ("rank_selection", "by"), ("rank_selection", "latency_budget")
-ANY_S = 1e9  # a latency budget to check the rest with
+VALIDATION = ("learning", "data", "validation")
+RankFrom = Literal["file", "grid", "default"]
 LOOKS = 5  # at links over the length of a run, which goes by the latency budget that they suggest
 
 
 @dataclass(frozen=True)
 class Planned:
-    """The plan of one arm with its first seed.
+    """The plan of one arm with its first seed, whose rank without one that is chosen is `written_rank`.
 
     `selection` is the table at the latency budget of the scenario. Where it has none that can be met, it is at the one
-    recommended; but with ``pilot`` at the one for which short runs were simulated, which suits the rank that is
-    written. `chosen` is the rank recommended as the budget recommended carries it, `paces` those of its budgets,
-    and `stated` the budget of the scenario beside it. `settings` are keys and values for `wfl-sim run`, and `point`
-    those of the point of the grid that was planned.
+    recommended. With ``pilot`` that is the budget for which short runs were simulated: the scenario's, or else what
+    suits the rank that is written. `chosen` is the rank as the budget recommended carries it, `paces` those of its
+    budgets, and `stated` the budget of the scenario beside it. `settings` are keys and values for `wfl-sim run`, and
+    `point` those of the point of the grid that was planned. `cost` and `notes` are what `wfl-sim
+    validate` would say of the run recommended.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Planned:
     asked: int
     fixed_bits: float
     written_rank: int
+    rank_from: RankFrom
     scenario: Scenario
     selection: Selection
     chosen: Candidate
@@ -58,6 +63,7 @@ class Planned:
     plane: Plane
     settings: dict[str, Any]
     point: tuple[Coordinate, ...]
+    cost: Cost
     notes: tuple[str, ...]
 
     @property
@@ -100,12 +106,14 @@ class Planned:
             "clients_a_round": self.asked,
             "fixed_bits": self.fixed_bits,
             "written_rank": self.written_rank,
+            "rank_from": self.rank_from,
             "selection": self.selection.as_dict(),
             "recommended": {**asdict(self.chosen), "latency_budget_s": self.advice.latency_budget_s},
             "pace": self.paces.of(self.advice.latency_budget_s),
             "pace_is": "predicted" if self.paces.measured else "promised",
             "stated": None if self.stated is None else asdict(self.stated),
             "advice": asdict(self.advice),
+            "cost": asdict(self.cost),
             "overrides": [*self.at_point, *self.overrides],
             "yaml": self.yaml,
             "notes": list(self.notes),
@@ -141,13 +149,19 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
         )
         raise ScenarioError(locate.finding(finding("method", message, "")))
     scenario = _with_section(cell.scenario, by)
-    anyhow = _with_budget(scenario, ANY_S)  # which is looked at here, and is no error
+    anyhow = _with_budget(scenario, NO_BUDGET_S)  # which is looked at here, and is no error
     found = [*rules.physics(anyhow), *rules.resources(anyhow)]
-    idle = (BUDGET, BY) if by == "links" else (BUDGET,)  # no budget was given here, and links ask no pilot
+    idle = (BUDGET, BY, VALIDATION) if by == "links" else (BUDGET,)  # no budget was given here, and links ask no pilot
     found = [one for one in found if one.path not in idle]
     if found:
         raise ScenarioError(*in_order(locate.finding(one) for one in found))
     own, stated_s = _rank(cell.scenario), budget_of(scenario)
+    if stated_s == NO_BUDGET_S:
+        stated_s = None
+    if not isinstance(scenario.schedule, TSFA):  # which is what is recommended, and what pilots are to simulate
+        scenario = replace(
+            scenario, schedule=TSFA(latency_budget_s=NO_BUDGET_S, kept_fraction_min=least_kept_of(scenario))
+        )
     air = None if stated_s is None else _met(scenario, stated_s)
     met = air is not None
     if air is None:
@@ -155,13 +169,17 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
         scenario = _with_budget(scenario, start_s)
     selection, air, spectrum = select(scenario, by, air=air)
     row = _advised_on(selection, own) if met or spectrum is None else _quickest(scenario, air, spectrum)
-    row, curve = _settled(scenario, air, spectrum, row)
-    budget_s = curve.recommended_s
-    if not met:
-        scenario = _with_budget(scenario, budget_s)
-        selection = _moved(scenario, selection, air, spectrum, row, budget_s)
+    if selection.by == "pilot":  # no rank was simulated at another budget
+        budget_s, curve = selection.latency_budget_s, paces(air, _size(air, row.rank), selection.kept_fraction_min)
+    else:
+        row, curve = _settled(scenario, air, spectrum, row)
+        budget_s = curve.recommended_s
+        if not met:
+            scenario = _with_budget(scenario, budget_s)
+            selection = _moved(scenario, selection, air, spectrum, row, budget_s)
     size = _size(air, row.rank)
     advice = advise(scenario, air, row, budget_s, curve, spectrum)
+    taken, notes = cost(scenario, advice, selection.kept_fraction_min)
     group, data = cell.group or cell.arm, locate.document.data
     arms = data.get("arms") or {}
     settings = settings_of(cell.scenario, advice, selection.kept_fraction_min)
@@ -175,6 +193,7 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
         asked=air.asked,
         fixed_bits=size.fixed_bits,
         written_rank=own,
+        rank_from=_rank_from(cell, locate),
         scenario=scenario,
         selection=selection,
         chosen=row,
@@ -184,12 +203,21 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
         plane=plane(scenario, air, spectrum),
         settings=settings,
         point=cell.point,
-        notes=tuple(_notes(scenario, size)),
+        cost=taken,
+        notes=tuple(notes),
     )
 
 
 def _rank(scenario: Scenario) -> int:
     return int(getattr(scenario.method, "rank"))  # noqa: B009 - not every method has one
+
+
+def _rank_from(cell: Cell, locate: Locator) -> RankFrom:
+    """Where the rank of a cell comes from."""
+    if any(at.key.endswith("method.rank") for at in cell.point):
+        return "grid"
+    method = locate.data.get("method")
+    return "file" if isinstance(method, dict) and "rank" in method else "default"
 
 
 def _size(air: Links, rank: int) -> Size:
@@ -308,8 +336,6 @@ def _moved(
     scenario: Scenario, selection: Selection, air: Links, spectrum: Any, row: Candidate, budget_s: float
 ) -> Selection:
     """The selection at another latency budget; nothing is trained again."""
-    if selection.by == "pilot":  # which was simulated at the one before
-        return selection
     rows = carried(scenario, air, budget_s) if spectrum is None else predicted(scenario, air, budget_s, spectrum)
     rank = None if selection.rank is None else row.rank
     size = _size(air, row.rank)
@@ -321,12 +347,3 @@ def _moved(
         fixed_s=air.fixed_s(size),
         candidates=rows,
     )
-
-
-def _notes(scenario: Scenario, size: Size) -> list[str]:
-    if len(size.menu.points) > 1:
-        return []
-    return [
-        f"codec {scenario.codec.kind} sends whole updates only, so no share of them can be chosen; "
-        "codec.kind components or topk can"
-    ]
