@@ -145,6 +145,13 @@ def test_a_client_out_of_reach_is_told(tmp_path: Path, rate: str, place: str) ->
         )
 
 
+def test_a_timeout_that_is_too_short_is_told_as_that() -> None:
+    with pytest.raises(
+        RunFailed, match=r"^radio\.timeout gives up what takes 0\.05 s, .* planned to take .*; raise it"
+    ):
+        report.plan(parse(MANY, "s", ["radio.timeout=50 ms"]), by="links")
+
+
 def test_a_latency_budget_that_cannot_be_met_is_told_and_another_recommended() -> None:
     plan = report.plan(parse(MANY, "s", ["rank_selection.latency_budget=200 ms"]), by="links")
     assert plan.stated is not None and plan.stated.verdict == "impossible" and plan.stated.pace == 0.0

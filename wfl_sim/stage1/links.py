@@ -5,7 +5,6 @@ Knows the medium's planning rates and the codec's sizes; trains nothing, and loa
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -30,6 +29,7 @@ from wfl_sim.schedules.equal import Equal
 TIMES = 8  # at which clients that move are looked at
 LEAST_KEPT = 0.1  # where neither section nor schedule says
 LONGEST_S = 1e4  # of the movement that is looked at: what comes later is no other
+_HOPELESS = 10  # times radio.timeout: what takes longer is no question of that
 
 
 def with_rank(scenario: Scenario, rank: int) -> Scenario:
@@ -188,11 +188,11 @@ class Links:
         Raises
         ------
         RunFailed
-            It does: which client is out of reach.
+            It does, or a client is out of reach.
         """
         timeout_s, least_s = self.scenario.radio.timeout_s, self.least_s(size, kept_fraction_min)
         ready_s = max(float(snapshot.ready_s.max()) for snapshot in self.snapshots(size))
-        if not (math.isfinite(least_s) and least_s - ready_s <= timeout_s):
+        if not least_s - ready_s <= _HOPELESS * timeout_s:
             rates = np.mean([snapshot.rate_bps for snapshot in self.snapshots(size)], axis=0)
             place = int(np.argmin(np.nan_to_num(rates)))
             weak = self.clients[place]
@@ -200,6 +200,12 @@ class Links:
                 f"client {weak}, {self.distance_m(weak):.0f} m away, has no usable link: it is planned to carry "
                 f"{rates[place]:.2g} bit/s, with which a round of the smallest updates takes {least_s:.3g} s, and "
                 f"radio.timeout gives up what takes {timeout_s:g} s; place clients nearer, or give them more bandwidth"
+            )
+        if least_s - ready_s > timeout_s:
+            raise RunFailed(
+                f"radio.timeout gives up what takes {timeout_s:g} s, and uploads of the smallest updates are planned "
+                f"to take {least_s - ready_s:.3g} s; raise it, make updates smaller, or give clients better links or more "
+                "bandwidth"
             )
 
     def distance_m(self, client: int) -> float:
