@@ -204,8 +204,8 @@ class Links:
         if least_s - ready_s > timeout_s:
             raise RunFailed(
                 f"radio.timeout gives up what takes {timeout_s:g} s, and uploads of the smallest updates are planned "
-                f"to take {least_s - ready_s:.3g} s; raise it, make updates smaller, or give clients better links or more "
-                "bandwidth"
+                f"to take {least_s - ready_s:.3g} s; raise it, make updates smaller, or give clients better "
+                "links or more bandwidth"
             )
 
     def distance_m(self, client: int) -> float:
