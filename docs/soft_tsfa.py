@@ -135,7 +135,7 @@ PARTS = (
     Part("burst_loss", "2", "burst_loss", AT_EQUAL_TIME, sizes=("core", "full"), seeds=MORE_SEEDS, matched=MATCHED),
     Part("tsfa_ablation", "2-ablation", "tsfa_ablation", sizes=("smoke", "full"), smoke_arms=("tsfa", "v-10")),
     Part("tradeoff_rank", "3", "tradeoff_rank", ("soft-plus-tsfa",), sizes=("smoke", "full"),
-         plan_arm="soft-plus-tsfa", plan_by=("tail",), smoke=("method.rank=2,8",)),
+         plan_arm="soft-plus-tsfa", plan_by=("tail", "pilot"), smoke=("method.rank=2,8",)),
     Part("csi_error", "4", "csi_error", WITH_ERRORS, sizes=("smoke", "full"), matched=FIXED,
          smoke_arms=("tsfa", "tsfa-error-6dB")),
 )  # fmt: skip
@@ -253,9 +253,10 @@ def plan(part: Part, job: Job) -> int:
 
     traces = load(job.output / part.name, ())
     ranks = sorted({int(rank) for rank in traces.rounds["rank"]})
-    for by in part.plan_by:
+    for by in part.plan_by if job.size == "full" else part.plan_by[:1]:
+        judged = ["learning.data.validation=1000"] if by == "pilot" else []
         for seed in traces.seeds(traces.arms[0]):
-            settings = ["grid={}", f"seeds={seed}", f"rank_selection.candidates={ranks}"]
+            settings = ["grid={}", f"seeds={seed}", f"rank_selection.candidates={ranks}", *judged]
             target = job.output / part.name / plan_name(part, job, by, seed, settings)
             if target.exists():
                 continue
