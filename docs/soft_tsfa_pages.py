@@ -120,9 +120,9 @@ def _timed(found: Sequence[Study], references: Sequence[str], mark: str) -> Page
         "Accuracy in % at the largest simulated time that all runs of a scenario reach: median of the last 3 rounds "
         "before; mean over seeds and its 95 % interval (Student's t). Differences in points within a seed; bold where "
         "the interval leaves out 0. Uplink until then, repeats included. Round / budget: mean round over the latency "
-        "budget, above 1 it is broken. Deferred and dropped clients a round. Kept: mean kept fraction. Update: mean "
-        "payload of what was delivered; its match: that of the arm whose mean this one was set to. Downlink: to all "
-        "clients together, a broadcast counts once.",
+        "budget, above 1 it is broken; then of each seed. Deferred and dropped clients a round. Kept: mean kept "
+        "fraction. Update: mean payload of what was delivered; its match: that of the arm whose mean this one was set "
+        "to. Downlink: to all clients together, a broadcast counts once.",
     )
     return "\n".join([*start, *lines]), pictures.equal_time(found, mark, references)
 
