@@ -128,7 +128,7 @@ PARTS = (
          title="100 clients, 10 a round, at most 260 kbit", limit_kbit=260),
     Part("soft_ablation", "1-ablation", "soft_ablation", INGREDIENTS, sizes=("smoke", "full"),
          smoke_arms=("soft", "soft-plus")),
-    Part("latency_budget", "2", "latency_budget", AT_EQUAL_TIME, seeds=MORE_SEEDS, matched=MATCHED),
+    Part("latency_budget", "2", "latency_budget", AT_EQUAL_TIME, matched=MATCHED),
     Part("cell_edge", "2", "cell_edge", (*AT_EQUAL_TIME, "soft-plus-threshold"), sizes=SIZES,
          seeds=MORE_SEEDS, matched=MATCHED, smoke_arms=CELL_SMOKE),
     Part("mobility", "2", "mobility", (*AT_EQUAL_TIME, *BAND_HELD), seeds=MORE_SEEDS, matched=MATCHED),
