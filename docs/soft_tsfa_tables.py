@@ -159,7 +159,7 @@ def time_table(study: Study, references: Sequence[str]) -> list[str]:
                      "update_kbit", "downlink_kbit")
     }  # fmt: skip
     there = {name: differences(table, name, "accuracy") for name in references if name in study.arms}
-    seeds = table.sort_values("seed")
+    rounds = table.set_index(["arm", "seed"])["over_budget"]
     rows = [
         [
             arm,
@@ -167,7 +167,7 @@ def time_table(study: Study, references: Sequence[str]) -> list[str]:
             *(plus_minus(own.get(arm, NOTHING), POINTS, sign=True) for own in there.values()),
             *(plain(columns[name][arm], 1) for name in ("rounds", "uplink_mbit")),
             plus_minus(columns["over_budget"][arm], digits=2),
-            " ".join(f"{own:.2f}" for own in seeds.loc[seeds["arm"] == arm, "over_budget"].dropna()) or NONE,
+            " ".join(NONE if math.isnan(own) else f"{own:.2f}" for own in rounds[arm].reindex(study.seeds)),
             *(plain(columns[name][arm], 2) for name in ("deferred", "dropped", "kept_fraction")),
             plain(columns["update_kbit"][arm]),
             plain(columns["update_kbit"].get(study.part.matched.get(arm, ""), NOTHING)),
