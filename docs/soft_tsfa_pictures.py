@@ -37,7 +37,7 @@ DASHED: Mapping[str, Any] = {"color": "0.6", "linestyle": "--", "linewidth": 1.2
 DOTTED: Mapping[str, Any] = {**DASHED, "linestyle": ":"}
 LIMIT: Mapping[str, Any] = {"color": LIMIT_COLOUR, "linewidth": 1.2}
 MOST_POINTS = 16.0  # of a difference that still fits into a picture of equal time
-RATIOS = (0.5, 1, 2, 5, 10, 20)
+RATIOS, FINE_RATIOS = (0.5, 1, 2, 5, 10, 20), (0.8, 0.9, 1, 1.1, 1.2, 1.4, 1.6, 2)
 
 
 @dataclass(frozen=True)
@@ -136,11 +136,12 @@ def equal_bits(panels: Sequence[Panel]) -> Figure:
             if panel.larger:
                 axes.axhspan(-0.5, len(panel.larger) - 0.5, color="0.93", linewidth=0, zorder=-1)
         if panel.larger:
-            left.annotate("larger updates, for reference", (0.02, -0.05), xycoords=("axes fraction", "data"),
+            right.annotate("larger updates, for reference", (0.02, -0.05), xycoords=("axes fraction", "data"),
                           va="center", fontsize=8, color="0.4")  # fmt: skip
     grid[-1][0].set_xlabel("accuracy, %; beside each arm: kbit an update")
     grid[-1][1].set_xlabel("difference in accuracy, points")
-    lines = {"dense training": DASHED, "the head alone": DOTTED}
+    drawn = {arm for panel in panels for arm in panel.arms}
+    lines = {"dense training": DASHED} | ({"the head alone": DOTTED} if "head-only" in drawn else {})
     legend(figure, [arm for panel in panels for arm in panel.arms], lines)
     figure.suptitle("Accuracy at equal counted bits, with 95 % intervals")
     return figure
@@ -187,9 +188,10 @@ def equal_time(found: Sequence[Study], mark: str, references: Sequence[str]) -> 
     labels = ("accuracy at equal time, %", "difference by seed, points", "round / latency budget (log scale)")
     for axes, label in zip(grid[-1], labels, strict=True):
         axes.set_xlabel(label)
+    ratios = FINE_RATIOS if grid[0][2].get_xlim()[1] < 2 else RATIOS
     for axes in grid[:, 2]:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(FixedLocator(RATIOS))
+        axes.xaxis.set_major_locator(FixedLocator(ratios))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
     lines = {"no difference; the budget": LIMIT} | ({mark: DASHED} if mark else {})
