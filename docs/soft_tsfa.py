@@ -38,7 +38,7 @@ INTERRUPTED = 130
 
 AT_FEWER_BITS = (
     *("dense", "dense-rank-1-int8", "flasc-int8", "svd-int8", "soft-plus-no-feedback"),
-    *("topk-int8", "soft", "soft-plus", "soft-plus-rank-4"),
+    *("topk-int8", "soft", "soft-turned", "soft-plus", "soft-plus-rank-4"),
 )
 INGREDIENTS = (
     *("soft", "lambda-0.001", "lambda-0.1", "cosine", "identity", "weight", "update", "full-feedback", "per-layer"),
@@ -56,7 +56,7 @@ INGREDIENTS = (
 """What of an ablation question 1 itself does not have: that has no penalty, and no feedback, of both."""
 SELDOM_CALLED = (
     *("dense", "dense-rank-4-int8", "flasc-int8", "svd-int8", "soft-no-feedback", "soft-plus-no-feedback"),
-    *("topk-int8", "soft", "soft-plus"),
+    *("topk-int8", "soft", "soft-turned", "soft-plus"),
 )
 FEW_ARMS = ("dense", "dense-rank-4-int8", "topk-int8", "soft", "soft-plus")
 AT_EQUAL_TIME = (
