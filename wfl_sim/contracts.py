@@ -247,7 +247,8 @@ class Work(Protocol):
        first time (`wfl_sim.replay`).
     7. Weights are the same in all of a run, and so are menus unless there is a ``menus_change`` that is true: then what
        `encode` makes may change the errors of the client's own menu, and ``importance(client)``, the energy of its last
-       change (nan before), and nothing else changes them.
+       change (nan before), and nothing else changes them; or a ``menus_vary`` that is true: then any menu may be
+       another one in another version of the model.
     """
 
     @property

@@ -20,6 +20,7 @@ from wfl_sim.federationstate import FederationState, Fetched, Training
 from wfl_sim.measured import Measured
 from wfl_sim.methods.base import Arrival, Method, personal_of
 from wfl_sim.personal import Personal
+from wfl_sim.stages import Stages
 from wfl_sim.statefiles import StateFiles
 from wfl_sim.turning import Turns
 from wfl_sim.updateerrors import aggregated, errors_of
@@ -35,6 +36,8 @@ class Learner(Protocol):
     training begins at the same instant are handed over in one call, and in no other. What is never asked for need not
     be trained. `frozen` is what belongs to the model besides, and is neither trained nor sent. `initial` gives also
     what the server alone sets, which is not in the layout; `fresh` the adapters drawn anew for a version of the model.
+    Where the method trains only part of the layout at a time, `open_` names that part, client by client: it alone is
+    trained, and given back.
     """
 
     layout: Layout
@@ -43,7 +46,9 @@ class Learner(Protocol):
     def initial(self) -> Params: ...
     def fresh(self, version: int) -> Params: ...
     def examples(self, client: int) -> int: ...
-    def train(self, starts: Mapping[int, Params], round_: int) -> Mapping[int, Trained]: ...
+    def train(
+        self, starts: Mapping[int, Params], round_: int, open_: Mapping[int, frozenset[str]] | None = None
+    ) -> Mapping[int, Trained]: ...
     def evaluate(self, params: Params) -> dict[str, float]: ...
     def close(self) -> None: ...
 
@@ -67,6 +72,8 @@ class Federation:
         Whether clients tell what each point of their menu would have dropped of their last update.
     salt : int
         From the seed of the run: see `wfl_sim.codecs.base.update_key`.
+    rounds : int
+        Of the run: methods with stages go by it.
     """
 
     def __init__(
@@ -79,26 +86,34 @@ class Federation:
         states: ClientStates | None = None,
         measures: bool = False,
         salt: int = 0,
+        rounds: int = 1,
     ) -> None:
         self.method, self.codec, self.learner, self.clients = method, codec, learner, clients
         self.known_at_once, self._salt = False, salt
         self._drops = on_divergence == "drop_client"
         names = tuple(learner.layout.shapes)
         personal = personal_of(method, names)
-        self.layout = learner.layout.without(personal)
+        self._stages = Stages(method, codec, learner.layout.without(personal), rounds)
+        self.menus_vary = self._stages.vary
         first, states = learner.initial(), states or ClientStates()
         self._states = states
         own = {name: first.pop(name) for name in names if name in personal}
         self._served = [name for name in first if name not in names]  # the server's alone; 0 in version 0
         self._products, self._renews = getattr(method, "merges_products", False), getattr(method, "renews", False)
-        self._turns = Turns(self.layout.pairs)
         self.state = FederationState(first, residual=states.book("residual"), personal=states.book("personal"))
-        self._measured = Measured(codec, codec.menu(self.layout), measures)
+        self._turns = Turns(self.layout.pairs)
+        # What was measured of one stage's update says nothing of the next one's.
+        self._measured = Measured(codec, self._stages.at(0).menu, measures and not self.menus_vary)
         self.menus_change = self._measured.changes
         self._full: tuple[int, Payload] | None = None  # of the version that was asked for last
         total = sum(learner.examples(client) for client in range(clients))
         self._weight = [learner.examples(client) / total for client in range(clients)]
         self._personal = Personal(own, self.state.personal, self._weight, (*names, *self._served))
+
+    @property
+    def layout(self) -> Layout:
+        """What is trained and sent of the model as it is now."""
+        return self._stages.at(self.state.version).layout
 
     def weight(self, client: int) -> float:
         """The client's share of all examples."""
@@ -106,7 +121,7 @@ class Federation:
 
     def menu(self, client: int) -> PayloadMenu:
         """What the client could send."""
-        return self._measured.menu(client)
+        return self._stages.at(self.state.version).menu if self.menus_vary else self._measured.menu(client)
 
     def importance(self, client: int) -> float:
         """The energy of the client's last change, or nan."""
@@ -124,11 +139,12 @@ class Federation:
         behind = state.version - min(state.held_version.get(client, -1) for client in clients)
         if state.last_change is not None and behind <= 1:
             return state.last_change
+        told = self._stages.at(state.version).told
         if self._full is None or self._full[0] != state.version:
             known = self._known_to_all()
-            told = [name for name in state.model if name not in known]
-            data = b"".join(state.model[name].astype("<f4").tobytes() for name in told)
-            self._full = state.version, Payload(data, 1.0)
+            sent = [name for name in state.model if name not in known]
+            data = b"".join(state.model[name].astype("<f4").tobytes() for name in sent)
+            self._full = state.version, Payload(data + told, 1.0)
         # Whoever missed a turn and has something in an older basis needs the way from there.
         old = {state.residual_version.get(client, state.version) for client in clients} - {state.version}
         if old and state.turns:
@@ -157,13 +173,21 @@ class Federation:
 
         Tensors of their own they train on from where they left them.
         """
-        state, starts = self.state, dict[int, Params]()
+        state, starts = self.state, dict[int, Fetched]()
         for client in clients:
             version, model = state.fetched.pop(client, Fetched(state.version, state.model))
             state.trained_version[client] = version
-            starts[client] = self._personal.with_client(model, client)
-        for client, trained in self.learner.train(starts, round_).items():
-            state.training[client] = Training(round_, starts, starts[client], trained)
+            starts[client] = Fetched(version, self._personal.with_client(model, client))
+        for client, trained in self._started(starts, round_).items():
+            state.training[client] = Training(round_, starts, starts[client].model, trained)
+
+    def _started(self, starts: Mapping[int, Fetched], round_: int) -> Mapping[int, Trained]:
+        models = {client: start.model for client, start in starts.items()}
+        if not self.menus_vary:
+            return self.learner.train(models, round_)
+        own = frozenset(self._personal.first)
+        open_ = {c: own | self._stages.at(start.version).layout.shapes.keys() for c, start in starts.items()}
+        return self.learner.train(models, round_, open_)
 
     def update(self, client: int) -> Update | None:
         """What came of a client's training, with what was left unsent before; None where it diverged.
@@ -174,23 +198,25 @@ class Federation:
         if (training := state.training.pop(client, None)) is None:
             return state.pending[client]
         after, start = training.trained(), training.start
+        layout = self._stages.at(state.trained_version[client]).layout
         left, since = state.residual.pop(client, None), state.residual_version.pop(client, 0)
         if left is not None:
-            left = self._turns.carried(left, since, state.trained_version[client])
+            left = self._going_on(client, self._turns.carried(left, since, state.trained_version[client]), layout)
         own, base = {name: after[name] for name in self._personal.first}, self._personal.without(start)
         with np.errstate(over="ignore", invalid="ignore"):  # which is told below
-            change = {name: after[name] - base[name] for name in self.layout.shapes}
+            change = {name: after[name] - base[name] for name in layout.shapes}
             if left is not None:
-                change = {name: value + left[name] for name, value in change.items()}
+                change = {name: value + left[name] if name in left else value for name, value in change.items()}
         if not (merging.finite(change) and merging.finite(own)):
             if self._drops:
+                state.residual.pop(client, None)
                 return None
             raise Diverged(
                 f"round {training.round}: the training of client {client} diverged (an update is not finite); "
                 f"{merging.REMEDY}, or set learning.on_divergence to drop_client"
             )
         self._personal.put(client, own)
-        state.pending[client] = Update(base, change, self.layout, update_key(client, training.round, self._salt))
+        state.pending[client] = Update(base, change, layout, update_key(client, training.round, self._salt))
         return state.pending[client]
 
     def encode(self, client: int, point: Point) -> Payload | None:
@@ -232,6 +258,12 @@ class Federation:
         for book in (state.training, state.pending, state.sent, state.errors, state.trained_version):
             book.pop(client, None)
 
+    def _going_on(self, client: int, left: Params, layout: Layout) -> Params:
+        """What of it can be sent now. What is closed in this stage waits; other shapes are another basis, and lost."""
+        if closed := {name: value for name, value in left.items() if name not in layout.shapes}:
+            self._wait(client, closed)
+        return {name: value for name, value in left.items() if layout.shapes.get(name) == value.shape}
+
     def _keep(self, client: int, unsent: Params) -> None:
         decay = np.float32(self.codec.error_feedback)
         if decay > 0:
@@ -242,7 +274,7 @@ class Federation:
         if self._renews:
             lost = self.layout.factors
             change = {name: np.zeros_like(value) if name in lost else value for name, value in change.items()}
-        self.state.residual[client] = change
+        self.state.residual[client] = {**self.state.residual.get(client, {}), **change}
         self.state.residual_version[client] = self.state.trained_version[client]
 
     def aggregate(self, arrivals: Mapping[int, AnyPayload], factors: Mapping[int, float] | None = None) -> None:
@@ -251,7 +283,7 @@ class Federation:
         With `factors`, a client's change counts times its own: the shares go as data times factor, and the model goes
         that part of the way to what the method makes of them to which data times factor sum.
         """
-        state, layout = self.state, self.layout
+        state, stage = self.state, self._stages.at(self.state.version)
         order = sorted(arrivals)  # by client, also for the total: who was faster changes no bit
         total = sum(self._weight[client] for client in order)
         share = {client: self._weight[client] / total for client in order}
@@ -261,7 +293,8 @@ class Federation:
             share = {client: share[client] * factors[client] / step if step else 0.0 for client in order}
         merged = [self._arrival(client, share[client]) for client in order]
         averaged = None if self._products else state.model
-        state.diagnostics = aggregated(layout.pairs, averaged, merged, [state.errors[client] for client in order])
+        errors = [state.errors[client] for client in order]
+        state.diagnostics = aggregated(self._common_pairs(merged), averaged, merged, errors)
         for client in order:
             self._forget(client)
         if not merged or not step:
@@ -269,12 +302,27 @@ class Federation:
         key = update_key(0, state.version, self._salt)
         with np.errstate(over="ignore", invalid="ignore"):  # which is told below
             # The server moves by what it will broadcast, so that clients hold its model bit for bit.
-            model, payload = merging.step(self.method, self.codec, layout, state.model, merged, step, key)
+            layout = self._reached(merged)
+            model, payload = merging.step(stage.method, self.codec, layout, state.model, merged, step, key)
         if getattr(self.method, "begins_anew", False):
             model |= self.learner.fresh(state.version + 1)
         merging.check(model)
+        self._stages.go_on(state.version + 1, state.model, model)
+        told = self._stages.at(state.version + 1).told
+        payload = Payload(payload.data + told, payload.kept_fraction) if told else payload
         state.model, state.version, state.last_change = model, state.version + 1, payload
         self._turn()
+
+    def _common_pairs(self, merged: Sequence[Arrival]) -> list[tuple[str, str]]:
+        """The pairs of which all arrivals have changes, of the rank that the model has now."""
+        shapes = {name: value.shape for name, value in self.state.model.items()}
+        sent = [{name: value.shape for name, value in arrival.change.items()} for arrival in merged]
+        return [(a, b) for a, b in self.layout.pairs if all(one.get(a) == shapes[a] and b in one for one in sent)]
+
+    def _reached(self, merged: Sequence[Arrival]) -> Layout:
+        """The layout of what the arrivals change: what is open now, unless some began in an earlier stage."""
+        names = {name for arrival in merged for name in arrival.change}
+        return self.layout if names <= self.layout.shapes.keys() else self._stages.whole(names, self.state.model)
 
     def _arrival(self, client: int, weight: float) -> Arrival:
         """What came of a client, in the basis of the model as it is now."""
@@ -294,8 +342,10 @@ class Federation:
             state.model = turning.turned(state.model, maps, self.layout.pairs)
         self._turns.add(state.version, maps)
         fetched = [held.version for book in (state.fetching, state.fetched) for held in book.values()]
-        waiting = (*state.trained_version.values(), *state.residual_version.values(), *fetched)
-        self._turns.forget(waiting, state.version)
+        started = [start.version for training in state.training.values() for start in training.together.values()]
+        needed = (*state.trained_version.values(), *fetched, *started)
+        self._turns.forget((*needed, *state.residual_version.values()), state.version)
+        self._stages.forget(needed, state.version)
         state.turns = self._turns.made
 
     def evaluate(self) -> dict[str, float | None]:
@@ -309,14 +359,17 @@ class Federation:
     def snapshot(self, files: StateFiles) -> dict[str, Any]:
         """What it takes to go on from here, its arrays kept in `files`."""
         return {
-            "federation": federationstate.snapshot(self.state, files),
+            "federation": {**federationstate.snapshot(self.state, files), "notes": self._stages.kept()},
             "clients": self._states.snapshot(files),
             "measured": self._measured.snapshot(files),
         }
 
     def restore(self, plain: Mapping[str, Any], files: StateFiles) -> None:
         """Go on from where `snapshot` was made. Raises RunFailed where a file with arrays is gone or damaged."""
-        federationstate.restore(self.state, plain["federation"], files, self.layout, self.learner.train)
+        self._stages.restore(plain["federation"]["notes"])
+        federationstate.restore(
+            self.state, plain["federation"], files, lambda version: self._stages.at(version).layout, self._started
+        )
         self._states.restore(plain["clients"], files)
         self._measured.restore(plain["measured"], files)
         self._personal.forget_mean()
@@ -340,7 +393,7 @@ class Federation:
     def diagnostics(self) -> dict[str, Any]:
         """Rank, coherence of the global factors, and the errors of the last aggregation."""
         pairs = self.layout.pairs
-        adapter = self.method.adapter()
+        adapter = self._stages.at(self.state.version).method.adapter()
         model = self.state.model
         return {
             "rank": adapter.rank if adapter else 0,

@@ -32,7 +32,7 @@ class Training(NamedTuple):
     """
 
     round: int
-    together: Mapping[int, Params]
+    together: Mapping[int, Fetched]
     start: Params
     trained: Trained
 
@@ -78,7 +78,7 @@ def snapshot(state: FederationState, files: StateFiles) -> dict[str, Any]:
         "trainings": [
             {
                 "round": call.round,
-                "starts": [(client, keep(start)) for client, start in call.together.items()],
+                "starts": [(client, start.version, keep(start.model)) for client, start in call.together.items()],
                 "waiting": [c for c, training in state.training.items() if training.together is call.together],
             }
             for call in calls.values()
@@ -96,10 +96,12 @@ def restore(
     state: FederationState,
     plain: Mapping[str, Any],
     files: StateFiles,
-    layout: Layout,
-    train: Callable[[Mapping[int, Params], int], Mapping[int, Trained]],
+    layout: Callable[[int], Layout],
+    train: Callable[[Mapping[int, Fetched], int], Mapping[int, Trained]],
 ) -> None:
     """Put what `snapshot` gave into a state; training that had been started is started again.
+
+    `layout` gives what is open of a version of the model.
 
     Raises
     ------
@@ -121,11 +123,14 @@ def restore(
     state.trained_version = dict(plain["trained_version"])
     state.training = {}
     for call in plain["trainings"]:
-        together = {client: take(place) for client, place in call["starts"]}
+        together = {client: Fetched(version, take(place)) for client, version, place in call["starts"]}
         results = train(together, call["round"])
         for client in call["waiting"]:
-            state.training[client] = Training(call["round"], together, together[client], results[client])
-    state.pending = {c: Update(take(base), take(changed), layout, key) for c, base, changed, key in plain["pending"]}
+            state.training[client] = Training(call["round"], together, together[client].model, results[client])
+    state.pending = {
+        c: Update(take(base), take(changed), layout(state.trained_version[c]), key)
+        for c, base, changed, key in plain["pending"]
+    }
     state.sent = {client: take(place) for client, place in plain["sent"]}
     state.errors = {client: UpdateErrors(*errors) for client, *errors in plain["errors"]}
     state.residual_version = dict(plain["residual_version"])

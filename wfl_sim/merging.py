@@ -32,8 +32,8 @@ def step(
     """
     if getattr(method, "merges_products", False):  # part of the way to a product is no part of the way to its factors
         merged, length = [replace(arrival, weight=length * arrival.weight) for arrival in merged], 1.0
-    if hasattr(method, "broadcast"):
-        return by_broadcast(method, codec, layout, model, merged, key)
+    if hasattr(method, "broadcast") and (told := by_broadcast(method, codec, layout, model, merged, key)) is not None:
+        return told
     return by_change(method, codec, layout, model, merged, length, key)
 
 
@@ -48,19 +48,19 @@ def by_change(
         The change is not finite.
     """
     target = method.aggregate(model, merged)
-    change = {name: value - model[name] for name, value in target.items()}
+    change = {name: target[name] - model[name] for name in layout.shapes}
     if step != 1.0:
         change = {name: np.float32(step) * value for name, value in change.items()}
     check(change)
     payload = codec.encode_changed(Update(model, change, layout, key))
     decoded = codec.decode(payload.data, layout)
-    return {name: value + decoded[name] for name, value in model.items()}, payload
+    return {name: value + decoded[name] if name in decoded else value for name, value in model.items()}, payload
 
 
 def by_broadcast(
     method: Any, codec: Codec, layout: Layout, model: Params, merged: Sequence[Arrival], key: int
-) -> tuple[Params, Payload]:
-    """The model that all make of what the method broadcasts, and that as bytes.
+) -> tuple[Params, Payload] | None:
+    """The model that all make of what the method broadcasts, and that as bytes; None where it has no such rule now.
 
     Raises
     ------
@@ -68,6 +68,8 @@ def by_broadcast(
         What is broadcast is not finite.
     """
     arrays = method.broadcast(model, merged)
+    if arrays is None:
+        return None
     check(arrays)
     payload, decoded = broadcasting.coded(codec, arrays, layout.pairs, key)
     return method.received(model, decoded), payload

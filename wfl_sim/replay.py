@@ -43,6 +43,8 @@ class Replayed:
         self._at = 0
         self._row: Row = {}
         self.menus_change = getattr(work, "menus_change", False)
+        self.menus_vary = getattr(work, "menus_vary", False)
+        self._menu: PayloadMenu | None = None  # the last of this round, where they vary from round to round
         self._told: dict[int, list[float]] = {}  # by client, of its last update: errors of its menu, and the energy
         self._menus: dict[int, PayloadMenu] = {}  # with these errors
 
@@ -72,7 +74,7 @@ class Replayed:
 
     def noted(self) -> bytes:
         """What was asked for since the last time."""
-        notes, self._notes = self._notes, []
+        notes, self._notes, self._menu = self._notes, [], None
         return _packed(notes)
 
     def told(self) -> bytes:
@@ -85,6 +87,8 @@ class Replayed:
 
     def menu(self, client: int) -> PayloadMenu:
         """Of the work, or as it was then."""
+        if self.menus_vary:
+            return self._noted_menu(client) if self._again is None else self._menu_again()
         if self._again is None or client not in self._told:
             return self.work.menu(client)
         if client not in self._menus:
@@ -172,6 +176,25 @@ class Replayed:
     def close(self) -> None:
         """Of the work."""
         self.work.close()
+
+    def _noted_menu(self, client: int) -> PayloadMenu:
+        menu = self.work.menu(client)
+        if menu is self._menu:
+            self._notes.append(0.0)
+        else:
+            self._notes += [len(menu.points), *np.stack(menu.columns).T.ravel().tolist()]
+        self._menu = menu
+        return menu
+
+    def _menu_again(self) -> PayloadMenu:
+        if count := int(self._next()):
+            points = [
+                Point(bits=int(self._next()), kept_fraction=self._next(), error=self._next()) for _ in range(count)
+            ]
+            self._menu = PayloadMenu(tuple(points))
+        if self._menu is None:
+            raise RunFailed(f"its trace notes a menu that no menu comes before: {AGAIN}")
+        return self._menu
 
     def _next(self) -> float:
         assert self._again is not None

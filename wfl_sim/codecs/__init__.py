@@ -7,8 +7,9 @@ from typing import Any
 
 from wfl_sim.codecs.components import Components
 from wfl_sim.codecs.dense import Dense
+from wfl_sim.codecs.parts import Parts
 from wfl_sim.codecs.rotated import Rotated
 from wfl_sim.codecs.svd import Svd
 from wfl_sim.codecs.topk import TopK
 
-CODECS: dict[str, type[Any]] = {cls.kind: cls for cls in (Dense, Components, TopK, Rotated, Svd)}
+CODECS: dict[str, type[Any]] = {cls.kind: cls for cls in (Dense, Components, TopK, Rotated, Svd, Parts)}

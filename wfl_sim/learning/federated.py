@@ -71,7 +71,7 @@ def build_work(
         measures = getattr(scenario.schedule, "measures", False)
         salt = stream.child("updates").key
         federation = Federation(
-            method, scenario.codec, trainer, clients, learning.on_divergence, states, measures, salt
+            method, scenario.codec, trainer, clients, learning.on_divergence, states, measures, salt, scenario.rounds
         )
         return federation, recorded
     except BaseException:

@@ -28,6 +28,7 @@ from wfl_sim.methods.base import AnyAdapter, Regulariser
 
 EVALUATION_BATCH = 128
 Rows = NDArray[np.int64]
+Open = frozenset[str] | None  # names of what is trained; None: all there is
 
 
 @dataclass(frozen=True)
@@ -92,21 +93,23 @@ class LocalTraining:
         lengths = self._inputs["test"].lengths
         return None if lengths is None else np.asarray(lengths.cpu().numpy())
 
-    def train(self, starts: Sequence[Params], rows: Rows, rate: float = 1.0) -> list[Params]:
+    def train(self, starts: Sequence[Params], rows: Rows, rate: float = 1.0, open_: Open = None) -> list[Params]:
         """Parameters of K clients after training from theirs, on rows [K, steps, batch] of the training examples.
 
-        Learning rates are multiplied with `rate`.
+        Learning rates are multiplied with `rate`. Of what is `open_` alone: the rest stays as it was.
         """
         local, clients = self._setup.local, len(starts)
-        first = {name: self._tensor(np.stack([start[name] for start in starts])) for name in self.layout.shapes}
+        stacked = {name: self._tensor(np.stack([start[name] for start in starts])) for name in self.layout.shapes}
+        first = {name: value for name, value in stacked.items() if open_ is None or name in open_}
         tensors = {name: value.clone().requires_grad_() for name, value in first.items()}
+        closed = {name: value for name, value in stacked.items() if name not in first}
         self._serve(starts)
         optimizer = _optimizer(local, tensors, rate)
         for step in range(rows.shape[1]):
             batch = self._inputs["train"].batch(torch.from_numpy(rows[:, step].ravel()))
             optimizer.zero_grad()
             # Clients share no tensor: the gradient of the sum is each one's gradient of its own loss.
-            loss = self._loss(batch, rows[:, step].ravel(), tensors)
+            loss = self._loss(batch, rows[:, step].ravel(), tensors | closed)
             self._penalised(loss, tensors, first).sum().backward()  # type: ignore[no-untyped-call]
             if local.clip_norm is not None:
                 _clip(list(tensors.values()), local.clip_norm)
@@ -139,7 +142,9 @@ class LocalTraining:
         """What each client minimises [K]: its loss, and what the method and the proximal term add."""
         local, regulariser = self._setup.local, self._setup.regulariser
         if regulariser is not None:
-            for pairs in self._alike:  # small products cost their calls, not their arithmetic
+            for alike in self._alike:  # small products cost their calls, not their arithmetic
+                if not (pairs := [pair for pair in alike if tensors.keys() >= {*pair}]):
+                    continue
                 a, b = (torch.stack([tensors[pair[i]] for pair in pairs]) for i in (0, 1))
                 penalty, wanted = regulariser(a, b), (len(pairs), *loss.shape)
                 if penalty.shape != wanted:  # it would be broadcast, and count once for each client

@@ -9,8 +9,9 @@ has tensors of its adapter, such as ``LAYER.A`` and ``LAYER.B``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from channels.streams import Stream
 from wfl_sim.contracts import Params, Trained
 from wfl_sim.learning import layouts
-from wfl_sim.learning.local import EVALUATION_BATCH, by_length
+from wfl_sim.learning.local import EVALUATION_BATCH, Open, by_length
 from wfl_sim.learning.memo import Memo
 from wfl_sim.learning.options import Local
 from wfl_sim.learning.workers import Executor, Result
@@ -98,16 +99,33 @@ class Trainer:
         """Size of the client's data."""
         return int(self._parts[client].size)
 
-    def train(self, starts: Mapping[int, Params], round_: int) -> dict[int, Trained]:
+    def train(
+        self, starts: Mapping[int, Params], round_: int, open_: Mapping[int, frozenset[str]] | None = None
+    ) -> dict[int, Trained]:
         """Local training of clients, each from its own start and with fresh optimiser state.
 
-        Who is trained with whom follows from the clients of the call alone, and so does each bit of a result.
+        Who is trained with whom follows from the clients of the call alone, and so does each bit of a result. Of a
+        client whose tensors `open_` names, those alone are trained, and given back.
         """
         trained: dict[int, Trained] = {}
-        for group in self._groups(sorted(starts)):
-            result = self._started([starts[client] for client in group], group, round_)
-            trained |= {client: partial(_pick, result, place) for place, client in enumerate(group)}
+        for members, names in self._alike(starts, open_):
+            for group in self._groups(members):
+                result = self._started([starts[client] for client in group], group, round_, names)
+                trained |= {client: partial(_pick, result, place) for place, client in enumerate(group)}
         return trained
+
+    def _alike(
+        self, starts: Mapping[int, Params], open_: Mapping[int, frozenset[str]] | None
+    ) -> Iterator[tuple[list[int], Open]]:
+        """The clients, those together that train the same tensors of the same shapes."""
+        if open_ is None:
+            yield sorted(starts), None
+            return
+        sets: dict[Any, list[int]] = {}
+        for client in sorted(starts):
+            shapes = tuple(value.shape for value in starts[client].values())
+            sets.setdefault((open_[client], shapes), []).append(client)
+        yield from ((members, names) for (names, _), members in sets.items())
 
     def _groups(self, clients: Sequence[int]) -> list[Group]:
         """Clients with batches of one size, in chunks of about equal numbers: an even one, for pairs of workers."""
@@ -125,14 +143,14 @@ class Trainer:
         tokens = batch * self._described.tokens
         return 1 if tokens > ALONE_TOKENS else min(MOST_TOGETHER, max(1, CHUNK_TOKENS // tokens))
 
-    def _started(self, starts: list[Params], group: Group, round_: int) -> Result[list[Params]]:
+    def _started(self, starts: list[Params], group: Group, round_: int, open_: Open) -> Result[list[Params]]:
         rate = self._local.rate(round_, self._rounds)
-        key = self._memo.key(starts, "train", group, round_, rate)
+        key = self._memo.key(starts, "train", group, round_, rate, *([] if open_ is None else sorted(open_)))
         known = self._memo.get(key)
         if known is not None:
             return lambda: [{name: value[k] for name, value in known.items()} for k in range(len(group))]
         rows = np.stack([self._rows(client, round_) for client in group])
-        return cache(partial(self._kept, key, self._executor.train(starts, rows, rate)))
+        return cache(partial(self._kept, key, self._executor.train(starts, rows, rate, open_)))
 
     def _kept(self, key: str, result: Result[list[Params]]) -> list[Params]:
         trained = result()

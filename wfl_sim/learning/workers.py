@@ -22,7 +22,7 @@ from wfl_sim.contracts import Params
 from wfl_sim.errors import RunFailed
 from wfl_sim.learning.heads import Score
 from wfl_sim.learning.layouts import Layers
-from wfl_sim.learning.local import LocalTraining, Rows, Setup
+from wfl_sim.learning.local import LocalTraining, Open, Rows, Setup
 from wfl_sim.learning.threads import one_thread
 from wfl_sim.processes import end_with_parent
 
@@ -51,7 +51,9 @@ class Executor(Protocol):
     def first_head(self, random: np.random.Generator) -> Params: ...
     def freeze(self, values: Params) -> None: ...
     def step_flop(self) -> float: ...
-    def train(self, starts: Sequence[Params], rows: Rows, rate: float = 1.0) -> Result[list[Params]]: ...
+    def train(
+        self, starts: Sequence[Params], rows: Rows, rate: float = 1.0, open_: Open = None
+    ) -> Result[list[Params]]: ...
     def evaluate(self, params: Params, rows: Rows) -> Result[Score]: ...
     def close(self) -> None: ...
 
@@ -74,8 +76,10 @@ class Here:
     def step_flop(self) -> float:
         return self._local.step_flop()
 
-    def train(self, starts: Sequence[Params], rows: Rows, rate: float = 1.0) -> Result[list[Params]]:
-        return cache(partial(self._local.train, starts, rows, rate))
+    def train(
+        self, starts: Sequence[Params], rows: Rows, rate: float = 1.0, open_: Open = None
+    ) -> Result[list[Params]]:
+        return cache(partial(self._local.train, starts, rows, rate, open_))
 
     def evaluate(self, params: Params, rows: Rows) -> Result[Score]:
         return cache(partial(self._local.evaluate, params, rows))
@@ -117,8 +121,10 @@ class Workers:
     def step_flop(self) -> float:
         return self._submit(_step_flop, self._frozen)()
 
-    def train(self, starts: Sequence[Params], rows: Rows, rate: float = 1.0) -> Result[list[Params]]:
-        return self._submit(_train, starts, rows, rate, self._frozen)
+    def train(
+        self, starts: Sequence[Params], rows: Rows, rate: float = 1.0, open_: Open = None
+    ) -> Result[list[Params]]:
+        return self._submit(_train, starts, rows, rate, open_, self._frozen)
 
     def evaluate(self, params: Params, rows: Rows) -> Result[Score]:
         return self._submit(_evaluate, params, rows, self._frozen)
@@ -183,8 +189,8 @@ def _step_flop(frozen: Params) -> float:
     return _ready(frozen).step_flop()
 
 
-def _train(starts: Sequence[Params], rows: Rows, rate: float, frozen: Params) -> list[Params]:
-    return _ready(frozen).train(starts, rows, rate)
+def _train(starts: Sequence[Params], rows: Rows, rate: float, open_: Open, frozen: Params) -> list[Params]:
+    return _ready(frozen).train(starts, rows, rate, open_)
 
 
 def _evaluate(params: Params, rows: Rows, frozen: Params) -> Score:

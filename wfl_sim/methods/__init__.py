@@ -7,6 +7,8 @@ from typing import Any
 
 from wfl_sim.methods.fedavg import FedAvg
 from wfl_sim.methods.fedex import FedEx
+from wfl_sim.methods.fedtt import FedTt
+from wfl_sim.methods.fedtt_plus import FedTtPlus
 from wfl_sim.methods.ffa import Ffa
 from wfl_sim.methods.flexlora import FlexLora
 from wfl_sim.methods.flora import Flora
@@ -15,5 +17,5 @@ from wfl_sim.methods.none import NoLearning
 from wfl_sim.methods.soft import Soft
 
 METHODS: dict[str, type[Any]] = {
-    cls.kind: cls for cls in (HeadOnly, FedAvg, Ffa, Soft, Flora, FedEx, FlexLora, NoLearning)
+    cls.kind: cls for cls in (HeadOnly, FedAvg, Ffa, Soft, Flora, FedEx, FlexLora, FedTt, FedTtPlus, NoLearning)
 }

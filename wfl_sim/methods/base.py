@@ -30,7 +30,14 @@ Knows arrays; of each arrival it sees weight and staleness, never time, SNR or b
    ``broadcast_shapes(shapes, arrivals)``, the shapes of the largest such arrays for so many arrivals of the
    current model whose weights sum to 1. Factors
    ``NAME.A`` [q, n] and ``NAME.B`` [m, q] of any q are coded as a pair. `aggregate` is then the one after the other.
-   With ``begins_anew = True`` adapters then begin again, as drawn for the new version.
+   With ``begins_anew = True`` adapters then begin again, as drawn for the new version. Where `broadcast` gives
+   None, the change is broadcast as ever.
+11. It may have ``stage(version, rounds, notes) -> Method``: what holds for a version of the model, the first of which
+   is 0, in a run of so many `rounds` (one in which nothing arrives makes no version). A stage has ``opened(layout) ->
+   Layout``: what of all that is trained at some time is trained and sent now, in the shapes that it has now; the rest
+   stays as it is with everybody. It may have ``told(layout) -> bytes``: what clients are told of that, where it does
+   not follow from the version. A method with ``noted(notes, before, model) -> notes`` keeps plain numbers from one
+   version to the next, by name. An arrival of an earlier stage may have other tensors, or other shapes.
 """
 
 from __future__ import annotations
@@ -51,6 +58,7 @@ Role = Literal["query", "key", "value", "output", "up", "down"]
 
 # A matrix product of a training step: rows, inner size, columns, and how many of its factors need a gradient.
 Product = tuple[float, float, float, int]
+Notes = dict[str, float]  # what a method remembers of one version for the next
 
 
 class AnyAdapter(Protocol):
@@ -188,6 +196,18 @@ def personal_of(method: Method, names: Sequence[str]) -> frozenset[str]:
 def in_order(arrivals: Sequence[Arrival]) -> list[Arrival]:
     """By client, so that who was faster changes no bit."""
     return sorted(arrivals, key=lambda arrival: arrival.client)
+
+
+def add_where_sent(model: Params, arrivals: Sequence[Arrival]) -> Params:
+    """The same tensor by tensor: the shares of those who sent one are scaled up to what all of them sum to."""
+    whole = sum(arrival.weight for arrival in in_order(arrivals))
+    total = {name: value.astype(np.float64) for name, value in model.items()}
+    for name in total:
+        sent = [arrival for arrival in in_order(arrivals) if name in arrival.change]
+        scale = 1.0 if len(sent) == len(arrivals) else whole / (sum(arrival.weight for arrival in sent) or 1.0)
+        for arrival in sent:
+            total[name] += scale * arrival.weight * arrival.change[name].astype(np.float64)
+    return {name: value.astype(np.float32) for name, value in total.items()}
 
 
 def add_weighted(model: Params, arrivals: Sequence[Arrival]) -> Params:
