@@ -20,6 +20,7 @@ from wfl_sim.codecs.base import Layout
 from wfl_sim.contracts import Params
 from wfl_sim.engine import run_cell
 from wfl_sim.federation import Federation
+from wfl_sim.learning.layouts import layout
 from wfl_sim.methods.fedavg import FedAvg
 from wfl_sim.scenario import Cell, parse
 from wfl_sim.trace import dump
@@ -104,6 +105,18 @@ KINDS: dict[str, list[str]] = {
     "turned-late": [*ASYNCHRONOUS, "method={kind: soft, rank: 4, basis: server}", "codec={kind: topk}"],
     "stacked": ["method={kind: flora, rank: 4}", "protocol={kind: deadline, deadline: 400 ms, late: carry}"],
     "stacked-late": [*ASYNCHRONOUS, "method={kind: fedex, rank: 4}", "codec={kind: topk, error_feedback: 1}"],
+    "staged": [
+        "method={kind: fedtt_plus, rank: 3}",
+        "codec={kind: parts, error_feedback: 1}",
+        "schedule={kind: tsfa, latency_budget: 0.2 s, v: 0.3, queue_start: 1}",
+        "protocol.cohort=4",
+    ],
+    "staged-late": [*ASYNCHRONOUS, "method={kind: fedtt_plus, rank: 3, policy: adaptive}", "codec={kind: topk}"],
+    "staged-carried": [
+        "method={kind: fedtt_plus, rank: 3}",
+        "protocol={kind: deadline, deadline: 350 ms, late: carry}",
+        "codec={kind: topk, error_feedback: 1}",
+    ],
     "gone": ["method={kind: none, payload: 300 kbit}", "clients.churn={stay: 1 s}"],
     "network": [*ASYNCHRONOUS, "method={kind: none, payload: 300 kbit}"],
 }
@@ -123,8 +136,10 @@ class Learner:
     layout = Layout((("q.A", "q.B"),), ("head.weight",), {"q.A": (4, 900), "q.B": (700, 4), "head.weight": (3, 1000)})
     frozen: ClassVar[Params] = {}
 
-    def __init__(self, served: bool = False) -> None:
-        self._served = {"q.W": np.zeros((700, 900), np.float32)} if served else {}
+    def __init__(self, adapter: Any = None) -> None:
+        self._served = {"q.W": np.zeros((700, 900), np.float32)} if adapter is not None and adapter.served else {}
+        if adapter is not None and not adapter.pairs:
+            self.layout = layout(adapter, {"q": (768, 768)}, {"head.weight": (3, 1000)})
 
     def initial(self) -> Params:
         draw = np.random.default_rng(1)
@@ -138,18 +153,17 @@ class Learner:
     def examples(self, client: int) -> int:
         return 10 + client
 
-    def train(self, starts: Mapping[int, Params], round_: int) -> dict[int, Any]:
+    def train(self, starts: Mapping[int, Params], round_: int, open_: Any = None) -> dict[int, Any]:
         together = sum(starts)  # of the numbers of clients
-        return {client: partial(self._trained, start, (client, round_, together)) for client, start in starts.items()}
+        names = {client: self.layout.shapes.keys() if open_ is None else open_[client] for client in starts}
+        return {c: partial(self._trained, start, names[c], (c, round_, together)) for c, start in starts.items()}
 
-    def _trained(self, start: Params, key: tuple[int, int, int]) -> Params:
+    def _trained(self, start: Params, names: Any, key: tuple[int, int, int]) -> Params:
         if key[:2] == (3, 2):
             return {name: value * np.float32(np.nan) for name, value in start.items()}
         draw = np.random.default_rng(key)
-        return {
-            name: start[name] + 0.1 * draw.normal(size=shape).astype(np.float32)
-            for name, shape in self.layout.shapes.items()
-        }
+        steps = {n: 0.1 * draw.normal(size=shape).astype(np.float32) for n, shape in self.layout.shapes.items()}
+        return {name: start[name] + step for name, step in steps.items() if name in names}
 
     def evaluate(self, params: Params) -> dict[str, float]:
         level = float(sum(np.abs(value).sum(dtype=np.float64) for value in params.values()))
@@ -170,13 +184,15 @@ def build_work(
 ) -> tuple[Federation, dict[str, Any]]:
     """In place of the one of `wfl_sim.learning.federated`."""
     learning, method = scenario.learning, scenario.method
-    learner = Learner(bool(method.adapter().served))
+    learner = Learner(method.adapter())
     if scenario.protocol.kind == "buffered" and method.kind == "fedavg":
         method = OwnHead(rank=method.rank)
     clients = scenario.clients.count
     measures = getattr(scenario.schedule, "measures", False)
     salt = Stream.root(scenario.seeds[0]).key
-    federation = Federation(method, scenario.codec, learner, clients, learning.on_divergence, states, measures, salt)
+    federation = Federation(
+        method, scenario.codec, learner, clients, learning.on_divergence, states, measures, salt, scenario.rounds
+    )
     return federation, {"data": {"name": "x"}}
 
 
