@@ -14,6 +14,7 @@ from wfl_sim.codecs.parts import Parts
 from wfl_sim.codecs.topk import TopK
 from wfl_sim.federation import Federation
 from wfl_sim.learning.layouts import first, layout
+from wfl_sim.methods.base import Lesson
 from wfl_sim.methods.fedtt_plus import FedTtPlus
 from wfl_sim.methods.tensortrain import TensorTrain
 from wfl_sim.replay import Replayed
@@ -41,9 +42,9 @@ class FakeLearner:
     def examples(self, client):
         return 10 * (client + 1)
 
-    def train(self, starts, round_, open_=None):
-        self.asked.append((round_, dict(starts), dict(open_)))
-        return {c: partial(self._trained, start, open_[c], (c, round_)) for c, start in starts.items()}
+    def train(self, starts, round_, lessons=None):
+        self.asked.append((round_, dict(starts), dict(lessons)))
+        return {c: partial(self._trained, start, lessons[c].opened, (c, round_)) for c, start in starts.items()}
 
     def _trained(self, start, names, key):
         draw = np.random.default_rng(key)
@@ -89,7 +90,7 @@ def test_each_factor_has_its_turn_and_nothing_else_moves():
         play(fed, 1, start=version + 1)
         moved = {name for name, value in fed.state.model.items() if not np.array_equal(value, before[name])}
         assert moved == opened | {"head.weight"}
-        assert learner.asked[-1][2] == dict.fromkeys(range(CLIENTS), frozenset(moved))
+        assert learner.asked[-1][2] == dict.fromkeys(range(CLIENTS), Lesson(frozenset(moved)))
 
 
 def test_the_bits_are_those_of_what_is_open():

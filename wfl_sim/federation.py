@@ -18,7 +18,7 @@ from wfl_sim.contracts import AnyPayload, FloatArray, Params, Payload, PayloadMe
 from wfl_sim.errors import Diverged, NotFinite
 from wfl_sim.federationstate import FederationState, Fetched, Training
 from wfl_sim.measured import Measured
-from wfl_sim.methods.base import Arrival, Method, personal_of
+from wfl_sim.methods.base import Arrival, Lesson, Method, personal_of
 from wfl_sim.personal import Personal
 from wfl_sim.stages import Stages
 from wfl_sim.statefiles import StateFiles
@@ -36,8 +36,7 @@ class Learner(Protocol):
     training begins at the same instant are handed over in one call, and in no other. What is never asked for need not
     be trained. `frozen` is what belongs to the model besides, and is neither trained nor sent. `initial` gives also
     what the server alone sets, which is not in the layout; `fresh` the adapters drawn anew for a version of the model.
-    Where the method trains only part of the layout at a time, `open_` names that part, client by client: it alone is
-    trained, and given back.
+    Where the method has stages there is a lesson for each client, and what it opens alone is trained, and given back.
     """
 
     layout: Layout
@@ -47,7 +46,7 @@ class Learner(Protocol):
     def fresh(self, version: int) -> Params: ...
     def examples(self, client: int) -> int: ...
     def train(
-        self, starts: Mapping[int, Params], round_: int, open_: Mapping[int, frozenset[str]] | None = None
+        self, starts: Mapping[int, Params], round_: int, lessons: Mapping[int, Lesson] | None = None
     ) -> Mapping[int, Trained]: ...
     def evaluate(self, params: Params) -> dict[str, float]: ...
     def close(self) -> None: ...
@@ -185,9 +184,10 @@ class Federation:
         models = {client: start.model for client, start in starts.items()}
         if not self.menus_vary:
             return self.learner.train(models, round_)
-        own = frozenset(self._personal.first)
-        open_ = {c: own | self._stages.at(start.version).layout.shapes.keys() for c, start in starts.items()}
-        return self.learner.train(models, round_, open_)
+        own = self._personal.first.keys()
+        return self.learner.train(
+            models, round_, {c: self._stages.at(start.version).lesson(own) for c, start in starts.items()}
+        )
 
     def update(self, client: int) -> Update | None:
         """What came of a client's training, with what was left unsent before; None where it diverged.

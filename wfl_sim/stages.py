@@ -11,7 +11,7 @@ from typing import Any
 
 from wfl_sim.codecs.base import Codec, Layout
 from wfl_sim.contracts import Params, PayloadMenu
-from wfl_sim.methods.base import Method, Notes
+from wfl_sim.methods.base import Lesson, Method, Notes
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,10 @@ class Stage:
     layout: Layout
     told: bytes
     menu: PayloadMenu
+
+    def lesson(self, own: Iterable[str]) -> Lesson:
+        """What clients train that have tensors of their own besides."""
+        return Lesson(frozenset((*self.layout.shapes, *own)), getattr(self.method, "proximal", 0.0))
 
 
 class Stages:

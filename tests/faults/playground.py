@@ -153,9 +153,9 @@ class Learner:
     def examples(self, client: int) -> int:
         return 10 + client
 
-    def train(self, starts: Mapping[int, Params], round_: int, open_: Any = None) -> dict[int, Any]:
+    def train(self, starts: Mapping[int, Params], round_: int, lessons: Any = None) -> dict[int, Any]:
         together = sum(starts)  # of the numbers of clients
-        names = {client: self.layout.shapes.keys() if open_ is None else open_[client] for client in starts}
+        names = {client: self.layout.shapes.keys() if lessons is None else lessons[client].opened for client in starts}
         return {c: partial(self._trained, start, names[c], (c, round_, together)) for c, start in starts.items()}
 
     def _trained(self, start: Params, names: Any, key: tuple[int, int, int]) -> Params:

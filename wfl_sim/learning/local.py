@@ -24,11 +24,10 @@ from wfl_sim.learning.examples import Task
 from wfl_sim.learning.heads import ClassHead, Head, LanguageHead, Score
 from wfl_sim.learning.models import Batch, Inputs
 from wfl_sim.learning.options import Device, Local, Model, Precision
-from wfl_sim.methods.base import AnyAdapter, Regulariser
+from wfl_sim.methods.base import AnyAdapter, Lesson, Regulariser
 
 EVALUATION_BATCH = 128
 Rows = NDArray[np.int64]
-Open = frozenset[str] | None  # names of what is trained; None: all there is
 
 
 @dataclass(frozen=True)
@@ -93,24 +92,28 @@ class LocalTraining:
         lengths = self._inputs["test"].lengths
         return None if lengths is None else np.asarray(lengths.cpu().numpy())
 
-    def train(self, starts: Sequence[Params], rows: Rows, rate: float = 1.0, open_: Open = None) -> list[Params]:
+    def train(
+        self, starts: Sequence[Params], rows: Rows, rate: float = 1.0, lesson: Lesson | None = None
+    ) -> list[Params]:
         """Parameters of K clients after training from theirs, on rows [K, steps, batch] of the training examples.
 
-        Learning rates are multiplied with `rate`. Of what is `open_` alone: the rest stays as it was.
+        Learning rates are multiplied with `rate`. With a `lesson`, what it opens is trained, and given back; the rest
+        stays as it was.
         """
         local, clients = self._setup.local, len(starts)
         stacked = {name: self._tensor(np.stack([start[name] for start in starts])) for name in self.layout.shapes}
-        first = {name: value for name, value in stacked.items() if open_ is None or name in open_}
+        first = {name: value for name, value in stacked.items() if lesson is None or name in lesson.opened}
         tensors = {name: value.clone().requires_grad_() for name, value in first.items()}
         closed = {name: value for name, value in stacked.items() if name not in first}
         self._serve(starts)
         optimizer = _optimizer(local, tensors, rate)
+        proximal = local.proximal + (0.0 if lesson is None else lesson.proximal)
         for step in range(rows.shape[1]):
             batch = self._inputs["train"].batch(torch.from_numpy(rows[:, step].ravel()))
             optimizer.zero_grad()
             # Clients share no tensor: the gradient of the sum is each one's gradient of its own loss.
             loss = self._loss(batch, rows[:, step].ravel(), tensors | closed)
-            self._penalised(loss, tensors, first).sum().backward()  # type: ignore[no-untyped-call]
+            self._penalised(loss, tensors, first, proximal).sum().backward()  # type: ignore[no-untyped-call]
             if local.clip_norm is not None:
                 _clip(list(tensors.values()), local.clip_norm)
             optimizer.step()
@@ -133,14 +136,14 @@ class LocalTraining:
 
         def loss() -> Tensor:
             return self._penalised(
-                self.head.loss(self._states_of(batch, tensors), batch, tensors), tensors, first
+                self.head.loss(self._states_of(batch, tensors), batch, tensors), tensors, first, setup.local.proximal
             ).sum()
 
         return flops.count(loss)
 
-    def _penalised(self, loss: Tensor, tensors: dict[str, Tensor], first: dict[str, Tensor]) -> Tensor:
+    def _penalised(self, loss: Tensor, tensors: dict[str, Tensor], first: dict[str, Tensor], proximal: float) -> Tensor:
         """What each client minimises [K]: its loss, and what the method and the proximal term add."""
-        local, regulariser = self._setup.local, self._setup.regulariser
+        regulariser = self._setup.regulariser
         if regulariser is not None:
             for alike in self._alike:  # small products cost their calls, not their arithmetic
                 if not (pairs := [pair for pair in alike if tensors.keys() >= {*pair}]):
@@ -151,9 +154,9 @@ class LocalTraining:
                     got, sizes = tuple(penalty.shape), f"{len(pairs)} layers of {len(loss)} clients"
                     raise RunFailed(f"the method's regulariser gives {got} for {sizes}, not {wanted}")
                 loss = loss + penalty.sum(0)
-        if local.proximal > 0:
+        if proximal > 0:
             for name, value in tensors.items():
-                loss = loss + 0.5 * local.proximal * (value - first[name]).square().flatten(1).sum(1)
+                loss = loss + 0.5 * proximal * (value - first[name]).square().flatten(1).sum(1)
         return loss
 
     def _loss(self, batch: Batch, rows: Rows, tensors: dict[str, Tensor]) -> Tensor:

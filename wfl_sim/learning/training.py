@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from channels.streams import Stream
 from wfl_sim.contracts import Params, Trained
 from wfl_sim.learning import layouts
-from wfl_sim.learning.local import EVALUATION_BATCH, Open, by_length
+from wfl_sim.learning.local import EVALUATION_BATCH, by_length
 from wfl_sim.learning.memo import Memo
 from wfl_sim.learning.options import Local
 from wfl_sim.learning.workers import Executor, Result
-from wfl_sim.methods.base import AnyAdapter
+from wfl_sim.methods.base import AnyAdapter, Lesson
 
 # Tokens of a step, all its clients together. A step with few tokens costs its calls, not its arithmetic, which clients
 # share when they are trained side by side; beyond a few thousand its intermediate results leave the processor's cache.
@@ -100,32 +100,32 @@ class Trainer:
         return int(self._parts[client].size)
 
     def train(
-        self, starts: Mapping[int, Params], round_: int, open_: Mapping[int, frozenset[str]] | None = None
+        self, starts: Mapping[int, Params], round_: int, lessons: Mapping[int, Lesson] | None = None
     ) -> dict[int, Trained]:
         """Local training of clients, each from its own start and with fresh optimiser state.
 
-        Who is trained with whom follows from the clients of the call alone, and so does each bit of a result. Of a
-        client whose tensors `open_` names, those alone are trained, and given back.
+        Who is trained with whom follows from the clients of the call alone, and so does each bit of a result. With
+        `lessons`, each client has its own.
         """
         trained: dict[int, Trained] = {}
-        for members, names in self._alike(starts, open_):
+        for members, lesson in self._alike(starts, lessons):
             for group in self._groups(members):
-                result = self._started([starts[client] for client in group], group, round_, names)
+                result = self._started([starts[client] for client in group], group, round_, lesson)
                 trained |= {client: partial(_pick, result, place) for place, client in enumerate(group)}
         return trained
 
     def _alike(
-        self, starts: Mapping[int, Params], open_: Mapping[int, frozenset[str]] | None
-    ) -> Iterator[tuple[list[int], Open]]:
-        """The clients, those together that train the same tensors of the same shapes."""
-        if open_ is None:
+        self, starts: Mapping[int, Params], lessons: Mapping[int, Lesson] | None
+    ) -> Iterator[tuple[list[int], Lesson | None]]:
+        """The clients, those together that have the same lesson on tensors of the same shapes."""
+        if lessons is None:
             yield sorted(starts), None
             return
         sets: dict[Any, list[int]] = {}
         for client in sorted(starts):
             shapes = tuple(value.shape for value in starts[client].values())
-            sets.setdefault((open_[client], shapes), []).append(client)
-        yield from ((members, names) for (names, _), members in sets.items())
+            sets.setdefault((lessons[client], shapes), []).append(client)
+        yield from ((members, lesson) for (lesson, _), members in sets.items())
 
     def _groups(self, clients: Sequence[int]) -> list[Group]:
         """Clients with batches of one size, in chunks of about equal numbers: an even one, for pairs of workers."""
@@ -143,14 +143,14 @@ class Trainer:
         tokens = batch * self._described.tokens
         return 1 if tokens > ALONE_TOKENS else min(MOST_TOGETHER, max(1, CHUNK_TOKENS // tokens))
 
-    def _started(self, starts: list[Params], group: Group, round_: int, open_: Open) -> Result[list[Params]]:
+    def _started(self, starts: list[Params], group: Group, round_: int, lesson: Lesson | None) -> Result[list[Params]]:
         rate = self._local.rate(round_, self._rounds)
-        key = self._memo.key(starts, "train", group, round_, rate, *([] if open_ is None else sorted(open_)))
+        key = self._memo.key(starts, "train", group, round_, rate, *_named(lesson))
         known = self._memo.get(key)
         if known is not None:
             return lambda: [{name: value[k] for name, value in known.items()} for k in range(len(group))]
         rows = np.stack([self._rows(client, round_) for client in group])
-        return cache(partial(self._kept, key, self._executor.train(starts, rows, rate, open_)))
+        return cache(partial(self._kept, key, self._executor.train(starts, rows, rate, lesson)))
 
     def _kept(self, key: str, result: Result[list[Params]]) -> list[Params]:
         trained = result()
@@ -186,6 +186,10 @@ class Trainer:
         passes = -(-self._local.steps * batch // part.size)
         rows = np.concatenate([random.permutation(part) for _ in range(passes)])
         return rows[: self._local.steps * batch].reshape(self._local.steps, batch)
+
+
+def _named(lesson: Lesson | None) -> tuple[object, ...]:
+    return () if lesson is None else (sorted(lesson.opened), lesson.proximal)
 
 
 def _pick(result: Result[list[Params]], place: int) -> Params:

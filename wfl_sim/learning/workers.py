@@ -22,8 +22,9 @@ from wfl_sim.contracts import Params
 from wfl_sim.errors import RunFailed
 from wfl_sim.learning.heads import Score
 from wfl_sim.learning.layouts import Layers
-from wfl_sim.learning.local import LocalTraining, Open, Rows, Setup
+from wfl_sim.learning.local import LocalTraining, Rows, Setup
 from wfl_sim.learning.threads import one_thread
+from wfl_sim.methods.base import Lesson
 from wfl_sim.processes import end_with_parent
 
 T = TypeVar("T")
@@ -52,7 +53,7 @@ class Executor(Protocol):
     def freeze(self, values: Params) -> None: ...
     def step_flop(self) -> float: ...
     def train(
-        self, starts: Sequence[Params], rows: Rows, rate: float = 1.0, open_: Open = None
+        self, starts: Sequence[Params], rows: Rows, rate: float = 1.0, lesson: Lesson | None = None
     ) -> Result[list[Params]]: ...
     def evaluate(self, params: Params, rows: Rows) -> Result[Score]: ...
     def close(self) -> None: ...
@@ -77,9 +78,9 @@ class Here:
         return self._local.step_flop()
 
     def train(
-        self, starts: Sequence[Params], rows: Rows, rate: float = 1.0, open_: Open = None
+        self, starts: Sequence[Params], rows: Rows, rate: float = 1.0, lesson: Lesson | None = None
     ) -> Result[list[Params]]:
-        return cache(partial(self._local.train, starts, rows, rate, open_))
+        return cache(partial(self._local.train, starts, rows, rate, lesson))
 
     def evaluate(self, params: Params, rows: Rows) -> Result[Score]:
         return cache(partial(self._local.evaluate, params, rows))
@@ -122,9 +123,9 @@ class Workers:
         return self._submit(_step_flop, self._frozen)()
 
     def train(
-        self, starts: Sequence[Params], rows: Rows, rate: float = 1.0, open_: Open = None
+        self, starts: Sequence[Params], rows: Rows, rate: float = 1.0, lesson: Lesson | None = None
     ) -> Result[list[Params]]:
-        return self._submit(_train, starts, rows, rate, open_, self._frozen)
+        return self._submit(_train, starts, rows, rate, lesson, self._frozen)
 
     def evaluate(self, params: Params, rows: Rows) -> Result[Score]:
         return self._submit(_evaluate, params, rows, self._frozen)
@@ -189,8 +190,8 @@ def _step_flop(frozen: Params) -> float:
     return _ready(frozen).step_flop()
 
 
-def _train(starts: Sequence[Params], rows: Rows, rate: float, open_: Open, frozen: Params) -> list[Params]:
-    return _ready(frozen).train(starts, rows, rate, open_)
+def _train(starts: Sequence[Params], rows: Rows, rate: float, lesson: Lesson | None, frozen: Params) -> list[Params]:
+    return _ready(frozen).train(starts, rows, rate, lesson)
 
 
 def _evaluate(params: Params, rows: Rows, frozen: Params) -> Score:

@@ -14,8 +14,10 @@ from wfl_sim.methods.flexlora import FlexLora
 from wfl_sim.methods.flora import Flora
 from wfl_sim.methods.head_only import HeadOnly
 from wfl_sim.methods.none import NoLearning
+from wfl_sim.methods.sa_fedlora import SaFedLora
 from wfl_sim.methods.soft import Soft
 
 METHODS: dict[str, type[Any]] = {
-    cls.kind: cls for cls in (HeadOnly, FedAvg, Ffa, Soft, Flora, FedEx, FlexLora, FedTt, FedTtPlus, NoLearning)
+    cls.kind: cls
+    for cls in (HeadOnly, FedAvg, Ffa, Soft, Flora, FedEx, FlexLora, FedTt, FedTtPlus, SaFedLora, NoLearning)
 }

@@ -36,7 +36,7 @@ Knows arrays; of each arrival it sees weight and staleness, never time, SNR or b
    is 0, in a run of so many `rounds` (one in which nothing arrives makes no version). A stage has ``opened(layout) ->
    Layout``: what of all that is trained at some time is trained and sent now, in the shapes that it has now; the rest
    stays as it is with everybody. It may have ``told(layout) -> bytes``: what clients are told of that, where it does
-   not follow from the version. A method with ``noted(notes, before, model) -> notes`` keeps plain numbers from one
+   not follow from the version; and ``proximal``, a weight that is added to `learning.local.proximal`. A method with ``noted(notes, before, model) -> notes`` keeps plain numbers from one
    version to the next, by name. An arrival of an earlier stage may have other tensors, or other shapes.
 """
 
@@ -149,6 +149,17 @@ class Adapter:
             return random.uniform(-(inputs**-0.5), inputs**-0.5, (self.rank, inputs)).astype(np.float32)
         q, r = np.linalg.qr(random.standard_normal((inputs, self.rank)))
         return np.ascontiguousarray((q * np.sign(np.diag(r))).T, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What one training is about, where that is not the same in all of a run.
+
+    Of the tensors named `opened` alone are trained; `proximal` is added to the weight of the proximal term.
+    """
+
+    opened: frozenset[str]
+    proximal: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wfl_sim.contracts import FloatArray, Params
 from wfl_sim.methods.base import Adapter, Arrival, in_order, pairs_of
@@ -18,6 +19,7 @@ from wfl_sim.methods.lora import Lora
 
 Factors = tuple[list[FloatArray], list[FloatArray]]  # blocks of columns, and of rows
 Shapes = dict[str, tuple[int, ...]]
+Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +50,7 @@ class Exact(Lora):
                 after[name] = (model[name].astype(float) + value).astype(np.float32)
         for a, _ in pairs_of(model):
             layer = f"{a[:-2]}.W"
-            whole = arrays.get(layer)
-            if whole is None:
-                whole = arrays[f"{layer}.B"].astype(float) @ arrays[f"{layer}.A"].astype(float)
-            after[layer] = (model[layer] + self.counted_alpha / self.rank * whole.astype(float)).astype(np.float32)
+            after[layer] = folded(model[layer], arrays, layer, self.counted_alpha / self.rank)
         return after
 
     def _largest(self, shapes: Mapping[str, tuple[int, ...]], rank: int) -> Shapes:
@@ -64,6 +63,14 @@ class Exact(Lora):
             else:
                 found |= {f"{a[:-2]}.W.A": (rank, inputs), f"{a[:-2]}.W.B": (outputs, rank)}
         return found
+
+
+def folded(whole: Array, arrays: Params, layer: str, scale: float) -> Array:
+    """A layer's W with what was broadcast for it by `added`."""
+    more = arrays.get(layer)
+    if more is None:
+        more = arrays[f"{layer}.B"].astype(float) @ arrays[f"{layer}.A"].astype(float)
+    return (whole + scale * more.astype(float)).astype(np.float32)
 
 
 def added(a: str, blocks: Factors, model: Params) -> Params:

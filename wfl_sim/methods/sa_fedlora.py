@@ -1,0 +1,220 @@
+"""SA-FedLoRA: LoRA adapters whose rank is large while the run is hot, and falls as it cools (arXiv:2405.09394v1).
+
+Knows arrays and names only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+
+from channels.options import OptionError, Whole
+from channels.units import NonNegative, Probability
+from wfl_sim import lowrank
+from wfl_sim.contracts import FloatArray, Params
+from wfl_sim.methods import exact
+from wfl_sim.methods.base import Adapter, Arrival, Notes, Regulariser, add_where_sent, in_order, pairs_of
+from wfl_sim.methods.lora import Lora
+
+if TYPE_CHECKING:
+    from wfl_sim.codecs.base import Layout
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaFedLora(Lora):
+    """LoRA adapters of a rank that is annealed (SA-FedLoRA): clients are held together first, then the rank falls.
+
+    In the initiating stage a proximal term keeps clients near the model that they began with. Then adapters of the
+    largest rank learn while the run is hot, and while it cools the server cuts them, so that payloads shrink. The task
+    head is averaged as ever.
+
+    Formula
+    -------
+    Of version t of the model in a run of T rounds, with T0 = `initiating_rounds`, clients minimise, while t < T0::
+
+        f(w) + (proximal / 2) |w - w_t|^2
+
+    and from there on, with s = (t - T0) / (T - 1 - T0), s' = max(0, (s - heat) / (1 - heat)) and ranks R = `rank` and
+    r = `rank_end`::
+
+        cosine        r_t = r + (R - r) (1 + cos(pi s')) / 2
+        linear        r_t = R - (R - r) s'
+        exponential   r_t = R (r / R)^s'
+        step          r_t = R / 2^floor(s' (1 + log2(R / r))),  at least r
+
+    rounded to whole ranks. Where the rank falls, the server cuts the averaged product of each layer by the singular
+    value decomposition U S V^T of B A, from thin factors::
+
+        A <- sqrt(S_r) V_r^T,    B <- U_r sqrt(S_r),    lost: the sum of the other singular values squared
+
+    dW = (alpha / `rank`) B A with the first rank throughout, so that a cut changes the model by what it loses alone.
+
+    Validity
+    --------
+    The server broadcasts the cut factors, which are smaller than a change of the old ones. What a client could not send
+    of old factors means nothing in new ones, and is forgotten; so is the state of the optimiser, as in every round. A
+    late update of another rank is merged as a change of the product. With `rank_end` equal to `rank` and no initiating
+    rounds it is ``fedavg``. Versions count updates: rounds in which nothing arrives are not annealed. Where computing
+    times are counted from the model, they are those of the first rank.
+
+    Source
+    ------
+    A reconstruction of SA-FedLoRA, arXiv:2405.09394 v1 (v2 under that number is another paper), which describes the two
+    stages: an initiating one with parameter regularisation, an annealing one whose parameter budget shrinks. Own: the
+    schedules, the cut, and what is done with its remainder.
+
+    Options
+    -------
+    rank_end : Rank at the end of the run. Smaller: payloads fall further, and late rounds learn less.
+    annealing : How the rank falls: ``cosine``, ``linear``, ``exponential`` or in ``step`` s of one half.
+    heat : Share of the annealing stage in which the rank is the largest still. Larger: more is learnt, more is sent.
+    initiating_rounds : Versions of the model in the initiating stage; 0 for none.
+    proximal : Weight of the proximal term in the initiating stage, added to that of `learning.local`.
+    merge_residual : Whether what a cut loses goes to the layer itself, which costs a larger broadcast.
+    """
+
+    kind: Literal["sa_fedlora"] = "sa_fedlora"
+    rank: Annotated[int, Whole(ge=1, le=100_000)] = 16
+    rank_end: Annotated[int, Whole(ge=1, le=100_000)] = 2
+    annealing: Literal["cosine", "linear", "exponential", "step"] = "cosine"
+    heat: Probability = 0.2
+    initiating_rounds: Annotated[int, Whole(ge=0, le=10**6)] = 1
+    proximal: NonNegative = 0.01
+    merge_residual: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rank_end > self.rank:
+            message = f"must be at most the first rank, {self.rank}; got {self.rank_end}"
+            raise OptionError(type(self).__name__, "rank_end", message)
+
+    def adapter(self) -> Adapter | None:
+        return Adapter(self.rank, self.counted_alpha, self.init, self.adapt, dense=self.merge_residual)
+
+    def aggregate(self, model: Params, arrivals: Sequence[Arrival]) -> Params:
+        return add_where_sent(model, arrivals)
+
+    def stage(self, version: int, rounds: int, notes: Notes) -> Annealed:
+        """What holds for a version."""
+        return Annealed(self, version, self.rank_at(version, rounds), self.rank_at(version + 1, rounds))
+
+    def rank_at(self, version: int, rounds: int) -> int:
+        """The rank of a version's adapters."""
+        cooling = rounds - 1 - self.initiating_rounds
+        s = (version - self.initiating_rounds) / cooling if cooling > 0 else 0.0
+        s = min(max((s - self.heat) / (1.0 - self.heat) if self.heat < 1.0 else 0.0, 0.0), 1.0)
+        most, least = self.rank, self.rank_end
+        if self.annealing == "cosine":
+            found = least + (most - least) * (1.0 + math.cos(math.pi * s)) / 2.0
+        elif self.annealing == "linear":
+            found = most - (most - least) * s
+        elif self.annealing == "exponential":
+            found = most * (least / most) ** s
+        else:
+            found = max(most / 2.0 ** math.floor(s * (1.0 + math.log2(most / least))), least)
+        return math.floor(found + 0.5)
+
+
+@dataclass(frozen=True)
+class Annealed:
+    """SA-FedLoRA for one version of the model, and the rank of the next one."""
+
+    method: SaFedLora
+    version: int
+    rank: int
+    next_rank: int
+
+    @property
+    def kind(self) -> str:
+        return self.method.kind
+
+    @property
+    def proximal(self) -> float:
+        """Weight of the proximal term."""
+        return self.method.proximal if self.version < self.method.initiating_rounds else 0.0
+
+    def adapter(self) -> Adapter | None:
+        adapter = self.method.adapter()
+        return adapter and replace(adapter, rank=self.rank)
+
+    def regulariser(self) -> Regulariser | None:
+        return None
+
+    def opened(self, layout: Layout) -> Layout:
+        """Everything, with adapters of the version's rank."""
+        shapes = dict(layout.shapes)
+        for a, b in layout.pairs:
+            shapes[a], shapes[b] = (self.rank, shapes[a][1]), (shapes[b][0], self.rank)
+        return replace(layout, shapes=shapes)
+
+    def aggregate(self, model: Params, arrivals: Sequence[Arrival]) -> Params:
+        return self.method.aggregate(model, arrivals)
+
+    def broadcast(self, model: Params, arrivals: Sequence[Arrival]) -> Params | None:
+        """The cut factors, what the layers take of the rest, and the change of the head; None where nothing is cut."""
+        pairs = pairs_of(model)
+        alike = all(x.change[a].shape == model[a].shape for x in arrivals for a, _ in pairs)
+        if self.next_rank == self.rank and alike:
+            return None
+        plain = exact.outside(model)
+        merged = add_where_sent({n: model[n] for n in plain}, [_only(x, plain) for x in arrivals])
+        arrays = {name: merged[name] - model[name] for name in plain}
+        for pair in pairs:
+            left, right = _product(model, arrivals, pair)
+            (a, b), (lost_b, lost_a) = _cut(left, right, self.next_rank)
+            arrays |= {pair[0]: a.astype(np.float32), pair[1]: b.astype(np.float32)}
+            if self.method.merge_residual:
+                arrays |= exact.added(pair[0], ([lost_b], [lost_a]), model)
+        return arrays
+
+    def received(self, model: Params, arrays: Params) -> Params:
+        """The model with the factors that were broadcast in place of its own."""
+        after, paired = dict(model), {name for pair in pairs_of(model) for name in pair}
+        for name, value in arrays.items():
+            if name in paired:
+                after[name] = value
+            elif name in model and not name.endswith(".W"):
+                after[name] = (model[name].astype(float) + value).astype(np.float32)
+        if self.method.merge_residual:
+            for layer in (name for name in model if name.endswith(".W")):
+                after[layer] = exact.folded(model[layer], arrays, layer, self.method.counted_alpha / self.method.rank)
+        return after
+
+
+def _only(arrival: Arrival, names: Sequence[str]) -> Arrival:
+    return replace(arrival, change={name: arrival.change[name] for name in names if name in arrival.change})
+
+
+def _product(model: Params, arrivals: Sequence[Arrival], pair: tuple[str, str]) -> tuple[FloatArray, FloatArray]:
+    """Thin factors of what a layer's B A becomes: means of the factors, and of other ranks the changes of products."""
+    a, b = (model[name].astype(float) for name in pair)
+    left, right = list[FloatArray](), list[FloatArray]()
+    mean_a, mean_b = a, b
+    for arrival in in_order(arrivals):
+        own_a, own_b, change_a, change_b = exact.factors_of(arrival, model, pair)
+        if change_a.shape == a.shape:
+            mean_a, mean_b = mean_a + arrival.weight * change_a, mean_b + arrival.weight * change_b
+        else:  # w (B' A' - B A) = w (dB A' + B dA)
+            left += [arrival.weight * change_b, arrival.weight * own_b]
+            right += [own_a + change_a, change_a]
+    return np.concatenate([mean_b, *left], axis=1), np.concatenate([mean_a, *right])
+
+
+def _cut(
+    left: FloatArray, right: FloatArray, rank: int
+) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]:
+    """A and B of the best product of a rank, and factors of the rest.
+
+    Where the product has a lower rank, the last rows of A have length 1 and the columns of B are 0, so that they can
+    still learn.
+    """
+    u, s, v = lowrank.product_svd(left, right)
+    root = np.sqrt(s)
+    empty = root <= root[0] * 1e-7 if root[0] > 0 else np.ones(root.size, dtype=bool)
+    up, down = np.where(empty, 0.0, root), np.where(empty, 1.0, root)
+    a, b = down[:, None] * v, u * up
+    return (a[:rank], b[:, :rank]), (b[:, rank:], a[rank:])
