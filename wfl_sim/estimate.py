@@ -31,12 +31,15 @@ from wfl_sim.learning.data import data_set, is_language
 from wfl_sim.learning.layouts import layout
 from wfl_sim.learning.modelinfo import CENTRED
 from wfl_sim.learning.sources import ModelInfo, model_info
+from wfl_sim.learning.weightcount import weight_count
+from wfl_sim.methods.base import WEIGHTS
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.networkonly import NetworkOnly
 from wfl_sim.pace import pace_of
 from wfl_sim.planning import PlannedRound
 from wfl_sim.radio.medium import Medium
 from wfl_sim.scenario import Cell, Scenario, Study
+from wfl_sim.stages import Stages
 
 MOST_PLANNED = 20  # arms; of more as many are planned, evenly chosen, and the time is scaled up
 NEGLIGIBLE = 1e-9  # share of packets that are sent once more
@@ -150,7 +153,8 @@ def _evenly(names: Sequence[str], most: int) -> list[str]:
 def layout_of(scenario: Scenario, info: ModelInfo) -> Layout:
     """Shapes of what a run trains, under names of its own: adapters on layers of each block kept, and a head.
 
-    The head of a language model is the gain of its last norm, with a bias where the norm has one.
+    The head of a language model is the gain of its last norm, with a bias where the norm has one. All weights of the
+    backbone, where a method trains them, are one array here.
     """
     adapter, data = scenario.method.adapter(), scenario.learning.data
     head: dict[str, tuple[int, ...]]
@@ -165,29 +169,34 @@ def layout_of(scenario: Scenario, info: ModelInfo) -> Layout:
         for number in range(min(info.blocks, machine.layers_of(scenario.learning, info)))
         for name, inputs, outputs in info.projections(() if adapter is None else adapter.roles)
     }
-    return layout(adapter, layers, head)
+    weights: dict[str, tuple[int, ...]] = {}
+    if adapter is not None and adapter.whole:
+        weights = {f"{WEIGHTS}all": (weight_count(scenario.learning.model.name, scenario.learning.model.layers),)}
+    return layout(adapter, layers, head, weights)
 
 
 def sizes(scenario: Scenario) -> tuple[PayloadMenu, int, int]:
     """What a client could send, and the bits of its first download and of a later one.
 
     The first is the model at 32 bits a value, and later ones the whole change: nearly everything changes if more than a
-    few clients send; or what the method broadcasts by a rule of its own. Without learning they are the method's.
+    few clients send; or what the method broadcasts by a rule of its own. Of a method whose payload changes from version
+    to version it is a version of about the mean size. Without learning they are the method's.
     """
     method = scenario.method
     if isinstance(method, NoLearning):
         return method.menu(), method.download_bits(), method.download_bits()
-    layout = layout_of(scenario, model_info(scenario.learning.model.name))
+    whole = layout_of(scenario, model_info(scenario.learning.model.name))
     codec: Any = scenario.codec
-    menu: PayloadMenu = codec.menu(layout)
+    stage = Stages(method, codec, whole, scenario.rounds).typical()
+    layout, menu = stage.layout, stage.menu
     if getattr(codec, "bits", None) == 8:  # the broadcast takes 16 bits a value then
         codec = replace(codec, bits=16)
-    whole, change = 32 * layout.size([*layout.plain, *layout.factors]), codec.menu(layout).points[-1].bits
+    first, change = 32 * whole.size(whole.everything), codec.menu(layout).points[-1].bits + 8 * len(stage.told)
     if shapes := getattr(method, "broadcast_shapes", None):
         pace = pace_of(scenario)
         shapes = shapes(layout.shapes, pace.arrivals or pace.asked)
         change = broadcasting.most_bits(codec, shapes, len(layout.pairs))
-    return menu, whole, change
+    return menu, first, change
 
 
 def one_size(scenario: Scenario) -> bool:

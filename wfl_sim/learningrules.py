@@ -13,7 +13,8 @@ from wfl_sim.findings import Finding
 from wfl_sim.findings import finding as _finding
 from wfl_sim.learning.examples import TaskKind
 from wfl_sim.methods.none import NoLearning
-from wfl_sim.quality import quality_of
+from wfl_sim.methods.sa_fedlora import SaFedLora
+from wfl_sim.quality import PERPLEXITY, quality_of
 
 if TYPE_CHECKING:
     from wfl_sim.scenario import Scenario
@@ -23,7 +24,7 @@ _SERVES: dict[TaskKind, str] = {"text": "texts", "image": "images", "language": 
 
 def problems(scenario: Scenario) -> list[Finding]:
     """What does not go together in what is to be learnt."""
-    return [*_examples(scenario), *_targets(scenario)]
+    return [*_examples(scenario), *_targets(scenario), *_initiating(scenario)]
 
 
 def resources(scenario: Scenario) -> list[Finding]:
@@ -46,6 +47,21 @@ def _examples(scenario: Scenario) -> list[Finding]:
         message = f"must be at most {share}: {clients} clients share {data.train} examples"
         read = ("clients.count", "learning.data.train")
         return [_finding("learning.data.partition.least", message, least, *read, fits=share)]
+    return []
+
+
+def _initiating(scenario: Scenario) -> list[Finding]:
+    """An initiating stage that ends before the run, and whose weights are a classifier's."""
+    method, rounds = scenario.method, scenario.rounds
+    if not isinstance(method, SaFedLora) or not method.initiating_rounds:
+        return []
+    if method.initiating_rounds >= rounds:
+        message = f"must be below rounds, {rounds}: nothing would be annealed"
+        return [_finding("method.initiating_rounds", message, method.initiating_rounds, "rounds", fits=rounds // 10)]
+    quality = quality_of(scenario)
+    if method.initiating == "full" and quality is not None and quality.metric == PERPLEXITY.metric:
+        message = "trains all weights, which are its output matrix too in language modelling; take lora"
+        return [_finding("method.initiating", message, "full", "learning.data.name", fits="lora")]
     return []
 
 

@@ -25,6 +25,9 @@ def problems(scenario: Scenario) -> list[Finding]:
             f"chooses the rank of adapters, and {method.kind} has none; leave it out, or set it to null in this arm"
         )
         return [finding("rank_selection", message, "", "method")]
+    if hasattr(method, "stage") and hasattr(method, "rank_end"):
+        message = f"chooses one rank for a run, and {method.kind} has ranks of its own; leave it out, or set it to null"
+        return [finding("rank_selection", message, "", "method")]
     found = []
     if selection.by == "tail" and not adapter.pairs:
         message = f"tail looks at pairs of A and B, which {method.kind} does not train; take pilot"

@@ -13,6 +13,8 @@ from wfl_sim.codecs.base import Codec, Layout
 from wfl_sim.contracts import Params, PayloadMenu
 from wfl_sim.methods.base import Lesson, Method, Notes
 
+MOST_ASKED = 100  # stages that are looked at for a mean
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -66,6 +68,13 @@ class Stages:
             self._menus[key] = self._codec.menu(layout)
         told: bytes = staged.told(self._whole) if hasattr(staged, "told") else b""
         return Stage(staged, layout, told, self._menus[key])
+
+    def typical(self) -> Stage:
+        """The stage whose whole update is nearest to the mean over a run, as far as it follows from the version."""
+        versions = {round(place * (self._rounds - 1) / MOST_ASKED) for place in range(MOST_ASKED + 1)}
+        found = [self.at(version) for version in sorted(versions)]
+        mean = sum(stage.menu.points[-1].bits for stage in found) / len(found)
+        return min(found, key=lambda stage: abs(stage.menu.points[-1].bits - mean))
 
     def whole(self, names: Set[str], model: Params) -> Layout:
         """The layout of those `names`, with the shapes that they have in a model."""

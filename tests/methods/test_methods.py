@@ -11,8 +11,11 @@ from wfl_sim import lowrank
 from wfl_sim.methods import METHODS, fedavg
 from wfl_sim.methods.base import Arrival
 from wfl_sim.methods.fedavg import FedAvg
+from wfl_sim.methods.fedtt import FedTt
+from wfl_sim.methods.fedtt_plus import FedTtPlus
 from wfl_sim.methods.ffa import Ffa
 from wfl_sim.methods.head_only import HeadOnly
+from wfl_sim.methods.sa_fedlora import SaFedLora
 from wfl_sim.methods.soft import Soft
 
 SHAPES = {"head.bias": (4,), "q.A": (3, 11), "q.B": (7, 3)}
@@ -21,7 +24,9 @@ WEIGHTS = (0.41, 0.07, 0.3, 0.22)
 SINGLE = 4 * 2.0**-24
 DOUBLE = 1e-12  # sums of some tens of float64 products
 
-every_method = pytest.mark.parametrize("method", [FedAvg(), HeadOnly(), Soft(), Ffa()], ids=lambda m: m.kind)
+every_method = pytest.mark.parametrize(
+    "method", [FedAvg(), HeadOnly(), Soft(), Ffa(), FedTt(), FedTtPlus(), SaFedLora()], ids=lambda m: m.kind
+)
 
 
 def draw(seed, scale=1.0):

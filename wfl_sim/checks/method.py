@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import permutations
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
@@ -17,11 +18,12 @@ import numpy as np
 from wfl_sim.checks.contract import HEAD, Contract, drawn, same
 from wfl_sim.contracts import Params
 from wfl_sim.learning.layouts import layout
-from wfl_sim.methods.base import Adapter, Arrival, Method, pairs_of
+from wfl_sim.methods.base import WEIGHTS, Adapter, Arrival, Method, pairs_of
 from wfl_sim.methods.tensortrain import TensorTrain
 
 Shapes = Mapping[str, tuple[int, ...]]
 LAYERS = {"q": (9, 12), "v": (30, 12)}  # outputs and inputs
+STAGES = 7  # versions of a run with stages that are looked at
 SINGLE = 2.0**-20  # relative: a few roundings to float32
 
 
@@ -69,6 +71,7 @@ def check_method(method: Method) -> None:
         contract.holds(4, close, f"four clients that send the same change of {name!r} count for another one than it")
     _check_turn(contract, method, model)
     _check_broadcast(contract, method, model, shapes, [Arrival(k, drawn(shapes, 8 + k), 0.5) for k in (0, 1)])
+    _check_stages(contract, method)
     contract.card(5)
 
 
@@ -103,6 +106,37 @@ def _check_broadcast(
     values = sum(value.size for value in arrays.values())
     fits = values <= sum(math.prod(shape) for shape in most.values())
     contract.holds(10, fits, f"broadcast() gives {values} values, more than broadcast_shapes() says")
+
+
+def _check_stages(contract: Contract, method: Any) -> None:
+    """Each version trains part of what there is, and leads to the shapes of the next one."""
+    if not hasattr(method, "stage"):
+        return
+    adapter = method.adapter()
+    whole = layout(adapter, LAYERS, HEAD, {f"{WEIGHTS}embedding": (5, 4)} if adapter.whole else {})
+    served = {f"{path}.{name}": adapter.shapes(*LAYERS[path])[name] for path in LAYERS for name in adapter.served}
+    model, notes = drawn(whole.shapes | served, 0), dict[str, float]()
+    for version in range(STAGES):
+        stage = contract.ask(11, "stage()", partial(method.stage, version, STAGES, notes))
+        now = contract.ask(11, "opened()", partial(stage.opened, whole))
+        contract.holds(11, now.shapes, f"nothing is open of version {version}")
+        unknown = sorted(now.shapes.keys() - whole.shapes.keys())
+        contract.holds(11, not unknown, f"opened() names {unknown[:1]}, of which nothing is known")
+        for name, shape in now.shapes.items():
+            got = model[name].shape
+            contract.holds(11, got == shape, f"version {version} has {name!r} of {got}, and opened() says {shape}")
+        told = getattr(stage, "told", lambda layout: b"")(whole)
+        contract.holds(11, isinstance(told, bytes), f"told() gives a {type(told).__name__}, not bytes")
+        arrivals = [Arrival(k, drawn(now.shapes, version + k), 0.5) for k in (0, 1)]
+        arrays = stage.broadcast(model, arrivals) if hasattr(stage, "broadcast") else None
+        after = stage.aggregate(model, arrivals) if arrays is None else stage.received(model, arrays)
+        still = [name for name in model if name not in now.shapes and name not in served]
+        contract.holds(
+            11, same({n: after[n] for n in still}, {n: model[n] for n in still}), "what is closed has changed"
+        )
+        if hasattr(method, "noted"):
+            notes = contract.ask(11, "noted()", partial(method.noted, notes, model, after))
+        model = after
 
 
 def _check_personal(contract: Contract, names: list[str]) -> frozenset[str]:

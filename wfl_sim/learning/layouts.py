@@ -15,8 +15,16 @@ from wfl_sim.methods.base import AnyAdapter
 Layers = Mapping[str, tuple[int, int]]  # outputs and inputs of the adapted layers by path, in order of depth
 
 
-def layout(adapter: AnyAdapter | None, layers: Layers, head: Mapping[str, tuple[int, ...]]) -> Layout:
-    """All that is trained: of each layer its adapter's tensors but those frozen or served, then those of the head."""
+def layout(
+    adapter: AnyAdapter | None,
+    layers: Layers,
+    head: Mapping[str, tuple[int, ...]],
+    weights: Mapping[str, tuple[int, ...]] | None = None,
+) -> Layout:
+    """All that is trained: of each layer its adapter's tensors but those frozen or served, then those of the head.
+
+    Between them are the backbone's own `weights`, where those are trained.
+    """
     pairs, shapes = list[tuple[str, str]](), dict[str, tuple[int, ...]]()
     if adapter is not None:
         still = adapter.frozen | adapter.served
@@ -24,7 +32,7 @@ def layout(adapter: AnyAdapter | None, layers: Layers, head: Mapping[str, tuple[
             own = adapter.shapes(*widths)
             shapes |= {f"{path}.{name}": shape for name, shape in own.items() if name not in still}
             pairs += [(f"{path}.{a}", f"{path}.{b}") for a, b in adapter.pairs]
-    shapes |= head
+    shapes |= {**(weights or {}), **head}
     paired = {name for pair in pairs for name in pair}
     return Layout(tuple(pairs), tuple(name for name in shapes if name not in paired), shapes)
 

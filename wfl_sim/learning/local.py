@@ -24,7 +24,8 @@ from wfl_sim.learning.examples import Task
 from wfl_sim.learning.heads import ClassHead, Head, LanguageHead, Score
 from wfl_sim.learning.models import Batch, Inputs
 from wfl_sim.learning.options import Device, Local, Model, Precision
-from wfl_sim.methods.base import AnyAdapter, Lesson, Regulariser
+from wfl_sim.learning.whole import Whole
+from wfl_sim.methods.base import WEIGHTS, AnyAdapter, Lesson, Regulariser
 
 EVALUATION_BATCH = 128
 Rows = NDArray[np.int64]
@@ -59,6 +60,7 @@ class LocalTraining:
         sets = {"train": setup.task.train, "test": setup.task.test}
         self._inputs = {name: self._backbone.inputs(part, setup.max_tokens) for name, part in sets.items()}
         self._adapters: Adapters | None = None
+        self._whole = Whole(self._backbone.module) if setup.adapter is not None and setup.adapter.whole else None
         if setup.adapter is not None:
             names = targets.find(self._backbone.module, setup.adapter.roles)
             self._adapters = Adapters(self._backbone.module, names, setup.adapter)
@@ -69,7 +71,8 @@ class LocalTraining:
             self.head = ClassHead(self._backbone.hidden, len(setup.task.classes))
         self._states: dict[str, Tensor] = {}
         self.layers = {} if self._adapters is None else self._adapters.layers
-        self.layout = layouts.layout(setup.adapter, self.layers, self.head.shapes)
+        weights = {} if self._whole is None else self._whole.shapes
+        self.layout = layouts.layout(setup.adapter, self.layers, self.head.shapes, weights)
         self._frozen: dict[str, Tensor] = {}
         served = frozenset[str]() if setup.adapter is None else setup.adapter.served
         self._set_by_server = [f"{path}.{name}" for path in self.layers for name in sorted(served)]
@@ -101,6 +104,8 @@ class LocalTraining:
         stays as it was.
         """
         local, clients = self._setup.local, len(starts)
+        if clients > 1 and self._weights_differ(starts, lesson):
+            return [self.train([start], rows[k : k + 1], rate, lesson)[0] for k, start in enumerate(starts)]
         stacked = {name: self._tensor(np.stack([start[name] for start in starts])) for name in self.layout.shapes}
         first = {name: value for name, value in stacked.items() if lesson is None or name in lesson.opened}
         tensors = {name: value.clone().requires_grad_() for name, value in first.items()}
@@ -131,7 +136,8 @@ class LocalTraining:
             values = batch.values.new_zeros(size, self._backbone.tokens(setup.max_tokens))
             batch = Batch(values, None, batch.labels)
         self._served = {}  # a device adds them to its frozen layers
-        first = {name: torch.zeros(1, *shape, device=self._device) for name, shape in self.layout.shapes.items()}
+        trained = {name: shape for name, shape in self.layout.shapes.items() if not name.startswith(WEIGHTS)}
+        first = {name: torch.zeros(1, *shape, device=self._device) for name, shape in trained.items()}
         tensors = {name: value.clone().requires_grad_() for name, value in first.items()}
 
         def loss() -> Tensor:
@@ -189,6 +195,8 @@ class LocalTraining:
         clients = tensors[next(iter(self.layout.shapes))].shape[0]
         frozen = {name: value.expand(clients, *value.shape[1:]) for name, value in self._frozen.items()}
         self._adapters.use(tensors | frozen | self._served)
+        if self._whole is not None:
+            self._whole.use(tensors)
         return self._backbone.states(batch)
 
     def _all_states(self, inputs: Inputs) -> Tensor:
@@ -199,6 +207,14 @@ class LocalTraining:
                 rows = torch.from_numpy(order[start : start + EVALUATION_BATCH])
                 states[rows.to(self._device)] = self._backbone.states(inputs.batch(rows))
         return states
+
+    def _weights_differ(self, starts: Sequence[Params], lesson: Lesson | None) -> bool:
+        """Whether clients cannot share a backbone: each trains its own, or has one of another version."""
+        if self._whole is None:
+            return False
+        if lesson is None or any(name in lesson.opened for name in self._whole.shapes):
+            return True
+        return any(not np.array_equal(start[n], starts[0][n]) for n in self._whole.shapes for start in starts[1:])
 
     def _serve(self, starts: Sequence[Params]) -> None:
         """Give the layers what the server has set, [1, ...] where it is the same for all clients."""

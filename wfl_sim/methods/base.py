@@ -36,8 +36,9 @@ Knows arrays; of each arrival it sees weight and staleness, never time, SNR or b
    is 0, in a run of so many `rounds` (one in which nothing arrives makes no version). A stage has ``opened(layout) ->
    Layout``: what of all that is trained at some time is trained and sent now, in the shapes that it has now; the rest
    stays as it is with everybody. It may have ``told(layout) -> bytes``: what clients are told of that, where it does
-   not follow from the version; and ``proximal``, a weight that is added to `learning.local.proximal`. A method with ``noted(notes, before, model) -> notes`` keeps plain numbers from one
-   version to the next, by name. An arrival of an earlier stage may have other tensors, or other shapes.
+   not follow from the version; and ``proximal``, a weight that is added to `learning.local.proximal`. A method with
+   ``noted(notes, before, model) -> notes`` keeps plain numbers from one version to the next, by name. An arrival of an
+   earlier stage may have other tensors, or other shapes.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ Role = Literal["query", "key", "value", "output", "up", "down"]
 # A matrix product of a training step: rows, inner size, columns, and how many of its factors need a gradient.
 Product = tuple[float, float, float, int]
 Notes = dict[str, float]  # what a method remembers of one version for the next
+WEIGHTS = "base."  # before the names of the backbone's own weights, as changes of the pre-trained ones
 
 
 class AnyAdapter(Protocol):
@@ -68,7 +70,8 @@ class AnyAdapter(Protocol):
     short names here ("A"), and the layer's path before them elsewhere. `pairs` are factors (A, B) of which only the
     product B A counts, rank component by rank component, where both are trained. What is `frozen` is neither trained
     nor sent: it stays as the seed gave it, the same at all clients. What is `served` is not trained either, but set by
-    the server; a device folds it into its frozen layer, so that it costs no work in a step.
+    the server; a device folds it into its frozen layer, so that it costs no work in a step. `whole` says that all
+    weights of the backbone are trained too, in some stage.
     """
 
     @property
@@ -81,6 +84,8 @@ class AnyAdapter(Protocol):
     def frozen(self) -> frozenset[str]: ...
     @property
     def served(self) -> frozenset[str]: ...
+    @property
+    def whole(self) -> bool: ...
 
     def shapes(self, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
         """The tensors of one layer."""
@@ -111,6 +116,7 @@ class Adapter:
     roles: tuple[Role, ...] = ("query", "value")
     freeze_a: bool = False
     dense: bool = False
+    whole: bool = False
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:

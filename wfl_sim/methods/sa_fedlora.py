@@ -17,7 +17,7 @@ from channels.units import NonNegative, Probability
 from wfl_sim import lowrank
 from wfl_sim.contracts import FloatArray, Params
 from wfl_sim.methods import exact
-from wfl_sim.methods.base import Adapter, Arrival, Notes, Regulariser, add_where_sent, in_order, pairs_of
+from wfl_sim.methods.base import WEIGHTS, Adapter, Arrival, Notes, Regulariser, add_where_sent, in_order, pairs_of
 from wfl_sim.methods.lora import Lora
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ class SaFedLora(Lora):
     rank_end : Rank at the end of the run. Smaller: payloads fall further, and late rounds learn less.
     annealing : How the rank falls: ``cosine``, ``linear``, ``exponential`` or in ``step`` s of one half.
     heat : Share of the annealing stage in which the rank is the largest still. Larger: more is learnt, more is sent.
+    initiating : What is trained and sent in the initiating stage: ``lora`` adapters of the first rank, or ``full``, all
+        weights of the model in their place, many times as large, which are trained one client after the other.
     initiating_rounds : Versions of the model in the initiating stage; 0 for none.
     proximal : Weight of the proximal term in the initiating stage, added to that of `learning.local`.
     merge_residual : Whether what a cut loses goes to the layer itself, which costs a larger broadcast.
@@ -82,6 +84,7 @@ class SaFedLora(Lora):
     rank_end: Annotated[int, Whole(ge=1, le=100_000)] = 2
     annealing: Literal["cosine", "linear", "exponential", "step"] = "cosine"
     heat: Probability = 0.2
+    initiating: Literal["lora", "full"] = "lora"
     initiating_rounds: Annotated[int, Whole(ge=0, le=10**6)] = 1
     proximal: NonNegative = 0.01
     merge_residual: bool = False
@@ -93,7 +96,8 @@ class SaFedLora(Lora):
             raise OptionError(type(self).__name__, "rank_end", message)
 
     def adapter(self) -> Adapter | None:
-        return Adapter(self.rank, self.counted_alpha, self.init, self.adapt, dense=self.merge_residual)
+        whole = self.initiating == "full" and self.initiating_rounds > 0
+        return Adapter(self.rank, self.counted_alpha, self.init, self.adapt, dense=self.merge_residual, whole=whole)
 
     def aggregate(self, model: Params, arrivals: Sequence[Arrival]) -> Params:
         return add_where_sent(model, arrivals)
@@ -145,7 +149,10 @@ class Annealed:
         return None
 
     def opened(self, layout: Layout) -> Layout:
-        """Everything, with adapters of the version's rank."""
+        """Adapters of the version's rank and the head; of a full initiating stage all weights in place of adapters."""
+        full = self.version < self.method.initiating_rounds and self.method.initiating == "full"
+        weights = {name for name in layout.plain if name.startswith(WEIGHTS)}
+        layout = layout.without(set(layout.factors) if full else weights)
         shapes = dict(layout.shapes)
         for a, b in layout.pairs:
             shapes[a], shapes[b] = (self.rank, shapes[a][1]), (shapes[b][0], self.rank)
@@ -157,10 +164,11 @@ class Annealed:
     def broadcast(self, model: Params, arrivals: Sequence[Arrival]) -> Params | None:
         """The cut factors, what the layers take of the rest, and the change of the head; None where nothing is cut."""
         pairs = pairs_of(model)
-        alike = all(x.change[a].shape == model[a].shape for x in arrivals for a, _ in pairs)
+        alike = all(x.change[a].shape == model[a].shape for x in arrivals for a, _ in pairs if a in x.change)
         if self.next_rank == self.rank and alike:
             return None
-        plain = exact.outside(model)
+        sent = {name for x in arrivals for name in x.change}
+        plain = [name for name in exact.outside(model) if name in sent]
         merged = add_where_sent({n: model[n] for n in plain}, [_only(x, plain) for x in arrivals])
         arrays = {name: merged[name] - model[name] for name in plain}
         for pair in pairs:
@@ -195,6 +203,8 @@ def _product(model: Params, arrivals: Sequence[Arrival], pair: tuple[str, str]) 
     left, right = list[FloatArray](), list[FloatArray]()
     mean_a, mean_b = a, b
     for arrival in in_order(arrivals):
+        if pair[0] not in arrival.change:  # all weights in its place
+            continue
         own_a, own_b, change_a, change_b = exact.factors_of(arrival, model, pair)
         if change_a.shape == a.shape:
             mean_a, mean_b = mean_a + arrival.weight * change_a, mean_b + arrival.weight * change_b
@@ -213,6 +223,9 @@ def _cut(
     still learn.
     """
     u, s, v = lowrank.product_svd(left, right)
+    if s.size < rank:  # a layer narrower than that: the last components add nothing
+        u, v = np.pad(u, ((0, 0), (0, rank - s.size))), np.pad(v, ((0, rank - s.size), (0, 0)))
+        s = np.pad(s, (0, rank - s.size))
     root = np.sqrt(s)
     empty = root <= root[0] * 1e-7 if root[0] > 0 else np.ones(root.size, dtype=bool)
     up, down = np.where(empty, 0.0, root), np.where(empty, 1.0, root)

@@ -49,6 +49,10 @@ class TensorTrain:
     def served(self) -> frozenset[str]:
         return frozenset()
 
+    @property
+    def whole(self) -> bool:
+        return False
+
     def modes(self, width: int) -> tuple[Modes, Modes]:
         """The factors k_i of the width and of the bottleneck, in Down's order; Up's is the reverse."""
         stated = STATED.get((width, self.bottleneck))
