@@ -14,7 +14,8 @@ import numpy as np
 from wfl_sim import federationstate, lowrank, merging, turning
 from wfl_sim.clientstate import ClientStates
 from wfl_sim.codecs.base import Codec, Layout, Update, decoded, update_key
-from wfl_sim.contracts import AnyPayload, FloatArray, Params, Payload, PayloadMenu, Point, Trained
+from wfl_sim.contracts import AnyPayload, Params, Payload, PayloadMenu, Point, Trained
+from wfl_sim.downlinks import Downlinks
 from wfl_sim.errors import Diverged, NotFinite
 from wfl_sim.federationstate import FederationState, Fetched, Training
 from wfl_sim.measured import Measured
@@ -97,17 +98,18 @@ class Federation:
         first, states = learner.initial(), states or ClientStates()
         self._states = states
         own = {name: first.pop(name) for name in names if name in personal}
-        self._served = [name for name in first if name not in names]  # the server's alone; 0 in version 0
+        served = [name for name in first if name not in names]  # the server's alone; 0 in version 0
         self._products, self._renews = getattr(method, "merges_products", False), getattr(method, "renews", False)
         self.state = FederationState(first, residual=states.book("residual"), personal=states.book("personal"))
         self._turns = Turns(self.layout.pairs)
         # What was measured of one stage's update says nothing of the next one's.
         self._measured = Measured(codec, self._stages.at(0).menu, measures and not self.menus_vary)
         self.menus_change = self._measured.changes
-        self._full: tuple[int, Payload] | None = None  # of the version that was asked for last
+        drawn = learner.layout.factors if getattr(method, "begins_anew", False) else ()
+        self._downlinks = Downlinks(self.state, self._stages, self._turns, served, drawn)
         total = sum(learner.examples(client) for client in range(clients))
         self._weight = [learner.examples(client) / total for client in range(clients)]
-        self._personal = Personal(own, self.state.personal, self._weight, (*names, *self._served))
+        self._personal = Personal(own, self.state.personal, self._weight, (*names, *served))
 
     @property
     def layout(self) -> Layout:
@@ -127,38 +129,11 @@ class Federation:
         return self._measured.importance(client)
 
     def downlink(self, clients: Sequence[int]) -> Payload:
-        """The last change if none of `clients` is further behind than that, else the full set at 32 bits.
-
-        The set is without factors that have just begun anew: everyone draws them, as `Learner.fresh` does.
-        What it brings is the model as it is now, whenever it arrives: see `received`.
-        """
+        """What brings all of them to the model as it is now, whenever it arrives: see `received`."""
         state = self.state
         now = Fetched(state.version, state.model)
         state.fetching.update(dict.fromkeys(clients, now))
-        behind = state.version - min(state.held_version.get(client, -1) for client in clients)
-        if state.last_change is not None and behind <= 1:
-            return state.last_change
-        told = self._stages.at(state.version).told
-        if self._full is None or self._full[0] != state.version:
-            known = self._known_to_all()
-            sent = [name for name in state.model if name not in known]
-            data = b"".join(state.model[name].astype("<f4").tobytes() for name in sent)
-            self._full = state.version, Payload(data + told, 1.0)
-        # Whoever missed a turn and has something in an older basis needs the way from there.
-        old = {state.residual_version.get(client, state.version) for client in clients} - {state.version}
-        if old and state.turns:
-            maps = [turn.astype("<f4").tobytes() for v in sorted(old) for turn in self._between(v).values()]
-            return Payload(self._full[1].data + b"".join(maps), 1.0)
-        return self._full[1]
-
-    def _known_to_all(self) -> Sequence[str]:
-        """What nobody needs to be sent: what is 0 at the start, and what everyone draws by seed and version."""
-        if self.state.version:
-            return self.layout.factors if getattr(self.method, "begins_anew", False) else ()
-        return self._served
-
-    def _between(self, since: int) -> dict[str, FloatArray]:
-        return self._turns.between(since, self.state.version)
+        return self._downlinks.to(clients)
 
     def received(self, clients: Sequence[int]) -> None:
         """`clients` now hold the model that was the current one when their last downlink was asked for."""
@@ -373,7 +348,7 @@ class Federation:
         self._states.restore(plain["clients"], files)
         self._measured.restore(plain["measured"], files)
         self._personal.forget_mean()
-        self._full = None
+        self._downlinks.forget()
         self._turns.made = self.state.turns
 
     def close(self) -> None:

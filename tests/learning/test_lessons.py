@@ -105,7 +105,7 @@ def test_a_step_on_all_weights_is_that_of_the_plain_model(make_trainer, tiny, fo
     for name, value in weights.items():
         wanted = np.zeros(value.shape) if value.grad is None else -SGD.lr * value.grad.numpy()
         np.testing.assert_allclose(after[WEIGHTS + name], wanted, rtol=0, atol=SINGLE, err_msg=name)
-    assert sum(bool(after[name].any()) for name in names) > 20
+    assert sum(bool(after[name].any()) for name in names) >= 20
     np.testing.assert_allclose(after["head.bias"], head["head.bias"] - SGD.head_lr * bias.grad.numpy(), atol=SINGLE)
 
 
