@@ -32,8 +32,9 @@ from wfl_sim.learning.layouts import layout
 from wfl_sim.learning.modelinfo import CENTRED
 from wfl_sim.learning.sources import ModelInfo, model_info
 from wfl_sim.learning.weightcount import weight_count
-from wfl_sim.methods.base import WEIGHTS
+from wfl_sim.methods.base import NORMS, WEIGHTS
 from wfl_sim.methods.none import NoLearning
+from wfl_sim.methods.tensortrain import head_train
 from wfl_sim.networkonly import NetworkOnly
 from wfl_sim.pace import pace_of
 from wfl_sim.planning import PlannedRound
@@ -163,13 +164,19 @@ def layout_of(scenario: Scenario, info: ModelInfo) -> Layout:
         head = dict.fromkeys(names, (info.hidden,))
     else:
         classes = len(data_set(data.name).classes)
-        head = {"head.weight": (classes, info.hidden), "head.bias": (classes,)}
+        hidden_layer = head_train(info.hidden, None if adapter is None else adapter.classifier)
+        head = {**hidden_layer, "head.weight": (classes, info.hidden), "head.bias": (classes,)}
     layers = {
         f"{number}.{name}": (outputs, inputs)
         for number in range(min(info.blocks, machine.layers_of(scenario.learning, info)))
         for name, inputs, outputs in info.projections(() if adapter is None else adapter.roles)
     }
     weights: dict[str, tuple[int, ...]] = {}
+    if adapter is not None and adapter.norms:  # two a block, and one before or behind all of them
+        own = ("gain",) if info.gated else ("gain", "shift")
+        kept = min(info.blocks, machine.layers_of(scenario.learning, info))
+        count = 2 * kept + (not is_language(data))
+        weights = {f"{NORMS}{number}.{name}": (info.hidden,) for number in range(count) for name in own}
     if adapter is not None and adapter.whole:
         weights = {f"{WEIGHTS}all": (weight_count(scenario.learning.model.name, scenario.learning.model.layers),)}
     return layout(adapter, layers, head, weights)

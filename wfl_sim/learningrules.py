@@ -12,6 +12,7 @@ from wfl_sim.errors import MissingResource
 from wfl_sim.findings import Finding
 from wfl_sim.findings import finding as _finding
 from wfl_sim.learning.examples import TaskKind
+from wfl_sim.methods.fedtt import Trains
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.methods.sa_fedlora import SaFedLora
 from wfl_sim.quality import PERPLEXITY, quality_of
@@ -24,7 +25,7 @@ _SERVES: dict[TaskKind, str] = {"text": "texts", "image": "images", "language": 
 
 def problems(scenario: Scenario) -> list[Finding]:
     """What does not go together in what is to be learnt."""
-    return [*_examples(scenario), *_targets(scenario), *_initiating(scenario)]
+    return [*_examples(scenario), *_targets(scenario), *_classifiers(scenario)]
 
 
 def resources(scenario: Scenario) -> list[Finding]:
@@ -50,16 +51,19 @@ def _examples(scenario: Scenario) -> list[Finding]:
     return []
 
 
-def _initiating(scenario: Scenario) -> list[Finding]:
-    """An initiating stage that ends before the run, and whose weights are a classifier's."""
-    method, rounds = scenario.method, scenario.rounds
+def _classifiers(scenario: Scenario) -> list[Finding]:
+    """What is trained of a classifier alone; and an initiating stage that ends before the run."""
+    method, rounds, quality = scenario.method, scenario.rounds, quality_of(scenario)
+    language = quality is not None and quality.metric == PERPLEXITY.metric
+    if language and isinstance(method, Trains) and method.classifier != "linear":
+        message = "is a classifier's, and learning.data is a language task; take linear"
+        return [_finding("method.classifier", message, method.classifier, "learning.data.name", fits="linear")]
     if not isinstance(method, SaFedLora) or not method.initiating_rounds:
         return []
     if method.initiating_rounds >= rounds:
         message = f"must be below rounds, {rounds}: nothing would be annealed"
         return [_finding("method.initiating_rounds", message, method.initiating_rounds, "rounds", fits=rounds // 10)]
-    quality = quality_of(scenario)
-    if method.initiating == "full" and quality is not None and quality.metric == PERPLEXITY.metric:
+    if method.initiating == "full" and language:
         message = "trains all weights, which are its output matrix too in language modelling; take lora"
         return [_finding("method.initiating", message, "full", "learning.data.name", fits="lora")]
     return []

@@ -18,6 +18,7 @@ from wfl_sim.learning.data import data_set
 from wfl_sim.learning.examples import TaskKind
 from wfl_sim.learning.sources import ModelInfo, model_info
 from wfl_sim.methods.base import AnyAdapter, Role
+from wfl_sim.methods.tensortrain import head_products
 
 if TYPE_CHECKING:
     from wfl_sim.devices import Compute
@@ -89,6 +90,9 @@ def step_flop(sizes: Sizes, kind: TaskKind, adapter: AnyAdapter | None, batch: i
     """
     flop, needed = _backbone(sizes, float(batch), adapter)
     if kind != "language":
+        if adapter is not None and adapter.classifier is not None:
+            hidden_layer = head_products(batch, sizes.hidden, adapter.classifier)
+            flop += sum(_product(*product) for product in hidden_layer)
         return flop + _product(batch, sizes.hidden, classes, needed, True)
     predicted = batch * (sizes.tokens - 1.0)  # each token but the first
     return flop + _product(predicted, sizes.hidden, sizes.vocabulary, True)  # the norm before it is trained
@@ -118,7 +122,8 @@ def compute_of(scenario: Scenario) -> Compute:
 
 def _backbone(sizes: Sizes, batch: float, adapter: AnyAdapter | None) -> tuple[float, bool]:
     """Operations of the layers, and whether what leaves them needs a gradient."""
-    flop, needed = _product(batch * sizes.patches, sizes.patch, sizes.hidden), False
+    # The lowest norm stands before the first projections, or before everything.
+    flop, needed = _product(batch * sizes.patches, sizes.patch, sizes.hidden), adapter is not None and adapter.norms
     for _ in range(sizes.layers):
         one, needed = _layer(sizes, batch, adapter, needed)
         flop += one

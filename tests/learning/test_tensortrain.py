@@ -21,6 +21,7 @@ from wfl_sim.estimate import layout_of
 from wfl_sim.learning import layouts, sources
 from wfl_sim.learning.adapters import Adapters
 from wfl_sim.learning.examples import Examples, Task
+from wfl_sim.learning.heads import ClassHead
 from wfl_sim.learning.options import Local, Model
 from wfl_sim.methods.base import Adapter
 from wfl_sim.methods.fedavg import FedAvg
@@ -77,9 +78,20 @@ def layers(width, blocks):
 
 
 def test_as_many_values_as_fedtt_counts():
-    """Of arXiv:2410.13097's two settings; the larger one trains 65 norms of 4096 besides, 880,640 in all."""
+    """Of arXiv:2410.13097's two settings; the larger one trains 65 norms of 4096 besides, 880,640 in all.
+
+    The smaller one has a classifier of 768 x 768 with a bias, and an output layer of two classes: 1,538 values. Its 25
+    norms have a gain and a shift of 768 each.
+    """
     base = layouts.layout(TensorTrain(rank=5), layers(768, 12), {})
     assert base.size(base.adapters) == 57_408
+    head = ClassHead(768, 2, rank=5).shapes
+    assert [head[f"classifier.{i}"][1] for i in range(6)] == [12, 8, 8, 8, 8, 12]
+    with_head = layouts.layout(TensorTrain(rank=5), layers(768, 12), head)
+    assert with_head.size(with_head.everything) == 60_634 == 57_408 + 1_688 + 1_538
+    norms = {f"norms.{n}.{name}": (768,) for n in range(25) for name in ("gain", "shift")}
+    everything = layouts.layout(TensorTrain(rank=5), layers(768, 12), head, norms)
+    assert everything.size(everything.everything) == 99_034
     large = layouts.layout(TensorTrain(rank=8), layers(4096, 32), {})
     assert large.size(large.adapters) == 614_400 == 880_640 - 65 * 4096
 
@@ -245,7 +257,8 @@ def test_adapters_follow_attention_and_feed_forward_part_of_each_block(make_trai
     assert np.isfinite(trainer.evaluate(after)["loss"])
 
     info, kind_of = sources.model_info(folder_of(kind)), made["task"].kind
-    for adapter in (SMALL, TensorTrain(rank=2, bottleneck=12, roles=("query", "up"))):
+    more = TensorTrain(rank=2, bottleneck=12, roles=("query", "up"), norms=True, hidden_layer=not kind.endswith("-lm"))
+    for adapter in (SMALL, more):
         real = make_trainer(adapter=adapter, **made)
         sizes = learningwork.sizes_of(info, 2, kind_of, 8.0)
         planned = learningwork.step_flop(sizes, kind_of, adapter, 4, len(task_for(kind).classes))

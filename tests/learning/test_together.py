@@ -33,6 +33,7 @@ VARIANTS = {
     "head_only": {"adapter": None},
     "all_roles": {"adapter": Adapter(4, 8, "kaiming", roles=("query", "key", "value", "output", "up", "down"))},
     "tensor_train": {"adapter": TensorTrain(rank=3, bottleneck=16)},
+    "tensor_train_all": {"adapter": TensorTrain(rank=3, bottleneck=16, norms=True, hidden_layer=True)},
     "proximal": {"local": Local(steps=3, batch=8, proximal=0.5, **RATES)},
     "clipped": {"local": Local(steps=3, batch=8, clip_norm=0.05, **RATES)},
     "decayed": {"local": Local(steps=3, batch=8, weight_decay=0.1, **RATES)},

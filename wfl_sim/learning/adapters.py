@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import gelu, linear
 
+from wfl_sim.learning.trains import joined
 from wfl_sim.methods.base import Adapter, AnyAdapter
 from wfl_sim.methods.tensortrain import TensorTrain
 
@@ -84,7 +85,7 @@ class TensorTrainLayer(Adapted):
         """The thin matrices [K, inputs, r] and [K, r, outputs]."""
         factors, cut = [self.tensors[own] for own in self._names[name]], self._cuts[name]
         clients, rank = factors[cut].shape[:2]
-        return _joined(factors[:cut]).reshape(clients, -1, rank), _joined(factors[cut:]).reshape(clients, rank, -1)
+        return joined(factors[:cut]).reshape(clients, -1, rank), joined(factors[cut:]).reshape(clients, rank, -1)
 
 
 class Adapters:
@@ -127,15 +128,6 @@ def _layer(frozen: torch.nn.Module, adapter: AnyAdapter) -> Adapted:
     if isinstance(adapter, TensorTrain):
         return TensorTrainLayer(frozen, adapter)
     raise TypeError(f"an adapter is an Adapter or a TensorTrain; got {adapter!r}")
-
-
-def _joined(factors: Sequence[Tensor]) -> Tensor:
-    """A chain of factors [K, bond, mode, bond], contracted over the bonds between them."""
-    whole = factors[0]
-    for factor in factors[1:]:
-        clients, bond = factor.shape[:2]
-        whole = torch.bmm(whole.reshape(clients, -1, bond), factor.reshape(clients, bond, -1))
-    return whole
 
 
 def _features(layer: Any) -> tuple[int, int]:

@@ -19,6 +19,8 @@ from wfl_sim.contracts import Params
 from wfl_sim.learning.frozen import frozen_linear
 from wfl_sim.learning.models import Batch
 from wfl_sim.learning.norms import without_gain
+from wfl_sim.learning.trains import matrix
+from wfl_sim.methods.tensortrain import first_values, head_train
 
 WEIGHT, BIAS = "head.weight", "head.bias"
 LOGITS_AT_ONCE = 1 << 24  # values of a block of logits in an evaluation: 64 MiB
@@ -43,16 +45,21 @@ class Head(Protocol):
 
 
 class ClassHead:
-    """A linear classifier on one state an example; its loss is the mean cross-entropy of a client's examples."""
+    """A linear classifier on one state an example; its loss is the mean cross-entropy of a client's examples.
 
-    def __init__(self, hidden: int, classes: int) -> None:
-        self.shapes: dict[str, tuple[int, ...]] = {WEIGHT: (classes, hidden), BIAS: (classes,)}
+    With a `rank` there is a hidden layer before it, of the same width and with tanh, whose matrix is a tensor train.
+    """
+
+    def __init__(self, hidden: int, classes: int, rank: int | None = None) -> None:
+        self._train = head_train(hidden, rank)
+        self.shapes: dict[str, tuple[int, ...]] = {**self._train, WEIGHT: (classes, hidden), BIAS: (classes,)}
 
     def initial(self, random: np.random.Generator) -> Params:
         """Weights uniform in +-1/sqrt(hidden), biases 0."""
         bound = self.shapes[WEIGHT][1] ** -0.5
         weight = random.uniform(-bound, bound, self.shapes[WEIGHT])
-        return {WEIGHT: weight.astype(np.float32), BIAS: np.zeros(self.shapes[BIAS], np.float32)}
+        first = {WEIGHT: weight.astype(np.float32), BIAS: np.zeros(self.shapes[BIAS], np.float32)}
+        return first_values(self._train, 2 * self.shapes[WEIGHT][1], random) | first
 
     def loss(self, states: Tensor, batch: Batch, tensors: Mapping[str, Tensor]) -> Tensor:
         """Each client's loss [K]."""
@@ -66,10 +73,12 @@ class ClassHead:
         loss = cross_entropy(logits, labels, reduction="sum")
         return Score(int((logits.argmax(dim=1) == labels).sum()), float(loss), int(labels.numel()))
 
-    @staticmethod
-    def _logits(states: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
+    def _logits(self, states: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
         weight = tensors[WEIGHT]
         own = states.reshape(weight.shape[0], -1, weight.shape[2])
+        if self._train:
+            *factors, bias = (tensors[name] for name in self._train)
+            own = torch.tanh(torch.baddbmm(bias[:, None], own, matrix(factors)))
         return torch.baddbmm(tensors[BIAS][:, None], own, weight.mT).reshape(-1, weight.shape[1])
 
 

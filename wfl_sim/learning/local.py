@@ -23,6 +23,7 @@ from wfl_sim.learning.adapters import Adapters
 from wfl_sim.learning.examples import Task
 from wfl_sim.learning.heads import ClassHead, Head, LanguageHead, Score
 from wfl_sim.learning.models import Batch, Inputs
+from wfl_sim.learning.norms import Norms
 from wfl_sim.learning.options import Device, Local, Model, Precision
 from wfl_sim.learning.whole import Whole
 from wfl_sim.methods.base import WEIGHTS, AnyAdapter, Lesson, Regulariser
@@ -61,6 +62,9 @@ class LocalTraining:
         self._inputs = {name: self._backbone.inputs(part, setup.max_tokens) for name, part in sets.items()}
         self._adapters: Adapters | None = None
         self._whole = Whole(self._backbone.module) if setup.adapter is not None and setup.adapter.whole else None
+        self._changed: list[Whole | Norms] = [] if self._whole is None else [self._whole]
+        if setup.adapter is not None and setup.adapter.norms:
+            self._changed.append(Norms(self._backbone.module, setup.model.name))
         if setup.adapter is not None:
             names = targets.find(self._backbone.module, setup.adapter.roles)
             self._adapters = Adapters(self._backbone.module, names, setup.adapter)
@@ -68,10 +72,11 @@ class LocalTraining:
         if self._backbone.vocabulary is not None:
             self.head = LanguageHead(self._backbone.norm, self._backbone.vocabulary)
         else:
-            self.head = ClassHead(self._backbone.hidden, len(setup.task.classes))
+            rank = None if setup.adapter is None else setup.adapter.classifier
+            self.head = ClassHead(self._backbone.hidden, len(setup.task.classes), rank)
         self._states: dict[str, Tensor] = {}
         self.layers = {} if self._adapters is None else self._adapters.layers
-        weights = {} if self._whole is None else self._whole.shapes
+        weights = {name: shape for changed in self._changed for name, shape in changed.shapes.items()}
         self.layout = layouts.layout(setup.adapter, self.layers, self.head.shapes, weights)
         self._frozen: dict[str, Tensor] = {}
         served = frozenset[str]() if setup.adapter is None else setup.adapter.served
@@ -195,8 +200,8 @@ class LocalTraining:
         clients = tensors[next(iter(self.layout.shapes))].shape[0]
         frozen = {name: value.expand(clients, *value.shape[1:]) for name, value in self._frozen.items()}
         self._adapters.use(tensors | frozen | self._served)
-        if self._whole is not None:
-            self._whole.use(tensors)
+        for changed in self._changed:
+            changed.use(tensors)
         return self._backbone.states(batch)
 
     def _all_states(self, inputs: Inputs) -> Tensor:

@@ -23,7 +23,7 @@ from wfl_sim.learning.local import EVALUATION_BATCH, by_length
 from wfl_sim.learning.memo import Memo
 from wfl_sim.learning.options import Local
 from wfl_sim.learning.workers import Executor, Result
-from wfl_sim.methods.base import WEIGHTS, AnyAdapter, Lesson
+from wfl_sim.methods.base import NORMS, WEIGHTS, AnyAdapter, Lesson
 
 # Tokens of a step, all its clients together. A step with few tokens costs its calls, not its arithmetic, which clients
 # share when they are trained side by side; beyond a few thousand its intermediate results leave the processor's cache.
@@ -82,8 +82,8 @@ class Trainer:
     def initial(self) -> Params:
         """First parameters: adapters, with what the server alone sets of them, and the head as they begin."""
         params = {name: value for name, value in self._first().items() if name not in self._still}
-        weights = {n: shape for n, shape in self.layout.shapes.items() if n.startswith(WEIGHTS)}
-        params |= {name: np.zeros(shape, np.float32) for name, shape in weights.items()}
+        changes = {n: shape for n, shape in self.layout.shapes.items() if n.startswith((WEIGHTS, NORMS))}
+        params |= {name: np.zeros(shape, np.float32) for name, shape in changes.items()}
         return params | self._executor.first_head(self._stream.child("weights").generator(0, 0))
 
     def fresh(self, version: int) -> Params:

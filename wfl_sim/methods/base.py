@@ -61,6 +61,8 @@ Role = Literal["query", "key", "value", "output", "up", "down"]
 Product = tuple[float, float, float, int]
 Notes = dict[str, float]  # what a method remembers of one version for the next
 WEIGHTS = "base."  # before the names of the backbone's own weights, as changes of the pre-trained ones
+NORMS = "norms."  # before those of its norms' gains and shifts, likewise
+CLASSIFIER = "classifier."  # before those of a hidden layer of the task head that is a tensor train
 
 
 class AnyAdapter(Protocol):
@@ -71,7 +73,8 @@ class AnyAdapter(Protocol):
     product B A counts, rank component by rank component, where both are trained. What is `frozen` is neither trained
     nor sent: it stays as the seed gave it, the same at all clients. What is `served` is not trained either, but set by
     the server; a device folds it into its frozen layer, so that it costs no work in a step. `whole` says that all
-    weights of the backbone are trained too, in some stage.
+    weights of the backbone are trained too, in some stage, and `norms` that its norms are. With a `classifier` the task
+    head has a hidden layer, of the tensor trains of that rank.
     """
 
     @property
@@ -86,6 +89,10 @@ class AnyAdapter(Protocol):
     def served(self) -> frozenset[str]: ...
     @property
     def whole(self) -> bool: ...
+    @property
+    def norms(self) -> bool: ...
+    @property
+    def classifier(self) -> int | None: ...
 
     def shapes(self, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
         """The tensors of one layer."""
@@ -129,6 +136,14 @@ class Adapter:
     @property
     def served(self) -> frozenset[str]:
         return frozenset("W") if self.dense else frozenset()
+
+    @property
+    def norms(self) -> bool:
+        return False
+
+    @property
+    def classifier(self) -> int | None:
+        return None
 
     @property
     def scale_a(self) -> float:

@@ -6,7 +6,7 @@ Knows arrays and names only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal, get_args
 
 from channels.options import Count, OptionError, Options, Whole
@@ -26,11 +26,14 @@ class Trains(Options):
     bottleneck : Width between the two matrices of an adapter. Larger: more to learn with; the payload hardly grows.
     adapt : Behind which linear layers of a block adapters stand, by what these do: ``output`` of the attention and
         ``down``, the last of the feed-forward part, are FedTT's.
+    classifier : What reads the states of a classifier: a ``linear`` layer, or one behind a hidden layer of the same
+        width, with tanh, whose matrix is a ``tensor_train`` of the same rank, as FedTT's.
     """
 
     rank: Annotated[int, Whole(ge=1, le=100_000)] = 5
     bottleneck: Count = 64
     adapt: tuple[Role, ...] = ("output", "down")
+    classifier: Literal["linear", "tensor_train"] = "linear"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -43,7 +46,11 @@ class Trains(Options):
             raise OptionError(type(self).__name__, "adapt", message)
 
     def adapter(self) -> AnyAdapter | None:
-        return TensorTrain(self.rank, self.bottleneck, self.adapt)
+        return self.trains()
+
+    def trains(self) -> TensorTrain:
+        """What the adapters are."""
+        return TensorTrain(self.rank, self.bottleneck, self.adapt, hidden_layer=self.classifier == "tensor_train")
 
     def regulariser(self) -> Regulariser | None:
         return None
@@ -76,11 +83,19 @@ class FedTt(Trains):
     Source
     ------
     Ghiasvand et al. 2024 (FedTT), arXiv:2410.13097: adapters, shapes, averaging. Own: balanced factors of other widths,
-    and the variance of the first values; of the paper's classifier, a tensor train as well, our head keeps the output
-    layer alone.
+    and the variance of the first values.
+
+    Options
+    -------
+    norms : Whether the gains and shifts of the backbone's norms are trained and sent as well: two values a width for
+        each, which is often more than all adapters have.
     """
 
     kind: Literal["fedtt"] = "fedtt"
+    norms: bool = False
+
+    def adapter(self) -> AnyAdapter | None:
+        return replace(self.trains(), norms=self.norms)
 
     def aggregate(self, model: Params, arrivals: Sequence[Arrival]) -> Params:
         return add_weighted(model, arrivals)

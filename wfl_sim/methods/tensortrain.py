@@ -5,13 +5,14 @@ Knows widths and draws; neither models nor tensors, nor which methods train such
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
 from wfl_sim.contracts import Params
-from wfl_sim.methods.base import Product, Role
+from wfl_sim.methods.base import CLASSIFIER, Product, Role
 
 Modes = tuple[int, ...]
 
@@ -36,6 +37,8 @@ class TensorTrain:
     rank: int
     bottleneck: int = 64
     roles: tuple[Role, ...] = ("output", "down")
+    norms: bool = False
+    hidden_layer: bool = False
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
@@ -53,6 +56,10 @@ class TensorTrain:
     def whole(self) -> bool:
         return False
 
+    @property
+    def classifier(self) -> int | None:
+        return self.rank if self.hidden_layer else None
+
     def modes(self, width: int) -> tuple[Modes, Modes]:
         """The factors k_i of the width and of the bottleneck, in Down's order; Up's is the reverse."""
         stated = STATED.get((width, self.bottleneck))
@@ -61,25 +68,11 @@ class TensorTrain:
     def shapes(self, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
         """``down.0`` and on, ``down.bias``, and the same of ``up``; what enters the layer does not matter."""
         wide, narrow = self.modes(outputs)
-        found: dict[str, tuple[int, ...]] = {}
-        for name, modes, bias in (("down", wide + narrow, self.bottleneck), ("up", (wide + narrow)[::-1], outputs)):
-            bonds = [1, *[self.rank] * (len(modes) - 1), 1]
-            found |= {f"{name}.{i}": (bonds[i], mode, bonds[i + 1]) for i, mode in enumerate(modes)}
-            found[f"{name}.bias"] = (bias,)
-        return found
+        down = train_shapes("down.", wide + narrow, self.rank) | {"down.bias": (self.bottleneck,)}
+        return down | train_shapes("up.", (wide + narrow)[::-1], self.rank) | {"up.bias": (outputs,)}
 
     def first(self, outputs: int, inputs: int, random: np.random.Generator) -> Params:
-        # W's entry is a sum over all bonds' indices of products of d draws: d variances s / r_i, s = sigma^(2/d), and
-        # the product of the r_i terms make sigma^2.
-        count = sum(map(len, self.modes(outputs)))
-        deviation = (outputs + self.bottleneck) ** (-0.5 / count)
-        found: Params = {}
-        for name, shape in self.shapes(outputs, inputs).items():
-            if name.endswith("bias"):
-                found[name] = np.zeros(shape, np.float32)
-            else:
-                found[name] = (deviation * shape[-1] ** -0.5 * random.standard_normal(shape)).astype(np.float32)
-        return found
+        return first_values(self.shapes(outputs, inputs), outputs + self.bottleneck, random)
 
     def products(self, rows: float, outputs: int, inputs: int, needed: bool) -> list[Product]:
         wide, narrow = self.modes(outputs)
@@ -93,6 +86,55 @@ class TensorTrain:
         if width < self.bottleneck:
             return width, "the width of the layers"
         return self.bottleneck, "the width of the bottleneck"
+
+
+def classifier_modes(width: int) -> Modes:
+    """The factors of both sides of a square matrix, FedTT's for 768: [12, 8, 8, 8, 8, 12]."""
+    wide = balanced(width, WIDE)
+    return (*wide[::-1], *wide)
+
+
+def head_train(width: int, rank: int | None) -> dict[str, tuple[int, ...]]:
+    """The factors of a task head's hidden layer, and its bias last; none without a rank."""
+    if rank is None:
+        return {}
+    return train_shapes(CLASSIFIER, classifier_modes(width), rank) | {f"{CLASSIFIER}bias": (width,)}
+
+
+def head_products(rows: float, width: int, rank: int) -> list[Product]:
+    """What a step computes with that hidden layer."""
+    modes = classifier_modes(width)
+    rebuilt = [*_chain(modes[: len(modes) // 2], 1, rank), *_chain(modes[len(modes) // 2 :], rank, 1)]
+    return [*rebuilt, (width, rank, width, 2), (rows, width, width, 2)]
+
+
+def train_shapes(prefix: str, modes: Modes, rank: int) -> dict[str, tuple[int, ...]]:
+    """The factors of a tensor train, by `prefix` and number."""
+    bonds = [1, *[rank] * (len(modes) - 1), 1]
+    return {f"{prefix}{i}": (bonds[i], mode, bonds[i + 1]) for i, mode in enumerate(modes)}
+
+
+def first_values(shapes: Mapping[str, tuple[int, ...]], widths: int, random: np.random.Generator) -> Params:
+    """First values of factors and biases: entries of a matrix have the variance 1 / widths, biases are 0.
+
+    An entry is a sum over all bonds' indices of products of d draws: with variances s / r_i, where s^d is that of the
+    entry, the product of the r_i terms make it.
+    """
+    trains: dict[str, int] = {}
+    for name in shapes:
+        trains[_train_of(name)] = trains.get(_train_of(name), 0) + (not name.endswith("bias"))
+    found: Params = {}
+    for name, shape in shapes.items():
+        if name.endswith("bias"):
+            found[name] = np.zeros(shape, np.float32)
+            continue
+        deviation = widths ** (-0.5 / trains[_train_of(name)]) * shape[-1] ** -0.5
+        found[name] = (deviation * random.standard_normal(shape)).astype(np.float32)
+    return found
+
+
+def _train_of(name: str) -> str:
+    return name.rpartition(".")[0]
 
 
 @cache
