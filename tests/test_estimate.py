@@ -36,7 +36,7 @@ from wfl_sim.schedules.tsfa import TSFA
 from wfl_sim.trace import named
 
 ROOT = Path(__file__).resolve().parents[1]
-SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))
+SCENARIOS = sorted((ROOT / "scenarios").rglob("*.yaml"))
 QUICKSTART = ROOT / "scenarios" / "quickstart.yaml"
 NO_FADING = "channel.fading={kind: none}"
 STATIC = "clients.mobility={kind: static}"

@@ -29,7 +29,7 @@ from wfl_sim.schedules.equal import Equal
 from wfl_sim.schedules.tsfa import TSFA
 
 ROOT = Path(__file__).resolve().parents[1]
-SHIPPED = sorted((ROOT / "scenarios").glob("*.yaml"))
+SHIPPED = sorted((ROOT / "scenarios").rglob("*.yaml"))
 
 # Line numbers of the expected problems below are those of this text.
 BASE = Path(__file__).with_name("small.yaml").read_text(encoding="utf-8")

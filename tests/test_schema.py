@@ -25,7 +25,7 @@ from wfl_sim.resolve import SHARED
 from wfl_sim.scenario import parse
 
 ROOT = Path(__file__).resolve().parents[1]
-SHIPPED = sorted((ROOT / "scenarios").glob("*.yaml"))
+SHIPPED = sorted((ROOT / "scenarios").rglob("*.yaml"))
 PATHS = list(keys.paths())
 VALIDATOR = Draft7Validator(schema.schema())
 BASE = """\

@@ -20,10 +20,10 @@ def folders() -> Iterator[Path]:
 
 
 def scenarios() -> dict[str, Path]:
-    """Every scenario by its name, which is that of its file."""
+    """Every scenario by its name, which is that of its file; those in folders below come last."""
     found: dict[str, Path] = {}
     for folder in folders():
-        for path in sorted(folder.glob("*.yaml")):
+        for path in [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("*/*.yaml"))]:
             found.setdefault(path.stem, path)
     return found
 
