@@ -32,7 +32,7 @@ Part = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Parts(ValueOptions):
-    """Whole arrays of an update, those that changed most: adapters of some layers, or factors of tensor trains.
+    """Whole arrays of an update, those that changed most: layers, or factors of tensor trains.
 
     A part is a pair A and B of one layer, or an array that belongs to no pair, such as a factor of a tensor train. A
     bit for each part says whether it is sent; the head is always sent whole. The menu has one point for each number of

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SaFedLora(Lora):
-    """LoRA adapters of a rank that is annealed (SA-FedLoRA): clients are held together first, then the rank falls.
+    """LoRA adapters whose rank is annealed (SA-FedLoRA): large while a run is hot, smaller as it cools.
 
     In the initiating stage a proximal term keeps clients near the model that they began with. Then adapters of the
     largest rank learn while the run is hot, and while it cools the server cuts them, so that payloads shrink. The task
@@ -70,7 +70,7 @@ class SaFedLora(Lora):
     Options
     -------
     rank_end : Rank at the end of the run. Smaller: payloads fall further, and late rounds learn less.
-    annealing : How the rank falls: ``cosine``, ``linear``, ``exponential`` or in ``step`` s of one half.
+    annealing : How the rank falls: ``cosine``, ``linear``, ``exponential``, or by halves (``step``).
     heat : Share of the annealing stage in which the rank is the largest still. Larger: more is learnt, more is sent.
     initiating : What is trained and sent in the initiating stage: ``lora`` adapters of the first rank, or ``full``, all
         weights of the model in their place, many times as large, which are trained one client after the other.
