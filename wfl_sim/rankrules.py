@@ -25,7 +25,7 @@ def problems(scenario: Scenario) -> list[Finding]:
             f"chooses the rank of adapters, and {method.kind} has none; leave it out, or set it to null in this arm"
         )
         return [finding("rank_selection", message, "", "method")]
-    if hasattr(method, "stage") and hasattr(method, "rank_end"):
+    if hasattr(method, "rank_at"):
         message = f"chooses one rank for a run, and {method.kind} has ranks of its own; leave it out, or set it to null"
         return [finding("rank_selection", message, "", "method")]
     found = []

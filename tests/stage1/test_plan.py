@@ -320,7 +320,10 @@ def test_a_codec_of_one_size_is_told() -> None:
     ("arguments", "says"),
     [
         (["quickstart", "--arm", "soft-tsf"], "unknown arm; did you mean 'soft-tsfa'?"),
-        (["quickstart", "--arm", "head-only"], "the method head_only has no adapters, and so no rank to plan"),
+        (
+            ["quickstart", "--arm", "head-only"],
+            "the method head_only has no adapters, so that there is no rank to plan",
+        ),
         (["quickstart", "--by", "pilot"], "learning.data.validation: is 0, and rank_selection.by pilot"),
         (["quickstart", "schedule.latency_budgets=1 s"], "unknown key; did you mean 'latency_budget'?"),
         (["quickstart", "arms.soft-tsf.rounds=3"], "unknown arm; did you mean 'soft-tsfa'?"),

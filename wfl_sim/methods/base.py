@@ -225,6 +225,14 @@ def personal_of(method: Method, names: Sequence[str]) -> frozenset[str]:
     return chosen
 
 
+def has_one_rank(method: Any) -> bool:
+    """Whether it trains adapters of a rank that a scenario states, the same in all of a run.
+
+    A method whose rank changes has ``rank_at(version, rounds) -> int``.
+    """
+    return hasattr(method, "rank") and not hasattr(method, "rank_at") and method.adapter() is not None
+
+
 def in_order(arrivals: Sequence[Arrival]) -> list[Arrival]:
     """By client, so that who was faster changes no bit."""
     return sorted(arrivals, key=lambda arrival: arrival.client)

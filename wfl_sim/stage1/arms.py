@@ -12,6 +12,7 @@ from typing import Any
 from wfl_sim import overriding, yamlfile
 from wfl_sim.diagnose import MISSING, nearest
 from wfl_sim.errors import COMMAND_LINE, Problem, ScenarioError
+from wfl_sim.methods.base import has_one_rank
 from wfl_sim.scenario import Cell, Scenario, Study, one_arm
 from wfl_sim.yamlfile import Document
 
@@ -95,5 +96,5 @@ def _looks_adaptive(data: dict[str, Any], arm: Any) -> bool:
 
 
 def has_rank(scenario: Scenario) -> bool:
-    """Whether its method trains adapters of a rank."""
-    return scenario.method.adapter() is not None and hasattr(scenario.method, "rank")
+    """Whether its method trains adapters of a rank, the same in all of a run."""
+    return has_one_rank(scenario.method)

@@ -143,9 +143,10 @@ def plan(study: Study, arm: str | None = None, by: How | None = None) -> Planned
     cell = chosen_cell(study, arm)
     locate = study.locators.get(cell.arm) or Locator.nowhere()
     if not has_rank(cell.scenario):
+        why = "chooses its ranks itself" if hasattr(cell.scenario.method, "rank_at") else "has no adapters"
         message = (
-            f"the method {cell.scenario.method.kind} has no adapters, and so no rank to plan; take an arm or a method "
-            "that has, or ask `wfl-sim validate` how long its rounds are"
+            f"the method {cell.scenario.method.kind} {why}, so that there is no rank to plan; take an arm or a method "
+            "that has one, or ask `wfl-sim validate` how long its rounds are"
         )
         raise ScenarioError(locate.finding(finding("method", message, "")))
     scenario = _with_section(cell.scenario, by)
