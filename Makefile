@@ -11,7 +11,8 @@ ARGS ?=
 JOBS ?= 2
 # Scenarios that "make fuzz" tries.
 EXAMPLES ?= 20000
-# How much of the study of docs/soft-tsfa.md: smoke, core or full.
+# Which study of docs/, and how much of it: smoke, core or full.
+STUDY ?= soft-tsfa
 SIZE ?= core
 # What "make oracles" compares with: other people's radio models, each in an environment of its own.
 ORACLES ?= ns3 sionna tr3gpp
@@ -46,7 +47,7 @@ help:
 	@echo 'make oracles    compare the radio models with ns-3, Sionna and tr3gpp, which it installs (1.5 GB)'
 	@echo 'make check      ruff and mypy'
 	@echo 'make bench      every benchmark in benchmarks/'
-	@echo 'make evidence   repeat the study of docs/soft-tsfa.md, SIZE=smoke, core or full of it'
+	@echo 'make evidence   repeat a study of docs/, STUDY=soft-tsfa or seed-systems, SIZE=smoke, core or full of it'
 	@echo 'make clean      remove results and caches'
 	@echo 'make distclean  remove .venv and .venv-oracles as well'
 	@echo 'Variables: PYTHON (python3), ARGS (more arguments), JOBS (2), PIP_ARGS (which build of torch)'
@@ -127,7 +128,7 @@ bench: env
 		[ -e "$$file" ] || continue; echo "== $$file"; $(PY) "$$file" $(ARGS) || exit 1; done
 
 evidence: env
-	$(PY) docs/soft_tsfa.py --size $(SIZE) --jobs $(JOBS) --output runs/soft-tsfa $(ARGS)
+	$(PY) docs/$(subst -,_,$(STUDY)).py --size $(SIZE) --jobs $(JOBS) --output runs/$(STUDY) $(ARGS)
 
 clean:
 	rm -rf runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

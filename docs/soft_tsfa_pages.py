@@ -33,7 +33,7 @@ from soft_tsfa_tables import (
 from analysis.evidence import NOTHING, by_arm, differences, mean, reached
 
 if TYPE_CHECKING:
-    from soft_tsfa import Part
+    from evidence import Part
 
 SHORT_OF_DENSE = 1.0
 """Points below the end of dense training at which question 5 counts bits and seconds."""

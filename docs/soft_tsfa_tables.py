@@ -1,6 +1,6 @@
 """Tables of docs/soft-tsfa/: the studies, what of them is compared, and rows of Markdown.
 
-Knows what a row says; the numbers come from `analysis.evidence`, the runs from `soft_tsfa`.
+Knows what a row says; the numbers come from `analysis.evidence`, the runs from `evidence`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from analysis import TraceError, Traces, load
 from analysis.evidence import NOTHING, Mean, by_arm, differences, equal_time_s, finished, runs
 
 if TYPE_CHECKING:
-    from soft_tsfa import Part
+    from evidence import Part
 
 POINTS = 100.0
 NONE = "–"

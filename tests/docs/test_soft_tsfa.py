@@ -34,47 +34,56 @@ codec: {kind: dense, bits: 16}
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import evidence
+
+    yield evidence
+
+
+@pytest.fixture
+def study(script: ModuleType) -> ModuleType:
     import soft_tsfa
 
-    yield soft_tsfa
+    return soft_tsfa
 
 
-def test_parts_are_of_arms_and_keys_that_exist(script: ModuleType) -> None:
-    for part in script.PARTS:
+def test_parts_are_of_arms_and_keys_that_exist(script: ModuleType, study: ModuleType) -> None:
+    for part in study.PARTS:
         path = ROOT / "scenarios" / f"{part.scenario}.yaml"
         for size in part.sizes:
             fixed = [one for arm in part.chosen(size) if arm in part.matched for one in script.matching(arm, 70_000)]
-            study = load(path, [*part.settings(size), *fixed])
-            arms = {cell.group or cell.arm for cell in study.cells}
-            assert study.name == part.name
+            found = load(path, [*part.settings(size), *fixed])
+            arms = {cell.group or cell.arm for cell in found.cells}
+            assert found.name == part.name
             assert set(part.chosen(size)) <= arms
             assert set(part.matched.values()) <= set(part.chosen(size)) | set(part.arms)
-            matched = [cell for cell in study.cells if cell.group in part.matched and cell.group in part.chosen(size)]
+            matched = [cell for cell in found.cells if cell.group in part.matched and cell.group in part.chosen(size)]
             assert len(fixed) == 2 * len({cell.group for cell in matched})
             settings = {(cell.scenario.schedule.kept_fraction, cell.scenario.schedule.payload_bits) for cell in matched}  # type: ignore[attr-defined]
             assert settings <= {(1.0, 70_000.0)}
 
 
-def test_core_has_questions_1_and_2_and_three_seeds(script: ModuleType) -> None:
-    core = [part for part in script.PARTS if "core" in part.sizes]
+def test_core_has_questions_1_and_2_and_three_seeds(script: ModuleType, study: ModuleType) -> None:
+    core = [part for part in study.PARTS if "core" in part.sizes]
     assert {part.question for part in core} == {"1", "2"}
     for part in core:
         assert (
             len({cell.seed for cell in load(ROOT / "scenarios" / f"{part.scenario}.yaml", part.settings("core")).cells})
             >= 3
         )
-    assert len({part.name for part in script.PARTS}) == len(script.PARTS)
+    assert len({part.name for part in study.PARTS}) == len(study.PARTS)
 
 
-def test_every_question_has_a_part_in_the_smallest_size(script: ModuleType) -> None:
-    smoke = {part.question[0] for part in script.PARTS if "smoke" in part.sizes}
-    assert smoke == {part.question[0] for part in script.PARTS} == {"1", "2", "3", "4"}
+def test_every_question_has_a_part_in_the_smallest_size(script: ModuleType, study: ModuleType) -> None:
+    smoke = {part.question[0] for part in study.PARTS if "smoke" in part.sizes}
+    assert smoke == {part.question[0] for part in study.PARTS} == {"1", "2", "3", "4"}
 
 
-def test_matched_arms_send_what_theirs_did_within_the_equal_time(script: ModuleType, tmp_path: Path) -> None:
+def test_matched_arms_send_what_theirs_did_within_the_equal_time(
+    script: ModuleType, study: ModuleType, tmp_path: Path
+) -> None:
     """The nearest point of the menu, also from below; a round that another arm never reached does not count."""
     part = script.Part(
-        "made", "2", "cell_edge", ("topk-int8-tsfa", "topk-int8-min-max", "dense-equal"), matched=script.MATCHED
+        "made", "2", "cell_edge", ("topk-int8-tsfa", "topk-int8-min-max", "dense-equal"), matched=study.MATCHED
     )
     job, partner = script.Job(tmp_path, "smoke", 1), "topk-int8-min-max"
     cell = next(cell for cell in script.resolved(part, job).cells if cell.arm == partner)
@@ -93,11 +102,11 @@ def test_matched_arms_send_what_theirs_did_within_the_equal_time(script: ModuleT
 
 
 def test_a_plan_is_made_again_for_other_ranks_and_after_a_kill(
-    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    script: ModuleType, study: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from soft_tsfa_tables import picked
 
-    part = next(part for part in script.PARTS if part.plan_by)
+    part = next(part for part in study.PARTS if part.plan_by)
     part, asked = replace(part, plan_by=("tail",)), []
     folder, job = tmp_path / part.name, script.Job(tmp_path, "smoke", 1)
 
@@ -122,7 +131,7 @@ def test_a_plan_is_made_again_for_other_ranks_and_after_a_kill(
     assert picked(folder, [2, 8, 16]) == {"tail": {1: 16}}
 
 
-def test_pages_say_what_the_runs_were(script: ModuleType, tmp_path: Path) -> None:
+def test_pages_say_what_the_runs_were(script: ModuleType, study: ModuleType, tmp_path: Path) -> None:
     from soft_tsfa_pages import write
 
     folder = tmp_path / "tradeoff_kept_fraction"
@@ -131,8 +140,8 @@ def test_pages_say_what_the_runs_were(script: ModuleType, tmp_path: Path) -> Non
             written(folder, arm, seed, [0.3, end + shift, end + shift, end + shift])
     notes = {"sizes": ["core"], "commits": ["abc1234"], "commands": ["wfl-sim run made"]}
     (folder / "evidence.json").write_text(json.dumps(notes))
-    said = list(write(script.PARTS, tmp_path, tmp_path / "tables"))
-    assert sum("left out" in line for line in said) == len(script.PARTS) - 1  # told, and no error
+    said = list(write(study.PARTS, tmp_path, tmp_path / "tables"))
+    assert sum("left out" in line for line in said) == len(study.PARTS) - 1  # told, and no error
     text = (tmp_path / "tables" / "q1.md").read_text()
     assert "make evidence SIZE=core" in text and "abc1234" in text and "3 seeds (1, 2, 3)" in text
     row = next(line for line in text.splitlines() if line.startswith("| topk"))
@@ -144,10 +153,10 @@ def test_pages_say_what_the_runs_were(script: ModuleType, tmp_path: Path) -> Non
     assert "| head-only | **-20.0 ± 0.0** | 0 of 3 | – | – |" in shares
 
 
-def test_bits_of_the_downlink_and_of_the_match_are_told(script: ModuleType, tmp_path: Path) -> None:
+def test_bits_of_the_downlink_and_of_the_match_are_told(script: ModuleType, study: ModuleType, tmp_path: Path) -> None:
     from soft_tsfa_tables import opened, time_table
 
-    part = script.Part("made", "2", "cell_edge", ("soft-tsfa", "soft-min-max"), matched=script.MATCHED)
+    part = script.Part("made", "2", "cell_edge", ("soft-tsfa", "soft-min-max"), matched=study.MATCHED)
     written(tmp_path, "soft-tsfa", 1, [0.5] * 4, bits=(60_000,) * 4)
     written(tmp_path, "soft-min-max", 1, [0.5] * 4, bits=(61_000,) * 4)
     head, _, *rows = time_table(opened(part, tmp_path), ())
