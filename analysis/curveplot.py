@@ -37,6 +37,9 @@ COST_TITLES = {
 }
 
 
+COST_WORDS = {"uplink_bits": "bits", "t_end_s": "time", "energy_j": "energy"}
+
+
 class Panel(NamedTuple):
     """The arms that stand in one column of panels, with their looks, and what stands above it."""
 
@@ -64,31 +67,33 @@ def accuracy_against(traces: Traces, x: str) -> Figure:
 
 
 @in_house_style
-def tradeoff(traces: Traces) -> Figure:
-    """Accuracy, or perplexity, against uplink bits and against simulated seconds, over one axis.
+def tradeoff(traces: Traces, costs: Sequence[str] = ("uplink_bits", "t_end_s")) -> Figure:
+    """Accuracy, or perplexity, against uplink bits and against simulated seconds, over one axis; or against `costs`.
 
     Side by side; where points of a grid have panels of their own (see `accuracy_against`), one below the other.
     """
     panels, note = panels_of(traces)
+    words = [COST_WORDS[x] for x in costs]
     if len(panels) == 1:
         figure = Figure(figsize=(WIDTH_IN, 4.9), layout="constrained")
-        left, right = figure.subplots(1, 2, sharey=True)
-        rows = [[left], [right]]
-        for axes, x, title in ((left, "uplink_bits", "What it costs in bits"), (right, "t_end_s", "… and in time")):
+        row = list(figure.subplots(1, len(costs), sharey=True, squeeze=False)[0])
+        for axes, x, word in zip(row, costs, words, strict=True):
             _draw_row([axes], traces, x, panels)
-            axes.set_title(title)
-        left.set_ylabel(quality_label(traces, left))
-        _label_targets(right, traces)
-        _legend(figure, left, traces)
+            axes.set_title(f"… and in {word}" if axes is not row[0] else f"What it costs in {word}")
+        row[0].set_ylabel(quality_label(traces, row[0]))
+        _label_targets(row[-1], traces)
+        _legend(figure, row[0], traces)
         if note:
             figure.suptitle(f"({note})", fontweight="normal", fontsize=11)
         return figure
-    figure = Figure(figsize=(WIDTH_IN, 7.6), layout="constrained")
-    rows = [list(row) for row in figure.subplots(2, len(panels), sharex="row", sharey=True)]
-    for row, x in zip(rows, ("uplink_bits", "t_end_s"), strict=True):
+    figure = Figure(figsize=(WIDTH_IN, 3.8 * len(costs)), layout="constrained")
+    rows = [list(row) for row in figure.subplots(len(costs), len(panels), sharex="row", sharey=True, squeeze=False)]
+    for row, x in zip(rows, costs, strict=True):
         _draw_row(row, traces, x, panels)
     _finish(figure, rows, traces, panels)
-    figure.suptitle("What it costs in bits (above) and in time (below)" + below(note))
+    places = ("above", "below") if len(costs) == 2 else ("above", *["then"] * (len(costs) - 2), "below")
+    said = [f"in {word} ({place})" for word, place in zip(words, places, strict=len(costs) > 1)]
+    figure.suptitle("What it costs " + " and ".join(said) + below(note))
     return figure
 
 

@@ -52,12 +52,17 @@ def finished(traces: Traces) -> dict[tuple[str, int], pd.DataFrame]:
 
 def equal_time_s(traces: Traces, without: Collection[str] = ()) -> float:
     """The largest simulated time that all finished runs reach, but for those of some arms; NaN where there is none."""
-    ends = [float(own["t_end_s"].iloc[-1]) for (arm, _), own in finished(traces).items() if arm not in without]
+    return equal_cost(traces, "t_end_s", without)
+
+
+def equal_cost(traces: Traces, quantity: str, without: Collection[str] = ()) -> float:
+    """The same of any cost: a column of the rounds that only grows (`tradeoff.COSTS`)."""
+    ends = [float(own[quantity].iloc[-1]) for (arm, _), own in finished(traces).items() if arm not in without]
     return min(ends, default=math.nan)
 
 
-def runs(traces: Traces, until_s: float = math.inf) -> pd.DataFrame:
-    """One row a finished run: what it had reached, sent and taken within `until_s` of simulated time.
+def runs(traces: Traces, until: float = math.inf, quantity: str = "t_end_s") -> pd.DataFrame:
+    """One row a finished run: what it had reached, sent and taken within `until` of a cost, simulated seconds at first.
 
     Columns
     -------
@@ -69,8 +74,8 @@ def runs(traces: Traces, until_s: float = math.inf) -> pd.DataFrame:
         Mean payload of the updates that were delivered in them, head and index included.
     downlink_kbit
         Mean bits of a round to all clients; a broadcast counts once.
-    uplink_mbit, time_s
-        Bits on the air, headers and repeats included, and the end of the last of these rounds.
+    uplink_mbit, time_s, energy_j
+        Bits on the air, headers and repeats included, the end of the last of these rounds, and clients' energy.
     round_s, over_budget
         Mean duration of a round; that over the latency budget, NaN where there is none.
     kept_fraction, deferred, dropped
@@ -84,7 +89,7 @@ def runs(traces: Traces, until_s: float = math.inf) -> pd.DataFrame:
     payloads = dict(iter(up.groupby(["arm", "seed"]))) if len(up) else {}
     rows = []
     for (arm, seed), every in finished(traces).items():
-        own = every[every["t_end_s"] <= until_s]
+        own = every[every[quantity] <= until]
         sent = payloads.get((arm, seed))
         sent = None if sent is None else sent[sent["round"].isin(own["round"])]
         round_s = float((own["t_end_s"] - own["t_start_s"]).mean())
@@ -98,6 +103,7 @@ def runs(traces: Traces, until_s: float = math.inf) -> pd.DataFrame:
                 "downlink_kbit": _last(own["downlink_bits"]) / max(len(own), 1) / BITS_PER_KBIT,
                 "uplink_mbit": _last(own["uplink_bits"]) / BITS_PER_MBIT,
                 "time_s": _last(own["t_end_s"]),
+                "energy_j": _last(own["energy_j"]),
                 "round_s": round_s,
                 "over_budget": round_s / budget_s,
                 "kept_fraction": float(own["kept_fraction_mean"].mean()),
@@ -111,8 +117,8 @@ def runs(traces: Traces, until_s: float = math.inf) -> pd.DataFrame:
 
 
 COLUMNS = [
-    *("arm", "seed", "rounds", "accuracy", "update_kbit", "downlink_kbit", "uplink_mbit", "time_s", "round_s"),
-    *("over_budget", "kept_fraction", "deferred", "dropped", "coherence_a", "coherence_b"),
+    *("arm", "seed", "rounds", "accuracy", "update_kbit", "downlink_kbit", "uplink_mbit", "time_s", "energy_j"),
+    *("round_s", "over_budget", "kept_fraction", "deferred", "dropped", "coherence_a", "coherence_b"),
 ]
 
 
