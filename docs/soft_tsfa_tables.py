@@ -64,11 +64,12 @@ def opened(part: Part, folder: Path) -> Study | None:
     return Study(part, folder, traces, until_s, notes)
 
 
-def head(studies: Sequence[Study], *lines: str) -> list[str]:
+def head(studies: Sequence[Study], *lines: str, named: str = "") -> list[str]:
     """How a page begins: the command, the commits and the seeds of each study, and what its columns mean."""
     sizes = {size for study in studies for size in study.notes.get("sizes", ())}
     size = next((size for size in ("full", "core", "smoke") if size in sizes), "full")
-    said = [f"Command: `make evidence SIZE={size}`, which runs", "", "```console"]
+    which = f"STUDY={named} " if named else ""
+    said = [f"Command: `make evidence {which}SIZE={size}`, which runs", "", "```console"]
     for study in studies:
         said += [f"$ {command}" for command in study.notes.get("commands", [f"wfl-sim run {study.part.scenario}"])]
     said += ["```", ""]

@@ -1,0 +1,39 @@
+"""Repeats the study behind docs/seed-systems.md: each published system beside its baselines, then all of them together.
+
+Knows which scenarios and arms there are; how they are run stands in `evidence`, and how a table looks in
+`seed_systems_pages`.
+
+    python docs/seed_systems.py --size core --jobs 2 --output runs/seed-systems
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+
+from evidence import Part, main  # noqa: E402
+
+PARTS = (
+    Part("tensor_trains", "fedtt", "seeds/tensor_trains", sizes=("smoke", "full"), title="FedTT and FedTT+",
+         smoke_arms=("fedtt", "fedtt-plus", "lora")),
+    Part("tensor_trains_unlike", "fedtt", "seeds/tensor_trains",
+         ("fedtt", "fedtt-plus", "fedtt-plus-adaptive", "lora", "lora-rank-2", "head-only"),
+         ("learning.data.partition.alpha=0.1",), title="The same with clients of few classes (Dirichlet 0.1)"),
+    Part("annealed_rank", "sa-fedlora", "seeds/annealed_rank", sizes=("smoke", "full"), title="SA-FedLoRA",
+         smoke_arms=("annealed", "rank-8")),
+)  # fmt: skip
+
+
+def write(parts: Sequence[Part], output: Path, tables: Path) -> Iterator[str]:
+    """Make the pages; see `seed_systems_pages.write`."""
+    from seed_systems_pages import write as pages  # late: pandas and matplotlib take a second, which no run needs
+
+    return pages(parts, output, tables)
+
+
+if __name__ == "__main__":
+    sys.exit(main("seed-systems", PARTS, write))
