@@ -58,7 +58,8 @@ class Federation:
     Parameters
     ----------
     method, codec, learner
-    clients : int
+    clients : int or range
+        How many there are, or which, of a run that has others besides.
     on_divergence : {"fail", "drop_client"}
         What becomes of a client whose update is not finite: the run ends, or the client sends nothing.
     states : ClientStates, optional
@@ -74,13 +75,13 @@ class Federation:
         method: Method,
         codec: Codec,
         learner: Learner,
-        clients: int,
+        clients: int | range,
         on_divergence: OnDivergence = "fail",
         states: ClientStates | None = None,
         measures: bool = False,
         salt: int = 0,
     ) -> None:
-        self.method, self.codec, self.learner, self.clients = method, codec, learner, clients
+        self.method, self.codec, self.learner = method, codec, learner
         self.known_at_once, self._salt = False, salt
         self._drops = on_divergence == "drop_client"
         names = tuple(learner.layout.shapes)
@@ -96,8 +97,9 @@ class Federation:
         self._measured = Measured(codec, codec.menu(self.layout), measures)
         self.menus_change = self._measured.changes
         self._full: tuple[int, Payload] | None = None  # of the version that was asked for last
-        total = sum(learner.examples(client) for client in range(clients))
-        self._weight = [learner.examples(client) / total for client in range(clients)]
+        examples = {k: learner.examples(k) for k in (range(clients) if isinstance(clients, int) else clients)}
+        total = sum(examples.values())
+        self._weight = {client: own / total for client, own in examples.items()}
         self._personal = Personal(own, self.state.personal, self._weight, (*names, *self._served))
 
     def weight(self, client: int) -> float:

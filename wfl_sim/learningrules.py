@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wfl_sim import rankrules
+from wfl_sim import groups, rankrules
 from wfl_sim.errors import MissingResource
 from wfl_sim.findings import Finding
 from wfl_sim.findings import finding as _finding
@@ -23,12 +23,27 @@ _SERVES: dict[TaskKind, str] = {"text": "texts", "image": "images", "language": 
 
 def problems(scenario: Scenario) -> list[Finding]:
     """What does not go together in what is to be learnt."""
-    return [*_examples(scenario), *_targets(scenario)]
+    return [*groups.problems(scenario), *groups.each(scenario, _examples), *_measures(scenario), *_targets(scenario)]
 
 
 def resources(scenario: Scenario) -> list[Finding]:
     """What is not on this computer, or does not fit the model or the data that are there."""
-    return [*_model(scenario), *_data(scenario)]
+    return [*groups.each(scenario, _model), *groups.each(scenario, _data)]
+
+
+def _measures(scenario: Scenario) -> list[Finding]:
+    """One measure for all groups: the accuracy of one is no part of a mean with the perplexity of another."""
+    first, *others = groups.parts(scenario)
+    found = list[Finding]()
+    for part in others if not isinstance(scenario.method, NoLearning) else []:
+        kinds = [_task(one.scenario.learning.data.name) == "language" for one in (first, part)]
+        if kinds[0] != kinds[1]:
+            words = ["is judged by perplexity" if kind else "is judged by accuracy" for kind in kinds]
+            names = [one.scenario.learning.data.name for one in (first, part)]
+            message = f"{words[1]}, and {names[0]} of the group {first.name} {words[0]}: take tasks with one measure"
+            told = _finding("learning.data.name", message, names[1], "learning.groups", "learning.data.name")
+            found.append(part.told(told, scenario))
+    return found
 
 
 def _examples(scenario: Scenario) -> list[Finding]:

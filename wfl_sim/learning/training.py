@@ -43,8 +43,8 @@ class Trainer:
         What computes.
     adapter : AnyAdapter or None
         None where the head alone is trained.
-    parts : sequence of array
-        Indices of each client's training examples.
+    parts : sequence or mapping of arrays
+        Indices of each client's training examples, by client.
     local : Local
     stream : Stream
         First weights and batches are drawn from it.
@@ -60,7 +60,7 @@ class Trainer:
         self,
         executor: Executor,
         adapter: AnyAdapter | None,
-        parts: Sequence[NDArray[np.int64]],
+        parts: Sequence[NDArray[np.int64]] | Mapping[int, NDArray[np.int64]],
         local: Local,
         stream: Stream,
         memo: Memo,
