@@ -22,7 +22,7 @@ import numpy as np
 import simpy
 
 from channels.streams import Stream
-from wfl_sim import airtime, broadcasting, groups, machine, planning
+from wfl_sim import airtime, broadcasting, groups, machine, planning, shapeplan
 from wfl_sim import study as studies
 from wfl_sim.codecs.base import Layout
 from wfl_sim.contracts import PayloadMenu
@@ -179,6 +179,8 @@ def sizes(scenario: Scenario) -> tuple[PayloadMenu, int, int]:
     method = scenario.method
     if isinstance(method, NoLearning):
         return method.menu(), method.download_bits(), method.download_bits()
+    if getattr(method, "own_coding", False):
+        return _shape_sizes(scenario)
     if scenario.learning.groups:
         each = [sizes(part.scenario) for part in groups.parts(scenario)]
         return max((one[0] for one in each), key=_dense_bits), sum(one[1] for one in each), sum(one[2] for one in each)
@@ -207,8 +209,23 @@ def work_of(scenario: Scenario) -> NetworkOnly:
         menu, _, download_bits = sizes(scenario)
         return NetworkOnly(menu, download_bits, scenario.clients.count)
     parts = groups.parts(scenario)
+    if getattr(scenario.method, "own_coding", False):
+        codes = shapeplan.codes(scenario)
+        downloads = [shapeplan.download_bits(scenario, code) for code in codes]
+        return UnlikeClients(
+            [(code.menu(), bits[2], part.clients) for code, bits, part in zip(codes, downloads, parts, strict=True)],
+            downloads[0][0],
+        )
     each = [sizes(part.scenario) for part in parts]
     return UnlikeClients([(menu, bits, part.clients) for (menu, _, bits), part in zip(each, parts, strict=True)])
+
+
+def _shape_sizes(scenario: Scenario) -> tuple[PayloadMenu, int, int]:
+    """`sizes` where clients share square matrices (`wfl_sim.shapework`), which one download brings to all groups."""
+    codes = shapeplan.codes(scenario)
+    downloads = [shapeplan.download_bits(scenario, code) for code in codes]
+    first, change = (sum(bits[i] for bits in downloads) for i in (1, 2))
+    return max((code.menu() for code in codes), key=_dense_bits), max(first, 8), downloads[0][0] + change
 
 
 def _dense_bits(menu: PayloadMenu) -> int:
@@ -355,6 +372,7 @@ class _Plan:
         for own in self._parts() if trains else ():
             info, adapters = model_info(own.learning.model.name), scenario.method.adapter() is not None
             uploads = round(self.uploads * own.clients.count / scenario.clients.count)
+            uploads *= getattr(own.method, "passes", 1)
             seconds += machine.learning_s(own.learning, info, scenario.rounds, uploads, adapters)
         return seconds
 

@@ -28,7 +28,7 @@ def problems(scenario: Scenario) -> list[Finding]:
 
 def resources(scenario: Scenario) -> list[Finding]:
     """What is not on this computer, or does not fit the model or the data that are there."""
-    return [*groups.each(scenario, _model), *groups.each(scenario, _data)]
+    return [*groups.each(scenario, _model), *groups.each(scenario, _data), *_modules(scenario)]
 
 
 def _measures(scenario: Scenario) -> list[Finding]:
@@ -36,13 +36,43 @@ def _measures(scenario: Scenario) -> list[Finding]:
     first, *others = groups.parts(scenario)
     found = list[Finding]()
     for part in others if not isinstance(scenario.method, NoLearning) else []:
-        kinds = [_task(one.scenario.learning.data.name) == "language" for one in (first, part)]
+        kinds = [_is_language(one) for one in (first, part)]
         if kinds[0] != kinds[1]:
             words = ["is judged by perplexity" if kind else "is judged by accuracy" for kind in kinds]
             names = [one.scenario.learning.data.name for one in (first, part)]
             message = f"{words[1]}, and {names[0]} of the group {first.name} {words[0]}: take tasks with one measure"
             told = _finding("learning.data.name", message, names[1], "learning.groups", "learning.data.name")
             found.append(part.told(told, scenario))
+    if getattr(scenario.method, "own_coding", False) and not found and _is_language(first):
+        message = f"is a language task, and {scenario.method.kind} learns tasks with classes"
+        name = first.scenario.learning.data.name
+        found.append(first.told(_finding("learning.data.name", message, name, "method.kind"), scenario))
+    return found
+
+
+def _is_language(part: groups.Part) -> bool:
+    return _task(part.scenario.learning.data.name) == "language"
+
+
+def _modules(scenario: Scenario) -> list[Finding]:
+    """Where clients share a stack of matrices, each of their backbones has as many for it in a block."""
+    from wfl_sim.learning.sources import model_info
+
+    adapter = scenario.method.adapter()
+    if adapter is None or not getattr(scenario.method, "own_coding", False):
+        return []
+    found, names = list[Finding](), dict[int, str]()
+    for part in groups.parts(scenario):
+        name = part.scenario.learning.model.name
+        try:
+            names.setdefault(len(model_info(name).projections(adapter.roles)), name)
+        except MissingResource:  # which is told where the name stands
+            return []
+    if len(names) > 1:
+        counts = ", ".join(f"{name} {count}" for count, name in names.items())
+        message = f"must find as many layers in a block of each model ({counts}): {scenario.method.kind} pairs them"
+        got = f"[{', '.join(adapter.roles)}]"
+        found.append(_finding("method.adapt", message, got, "method", "learning.groups", fits="[query, value]"))
     return found
 
 

@@ -108,7 +108,7 @@ def round_flop(scenario: Scenario) -> float:
     kind: TaskKind = getattr(found, "task", "text")
     sizes = sizes_of(info, learning.model.layers or info.layers, kind, float(learning.data.max_tokens))
     one = step_flop(sizes, kind, scenario.method.adapter(), learning.local.batch, len(found.classes))
-    return learning.local.steps * one
+    return float(learning.local.steps * getattr(scenario.method, "passes", 1) * one)
 
 
 def compute_of(scenario: Scenario) -> Compute:

@@ -6,7 +6,7 @@ The one place that joins them; the engine calls it and never sees a tensor.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ import transformers
 from numpy.typing import NDArray
 
 from channels.streams import Stream
-from wfl_sim import groups
+from wfl_sim import groups, shapeplan
 from wfl_sim.clientstate import ClientStates
 from wfl_sim.contracts import Work
+from wfl_sim.errors import RunFailed
 from wfl_sim.federation import Federation
 from wfl_sim.grouped import Grouped, Member
 from wfl_sim.groups import Part
@@ -30,8 +31,11 @@ from wfl_sim.learning.options import Data
 from wfl_sim.learning.partition import holdings, partition
 from wfl_sim.learning.threads import one_thread
 from wfl_sim.learning.training import Trainer
+from wfl_sim.learning.triples import TripleTraining
 from wfl_sim.learning.workers import Here, Workers
+from wfl_sim.ownmodels import OwnModels
 from wfl_sim.scenario import Scenario
+from wfl_sim.shapework import ShapeWork, Side
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,8 @@ def build_work(
     one_thread()
     stream, states = Stream.root(scenario.seeds[0]).child("learning"), states or ClientStates()
     parts = loaded(scenario, stream, memo_folder)
+    if getattr(scenario.method, "own_coding", False):
+        return _shapes(scenario, parts, stream, states), recorded_of(parts)
     if parts[0].part.number is None:
         return _federation(parts[0], stream, states, workers), parts[0].recorded
     works = list[Federation]()
@@ -111,7 +117,9 @@ def loaded(scenario: Scenario, stream: Stream, memo_folder: Path | None) -> list
             tasks[learning.data] = read, dict(zip(part.sharers, rows, strict=True))
         task, held = tasks[learning.data]
         versions = (torch.__version__, transformers.__version__)
-        who = part.scenario.clients.count if part.number is None else (part.clients, part.sharers)
+        who: Any = part.scenario.clients.count if part.number is None else (part.clients, part.sharers)
+        if getattr(method, "own_coding", False):  # whose sizes follow from all groups
+            who = who, scenario.learning.groups
         memo = Memo(memo_folder, repr((learning, method, who, scenario.seeds[0], recorded, versions)))
         own = [held[client] for client in part.clients]
         recorded["examples_per_client"] = [int(rows.size) for rows in own]
@@ -124,6 +132,8 @@ def loaded(scenario: Scenario, stream: Stream, memo_folder: Path | None) -> list
 
 def recorded_of(parts: Sequence[Loaded]) -> dict[str, Any]:
     """What the manifest records of groups: of each its own, and who holds what where all share one set of classes."""
+    if parts[0].part.number is None:
+        return parts[0].recorded
     each = [{"group": one.part.name, **one.recorded} for one in parts]
     joined: dict[str, Any] = {"groups": each}
     joined["examples_per_client"] = [number for one in each for number in one["examples_per_client"]]
@@ -149,7 +159,30 @@ def _federation(one: Loaded, stream: Stream, states: ClientStates, workers: int)
         measures = getattr(scenario.schedule, "measures", False)
         salt = stream.child("updates").key
         clients = one.part.clients
-        return Federation(method, scenario.codec, trainer, clients, learning.on_divergence, states, measures, salt)
+        kind = OwnModels if getattr(method, "own_models", False) else Federation
+        return kind(method, scenario.codec, trainer, clients, learning.on_divergence, states, measures, salt)
     except BaseException:
         executor.close()
         raise
+
+
+def _shapes(scenario: Scenario, parts: Sequence[Loaded], stream: Stream, states: ClientStates) -> ShapeWork:
+    """H2Tune's server for all groups; each trains in this process."""
+    sides = []
+    for one, code in zip(parts, shapeplan.codes(scenario), strict=True):
+        own, setup = one.part.scenario, one.setup
+        method: Any = own.method
+        adapter = replace(method.adapter(), largest=code.stack[2])
+        training = TripleTraining(replace(setup, adapter=adapter), method, code.stack[0])
+        if (len(training.blocks), len(training.blocks[0])) != (code.depth, code.stack[1]):
+            raise RunFailed(
+                f"model {setup.model.name!r} has {len(training.blocks)} blocks of {len(training.blocks[0])} adapted "
+                f"layers, where its config.json and learning.groups lead to {code.depth} of {code.stack[1]}"
+            )
+        held_out = len(one.task.test)
+        trainer = Trainer(training, adapter, one.held, own.learning.local, stream, one.memo, held_out, own.rounds)
+        if own.clients.compute.is_counted:
+            one.recorded["step_flop"] = trainer.step_flop()
+        part, task = one.part, own.learning.data.name
+        sides.append(Side(part.name, task, part.clients, one.examples, code.depth, method, trainer, code))
+    return ShapeWork(sides, scenario.codec, states, scenario.learning.on_divergence, stream.child("updates").key)

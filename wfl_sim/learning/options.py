@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
@@ -224,6 +224,12 @@ class Learning(Options):
         """The same for the clients of one group alone."""
         stated = {name: own for name in SECTIONS if (own := getattr(group, name)) is not None}
         return replace(self, groups=(), **stated)
+
+    def changed(self, section: str, change: Callable[[Any], Any]) -> Learning:
+        """The same with a section changed, in all groups that state it as well."""
+        stated = [(group, getattr(group, section)) for group in self.groups]
+        groups = tuple(group if own is None else replace(group, **{section: change(own)}) for group, own in stated)
+        return replace(self, groups=groups, **{section: change(getattr(self, section))})
 
     @property
     def tasks(self) -> tuple[Data, ...]:

@@ -10,10 +10,12 @@ from wfl_sim.methods.fedex import FedEx
 from wfl_sim.methods.ffa import Ffa
 from wfl_sim.methods.flexlora import FlexLora
 from wfl_sim.methods.flora import Flora
+from wfl_sim.methods.h2tune import H2Tune
 from wfl_sim.methods.head_only import HeadOnly
+from wfl_sim.methods.local_only import LocalOnly
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.methods.soft import Soft
 
 METHODS: dict[str, type[Any]] = {
-    cls.kind: cls for cls in (HeadOnly, FedAvg, Ffa, Soft, Flora, FedEx, FlexLora, NoLearning)
+    cls.kind: cls for cls in (HeadOnly, LocalOnly, FedAvg, Ffa, Soft, Flora, FedEx, FlexLora, H2Tune, NoLearning)
 }
