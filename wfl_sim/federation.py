@@ -266,8 +266,12 @@ class Federation:
         state.diagnostics = aggregated(layout.pairs, averaged, merged, [state.errors[client] for client in order])
         for client in order:
             self._forget(client)
-        if not merged or not step:
-            return
+        if merged and step:
+            self.move(merged, step)
+
+    def move(self, merged: Sequence[Arrival], step: float = 1.0) -> None:
+        """Go a step of the way to what the method makes of changes, whose weights are shares, and tell the clients."""
+        state, layout = self.state, self.layout
         key = update_key(0, state.version, self._salt)
         with np.errstate(over="ignore", invalid="ignore"):  # which is told below
             # The server moves by what it will broadcast, so that clients hold its model bit for bit.

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from channels.streams import Stream
 from wfl_sim import groups, shapeplan
 from wfl_sim.clientstate import ClientStates
+from wfl_sim.codecs.base import Layout
 from wfl_sim.contracts import Work
 from wfl_sim.errors import RunFailed
 from wfl_sim.federation import Federation
@@ -33,7 +34,9 @@ from wfl_sim.learning.threads import one_thread
 from wfl_sim.learning.training import Trainer
 from wfl_sim.learning.triples import TripleTraining
 from wfl_sim.learning.workers import Here, Workers
+from wfl_sim.methods.zero_padding import ZeroPadding
 from wfl_sim.ownmodels import OwnModels
+from wfl_sim.padded import Family, Padded
 from wfl_sim.scenario import Scenario
 from wfl_sim.shapework import ShapeWork, Side
 
@@ -96,7 +99,22 @@ def build_work(
         Member(one.part.name, one.part.scenario.learning.data.name, one.part.clients, one.examples, work)
         for one, work in zip(parts, works, strict=True)
     ]
-    return Grouped(members), recorded_of(parts)
+    if not isinstance(scenario.method, ZeroPadding):
+        return Grouped(members), recorded_of(parts)
+    families = [_families(one, work.layout) for one, work in zip(parts, works, strict=True)]
+    return Padded(members, families, scenario.method.fill), recorded_of(parts)
+
+
+def _families(one: Loaded, layout: Layout) -> dict[str, Family]:
+    """By tensor, which others it can be joined with: adapters of one backbone's layer, heads of one model and task."""
+    learning = one.part.scenario.learning
+    backbone = (learning.model.name,)
+    return {
+        name: (*backbone, learning.model.layers, learning.data.name, name)
+        if name in layout.heads
+        else (*backbone, name, shape[1] if name.endswith(".A") else shape[0])
+        for name, shape in layout.shapes.items()
+    }
 
 
 def loaded(scenario: Scenario, stream: Stream, memo_folder: Path | None) -> list[Loaded]:

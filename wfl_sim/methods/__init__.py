@@ -15,7 +15,9 @@ from wfl_sim.methods.head_only import HeadOnly
 from wfl_sim.methods.local_only import LocalOnly
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.methods.soft import Soft
+from wfl_sim.methods.zero_padding import ZeroPadding
 
 METHODS: dict[str, type[Any]] = {
-    cls.kind: cls for cls in (HeadOnly, LocalOnly, FedAvg, Ffa, Soft, Flora, FedEx, FlexLora, H2Tune, NoLearning)
+    cls.kind: cls
+    for cls in (HeadOnly, LocalOnly, FedAvg, Ffa, Soft, Flora, FedEx, FlexLora, ZeroPadding, H2Tune, NoLearning)
 }
