@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wfl_sim import groups
+from wfl_sim import groups, rankfit
 from wfl_sim.learning.fetch import named
 from wfl_sim.scenario import Study, parse
 
@@ -36,6 +36,11 @@ WRONG = [
      "'nowhere/model' is not there"]),
     ("{name: b, clients: 3, data: {name: 'builtin:wordnet11'}}", ["s.yaml:22:42: learning.groups.1.data.name: "
      "'builtin:wordnet11' is not known; "]),
+    ("{name: b, clients: 3, rank: 2, memory: 300 MB}", ["s.yaml:22:35: learning.groups.1.rank: is chosen by memory and "
+     "payload: leave it out, or these"]),
+    ("{name: b, clients: 3, memory: 40 MB}", ["s.yaml:22:38: learning.groups.1.memory: must be at least 737.5 Mbit, "
+     "what the rank 1 takes; got 320 Mbit"]),
+    ("{name: b, clients: 3, payload: 10 kbit}", ["s.yaml:22:39: learning.groups.1.payload: must be at least "]),
     ("{name: b, clients: 3, data: {train: 2}}", ["s.yaml:14:10: clients.count: must be at most the 2 training "
      "examples; got 3"]),
     ("{name: b, clients: 3, data: {name: 'builtin:shakespeare'}}", ["s.yaml:22:42: learning.groups.1.data.name: is "
@@ -83,3 +88,21 @@ def test_without_groups_the_one_part_is_the_scenario_itself() -> None:
     scenario = parse(BASE.replace("GROUP", "{name: b, clients: 3}"), "s", ["learning.groups=[]"]).cells[0].scenario
     (part,) = groups.parts(scenario)
     assert part.scenario is scenario and part.number is None and part.beside == scenario
+
+
+@pytest.mark.parametrize("kind", ["fedavg", "h2tune"])
+@pytest.mark.parametrize("limit", ["memory", "payload"])
+def test_a_rank_that_is_to_fit_is_the_largest_for_which_there_is_room(
+    read: Callable[..., Study], kind: str, limit: str
+) -> None:
+    """Given just what the rank 5 takes it is 5, and with a bit less it is 4; never above the method's."""
+
+    def rank(bits: float) -> int:
+        text = with_group(f"{{name: b, clients: 3, {limit}: {bits!r} bit}}")
+        scenario = read(text, f"method={{kind: {kind}, rank: 12}}", resources=True).cells[0].scenario
+        return groups.parts(scenario)[1].scenario.method.rank
+
+    plain = read(with_group("{name: b, clients: 3}"), f"method={{kind: {kind}, rank: 12}}").cells[0].scenario
+    takes = [getattr(rankfit.taken(plain, 1, r), f"{limit}_bits") for r in range(1, 13)]
+    assert takes == sorted(takes) and takes[4] < takes[5]
+    assert [rank(takes[4]), rank(takes[4] - 1), rank(1e12)] == [5, 4, 12]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from wfl_sim import rankfit
 from wfl_sim.findings import Finding, finding
 from wfl_sim.learning.options import SECTIONS
 from wfl_sim.methods.none import NoLearning
@@ -65,11 +66,12 @@ def parts(scenario: Scenario) -> tuple[Part, ...]:
         return (Part("", None, range(count), scenario, tuple(range(count))),)
     found, first = list[Part](), 0
     for number, group in enumerate(learning.groups):
-        ranked = group.rank is not None and hasattr(method, "rank")
+        rank = group.rank if not (group.fits_rank and hasattr(method, "rank")) else rankfit.fitted(scenario, number)
+        ranked = rank is not None and hasattr(method, "rank")
         own = replace(
             scenario,
             learning=learning.of(group),
-            method=replace(method, rank=group.rank) if ranked else method,  # type: ignore[type-var]
+            method=replace(method, rank=rank) if ranked else method,  # type: ignore[type-var]
             clients=replace(scenario.clients, count=group.clients),
         )
         found.append(Part(group.name, number, range(first, first + group.clients), own, ()))

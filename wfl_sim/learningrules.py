@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wfl_sim import groups, rankrules
+from channels.units import render
+from wfl_sim import groups, rankfit, rankrules
 from wfl_sim.errors import MissingResource
 from wfl_sim.findings import Finding
 from wfl_sim.findings import finding as _finding
@@ -28,7 +29,7 @@ def problems(scenario: Scenario) -> list[Finding]:
 
 def resources(scenario: Scenario) -> list[Finding]:
     """What is not on this computer, or does not fit the model or the data that are there."""
-    return [*groups.each(scenario, _model), *groups.each(scenario, _data), *_modules(scenario)]
+    return [*groups.each(scenario, _model), *groups.each(scenario, _data), *_modules(scenario), *_room(scenario)]
 
 
 def _measures(scenario: Scenario) -> list[Finding]:
@@ -47,6 +48,26 @@ def _measures(scenario: Scenario) -> list[Finding]:
         message = f"is a language task, and {scenario.method.kind} learns tasks with classes"
         name = first.scenario.learning.data.name
         found.append(first.told(_finding("learning.data.name", message, name, "method.kind"), scenario))
+    return found
+
+
+def _room(scenario: Scenario) -> list[Finding]:
+    """Room for a rank of 1 in each group whose rank is to fit."""
+    found = list[Finding]()
+    for number, group in enumerate(scenario.learning.groups if hasattr(scenario.method, "rank") else ()):
+        if not group.fits_rank:
+            continue
+        try:
+            least = rankfit.taken(scenario, number, 1)
+        except MissingResource:  # which is told where the name stands
+            continue
+        for name in ("memory_bits", "payload_bits"):
+            limit, took = getattr(group, name), getattr(least, name)
+            if limit is not None and took > limit:
+                fits = render(float(f"{1.01 * took:.3g}"), "bit")
+                message = f"must be at least {render(float(f'{took:.4g}'), 'bit')}, what the rank 1 takes"
+                key = f"learning.groups.{number}.{name.removesuffix('_bits')}"
+                found.append(_finding(key, message, render(limit, "bit"), "learning.groups", fits=fits))
     return found
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import Discriminator
 
 from channels.options import Count, OptionError, Options, Whole
-from channels.units import Fraction, NonNegative, Positive, Quantity
+from channels.units import Bits, Fraction, NonNegative, Positive, Quantity
 from wfl_sim.learning import partition
 from wfl_sim.learning.partition import Dirichlet
 from wfl_sim.plugins import registry
@@ -168,6 +168,11 @@ class Group(Options):
     data : Its task.
     local : How its clients train in a round.
     rank : Rank of its adapters; left out, that of the method. A method without a rank does not read it.
+    memory_bits : Memory that a client has to train in; the rank then is the largest, up to the method's, with which it
+        fits by counting values at 32 bits: frozen weights, what a step keeps for its gradients, and four for each
+        value that is trained. Not beside `rank`.
+    payload_bits : Most bits that an upload may have, as `wfl-sim linkbudget` tells for a link and a deadline; the rank
+        is then the largest with which it has no more, in the same way. Not beside `rank`.
     """
 
     name: str
@@ -176,9 +181,19 @@ class Group(Options):
     data: Data | None = None
     local: Local | None = None
     rank: Annotated[int, Whole(ge=1, le=100_000)] | None = None
+    memory_bits: Bits | None = None
+    payload_bits: Bits | None = None
+
+    @property
+    def fits_rank(self) -> bool:
+        """Whether its rank follows from what its clients have room for."""
+        return self.memory_bits is not None or self.payload_bits is not None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.rank is not None and self.fits_rank:
+            message = "is chosen by memory and payload: leave it out, or these"
+            raise OptionError("Group", "rank", message)
         if not _NAME.fullmatch(self.name):
             message = f"must be up to 32 of A-Z, a-z, 0-9, '_' and '-', a letter or digit first; got {self.name!r:.40}"
             raise OptionError("Group", "name", message)
