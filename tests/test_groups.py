@@ -38,7 +38,7 @@ WRONG = [
      "'builtin:wordnet11' is not known; "]),
     ("{name: b, clients: 3, rank: 2, memory: 300 MB}", ["s.yaml:22:35: learning.groups.1.rank: is chosen by memory and "
      "payload: leave it out, or these"]),
-    ("{name: b, clients: 3, memory: 40 MB}", ["s.yaml:22:38: learning.groups.1.memory: must be at least 737.5 Mbit, "
+    ("{name: b, clients: 3, memory: 40 MB}", ["s.yaml:22:38: learning.groups.1.memory: must be at least 1.213 Gbit, "
      "what the rank 1 takes; got 320 Mbit"]),
     ("{name: b, clients: 3, payload: 10 kbit}", ["s.yaml:22:39: learning.groups.1.payload: must be at least "]),
     ("{name: b, clients: 3, data: {train: 2}}", ["s.yaml:14:10: clients.count: must be at most the 2 training "

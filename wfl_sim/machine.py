@@ -169,7 +169,7 @@ def frozen_values(learning: Learning, info: ModelInfo, layers: int | None = None
 
 
 def kept_values(learning: Learning, info: ModelInfo, tokens: float) -> float:
-    """Numbers that a training step with adapters in all layers keeps for its gradients, at so many tokens an example."""
+    """Numbers that a step with adapters in all layers keeps for its gradients, at so many tokens an example."""
     return _kept_of_a_token(info) * learning.local.batch * tokens * layers_of(learning, info)
 
 
