@@ -12,6 +12,7 @@ import torch
 
 from wfl_sim import checkpoint, shapeplan
 from wfl_sim.engine import run_cell
+from wfl_sim.errors import ScenarioError
 from wfl_sim.estimate import estimate, work_of
 from wfl_sim.learning import models, triples
 from wfl_sim.learning.federated import build_work
@@ -228,6 +229,14 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(mix: Callable[..., Stu
     assert (tmp_path / "killed" / "model.safetensors").read_bytes() == (
         tmp_path / "whole" / "model.safetensors"
     ).read_bytes()
+
+
+def test_backbones_that_differ_in_adapted_layers_are_refused(mix: Callable[..., Study]) -> None:
+    """A gated feed-forward part has two layers that lead up, and a plain one has one."""
+    with pytest.raises(ScenarioError) as told:
+        mix("method.adapt=[query, up]").check()
+    (problem,) = told.value.args
+    assert problem.key == "method.adapt" and "must find as many layers in a block of each model" in problem.message
 
 
 def test_counted_work_is_that_of_the_closed_form(mix: Callable[..., Study]) -> None:
