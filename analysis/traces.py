@@ -36,8 +36,9 @@ class Traces:
 
     Attributes
     ----------
-    rounds, transmissions, decisions
-        The tables of the traces; ``wfl_sim.trace.TABLES`` says what each column means.
+    rounds, transmissions, decisions, groups
+        The tables of the traces; ``wfl_sim.trace.TABLES`` says what each column means. ``groups`` has a row for each
+        group of clients and round, of runs with ``learning.groups``.
     cells
         One row a cell: ``arm, seed, status, rounds, targets, latency_budget_s, deadline_s, schedule_deadline_s,
         clients, in_flight_bits, study, directory, metric, group``, and a column for each of `axes`. ``rounds`` counts
@@ -71,6 +72,7 @@ class Traces:
     rounds: pd.DataFrame
     transmissions: pd.DataFrame
     decisions: pd.DataFrame
+    groups: pd.DataFrame
     cells: pd.DataFrame
     units: Units
     holdings: Mapping[tuple[str, int], Holdings] = field(default_factory=dict)

@@ -135,3 +135,30 @@ def test_an_update_of_ffa_is_planned_as_b_and_the_head(tmp_path):
     assert single.size(single.adapters) == values
     assert pairs.size(pairs.adapters) == values + 6 * 4 * (384 + 384 + 1536)  # and into them
     assert single.heads == pairs.heads and TopK().menu(single).points[0].bits < TopK().menu(pairs).points[0].bits
+
+
+def test_h2tune_says_itself_what_is_sent():
+    with pytest.raises(ScenarioError) as told:
+        read("h2tune", "topk")
+    (problem,) = told.value.args
+    assert (problem.key, problem.line) == ("codec", 8)
+    assert "must be dense, which writes values: h2tune says itself what of an update is sent; got topk" in str(problem)
+    assert read("h2tune", "dense").codec.kind == "dense"
+
+
+def test_h2tune_learns_tasks_with_classes():
+    more = "\nlearning: {data: {name: 'builtin:shakespeare', train: 40, test: 10}}"
+    with pytest.raises(ScenarioError) as told:
+        parse(SCENARIO.replace("METHOD", "h2tune").replace("CODEC", "dense") + more)
+    (problem,) = told.value.args
+    assert (problem.key, problem.line) == ("learning.data.name", 9)
+    assert "is a language task, and h2tune learns tasks with classes" in problem.message
+
+
+@pytest.mark.parametrize("method", ["h2tune", "local_only"])
+def test_no_rank_is_chosen_for_what_stays_with_clients(method):
+    more = "\nrank_selection: {latency_budget: 1 s}"
+    with pytest.raises(ScenarioError) as told:
+        parse(SCENARIO.replace("METHOD", method).replace("CODEC", "dense") + more)
+    (problem,) = told.value.args
+    assert problem.key == "rank_selection" and f"those of {method} stay with clients" in problem.message

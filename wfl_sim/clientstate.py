@@ -40,14 +40,22 @@ class ClientStates:
         self._spilled: Path | None = None
         self._kept: dict[_Key, Kept] = {}  # of entries that have a place in the state of the run
         self._state: StateFiles | None = None
+        self._parts = list[ClientStates]()
         self.held_bytes = 0
 
     def book(self, name: str) -> MutableMapping[int, Params]:
         """The entries under one name, by client. Their arrays must not be changed."""
         return _Book(self, name)
 
+    def parts(self, count: int) -> list[ClientStates]:
+        """As many others, which share the limit of memory in equal parts, and end with this one."""
+        self._parts += [ClientStates(self._limit_bytes // count, self._folder) for _ in range(count)]
+        return self._parts[-count:]
+
     def close(self) -> None:
         """Remove the files; nothing can be read any more."""
+        for part in self._parts:
+            part.close()
         if self._spilled is not None:
             shutil.rmtree(self._spilled, ignore_errors=True)
         self._held.clear()

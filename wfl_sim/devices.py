@@ -5,6 +5,7 @@ Knows neither the learning nor the machine that the simulation runs on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -117,22 +118,33 @@ class Compute(Options):
         """The same with the work of a round's training, unless the scenario states it, or the time."""
         return replace(self, work_flop=work_flop) if self.is_counted else self
 
+    def of_groups(self, works_flop: Sequence[float], clients: Sequence[range]) -> Compute:
+        """The same with the work of each group of clients, which follow each other from 0 on.
+
+        Where the scenario states the work or the time, it is that of all groups.
+        """
+        if not self.is_counted:
+            return self
+        each = [work for work, own in zip(works_flop, clients, strict=True) for _ in own]
+        return UnlikeCompute(**{**vars(self), "work_flop": each[0]}, unlike=tuple(work / each[0] for work in each))
+
     @property
     def median_s(self) -> float:
         """The time of a round's local training without jitter: of the classes' times, that of the median client."""
-        order = np.argsort(self._times_s)
-        reached = np.cumsum(self._shares[order]) >= 0.5 - _WHOLE
-        return float(self._times_s[order][np.argmax(reached)])
+        times_s, shares = self._spread
+        order = np.argsort(times_s)
+        reached = np.cumsum(shares[order]) >= 0.5 - _WHOLE
+        return float(times_s[order][np.argmax(reached)])
 
     @property
     def fastest_s(self) -> float:
         """The same of the fastest class."""
-        return float(self._times_s.min())
+        return float(self._spread[0].min())
 
     @property
     def slowest_s(self) -> float:
         """The same of the slowest class."""
-        return float(self._times_s.max())
+        return float(self._spread[0].max())
 
     def classes_of(self, stream: Stream, clients: ArrayLike) -> Ints:
         """The number of the class of each client, in the shape of `clients`."""
@@ -174,6 +186,11 @@ class Compute(Options):
         return np.array([stated_s / one.speed for one in self.classes] or [stated_s])
 
     @property
+    def _spread(self) -> tuple[Floats, Floats]:
+        """Times without jitter that there are, and the share of the clients that each has."""
+        return self._times_s, self._shares
+
+    @property
     def _stated_share(self) -> float:
         return sum(one.share for one in self.classes if one.share is not None)
 
@@ -183,3 +200,19 @@ class Compute(Options):
         left = 1.0 - self._stated_share
         without = sum(one.share is None for one in self.classes)
         return np.array([left / without if one.share is None else one.share for one in self.classes] or [1.0])
+
+
+@dataclass(frozen=True)
+class UnlikeCompute(Compute):
+    """The device model of clients whose work differs: that of client k is `unlike` [k] times `work`."""
+
+    unlike: tuple[float, ...] = ()
+
+    def medians_s(self, stream: Stream, clients: ArrayLike) -> Floats:
+        return super().medians_s(stream, clients) * np.asarray(self.unlike)[np.asarray(clients)]
+
+    @property
+    def _spread(self) -> tuple[Floats, Floats]:
+        times_s, shares = super()._spread
+        count = len(self.unlike)
+        return np.outer(times_s, self.unlike).ravel(), np.repeat(shares / count, count)

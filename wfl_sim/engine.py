@@ -17,7 +17,7 @@ import simpy
 from channels.links import Links
 from channels.recorded import RecordedLinks
 from channels.streams import Stream
-from wfl_sim import rundirectory
+from wfl_sim import groups, rundirectory
 from wfl_sim.cellrecord import CellRecord, Report, tidy
 from wfl_sim.clientstate import MEMORY_LIMIT_BYTES, ClientStates
 from wfl_sim.contracts import Work
@@ -182,8 +182,15 @@ def with_work(scenario: Scenario, manifest: dict[str, Any]) -> Scenario:
     """The scenario with the work that was counted from its model, which the manifest records, or as it is."""
     if not scenario.clients.compute.is_counted:
         return scenario
-    compute = scenario.clients.compute.of(scenario.learning.local.steps * manifest["data"]["step_flop"])
-    manifest["work_flop"] = compute.work_flop
+    parts, recorded = groups.parts(scenario), manifest["data"].get("groups", [manifest["data"]])
+    steps = [part.scenario.learning.local.steps for part in parts]
+    works = [number * one["step_flop"] for number, one in zip(steps, recorded, strict=True)]
+    manifest["work_flop"] = works[0] if parts[0].number is None else works
+    compute = scenario.clients.compute
+    if parts[0].number is None:
+        compute = compute.of(works[0])
+    else:
+        compute = compute.of_groups(works, [part.clients for part in parts])
     return replace(scenario, clients=replace(scenario.clients, compute=compute))
 
 

@@ -22,7 +22,7 @@ import numpy as np
 import simpy
 
 from channels.streams import Stream
-from wfl_sim import airtime, broadcasting, machine, planning
+from wfl_sim import airtime, broadcasting, groups, machine, planning, shapeplan
 from wfl_sim import study as studies
 from wfl_sim.codecs.base import Layout
 from wfl_sim.contracts import PayloadMenu
@@ -32,10 +32,10 @@ from wfl_sim.learning.layouts import layout
 from wfl_sim.learning.modelinfo import CENTRED
 from wfl_sim.learning.sources import ModelInfo, model_info
 from wfl_sim.learning.weightcount import weight_count
-from wfl_sim.methods.base import NORMS, WEIGHTS
+from wfl_sim.methods.base import NORMS, WEIGHTS, personal_of
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.methods.tensortrain import head_train
-from wfl_sim.networkonly import NetworkOnly
+from wfl_sim.networkonly import NetworkOnly, UnlikeClients
 from wfl_sim.pace import pace_of
 from wfl_sim.planning import PlannedRound
 from wfl_sim.radio.medium import Medium
@@ -187,12 +187,19 @@ def sizes(scenario: Scenario) -> tuple[PayloadMenu, int, int]:
 
     The first is the model at 32 bits a value, and later ones the whole change: nearly everything changes if more than a
     few clients send; or what the method broadcasts by a rule of its own. Of a method whose payload changes from version
-    to version it is a version of about the mean size. Without learning they are the method's.
+    to version it is a version of about the mean size. Without learning they are the method's. Of groups it is what a
+    client of the group with the largest updates could send, and what all groups need together.
     """
     method = scenario.method
     if isinstance(method, NoLearning):
         return method.menu(), method.download_bits(), method.download_bits()
+    if getattr(method, "own_coding", False):
+        return _shape_sizes(scenario)
+    if scenario.learning.groups:
+        each = [sizes(part.scenario) for part in groups.parts(scenario)]
+        return max((one[0] for one in each), key=_dense_bits), sum(one[1] for one in each), sum(one[2] for one in each)
     whole = layout_of(scenario, model_info(scenario.learning.model.name))
+    whole = whole.without(personal_of(method, tuple(whole.shapes)))
     codec: Any = scenario.codec
     stage = Stages(method, codec, whole, scenario.rounds).typical()
     layout, menu = stage.layout, stage.menu
@@ -207,8 +214,37 @@ def sizes(scenario: Scenario) -> tuple[PayloadMenu, int, int]:
 
 
 def one_size(scenario: Scenario) -> bool:
-    """Whether updates have one size only: they are sent whole, and a schedule has nothing to choose."""
+    """Whether a client's updates have one size only: they are sent whole, and a schedule has nothing to choose."""
     return len(sizes(scenario)[0].points) == 1
+
+
+def work_of(scenario: Scenario) -> NetworkOnly:
+    """The sizes of a run without its learning, to plan with."""
+    if isinstance(scenario.method, NoLearning) or not scenario.learning.groups:
+        menu, _, download_bits = sizes(scenario)
+        return NetworkOnly(menu, download_bits, scenario.clients.count)
+    parts = groups.parts(scenario)
+    if getattr(scenario.method, "own_coding", False):
+        codes = shapeplan.codes(scenario)
+        downloads = [shapeplan.download_bits(scenario, code) for code in codes]
+        return UnlikeClients(
+            [(code.menu(), bits[2], part.clients) for code, bits, part in zip(codes, downloads, parts, strict=True)],
+            downloads[0][0],
+        )
+    each = [sizes(part.scenario) for part in parts]
+    return UnlikeClients([(menu, bits, part.clients) for (menu, _, bits), part in zip(each, parts, strict=True)])
+
+
+def _shape_sizes(scenario: Scenario) -> tuple[PayloadMenu, int, int]:
+    """`sizes` where clients share square matrices (`wfl_sim.shapework`), which one download brings to all groups."""
+    codes = shapeplan.codes(scenario)
+    downloads = [shapeplan.download_bits(scenario, code) for code in codes]
+    first, change = (sum(bits[i] for bits in downloads) for i in (1, 2))
+    return max((code.menu() for code in codes), key=_dense_bits), max(first, 8), downloads[0][0] + change
+
+
+def _dense_bits(menu: PayloadMenu) -> int:
+    return menu.points[-1].bits
 
 
 class _Plan:
@@ -222,7 +258,7 @@ class _Plan:
         if key not in media:
             media[key] = build_medium(simpy.Environment(), scenario, Stream.root(scenario.seeds[0]))
         self.medium = media[key]
-        work = NetworkOnly(self.menu, self.download_bits, scenario.clients.count)
+        work = work_of(scenario)
         with np.errstate(all="ignore"):  # what is not finite is not planned with
             self.rounds = planning.plan(scenario, self.medium, work)
         self.uploads = round(sum(r.held * r.called for r in self.rounds))
@@ -258,9 +294,9 @@ class _Plan:
             transfers=self.uploads + self.downloads,
             packets=round(packets),
             events=round(events + sum(r.held for r in self.rounds if not r.decisions)) + 2,
-            training_steps=self.uploads * learning.local.steps if self.learns else 0,
-            examples_evaluated=scenario.rounds * learning.data.test if self.learns else 0,
-            dense_bits=self.menu.points[-1].bits,
+            training_steps=self._steps() if self.learns else 0,
+            examples_evaluated=scenario.rounds * sum(data.test for data in learning.tasks) if self.learns else 0,
+            dense_bits=_dense_bits(self.menu),
             planned_bits=sent_bits / self.uploads if self.uploads else 0.0,
             round_s=simulated_s / scenario.rounds,
             simulated_s=simulated_s,
@@ -277,9 +313,25 @@ class _Plan:
         scenario, clients = self.scenario, self.scenario.clients.count
         if not self.learns:
             return machine.network_mib(clients)
-        info = model_info(scenario.learning.model.name)
-        adapters = scenario.method.adapter() is not None
-        return machine.memory_mib(scenario.learning, info, clients, self.first_bits // 32, adapters)
+        adapters, parts = scenario.method.adapter() is not None, self._parts()
+        each = [
+            machine.memory_mib(
+                own.learning, model_info(own.learning.model.name), own.clients.count, self.first_bits // 32, adapters
+            )
+            for own in parts
+        ]
+        return sum(each) - (len(each) - 1) * machine.PROCESS_MIB  # one process for all groups
+
+    def _parts(self) -> list[Scenario]:
+        """The scenario of each group, or its own."""
+        return [part.scenario for part in groups.parts(self.scenario)]
+
+    def _steps(self) -> int:
+        """Training steps of all clients, who are taken to be called alike often."""
+        clients = self.scenario.clients.count
+        return round(
+            sum(self.uploads * own.clients.count / clients * own.learning.local.steps for own in self._parts())
+        )
 
     def _downloaded(self, bits: int, receivers: float) -> float:
         """Packets of the downloads of a round: of one to all, or of one to each."""
@@ -321,7 +373,7 @@ class _Plan:
 
     def wall_s(self, trains: bool) -> float:
         """Seconds of a run on this machine; one that does not train reads from the memo what an earlier one trained."""
-        scenario, learning = self.scenario, self.scenario.learning
+        scenario = self.scenario
         client_slots = 0.0
         for r in self.rounds:
             down_s = float(r.download_s.max(initial=0.0) if self.broadcasts else r.download_s.sum())
@@ -331,10 +383,12 @@ class _Plan:
         )
         if not self.learns:
             return seconds
-        seconds += machine.load_s(learning) + machine.UPDATE_S * self.uploads
-        if trains:
-            info, adapters = model_info(learning.model.name), scenario.method.adapter() is not None
-            seconds += machine.learning_s(learning, info, scenario.rounds, self.uploads, adapters)
+        seconds += sum(machine.load_s(own.learning) for own in self._parts()) + machine.UPDATE_S * self.uploads
+        for own in self._parts() if trains else ():
+            info, adapters = model_info(own.learning.model.name), scenario.method.adapter() is not None
+            uploads = round(self.uploads * own.clients.count / scenario.clients.count)
+            uploads *= getattr(own.method, "passes", 1)
+            seconds += machine.learning_s(own.learning, info, scenario.rounds, uploads, adapters)
         return seconds
 
     def alike(self, cell: Cell) -> str:

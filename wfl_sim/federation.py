@@ -63,7 +63,8 @@ class Federation:
     Parameters
     ----------
     method, codec, learner
-    clients : int
+    clients : int or range
+        How many there are, or which, of a run that has others besides.
     on_divergence : {"fail", "drop_client"}
         What becomes of a client whose update is not finite: the run ends, or the client sends nothing.
     states : ClientStates, optional
@@ -81,14 +82,14 @@ class Federation:
         method: Method,
         codec: Codec,
         learner: Learner,
-        clients: int,
+        clients: int | range,
         on_divergence: OnDivergence = "fail",
         states: ClientStates | None = None,
         measures: bool = False,
         salt: int = 0,
         rounds: int = 1,
     ) -> None:
-        self.method, self.codec, self.learner, self.clients = method, codec, learner, clients
+        self.method, self.codec, self.learner = method, codec, learner
         self.known_at_once, self._salt = False, salt
         self._drops = on_divergence == "drop_client"
         names = tuple(learner.layout.shapes)
@@ -107,8 +108,9 @@ class Federation:
         self.menus_change = self._measured.changes
         drawn = learner.layout.factors if getattr(method, "begins_anew", False) else ()
         self._downlinks = Downlinks(self.state, self._stages, self._turns, served, drawn)
-        total = sum(learner.examples(client) for client in range(clients))
-        self._weight = [learner.examples(client) / total for client in range(clients)]
+        examples = {k: learner.examples(k) for k in (range(clients) if isinstance(clients, int) else clients)}
+        total = sum(examples.values())
+        self._weight = {client: own / total for client, own in examples.items()}
         self._personal = Personal(own, self.state.personal, self._weight, (*names, *served))
 
     @property
@@ -258,7 +260,7 @@ class Federation:
         With `factors`, a client's change counts times its own: the shares go as data times factor, and the model goes
         that part of the way to what the method makes of them to which data times factor sum.
         """
-        state, stage = self.state, self._stages.at(self.state.version)
+        state = self.state
         order = sorted(arrivals)  # by client, also for the total: who was faster changes no bit
         total = sum(self._weight[client] for client in order)
         share = {client: self._weight[client] / total for client in order}
@@ -272,8 +274,12 @@ class Federation:
         state.diagnostics = aggregated(self._common_pairs(merged), averaged, merged, errors)
         for client in order:
             self._forget(client)
-        if not merged or not step:
-            return
+        if merged and step:
+            self.move(merged, step)
+
+    def move(self, merged: Sequence[Arrival], step: float = 1.0) -> None:
+        """Go a step of the way to what the method makes of changes, whose weights are shares, and tell the clients."""
+        state, stage = self.state, self._stages.at(self.state.version)
         key = update_key(0, state.version, self._salt)
         with np.errstate(over="ignore", invalid="ignore"):  # which is told below
             # The server moves by what it will broadcast, so that clients hold its model bit for bit.

@@ -42,6 +42,10 @@ def placed(options: AnyOptions, folder: Path | None) -> AnyOptions:
             inner = placed(value, folder)
             if inner is not value:
                 changes[item.name] = inner
+        elif _is_list(value):
+            each = tuple(placed(one, folder) for one in value)
+            if any(new is not old for new, old in zip(each, value, strict=True)):
+                changes[item.name] = each
         elif item.name in named and value is not None and folder is not None:
             beside = folder / value.replace(CLIENT, "0")
             if not os.path.isabs(value) and beside.is_file():
@@ -62,6 +66,9 @@ def unreadable(options: Options, path: tuple[str, ...] = ()) -> Iterator[tuple[t
     for name, key in _keys(cls):
         if isinstance(value := getattr(options, name), Options):
             yield from unreadable(value, (*path, key))
+        elif _is_list(value):
+            for number, one in enumerate(value):
+                yield from unreadable(one, (*path, key, str(number)))
     if named := [name for name in file_fields(type(options)) if getattr(options, name) is not None]:
         try:
             options.load()  # type: ignore[attr-defined]
@@ -71,3 +78,8 @@ def unreadable(options: Options, path: tuple[str, ...] = ()) -> Iterator[tuple[t
                 "; looked for beside the scenario and in the working directory" if "No such file" in str(error) else ""
             )
             yield (*path, option_name(blamed)), f"{error}{looked}"
+
+
+def _is_list(value: object) -> bool:
+    """Whether an option is a list of options, which has at least one."""
+    return isinstance(value, tuple) and bool(value) and isinstance(value[0], Options)

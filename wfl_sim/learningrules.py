@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wfl_sim import rankrules
+from channels.units import render
+from wfl_sim import groups, rankfit, rankrules
 from wfl_sim.errors import MissingResource
 from wfl_sim.findings import Finding
 from wfl_sim.findings import finding as _finding
@@ -25,12 +26,78 @@ _SERVES: dict[TaskKind, str] = {"text": "texts", "image": "images", "language": 
 
 def problems(scenario: Scenario) -> list[Finding]:
     """What does not go together in what is to be learnt."""
-    return [*_examples(scenario), *_targets(scenario), *_classifiers(scenario)]
+    examples = [*groups.problems(scenario), *groups.each(scenario, _examples)]
+    return [*examples, *_measures(scenario), *_targets(scenario), *_classifiers(scenario)]
 
 
 def resources(scenario: Scenario) -> list[Finding]:
     """What is not on this computer, or does not fit the model or the data that are there."""
-    return [*_model(scenario), *_data(scenario)]
+    return [*groups.each(scenario, _model), *groups.each(scenario, _data), *_modules(scenario), *_room(scenario)]
+
+
+def _measures(scenario: Scenario) -> list[Finding]:
+    """One measure for all groups: the accuracy of one is no part of a mean with the perplexity of another."""
+    first, *others = groups.parts(scenario)
+    found = list[Finding]()
+    for part in others if not isinstance(scenario.method, NoLearning) else []:
+        kinds = [_is_language(one) for one in (first, part)]
+        if kinds[0] != kinds[1]:
+            words = ["is judged by perplexity" if kind else "is judged by accuracy" for kind in kinds]
+            names = [one.scenario.learning.data.name for one in (first, part)]
+            message = f"{words[1]}, and {names[0]} of the group {first.name} {words[0]}: take tasks with one measure"
+            told = _finding("learning.data.name", message, names[1], "learning.groups", "learning.data.name")
+            found.append(part.told(told, scenario))
+    if getattr(scenario.method, "own_coding", False) and not found and _is_language(first):
+        message = f"is a language task, and {scenario.method.kind} learns tasks with classes"
+        name = first.scenario.learning.data.name
+        found.append(first.told(_finding("learning.data.name", message, name, "method.kind"), scenario))
+    return found
+
+
+def _room(scenario: Scenario) -> list[Finding]:
+    """Room for a rank of 1 in each group whose rank is to fit."""
+    found = list[Finding]()
+    for number, group in enumerate(scenario.learning.groups if hasattr(scenario.method, "rank") else ()):
+        if not group.fits_rank:
+            continue
+        try:
+            least = rankfit.taken(scenario, number, 1)
+        except MissingResource:  # which is told where the name stands
+            continue
+        for name in ("memory_bits", "payload_bits"):
+            limit, took = getattr(group, name), getattr(least, name)
+            if limit is not None and took > limit:
+                fits = render(float(f"{1.01 * took:.3g}"), "bit")
+                message = f"must be at least {render(float(f'{took:.4g}'), 'bit')}, what the rank 1 takes"
+                key = f"learning.groups.{number}.{name.removesuffix('_bits')}"
+                found.append(_finding(key, message, render(limit, "bit"), "learning.groups", fits=fits))
+    return found
+
+
+def _is_language(part: groups.Part) -> bool:
+    return _task(part.scenario.learning.data.name) == "language"
+
+
+def _modules(scenario: Scenario) -> list[Finding]:
+    """Where clients share a stack of matrices, each of their backbones has as many for it in a block."""
+    from wfl_sim.learning.sources import model_info
+
+    adapter = scenario.method.adapter()
+    if adapter is None or not getattr(scenario.method, "own_coding", False):
+        return []
+    found, names = list[Finding](), dict[int, str]()
+    for part in groups.parts(scenario):
+        name = part.scenario.learning.model.name
+        try:
+            names.setdefault(len(model_info(name).projections(adapter.roles)), name)
+        except MissingResource:  # which is told where the name stands
+            return []
+    if len(names) > 1:
+        counts = ", ".join(f"{name} {count}" for count, name in names.items())
+        message = f"must find as many layers in a block of each model ({counts}): {scenario.method.kind} pairs them"
+        got = f"[{', '.join(adapter.roles)}]"
+        found.append(_finding("method.adapt", message, got, "method", "learning.groups", fits="[query, value]"))
+    return found
 
 
 def _examples(scenario: Scenario) -> list[Finding]:

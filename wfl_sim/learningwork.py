@@ -14,6 +14,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from wfl_sim import groups
 from wfl_sim.learning.data import data_set
 from wfl_sim.learning.examples import TaskKind
 from wfl_sim.learning.sources import ModelInfo, model_info
@@ -111,13 +112,19 @@ def round_flop(scenario: Scenario) -> float:
     kind: TaskKind = getattr(found, "task", "text")
     sizes = sizes_of(info, learning.model.layers or info.layers, kind, float(learning.data.max_tokens))
     one = step_flop(sizes, kind, scenario.method.adapter(), learning.local.batch, len(found.classes))
-    return learning.local.steps * one
+    return float(learning.local.steps * getattr(scenario.method, "passes", 1) * one)
 
 
 def compute_of(scenario: Scenario) -> Compute:
     """The device model of a scenario to plan with: where it states a speed alone, with the work by `round_flop`."""
     compute = scenario.clients.compute
-    return compute.of(round_flop(scenario)) if compute.is_counted else compute
+    if not compute.is_counted:
+        return compute
+    parts = groups.parts(scenario)
+    works = [round_flop(part.scenario) for part in parts]
+    if parts[0].number is None:
+        return compute.of(works[0])
+    return compute.of_groups(works, [part.clients for part in parts])
 
 
 def _backbone(sizes: Sizes, batch: float, adapter: AnyAdapter | None) -> tuple[float, bool]:

@@ -344,6 +344,8 @@ class _Planner:
         scenario, adapter = self.scenario, self.scenario.method.adapter()
         if adapter is None or not has_one_rank(scenario.method):
             return None
+        if any(getattr(scenario.method, name, False) for name in ("own_coding", "own_models")):
+            return None  # adapters stay with clients
         info = model_info(scenario.learning.model.name)
         sizes = dense_sizes(scenario, adapter.most_rank(info.hidden)[0])
         wire = np.array([self.air["uplink"].wire_bits(bits) for bits in sizes])

@@ -154,10 +154,25 @@ def memory_mib(learning: Learning, info: ModelInfo, clients: int, update: int, a
 
     `update` is the number of values of one; a client holds what waits, what is sent and what is left.
     """
-    hidden, layers = info.hidden, layers_of(learning, info)
-    a_layer = 4 * hidden**2 + 2 * hidden * info.intermediate
-    weights = (info.vocabulary + info.positions) * hidden + info.layers * a_layer
-    width = 10 * hidden + 4 * info.intermediate  # numbers kept for the gradient, of a token in a layer
-    trained = learning.local.batch * tokens_of(learning, info)[1] * layers if adapters else 0.0
-    evaluated = EVALUATION_BATCH * longest_tokens(learning, info)
-    return PROCESS_MIB + 4 / 2**20 * (weights + width * max(trained, evaluated) + 4 * clients * update)
+    weights = frozen_values(learning, info, info.layers)
+    width = _kept_of_a_token(info)
+    trained = kept_values(learning, info, tokens_of(learning, info)[1]) if adapters else 0.0
+    evaluated = width * EVALUATION_BATCH * longest_tokens(learning, info)
+    return PROCESS_MIB + 4 / 2**20 * (weights + max(trained, evaluated) + 4 * clients * update)
+
+
+def frozen_values(learning: Learning, info: ModelInfo, layers: int | None = None) -> int:
+    """Numbers of the frozen model: its tables, and the matrices of its layers, or of those kept if none are given."""
+    a_layer = 4 * info.hidden**2 + 2 * info.hidden * info.intermediate
+    count = layers_of(learning, info) if layers is None else layers
+    return (info.vocabulary + info.positions) * info.hidden + count * a_layer
+
+
+def kept_values(learning: Learning, info: ModelInfo, tokens: float) -> float:
+    """Numbers that a step with adapters in all layers keeps for its gradients, at so many tokens an example."""
+    return _kept_of_a_token(info) * learning.local.batch * tokens * layers_of(learning, info)
+
+
+def _kept_of_a_token(info: ModelInfo) -> int:
+    """Of one token in one layer."""
+    return 10 * info.hidden + 4 * info.intermediate

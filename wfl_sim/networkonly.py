@@ -79,3 +79,29 @@ class NetworkOnly:
 
     def restore(self, plain: object, files: object) -> None:
         """There was nothing to keep."""
+
+
+class UnlikeClients(NetworkOnly):
+    """Groups of clients that follow each other from 0 on, each with a menu and a download of its own.
+
+    A download brings `common_bits` besides, once for all of them.
+    """
+
+    def __init__(self, sizes: Sequence[tuple[PayloadMenu, int, range]], common_bits: int = 0) -> None:
+        super().__init__(sizes[0][0], sizes[0][1], sum(len(clients) for _, _, clients in sizes))
+        self._groups = [(NetworkOnly(menu, bits, 1), clients) for menu, bits, clients in sizes]
+        self._of = {client: group for group, clients in self._groups for client in clients}
+        self._common_bits = common_bits
+
+    def menu(self, client: int) -> PayloadMenu:
+        """That of its group."""
+        return self._of[client].menu(client)
+
+    def downlink(self, clients: Sequence[int]) -> Sized:
+        """What all of their groups need together."""
+        asked = [group for group, own in self._groups if any(client in own for client in clients)]
+        return Sized(self._common_bits + sum(group.downlink(clients).bits for group in asked))
+
+    def encode(self, client: int, point: Point) -> Sized:
+        """The size of the point."""
+        return self._of[client].encode(client, point)

@@ -6,7 +6,7 @@ Knows arrays, names and shares of data; neither rounds nor how anything is train
 from __future__ import annotations
 
 import math
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 
 import numpy as np
 
@@ -22,14 +22,14 @@ class Personal:
         As they begin; empty where a method leaves none with the clients.
     held : mutable mapping
         By client; absent: as they began.
-    shares : sequence of float
+    shares : mapping
         Each client's share of all examples.
     order : sequence of str
         All names of a model with them.
     """
 
     def __init__(
-        self, first: Params, held: MutableMapping[int, Params], shares: Sequence[float], order: Sequence[str]
+        self, first: Params, held: MutableMapping[int, Params], shares: Mapping[int, float], order: Sequence[str]
     ) -> None:
         self.first, self._held, self._shares, self._order = first, held, shares, order
         self._mean: Params | None = first  # None: not known yet

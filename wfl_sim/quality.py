@@ -60,6 +60,6 @@ def quality_of(scenario: Scenario) -> Quality | None:
     if isinstance(scenario.method, NoLearning):
         return None
     try:
-        return PERPLEXITY if is_language(scenario.learning.data) else ACCURACY
+        return PERPLEXITY if is_language(scenario.learning.tasks[0]) else ACCURACY
     except MissingResource:  # a name that nobody knows, which is told where it stands
         return ACCURACY

@@ -28,6 +28,12 @@ def problems(scenario: Scenario) -> list[Finding]:
     if hasattr(method, "rank_at"):
         message = f"chooses one rank for a run, and {method.kind} has ranks of its own; leave it out, or set it to null"
         return [finding("rank_selection", message, "", "method")]
+    if any(getattr(method, name, False) for name in ("own_coding", "own_models")):
+        message = (
+            f"chooses a rank by the sizes of adapters that all share, and those of {method.kind} stay with clients; "
+            "leave it out, or set it to null in this arm"
+        )
+        return [finding("rank_selection", message, "", "method")]
     found = []
     if selection.by == "tail" and not adapter.pairs:
         message = f"tail looks at pairs of A and B, which {method.kind} does not train; take pilot"

@@ -56,10 +56,13 @@ class Replayed:
         """Begin with what `told` gave. Raises RunFailed where it is damaged."""
         if not self.menus_change:
             return
-        notes, each = _unpacked(told), 2 + len(self.work.menu(0).points)
-        if len(notes) % each:
+        notes, at = _unpacked(told), 0
+        while at < len(notes):
+            client, first = int(notes[at]), at + 1
+            at = first + len(self.work.menu(client).points) + 1
+            self._told[client] = notes[first:at]
+        if at != len(notes):
             raise RunFailed(f"what its trace notes of clients' updates is damaged: {AGAIN}")
-        self._told = {int(notes[i]): notes[i + 1 : i + each] for i in range(0, len(notes), each)}
 
     def round(self, row: Row) -> None:
         """What the next metrics and diagnostics are."""
@@ -153,9 +156,12 @@ class Replayed:
         if self._again is None:
             self.work.aggregate(arrivals, factors)
 
-    def evaluate(self) -> dict[str, float | None]:
+    def evaluate(self) -> dict[str, Any]:
         """Of the work, or those of the round."""
-        return self.work.evaluate() if self._again is None else {name: self._row[name] for name in METRICS}
+        if self._again is None:
+            return self.work.evaluate()
+        groups = {"groups": self._row["groups"]} if self._row.get("groups") else {}
+        return {name: self._row[name] for name in METRICS} | groups
 
     def diagnostics(self) -> dict[str, Any]:
         """Of the work, or those of the round."""

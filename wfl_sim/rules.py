@@ -216,6 +216,9 @@ def _presence(scenario: Scenario) -> list[Finding]:
 def _codec(scenario: Scenario) -> list[Finding]:
     """A codec finds the pairs of factors that it chooses among, and a method for what it gives and feeds back."""
     method, codec = scenario.method, scenario.codec
+    if getattr(method, "own_coding", False) and codec.kind != "dense":
+        message = f"must be dense, which writes values: {method.kind} says itself what of an update is sent"
+        return [_clashing("codec", message, codec.kind, fits="{kind: dense}")]
     if getattr(method, "renews", False) and codec.error_feedback > 0:
         message = (
             f"must be 0 with method {method.kind}: each aggregation makes new factors, in which what a client left out "

@@ -37,6 +37,7 @@ UNREAD = ("description", "link_budget")
 """Keys of a scenario that change no run."""
 REPORTED_PACKAGES = ("wfl-sim", "torch", "transformers", "peft", "numpy", "scipy", "simpy")
 
+_Place = tuple[str | int, ...]
 State = Literal["absent", "finished", "unfinished"]
 _EARLY = {
     locks.NAME,
@@ -56,20 +57,23 @@ def content_hash(cell: Cell) -> str:
     """
     plain = {key: value for key, value in to_plain(cell.scenario).items() if key not in UNREAD}
     for path, value in _named_files(cell.scenario, cell.scenario.clients.count):
-        inner = plain
+        inner: Any = plain
         for key in path[:-1]:
             inner = inner[key]
         inner[path[-1]] = value
     return hashlib.sha256(json.dumps(plain, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 
 
-def _named_files(options: Options, clients: int, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+def _named_files(options: Options, clients: int, path: _Place = ()) -> Iterator[tuple[_Place, str]]:
     """The path of each option that names a file, and a word for the contents."""
     named = file_fields(type(options))
     for item in fields(options):
         value, here = getattr(options, item.name), (*path, option_name(item.name))
         if isinstance(value, Options):
             yield from _named_files(value, clients, here)
+        elif isinstance(value, tuple) and value and isinstance(value[0], Options):
+            for number, one in enumerate(value):
+                yield from _named_files(one, clients, (*here, number))
         elif item.name in named and value is not None:
             each = [value.replace(CLIENT, str(client)) for client in range(clients)] if CLIENT in value else [value]
             yield here, _contents(each)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from wfl_sim import wholefile
 from wfl_sim.errors import AGAIN, RunFailed
 
-TRACE_FORMAT = 3
+TRACE_FORMAT = 4
 PATIENCE_S = 600.0
 """How long a run waits for a reader that holds its trace: nobody who looks at a run should end it."""
 
@@ -96,6 +96,17 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("compute_s", "REAL", "s", "time that the client then took to compute; 0 if it did not"),
         Column("compute_energy_j", "REAL", "J", "energy that the client then took to compute"),
     ),
+    "groups": (
+        Column("round", "INTEGER", "", "number of the round"),
+        Column("name", "TEXT", "", "name of the group of clients; without groups the table is empty"),
+        Column("task", "TEXT", "", "what the group learns: the name of its data"),
+        Column("first_client", "INTEGER", "", "the lowest of its clients, which follow each other"),
+        Column("clients", "INTEGER", "clients", "how many clients it has"),
+        Column("share", "REAL", "1", "its part of all training examples: its weight in the means of the round"),
+        Column("rank", "INTEGER", "1", "rank of its adapters; 0 without any"),
+        Column("accuracy", "REAL", "1", "share of its task's held-out examples, or next tokens, that is right"),
+        Column("loss", "REAL", "nat", "mean cross-entropy on its task's held-out examples, or next tokens"),
+    ),
 }  # fmt: skip
 
 
@@ -159,6 +170,7 @@ class TraceWriter:
             self._insert("rounds", [round_row])
             self._insert("transmissions", transmissions)
             self._insert("decisions", decisions)
+            self._insert("groups", [{"round": round_row["round"], **row} for row in round_row.get("groups", ())])
             if resume is not None:
                 number = round_row["round"]
                 self._db.execute(f"CREATE TABLE IF NOT EXISTS {_RESUME}")
@@ -255,15 +267,19 @@ class Committed:
         self.rest: str | None = rested[1] if rested else None
         self.told: bytes = rested[2] if rested else b""  # by clients, by then
         since = "WHERE round > ? ORDER BY rowid"
-        self._cursors = {table: db.execute(f"SELECT * FROM {table} {since}", (self.rested,)) for table in TABLES}
+        read = ("rounds", "transmissions", "decisions")
+        self._cursors = {table: db.execute(f"SELECT * FROM {table} {since}", (self.rested,)) for table in read}
         self._names = [column.name for column in TABLES["rounds"]]
         self._round: tuple[Any, ...] = ()
 
     def next(self) -> Row:
-        """The next round."""
+        """The next round, with the rows of its groups."""
         with self._told():
             self._round = self._cursors["rounds"].fetchone()
-        return dict(zip(self._names, self._round, strict=True))
+            groups = self._db.execute("SELECT * FROM groups WHERE round = ? ORDER BY rowid", self._round[:1]).fetchall()
+        names = [column.name for column in TABLES["groups"]]
+        rows = [dict(zip(names[1:], row[1:], strict=True)) for row in groups]
+        return {**dict(zip(self._names, self._round, strict=True)), "groups": rows}
 
     def holds(self, round_row: Row, transmissions: Sequence[AnyRow], decisions: Sequence[AnyRow]) -> bool:
         """Whether what belongs to the round that `next` gave is just this."""

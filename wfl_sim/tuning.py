@@ -12,6 +12,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -158,15 +159,15 @@ def plan(
     chosen = {arm: scenario for arm, scenario in scenarios.items() if not arms or arm in arms}
     _check_learning(chosen, source)
     seed = _seed(seed, {cell.seed for cell in source.cells})
-    data = [scenario.learning.data for scenario in chosen.values()]
+    data = [data for scenario in chosen.values() for data in scenario.learning.tasks]
     validation = validation or max(one.validation for one in data) or max(one.test for one in data)
     name = f"{source.name[: LONGEST_NAME - len(SUFFIX)]}{SUFFIX}"
     trials = []
     for arm, scenario in chosen.items():
         lrs = grid.lr if scenario.method.adapter() is not None else (None,)
-        held_out = replace(scenario.learning.data, evaluate="validation", validation=validation)
+        held_out = partial(replace, evaluate="validation", validation=validation)
         base = replace(scenario, name=name, seeds=(seed,), rounds=rounds or scenario.rounds,
-                       learning=replace(scenario.learning, data=held_out))  # fmt: skip
+                       learning=scenario.learning.changed("data", held_out))  # fmt: skip
         trials += [_trial(arm, base, lr, head_lr) for lr, head_lr in product(lrs, grid.head_lr)]
     found = Plan(name, seed, validation, grid, tuple(trials), source)
     _check(found)
@@ -231,11 +232,10 @@ def shown(rate: float) -> str:
 
 
 def _trial(arm: str, scenario: Scenario, lr: float | None, head_lr: float) -> Trial:
-    local = replace(scenario.learning.local, head_lr=head_lr)
-    local = local if lr is None else replace(local, lr=lr)
+    rates = {"head_lr": head_lr} | ({} if lr is None else {"lr": lr})
     # No arm has a + in its name, so two trials never share a folder.
     point = f"{arm}{'' if lr is None else f'+lr{shown(lr)}'}+head_lr{shown(head_lr)}"
-    scenario = replace(scenario, learning=replace(scenario.learning, local=local))
+    scenario = replace(scenario, learning=scenario.learning.changed("local", partial(replace, **rates)))
     return Trial(arm, lr, head_lr, Cell(point, scenario.seeds[0], scenario))
 
 

@@ -68,7 +68,7 @@ def test_the_hidden_layer_of_a_head_is_the_matrix_of_its_tensor_train():
     states = np.random.default_rng(2).standard_normal((2 * 4, 24))
     second = head.initial(np.random.default_rng(3))
     tensors = {n: torch.from_numpy(np.stack([first[n], second[n]])).double() for n in head.shapes}
-    got = head._logits(torch.from_numpy(states), tensors)[:4].numpy()
+    got = head.logits(torch.from_numpy(states), tensors)[:4].numpy()
     hidden = np.tanh(states[:4] @ whole.reshape(24, 24) + first["classifier.bias"])
     np.testing.assert_allclose(got, hidden @ first["head.weight"].T.astype(float), rtol=0, atol=1e-9)
     spread = np.concatenate([head.initial(np.random.default_rng(n))["classifier.0"].ravel() for n in range(300)])

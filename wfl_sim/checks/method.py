@@ -19,6 +19,7 @@ from wfl_sim.checks.contract import HEAD, Contract, drawn, same
 from wfl_sim.contracts import Params
 from wfl_sim.learning.layouts import layout
 from wfl_sim.methods.base import WEIGHTS, Adapter, Arrival, Method, pairs_of
+from wfl_sim.methods.h2tune import Triple
 from wfl_sim.methods.tensortrain import TensorTrain
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -32,7 +33,7 @@ def check_method(method: Method) -> None:
     contract = Contract(method, "wfl_sim.methods.base")
     contract.options(5)
     adapter = contract.ask(1, "adapter()", method.adapter)
-    known = adapter is None or isinstance(adapter, (Adapter, TensorTrain))
+    known = adapter is None or isinstance(adapter, (Adapter, TensorTrain, Triple))
     contract.holds(1, known, f"adapter() is {adapter!r}, no Adapter or None")
     contract.holds(1, adapter is None or adapter.rank >= 1, f"the rank of {adapter!r} is below 1")
     if (regulariser := contract.ask(2, "regulariser()", method.regulariser)) is not None:

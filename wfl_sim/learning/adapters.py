@@ -68,7 +68,7 @@ class TensorTrainLayer(Adapted):
 
     def __init__(self, frozen: torch.nn.Module, adapter: TensorTrain) -> None:
         super().__init__(frozen)
-        wide, narrow = adapter.modes(_features(frozen)[0])
+        wide, narrow = adapter.modes(features(frozen)[0])
         self._names = {
             "down": [f"down.{i}" for i in range(len(wide + narrow))],
             "up": [f"up.{i}" for i in range(len(wide + narrow))],
@@ -105,7 +105,7 @@ class Adapters:
         self.layers: dict[str, tuple[int, int]] = {}  # outputs and inputs
         for name in names:
             frozen = model.get_submodule(name)
-            self.layers[name] = _features(frozen)
+            self.layers[name] = features(frozen)
             self._adapted[name] = _layer(frozen, adapter)
             model.set_submodule(name, self._adapted[name])
         self._names, self._served = (
@@ -130,7 +130,7 @@ def _layer(frozen: torch.nn.Module, adapter: AnyAdapter) -> Adapted:
     raise TypeError(f"an adapter is an Adapter or a TensorTrain; got {adapter!r}")
 
 
-def _features(layer: Any) -> tuple[int, int]:
+def features(layer: Any) -> tuple[int, int]:
     """How many outputs and inputs a linear layer has; GPT-2's holds its weight transposed."""
     if isinstance(layer, torch.nn.Linear):
         return layer.out_features, layer.in_features

@@ -171,9 +171,14 @@ def find(name: str) -> Bringable:
 
 
 def named(learning: Learning) -> list[str]:
-    """What of a scenario's learning can be fetched."""
-    data, model = learning.data.name, learning.model.name
-    return [name for name in (data, model) if name in FETCHABLE or (name == data and _from_hub(name))]
+    """What of a scenario's learning can be fetched, each once."""
+    found = dict[str, None]()
+    for one in [learning.of(group) for group in learning.groups] or [learning]:
+        data, model = one.data.name, one.model.name
+        found |= dict.fromkeys(
+            name for name in (data, model) if name in FETCHABLE or (name == data and _from_hub(name))
+        )
+    return list(found)
 
 
 def _from_hub(name: str) -> bool:

@@ -64,16 +64,17 @@ class ClassHead:
     def loss(self, states: Tensor, batch: Batch, tensors: Mapping[str, Tensor]) -> Tensor:
         """Each client's loss [K]."""
         clients = tensors[WEIGHT].shape[0]
-        own = cross_entropy(self._logits(states, tensors), batch.labels, reduction="none")
+        own = cross_entropy(self.logits(states, tensors), batch.labels, reduction="none")
         return own.view(clients, -1).mean(1)
 
     def score(self, states: Tensor, batch: Batch, tensors: Mapping[str, Tensor]) -> Score:
         """Of all rows together."""
-        logits, labels = self._logits(states, tensors), batch.labels
+        logits, labels = self.logits(states, tensors), batch.labels
         loss = cross_entropy(logits, labels, reduction="sum")
         return Score(int((logits.argmax(dim=1) == labels).sum()), float(loss), int(labels.numel()))
 
-    def _logits(self, states: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
+    def logits(self, states: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Of all rows [rows, classes]."""
         weight = tensors[WEIGHT]
         own = states.reshape(weight.shape[0], -1, weight.shape[2])
         if self._train:

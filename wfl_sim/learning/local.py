@@ -116,7 +116,7 @@ class LocalTraining:
         tensors = {name: value.clone().requires_grad_() for name, value in first.items()}
         closed = {name: value for name, value in stacked.items() if name not in first}
         self._serve(starts)
-        optimizer = _optimizer(local, tensors, rate)
+        optimizer = optimizer_of(local, tensors, rate)
         proximal = local.proximal + (0.0 if lesson is None else lesson.proximal)
         for step in range(rows.shape[1]):
             batch = self._inputs["train"].batch(torch.from_numpy(rows[:, step].ravel()))
@@ -125,7 +125,7 @@ class LocalTraining:
             loss = self._loss(batch, rows[:, step].ravel(), tensors | closed)
             self._penalised(loss, tensors, first, proximal).sum().backward()  # type: ignore[no-untyped-call]
             if local.clip_norm is not None:
-                _clip(list(tensors.values()), local.clip_norm)
+                clip(list(tensors.values()), local.clip_norm)
             optimizer.step()
         arrays = {name: value.detach().cpu().numpy() for name, value in tensors.items()}
         return [{name: value[k].copy() for name, value in arrays.items()} for k in range(clients)]
@@ -260,7 +260,7 @@ def by_length(lengths: NDArray[np.int64] | None, count: int) -> Rows:
     return np.arange(count) if lengths is None else np.argsort(lengths, kind="stable")
 
 
-def _optimizer(local: Local, tensors: dict[str, Tensor], rate: float) -> Any:
+def optimizer_of(local: Local, tensors: dict[str, Tensor], rate: float) -> Any:
     """Of all clients at once: its rule goes element by element, so that clients do not touch each other."""
     groups = [
         {"params": [value for name, value in tensors.items() if name.startswith("head.") == head], "lr": lr}
@@ -272,7 +272,7 @@ def _optimizer(local: Local, tensors: dict[str, Tensor], rate: float) -> Any:
     return torch.optim.SGD(groups, lr=local.lr, momentum=local.momentum, weight_decay=local.weight_decay, fused=True)
 
 
-def _clip(tensors: list[Tensor], most: float) -> None:
+def clip(tensors: list[Tensor], most: float) -> None:
     """Scale each client's gradient, all its tensors together, down to a norm of `most`."""
     gradients = [tensor.grad for tensor in tensors if tensor.grad is not None]
     norms = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients]).sum(0).sqrt()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
@@ -16,8 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Discriminator
 
-from channels.options import Count, Options, Whole
-from channels.units import Fraction, NonNegative, Positive, Quantity
+from channels.options import Count, OptionError, Options, Whole
+from channels.units import Bits, Fraction, NonNegative, Positive, Quantity
 from wfl_sim.learning import partition
 from wfl_sim.learning.partition import Dirichlet
 from wfl_sim.plugins import registry
@@ -27,6 +28,8 @@ PARTITIONS: Mapping[str, type[Any]] = registry("wfl_sim.partition", *partition.P
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "bf16"]
 Examples = Annotated[int, Whole(ge=1, le=10**8)]
+SECTIONS = ("model", "data", "local")  # of `Learning`, which a group may state anew
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 if TYPE_CHECKING:
     AnyPartition: TypeAlias = partition.Partition
 else:
@@ -148,6 +151,54 @@ class Local(Options):
         return self.lr_end + (1.0 - self.lr_end) * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Group(Options):
+    """Clients that have a model, a task, a way of training or a rank of their own.
+
+    Groups take the clients in their order: the first has the first ones, and so on. A section that a group states is
+    taken as it stands, with the defaults of its own for what it leaves out; one that it does not state is that of
+    `learning`. Groups whose `data` are the same share one set of examples, drawn once and split over the clients of all
+    of them; data that differ are drawn each by themselves.
+
+    Options
+    -------
+    name : What the group is called in traces, and before the names of its tensors in the file of the model.
+    clients : How many clients belong to it.
+    model : Its pre-trained encoder.
+    data : Its task.
+    local : How its clients train in a round.
+    rank : Rank of its adapters; left out, that of the method. A method without a rank does not read it.
+    memory_bits : Memory that a client has to train in; the rank then is the largest, up to the method's, with which it
+        fits by counting values at 32 bits: frozen weights, what a step keeps for its gradients, and four for each
+        value that is trained. Not beside `rank`.
+    payload_bits : Most bits that an upload may have, as `wfl-sim linkbudget` tells for a link and a deadline; the rank
+        is then the largest with which it has no more, in the same way. Not beside `rank`.
+    """
+
+    name: str
+    clients: Count
+    model: Model | None = None
+    data: Data | None = None
+    local: Local | None = None
+    rank: Annotated[int, Whole(ge=1, le=100_000)] | None = None
+    memory_bits: Bits | None = None
+    payload_bits: Bits | None = None
+
+    @property
+    def fits_rank(self) -> bool:
+        """Whether its rank follows from what its clients have room for."""
+        return self.memory_bits is not None or self.payload_bits is not None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rank is not None and self.fits_rank:
+            message = "is chosen by memory and payload: leave it out, or these"
+            raise OptionError("Group", "rank", message)
+        if not _NAME.fullmatch(self.name):
+            message = f"must be up to 32 of A-Z, a-z, 0-9, '_' and '-', a letter or digit first; got {self.name!r:.40}"
+            raise OptionError("Group", "name", message)
+
+
 @dataclass(frozen=True)
 class Learning(Options):
     """The learning task: model, data, local training, and the targets that the arms race to.
@@ -157,6 +208,8 @@ class Learning(Options):
     model : The pre-trained encoder.
     data : The task and its split over the clients.
     local : How a client trains in a round.
+    groups : Clients that differ in model, task, training or rank; left out, all are alike. The accuracy of a round is
+        then the mean over the groups, weighted by their training examples, and the trace has a table with each one's.
     device : Where the machine that simulates does the training: ``auto`` takes a GPU if there is one. Results on the
         two agree to rounding, no further.
     precision : Of the model's matrix products: ``fp32``, or ``bf16``, 8 bits that GPUs do several times as fast. What
@@ -170,7 +223,30 @@ class Learning(Options):
     model: Model = Model()
     data: Data = Data()
     local: Local = Local()
+    groups: tuple[Group, ...] = ()
     device: Device = "auto"
     precision: Precision = "fp32"
     targets: tuple[Positive, ...] = ()
     on_divergence: Literal["fail", "drop_client"] = "fail"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = [group.name for group in self.groups]
+        if twin := next((name for number, name in enumerate(names) if name in names[:number]), None):
+            raise OptionError("Learning", "groups", f"need names that differ; got {twin!r} twice")
+
+    def of(self, group: Group) -> Learning:
+        """The same for the clients of one group alone."""
+        stated = {name: own for name in SECTIONS if (own := getattr(group, name)) is not None}
+        return replace(self, groups=(), **stated)
+
+    def changed(self, section: str, change: Callable[[Any], Any]) -> Learning:
+        """The same with a section changed, in all groups that state it as well."""
+        stated = [(group, getattr(group, section)) for group in self.groups]
+        groups = tuple(group if own is None else replace(group, **{section: change(own)}) for group, own in stated)
+        return replace(self, groups=groups, **{section: change(getattr(self, section))})
+
+    @property
+    def tasks(self) -> tuple[Data, ...]:
+        """What is to be learnt: by each group, or by all clients where there are none."""
+        return tuple(group.data or self.data for group in self.groups) or (self.data,)

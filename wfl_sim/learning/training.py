@@ -44,8 +44,8 @@ class Trainer:
         What computes.
     adapter : AnyAdapter or None
         None where the head alone is trained.
-    parts : sequence of array
-        Indices of each client's training examples.
+    parts : sequence or mapping of arrays
+        Indices of each client's training examples, by client.
     local : Local
     stream : Stream
         First weights and batches are drawn from it.
@@ -61,7 +61,7 @@ class Trainer:
         self,
         executor: Executor,
         adapter: AnyAdapter | None,
-        parts: Sequence[NDArray[np.int64]],
+        parts: Sequence[NDArray[np.int64]] | Mapping[int, NDArray[np.int64]],
         local: Local,
         stream: Stream,
         memo: Memo,
@@ -72,8 +72,7 @@ class Trainer:
         self._parts, self._local, self._stream, self._rounds = parts, local, stream, rounds
         self._described = executor.describe()
         self.layout = self._described.layout
-        order = by_length(self._described.lengths, held_out)
-        self._evaluated = [order[i : i + EVALUATION_BATCH] for i in range(0, order.size, EVALUATION_BATCH)]
+        self._order = by_length(self._described.lengths, held_out)
         still = frozenset[str]() if adapter is None else adapter.frozen
         self._still = {f"{path}.{name}" for path in self._described.layers for name in still}
         self.frozen = {name: value for name, value in self._first().items() if name in self._still}
@@ -162,10 +161,18 @@ class Trainer:
 
     def evaluate(self, params: Params) -> dict[str, float]:
         """Share of held-out examples, or next tokens, predicted rightly, and their mean cross-entropy in nat."""
-        key = self._memo.key([params], "evaluate")
+        return self._scored(params, self._order, "evaluate")
+
+    def evaluate_part(self, params: Params, place: int, count: int) -> dict[str, float]:
+        """The same on every `count`-th example, from the one at `place` on; of fewer examples than that, on one."""
+        return self._scored(params, self._order[place % self._order.size :: count], "evaluate", place, count)
+
+    def _scored(self, params: Params, rows: NDArray[np.int64], *what: object) -> dict[str, float]:
+        key = self._memo.key([params], *what)
         known = self._memo.get(key)
         if known is None:
-            results = [self._executor.evaluate(params, rows) for rows in self._evaluated]
+            batches = [rows[i : i + EVALUATION_BATCH] for i in range(0, rows.size, EVALUATION_BATCH)]
+            results = [self._executor.evaluate(params, batch) for batch in batches]
             known = {"sums": np.array([result() for result in results], dtype=np.float64).sum(axis=0)}
             self._memo.put(key, known)
         right, loss, count = known["sums"].tolist()

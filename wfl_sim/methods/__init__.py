@@ -12,12 +12,18 @@ from wfl_sim.methods.fedtt_plus import FedTtPlus
 from wfl_sim.methods.ffa import Ffa
 from wfl_sim.methods.flexlora import FlexLora
 from wfl_sim.methods.flora import Flora
+from wfl_sim.methods.h2tune import H2Tune
 from wfl_sim.methods.head_only import HeadOnly
+from wfl_sim.methods.local_only import LocalOnly
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.methods.sa_fedlora import SaFedLora
 from wfl_sim.methods.soft import Soft
+from wfl_sim.methods.zero_padding import ZeroPadding
 
 METHODS: dict[str, type[Any]] = {
     cls.kind: cls
-    for cls in (HeadOnly, FedAvg, Ffa, Soft, Flora, FedEx, FlexLora, FedTt, FedTtPlus, SaFedLora, NoLearning)
-}
+    for cls in (
+        HeadOnly, LocalOnly, FedAvg, Ffa, Soft, Flora, FedEx, FlexLora, FedTt, FedTtPlus, SaFedLora, ZeroPadding,
+        H2Tune, NoLearning,
+    )
+}  # fmt: skip

@@ -1,0 +1,108 @@
+"""Groups of clients in a scenario: what each is asked to fit, told at the keys that the group states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from wfl_sim import groups, rankfit
+from wfl_sim.learning.fetch import named
+from wfl_sim.scenario import Study, parse
+
+BASE = (Path(__file__).parent / "small.yaml").read_text(encoding="utf-8").replace("  adaptive:", "  other:")
+BASE = BASE.replace("[0.5, 60 %]", "[0.5]\n  groups:\n    - {name: a, clients: 1}\n    - GROUP")
+
+
+def with_group(text: str) -> str:
+    return BASE.replace("GROUP", text)
+
+
+WRONG = [
+    ("{name: b, clients: 2}", ["s.yaml:14:10: clients.count: must be 3, the clients of all learning.groups together; "
+     "got 4"]),
+    ("{name: a, clients: 3}", ["s.yaml:20:3: learning.groups: need names that differ; got 'a' twice"]),
+    ("{name: a.b, clients: 3}", ["s.yaml:22:14: learning.groups.1.name: must be up to 32 of A-Z, a-z, 0-9, '_' and "
+     "'-', a letter or digit first; got 'a.b'"]),
+    ("{name: b, clients: 3, rnk: 2}", ["s.yaml:22:29: learning.groups.1.rnk: unknown key; did you mean 'rank'?"]),
+    ("{name: b}", ["s.yaml:22:7: learning.groups.1.clients: is missing"]),
+    ("{name: b, clients: 0}", ["s.yaml:22:26: learning.groups.1.clients: must be at least 1; got 0"]),
+    ("{name: b, clients: 3, rank: 385}", ["s.yaml:22:35: learning.groups.1.rank: must be at most 384, the width of the "
+     "layers; got 385"]),
+    ("{name: b, clients: 3, model: {layers: 7}}", ["s.yaml:22:45: learning.groups.1.model.layers: must be at most 6, "
+     "the model's depth; got 7"]),
+    ("{name: b, clients: 3, model: {name: nowhere/model}}", ["s.yaml:22:43: learning.groups.1.model.name: model "
+     "'nowhere/model' is not there"]),
+    ("{name: b, clients: 3, data: {name: 'builtin:wordnet11'}}", ["s.yaml:22:42: learning.groups.1.data.name: "
+     "'builtin:wordnet11' is not known; "]),
+    ("{name: b, clients: 3, rank: 2, memory: 300 MB}", ["s.yaml:22:35: learning.groups.1.rank: is chosen by memory and "
+     "payload: leave it out, or these"]),
+    ("{name: b, clients: 3, memory: 40 MB}", ["s.yaml:22:38: learning.groups.1.memory: must be at least 1.213 Gbit, "
+     "what the rank 1 takes; got 320 Mbit"]),
+    ("{name: b, clients: 3, payload: 10 kbit}", ["s.yaml:22:39: learning.groups.1.payload: must be at least "]),
+    ("{name: b, clients: 3, data: {train: 2}}", ["s.yaml:14:10: clients.count: must be at most the 2 training "
+     "examples; got 3"]),
+    ("{name: b, clients: 3, data: {name: 'builtin:shakespeare'}}", ["s.yaml:22:42: learning.groups.1.data.name: is "
+     "judged by perplexity, and builtin:wordnet10 of the group a is judged by accuracy: take tasks with one measure; "
+     "got builtin:shakespeare"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("group", "lines"), WRONG, ids=[group for group, _ in WRONG])
+def test_what_does_not_fit_a_group_is_told_at_its_keys(
+    problems: Callable[..., list[str]], group: str, lines: list[str]
+) -> None:
+    found = problems(with_group(group))
+    assert any(line.startswith(lines[0]) for line in found), found
+
+
+def test_a_rank_cannot_be_chosen_for_groups(problems: Callable[..., list[str]]) -> None:
+    found = problems(with_group("{name: b, clients: 3}"), "rank_selection={latency_budget: 1 s}")
+    assert "rank_selection: chooses one rank for all clients" in found[0]
+
+
+def test_a_group_has_what_it_states_and_else_what_all_have(read: Callable[..., Study]) -> None:
+    """A section that is stated begins from its defaults; ranks are read by methods that have one."""
+    text = with_group("{name: b, clients: 3, rank: 2, local: {steps: 3}}")
+    for override, ranks in (("method.rank=8", [8, 2]), ("method={kind: head_only}", [None, None])):
+        scenario = read(text, override, "learning.local.lr=0.5", resources=True).cells[0].scenario
+        first, second = groups.parts(scenario)
+        assert [getattr(part.scenario.method, "rank", None) for part in (first, second)] == ranks
+        assert (first.clients, second.clients) == (range(1), range(1, 4))
+        assert first.scenario.learning.local.lr == 0.5 and second.scenario.learning.local.lr == 0.01
+        assert second.scenario.learning.local.steps == 3 and second.scenario.clients.count == 3
+        assert first.sharers == second.sharers == (0, 1, 2, 3)  # of the same data
+    assert named(scenario.learning) == ["builtin:wordnet10"]
+
+
+def test_data_beside_the_scenario_is_found_for_a_group_too(tmp_path: Path, read: Callable[..., Study]) -> None:
+    (tmp_path / "texts.csv").write_text("text,label\n" + "".join(f"a {n},x\nb {n},y\n" for n in range(20)))
+    group = "{name: b, clients: 3, data: {name: 'csv:texts.csv', train: 20, test: 10, partition: {kind: iid}}}"
+    scenario = read(with_group(group), resources=True).cells[0].scenario
+    assert scenario.learning.groups[1].data.name == "csv:texts.csv"
+    assert [part.sharers for part in groups.parts(scenario)] == [(0,), (1, 2, 3)]
+
+
+def test_without_groups_the_one_part_is_the_scenario_itself() -> None:
+    scenario = parse(BASE.replace("GROUP", "{name: b, clients: 3}"), "s", ["learning.groups=[]"]).cells[0].scenario
+    (part,) = groups.parts(scenario)
+    assert part.scenario is scenario and part.number is None and part.beside == scenario
+
+
+@pytest.mark.parametrize("kind", ["fedavg", "h2tune"])
+@pytest.mark.parametrize("limit", ["memory", "payload"])
+def test_a_rank_that_is_to_fit_is_the_largest_for_which_there_is_room(
+    read: Callable[..., Study], kind: str, limit: str
+) -> None:
+    """Given just what the rank 5 takes it is 5, and with a bit less it is 4; never above the method's."""
+
+    def rank(bits: float) -> int:
+        text = with_group(f"{{name: b, clients: 3, {limit}: {bits!r} bit}}")
+        scenario = read(text, f"method={{kind: {kind}, rank: 12}}", resources=True).cells[0].scenario
+        return groups.parts(scenario)[1].scenario.method.rank
+
+    plain = read(with_group("{name: b, clients: 3}"), f"method={{kind: {kind}, rank: 12}}").cells[0].scenario
+    takes = [getattr(rankfit.taken(plain, 1, r), f"{limit}_bits") for r in range(1, 13)]
+    assert takes == sorted(takes) and takes[4] < takes[5]
+    assert [rank(takes[4]), rank(takes[4] - 1), rank(1e12)] == [5, 4, 12]

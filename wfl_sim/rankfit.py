@@ -1,0 +1,83 @@
+"""The rank that fits the clients of a group: the largest whose training and whose uploads are small enough.
+
+Knows options, descriptions of models and sizes of updates; loads no model. Memory is counted, not measured: frozen
+weights, what a step on the longest texts keeps for its gradients, and of each trained value itself, its gradient and
+two moments, at 32 bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from wfl_sim.errors import MissingResource
+
+if TYPE_CHECKING:
+    from wfl_sim.scenario import Scenario
+
+TRAINED = 4  # numbers held for a trained value
+VALUE_BITS = 32
+
+
+class Taken(NamedTuple):
+    """What a rank takes of a client: memory while it trains, and its largest upload."""
+
+    rank: int
+    memory_bits: float
+    payload_bits: int
+
+
+def taken(scenario: Scenario, number: int, rank: int) -> Taken:
+    """What a rank takes in a group of a scenario; groups without a rank are taken to have that of the method.
+
+    Raises
+    ------
+    MissingResource
+        The ``config.json`` of a model is not on this computer, or a data set is not known.
+    """
+    from wfl_sim import estimate, groups, machine, shapeplan  # which read groups themselves
+    from wfl_sim.learning.sources import model_info
+
+    most, learning = int(getattr(scenario.method, "rank")), scenario.learning  # noqa: B009 - who asks has seen it
+    ranks = [rank if place == number else group.rank or most for place, group in enumerate(learning.groups)]
+    stated = tuple(replace(group, rank=own) for group, own in zip(learning.groups, ranks, strict=True))
+    whole = replace(scenario, learning=replace(learning, groups=stated))
+    own = groups.parts(whole)[number].scenario
+    info = model_info(own.learning.model.name)
+    layout = estimate.layout_of(own, info)
+    values = layout.size(layout.everything)
+    if getattr(own.method, "own_coding", False):
+        code = shapeplan.codes(whole)[number]
+        values += code.stack[0] * code.depth + code.trained
+        bits = code.menu().points[-1].bits
+    else:
+        bits = estimate.sizes(own)[0].points[-1].bits
+    frozen = machine.frozen_values(own.learning, info)
+    kept = machine.kept_values(own.learning, info, float(info.image_tokens or own.learning.data.max_tokens))
+    return Taken(rank, VALUE_BITS * (frozen + kept + TRAINED * values), bits)
+
+
+def fitted(scenario: Scenario, number: int) -> int:
+    """The largest rank, up to that of the method, that the group's `memory` and `payload` have room for; at least 1.
+
+    Where the model or the data are not here to tell, it is the method's.
+    """
+    low, most = 1, int(getattr(scenario.method, "rank"))  # noqa: B009 - who asks has seen it
+    high = most
+    try:
+        while low < high:  # what is taken rises with the rank
+            middle = (low + high + 1) // 2
+            if fits(scenario, number, taken(scenario, number, middle)):
+                low = middle
+            else:
+                high = middle - 1
+    except MissingResource:  # which is told where the name stands
+        return most
+    return low
+
+
+def fits(scenario: Scenario, number: int, found: Taken) -> bool:
+    """Whether a group has room for what a rank takes."""
+    group = scenario.learning.groups[number]
+    limits = ((group.memory_bits, found.memory_bits), (group.payload_bits, float(found.payload_bits)))
+    return all(limit is None or took <= limit for limit, took in limits)
