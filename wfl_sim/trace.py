@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from wfl_sim import wholefile
 from wfl_sim.errors import AGAIN, RunFailed
 
-TRACE_FORMAT = 3
+TRACE_FORMAT = 4
 PATIENCE_S = 600.0
 """How long a run waits for a reader that holds its trace: nobody who looks at a run should end it."""
 
@@ -59,6 +59,9 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("e_sp", "REAL", "1", "weighted energy |B'A' - B_s A_s|_F^2 of what the codec did not send"),
         Column("e_sp_score", "REAL", "1", "the same component by component: the sum of dropped |b'a' - b a|_F^2"),
         Column("e_q", "REAL", "1", "weighted energy of what quantisation changed in what the codec sent"),
+        Column("client_memory_bytes", "INTEGER", "B", "split: computed peak of the client with most; else empty"),
+        Column("server_memory_bytes", "INTEGER", "B", "split: the same of a server with one model; else empty"),
+        Column("server_each_memory_bytes", "INTEGER", "B", "split: and of one with a submodel a client; else empty"),
     ),
     "transmissions": (
         Column("round", "INTEGER", "", "number of the round"),

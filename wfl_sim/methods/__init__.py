@@ -13,7 +13,8 @@ from wfl_sim.methods.flora import Flora
 from wfl_sim.methods.head_only import HeadOnly
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.methods.soft import Soft
+from wfl_sim.methods.split import Split
 
 METHODS: dict[str, type[Any]] = {
-    cls.kind: cls for cls in (HeadOnly, FedAvg, Ffa, Soft, Flora, FedEx, FlexLora, NoLearning)
+    cls.kind: cls for cls in (HeadOnly, FedAvg, Ffa, Soft, Flora, FedEx, FlexLora, Split, NoLearning)
 }

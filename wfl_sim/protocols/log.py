@@ -15,6 +15,7 @@ from wfl_sim.contracts import Decision, Request
 from wfl_sim.protocols.base import ProtocolState, World
 from wfl_sim.radio.transmission import Transmission
 
+_NO_MEMORY = dict.fromkeys(("client_memory_bytes", "server_memory_bytes", "server_each_memory_bytes"))  # but of split
 _COMPUTE = slice(9, 12)  # where the row of a decision holds what its client computed
 
 
@@ -102,6 +103,7 @@ class Log:
             "energy_j": state.energy_j,
             "kept_fraction_mean": float(np.mean(self._kept)) if self._kept else None,
             "queue": state.schedule.get("queue", 0.0),
+            **_NO_MEMORY,
             **world.work.evaluate(),
             **world.work.diagnostics(),
         }
