@@ -32,8 +32,9 @@ from wfl_sim.learning.layouts import layout
 from wfl_sim.learning.modelinfo import CENTRED
 from wfl_sim.learning.sources import ModelInfo, model_info
 from wfl_sim.methods.none import NoLearning
-from wfl_sim.networkonly import NetworkOnly
+from wfl_sim.methods.split import Split
 from wfl_sim.pace import pace_of
+from wfl_sim.plannedwork import planned_sizes, planned_work
 from wfl_sim.planning import PlannedRound
 from wfl_sim.radio.medium import Medium
 from wfl_sim.scenario import Cell, Scenario, Study
@@ -177,6 +178,8 @@ def sizes(scenario: Scenario) -> tuple[PayloadMenu, int, int]:
     method = scenario.method
     if isinstance(method, NoLearning):
         return method.menu(), method.download_bits(), method.download_bits()
+    if isinstance(method, Split):
+        return planned_sizes(scenario)
     layout = layout_of(scenario, model_info(scenario.learning.model.name))
     codec: Any = scenario.codec
     menu: PayloadMenu = codec.menu(layout)
@@ -206,7 +209,7 @@ class _Plan:
         if key not in media:
             media[key] = build_medium(simpy.Environment(), scenario, Stream.root(scenario.seeds[0]))
         self.medium = media[key]
-        work = NetworkOnly(self.menu, self.download_bits, scenario.clients.count)
+        work = planned_work(scenario, self.menu, self.download_bits)
         with np.errstate(all="ignore"):  # what is not finite is not planned with
             self.rounds = planning.plan(scenario, self.medium, work)
         self.uploads = round(sum(r.held * r.called for r in self.rounds))
@@ -214,6 +217,8 @@ class _Plan:
         # One for all, or one each; nobody is called in a round that is not planned.
         downloads = [r.held * (1 if self.broadcasts else r.called) for r in self.rounds if r.decisions]
         self.downloads = round(sum(downloads))
+        # In split rounds each step has one more both ways.
+        self.transfers = self.uploads * (1 + 2 * getattr(work, "steps", 0)) + self.downloads
 
     def row(self, arm: str, wall_s: float, trains: bool) -> ArmEstimate:
         """What is reported of the arm."""
@@ -239,7 +244,7 @@ class _Plan:
             arm=arm,
             rounds=scenario.rounds,
             sending=self.uploads / scenario.rounds,
-            transfers=self.uploads + self.downloads,
+            transfers=self.transfers,
             packets=round(packets),
             events=round(events + sum(r.held for r in self.rounds if not r.decisions)) + 2,
             training_steps=self.uploads * learning.local.steps if self.learns else 0,
@@ -310,9 +315,7 @@ class _Plan:
         for r in self.rounds:
             down_s = float(r.download_s.max(initial=0.0) if self.broadcasts else r.download_s.sum())
             client_slots += r.held * r.share * (float(r.air_s.sum()) + down_s) / scenario.radio.slot_s
-        seconds = machine.RUN_S + machine.radio_s(
-            self.uploads + self.downloads, client_slots, not scenario.radio.rate.always_met
-        )
+        seconds = machine.RUN_S + machine.radio_s(self.transfers, client_slots, not scenario.radio.rate.always_met)
         if not self.learns:
             return seconds
         seconds += machine.load_s(learning) + machine.UPDATE_S * self.uploads

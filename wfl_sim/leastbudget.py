@@ -21,7 +21,7 @@ from channels.streams import Stream
 from wfl_sim import airtime, planning, pointnames
 from wfl_sim.engine import build_medium
 from wfl_sim.estimate import one_size, sizes
-from wfl_sim.networkonly import NetworkOnly
+from wfl_sim.plannedwork import planned_work
 from wfl_sim.scenario import Cell, Scenario
 from wfl_sim.schedules.tsfa import TSFA
 
@@ -61,7 +61,7 @@ def least_budget(scenario: Scenario) -> LeastBudget | None:
         return None
     menu, _, download_bits = sizes(scenario)
     medium = build_medium(simpy.Environment(), scenario, Stream.root(scenario.seeds[0]))
-    work = NetworkOnly(menu, download_bits, scenario.clients.count)
+    work = planned_work(scenario, menu, download_bits)
     hurried = replace(schedule, queue_start=_QUEUE, v=_V, csi="large_scale", csi_delay_s=0.0, csi_error_db=0.0)
     budget_s = schedule.latency_budget_s
     for _ in range(_TRIES):

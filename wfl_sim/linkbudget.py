@@ -30,6 +30,7 @@ from wfl_sim.estimate import layout_of, sizes
 from wfl_sim.findings import Finding
 from wfl_sim.learning.sources import model_info
 from wfl_sim.learningwork import compute_of
+from wfl_sim.methods.split import Split
 from wfl_sim.pace import pace_of
 from wfl_sim.radio.margins import Terms
 from wfl_sim.scenario import Cell, Scenario, Study
@@ -341,7 +342,7 @@ class _Planner:
     def _rank(self, capacity_bits: FloatArray) -> FloatArray | None:
         """The largest rank of which a whole update fits."""
         scenario, adapter = self.scenario, self.scenario.method.adapter()
-        if adapter is None or not hasattr(scenario.method, "rank"):
+        if adapter is None or not hasattr(scenario.method, "rank") or isinstance(scenario.method, Split):
             return None
         info = model_info(scenario.learning.model.name)
         sizes = dense_sizes(scenario, adapter.most_rank(info.hidden)[0])
