@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ from wfl_sim.errors import ScenarioError
 from wfl_sim.learning.sources import ModelInfo
 from wfl_sim.methods.split import Split
 from wfl_sim.rules import resources
-from wfl_sim.scenario import parse
+from wfl_sim.scenario import load, parse
 from wfl_sim.splitsizes import BYTES, SplitSizes, cuts_of
 
 SCENARIO = """\
@@ -30,6 +31,7 @@ learning:
 method: {kind: split, rank: 8}
 protocol: {kind: split}
 """
+ROOT = Path(__file__).resolve().parents[1]
 H, INNER, TOKENS, BATCH, STEPS = 384, 1536, 16, 16, 5
 LAYER = 4 * H * H + 2 * H * INNER  # weights
 ADAPTERS = 2 * 8 * 2 * H  # of a layer: A and B of query and value
@@ -137,6 +139,14 @@ def test_plans_know_the_steps():
     assert row.round_s > plain.round_s  # so many more bits over the same air
     (coarse,) = estimate.estimate(parse(SCENARIO, "halves", ["schedule.kept_fraction=0.25"]), jobs=1).arms
     assert coarse.round_s < row.round_s and coarse.planned_bits < row.planned_bits / 3
+
+
+def test_the_scenario_of_the_system_reads_and_its_phones_hold_unlike_parts():
+    study = load(ROOT / "scenarios" / "seeds" / "split.yaml")
+    kinds = {cell.arm: (cell.scenario.method.kind, cell.scenario.protocol.kind) for cell in study.cells}
+    assert kinds.pop("federated-lora") == ("fedavg", "sync") and set(kinds.values()) == {("split", "split")}
+    scenario = study.cells[0].scenario
+    assert resources(scenario) == [] and sorted(cuts_of(scenario, SplitSizes.of(scenario))) == [2, 2, 3, 3, 5, 5]
 
 
 # -- what cannot be ---------------------------------------------------------------------------------

@@ -454,6 +454,8 @@ def test_the_format_before_is_read_with_nothing_in_the_columns_that_it_had_not(r
     directory = run_of("a", 1, [0.5, 0.6])
     before = load(directory).rounds
     db = sqlite3.connect(directory / "trace.sqlite")
+    db.execute("ALTER TABLE transmissions DROP COLUMN step")
+    db.execute("DELETE FROM columns WHERE name = 'step'")
     memory = ("client_memory_bytes", "server_memory_bytes", "server_each_memory_bytes")
     for column in ("e_sp_score", "e_q", *memory):
         db.execute(f"ALTER TABLE rounds DROP COLUMN {column}")

@@ -96,6 +96,7 @@ def test_the_round_of_one_client_is_the_sum_of_its_parts(run):
     up = [t for t in out.transmissions if t["direction"] == "up"]
     down = [t for t in out.transmissions if t["direction"] == "down"]
     assert [t["payload_bits"] for t in up] == 2 * [100_000, 100_000, 100_000]
+    assert [t["step"] for t in up] == 2 * [1, 2, None] and [t["step"] for t in down] == 2 * [None, 1, 2]
     assert [(t["client"], t["payload_bits"]) for t in down] == 2 * [(-1, 100_000), (0, 200_000), (0, 200_000)]
     assert [t["kept_fraction"] for t in up] == 2 * [0.5, 0.5, 1.0]  # of activations as coded; the adapters' own
     assert out.rounds[-1]["uplink_bits"] == 6 * 100_000 and out.rounds[-1]["downlink_bits"] == 2 * 500_000

@@ -278,9 +278,9 @@ class SplitFederation:
             "coherence_a": max((lowrank.coherence(model[a]) for a, _ in pairs), default=None),
             "coherence_b": max((lowrank.coherence(model[b].T) for _, b in pairs), default=None),
             **self._diagnostics,
-            "client_memory_bytes": max((sizes.client_bytes(cut) for cut in cuts), default=None),
-            "server_memory_bytes": sizes.server_bytes(cuts) if cuts else None,
-            "server_each_memory_bytes": sizes.server_each_bytes(cuts) if cuts else None,
+            "client_memory_bytes": float(max(map(sizes.client_bytes, cuts))) if cuts else None,
+            "server_memory_bytes": float(sizes.server_bytes(cuts)) if cuts else None,
+            "server_each_memory_bytes": float(sizes.server_each_bytes(cuts)) if cuts else None,
         }
 
     def model(self) -> tuple[int, Params]:

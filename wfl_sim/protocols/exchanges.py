@@ -61,6 +61,7 @@ class Exchanges(Calls):
         self._arrived: dict[int, float] = {}  # those who wait to be served, and since when
         self._serving = False
         self._order: Order | None = None
+        self._expected: dict[int, Job] = {}  # what it was made for
 
     # -- the beginning ------------------------------------------------------------------------------
 
@@ -97,12 +98,13 @@ class Exchanges(Calls):
     def _step_begins(self) -> None:
         """All who go on have this step before them."""
         jobs = {client: member.job for client, member in self._members.items()}
-        clients, step = np.array([*jobs], dtype=np.int64), max((m.done for m in self._members.values()), default=0)
         lots: dict[int, float] = {}
         if self._kind == "random":
-            draws = self._world.stream.child("order").uniform(clients, self._state.round * self._work.steps + step)
-            lots = dict(zip(jobs, draws.tolist(), strict=True))
-        self._order = Order(self._kind, jobs, lots)
+            step = max(member.done for member in self._members.values())
+            clients, index = np.array([*jobs], dtype=np.int64), self._state.round * self._work.steps + step
+            lots = dict(zip(jobs, self._world.stream.child("order").uniform(clients, index).tolist(), strict=True))
+        if lots or jobs != self._expected:  # the best order of many takes a while
+            self._order, self._expected = Order(self._kind, jobs, lots), jobs
         self._open, self._awaited = set(jobs), set(jobs)
 
     def _compute(self, calls: Sequence[Call], start_s: float) -> None:
@@ -129,6 +131,9 @@ class Exchanges(Calls):
 
     def _send(self, member: _Member) -> None:
         call = member.call
+        if call.leaves_s <= self._world.env.now:  # by what floats lose on the way here
+            self._leaves(member)
+            return
         member.sent = payload = self._work.forward(call.client, call.point)
         if payload is None:
             self._nothing(member)
@@ -195,7 +200,7 @@ class Exchanges(Calls):
                 done = cast(Transmission, event.value)
                 member = self._members[done.client]
                 assert member.sent is not None  # it was on the air
-                self._log.transmitted(done, member.sent.kept_fraction)
+                self._log.transmitted(done, member.sent.kept_fraction, member.done + 1)
                 then(done)
 
         assert event.callbacks is not None  # it has just been made
