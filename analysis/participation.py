@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.traces import Traces
+from analysis.updates import of_updates
 from analysis.uploads import jain_index
 
 
@@ -17,7 +18,7 @@ def delivered_by_client(traces: Traces) -> dict[tuple[str, int], np.ndarray]:
 
     All clients of the scenario are counted; where a manifest does not say how many there are, those that appear.
     """
-    up = traces.transmissions[traces.transmissions["direction"] == "up"]
+    up = of_updates(traces.transmissions[traces.transmissions["direction"] == "up"])
     keys = ["arm", "seed", "client"]
     came = up[up["outcome"] == "delivered"].groupby(keys).size().groupby(["arm", "seed"])
     delivered = {key: np.sort(own.to_numpy())[::-1] for key, own in came}

@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import pandas as pd
+
 from analysis.traces import Traces
 
 BITS_PER_KBIT = 1e3
@@ -45,11 +47,20 @@ def differ(cells: Iterable[Updates]) -> bool:
 def updates(traces: Traces) -> dict[tuple[str, int], Updates]:
     """The means of each cell, by arm and seed; cells without uploads are left out."""
     sent = traces.transmissions[traces.transmissions["direction"] == "up"]
-    means = sent.groupby(["arm", "seed"], sort=False)[["payload_bits", "kept_fraction"]].mean()
+    cells = sent.groupby(["arm", "seed"], sort=False)
+    means = cells[["payload_bits", "kept_fraction"]].mean()
+    if len(whole := of_updates(sent)) < len(sent):  # the bits of activations come with those of the adapters
+        counts = whole.groupby(["arm", "seed"], sort=False).size().reindex(means.index)
+        means["payload_bits"] = cells["payload_bits"].sum() / counts
     return {
         (str(arm), int(seed)): Updates(float(bits) / BITS_PER_KBIT, float(kept))
         for (arm, seed), bits, kept in means.itertuples(name=None)
     }
+
+
+def of_updates(sent: pd.DataFrame) -> pd.DataFrame:
+    """Those transfers that are not a step's of split training."""
+    return sent[~(sent["step"] > 0)]
 
 
 def due_s(cell: Mapping[str, Any]) -> float:

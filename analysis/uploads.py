@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis.activity import answered
 from analysis.traces import Traces
-from analysis.updates import NONE, due_s, updates
+from analysis.updates import NONE, due_s, of_updates, updates
 
 REASONS = ("attempts", "deadline", "diverged", "left", "timeout")
 """Why an upload was given up, as a trace says it."""
@@ -68,13 +68,13 @@ def air_summary(traces: Traces) -> pd.DataFrame:
     fairness
         `jain_index` of the delivered updates by client, of all clients of the scenario.
     update_kbit, kept
-        Means over the uploads, see `updates.Updates`.
+        Means over the updates, see `updates.Updates`; of split training with all that a client sends up in a round.
     uplink_mbit
         Bits on the air, headers and repeats included, until the last finished round.
     goodput_mbps
         Payload bits of the delivered uploads, over the simulated time, in Mbit/s.
     simulated_s, updates_per_s
-        Simulated time of the finished rounds, and delivered uploads over it.
+        Simulated time of the finished rounds, and delivered updates over it.
     latency_budget_s, due_s, over_budget
         The latency budget; that or the deadline of the schedule, and the mean time of a round over it; NaN without.
     upload_mean_s, upload_p95_s
@@ -91,8 +91,9 @@ def air_summary(traces: Traces) -> pd.DataFrame:
         decided = traces.decisions[(traces.decisions["arm"] == arm) & (traces.decisions["seed"] == seed)]
         clients = _clients(cell["clients"], own, decided)
         arrived, dropped = own[own["outcome"] == "delivered"], own[own["outcome"] == "dropped"]
+        merged = of_updates(arrived)
         counts, update = np.zeros(clients), means.get((str(arm), int(seed)), NONE)
-        by_client = arrived["client"].value_counts().to_numpy()
+        by_client = merged["client"].value_counts().to_numpy()
         counts[: by_client.size] = by_client
         took_s = arrived["t_end_s"] - arrived["t_request_s"]
         span_s = float(rounds["t_end_s"].max() - rounds["t_start_s"].min())
@@ -101,9 +102,9 @@ def air_summary(traces: Traces) -> pd.DataFrame:
             | {"delivered": len(arrived), "partial": int((own["outcome"] == "partial").sum())}
             | {f"dropped_{reason}": int((dropped["reason"] == reason).sum()) for reason in REASONS}
             | {
-                "never_sent": max(0, int((decided["action"] == "send").sum()) - len(own)),
+                "never_sent": max(0, int((decided["action"] == "send").sum()) - len(of_updates(own))),
                 "deferred": int((decided["action"] != "send").sum()),
-                "participation": len(arrived) / (clients * len(rounds)) if clients and len(rounds) else math.nan,
+                "participation": len(merged) / (clients * len(rounds)) if clients and len(rounds) else math.nan,
                 "fairness": jain_index(counts),
                 "update_kbit": update.kbit,
                 "kept": update.kept,
@@ -115,7 +116,7 @@ def air_summary(traces: Traces) -> pd.DataFrame:
                 "latency_budget_s": float(cell["latency_budget_s"]),
                 "due_s": due_s(cell),
                 "over_budget": float((rounds["t_end_s"] - rounds["t_start_s"]).mean()) / due_s(cell),
-                "updates_per_s": len(arrived) / span_s if span_s > 0 else math.nan,
+                "updates_per_s": len(merged) / span_s if span_s > 0 else math.nan,
                 "upload_mean_s": float(took_s.mean()),
                 "upload_p95_s": float(took_s.quantile(P95)),
                 "energy_j": _last(rounds["energy_j"]),

@@ -60,7 +60,8 @@ def test_rounds_have_everything_but_what_learning_gives(ran: tuple[Path, str, st
     rows = read_rows(ran[0] / "none-seed1" / "trace.sqlite", "rounds")
     assert len(rows) == 3
     empty = {name for name in rows[0] if all(row[name] is None for row in rows)}
-    assert empty == {"accuracy", "loss", "coherence_a", "coherence_b", "e_cov", "e_sp", "e_sp_score", "e_q"}
+    memory = {"client_memory_bytes", "server_memory_bytes", "server_each_memory_bytes"}
+    assert empty == memory | {"accuracy", "loss", "coherence_a", "coherence_b", "e_cov", "e_sp", "e_sp_score", "e_q"}
     assert [row["delivered"] for row in rows] == [4, 4, 4]
     sent = read_rows(ran[0] / "none-seed1" / "trace.sqlite", "transmissions")
     assert {(row["direction"], row["payload_bits"]) for row in sent} == {("up", 100_000), ("down", 200_000)}

@@ -28,6 +28,7 @@ from wfl_sim.quality import quality_of
 from wfl_sim.replay import Replayed
 from wfl_sim.rundirectory import FORMAT, content_hash, versions
 from wfl_sim.scenario import Cell, to_yaml
+from wfl_sim.splitreplay import replayed
 from wfl_sim.statefiles import Kept, StateFiles
 from wfl_sim.trace import AnyRow, Resume, Row, TraceWriter, is_unfinished, write_csv
 
@@ -84,6 +85,7 @@ class CellRecord:
         self.resting: Callable[[], dict[str, Any] | None] = lambda: None
         self._next_rest_s = self._began_s + REST_S
         self.spent = Spent()
+        self._measured: dict[str, Any] = {}  # by the learning side
 
     def note(self, **recorded: Any) -> None:
         """Write something down in the manifest before the run begins; the next session finds it there."""
@@ -105,7 +107,7 @@ class CellRecord:
         self.manifest |= recorded
         self._write_manifest()
         learns = work.model() is not None
-        self._work = Replayed(work) if learns else work
+        self._work = replayed(work) if learns else work
         if isinstance(self._work, Replayed) and self._committed.told:
             self._work.knows(self._committed.told)
         if self._goes_on:
@@ -190,6 +192,7 @@ class CellRecord:
 
     def finish(self, **results: Any) -> None:
         """The run is over, with `results` for its manifest. Raises RunFailed where they cannot be written."""
+        self._measured = getattr(self._work, "measured", dict)()
         self._keep_model()
         write_csv(self._trace.path, self.directory / "rounds.csv")
         with interrupts_ignored():
@@ -234,6 +237,7 @@ class CellRecord:
             "schedule_s": round(self.spent.seconds + before.get("schedule_s", 0.0), 6),
             "decisions": self.spent.decisions + before.get("decisions", 0),
             **({"continued_after": continued} if continued else {}),
+            **self._measured,
         }
         self._write_manifest()
 

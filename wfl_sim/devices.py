@@ -5,6 +5,7 @@ Knows neither the learning nor the machine that the simulation runs on.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -22,6 +23,7 @@ _STEP = (5.0**0.5 - 1.0) / 2.0
 _WHOLE = 1e-9  # shares that miss 1 by less are taken to sum to it: one third, thrice, does not quite
 
 Speedup = Annotated[float, Quantity("1", ge=1e-4, le=1e4)]
+Memory = Annotated[float, Quantity("bit", ge=8, le=1e15, example="256 MiB")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +34,12 @@ class DeviceClass(Options):
     -------
     speed : How many times as fast as `time`, or `work` and `speed`, state. Larger: less time.
     share : Share of the clients that have such a device; left out, what the other classes leave, in equal parts.
+    memory_bits : Memory for training; left out, as much as `clients.compute.memory` states.
     """
 
     speed: Speedup
     share: Fraction | None = None
+    memory_bits: Memory | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ class Compute(Options):
     jitter : Standard deviation of ln T: 0 always takes the median time; with 0.3 two rounds in three lie between 0.74
         and 1.35 of it.
     power_w : Power that the device draws while it computes, whatever its class.
+    memory_bits : Memory that a device has for training (256 MiB, say); left out, there is no such limit. Methods that
+        fit what is trained to the device read it, such as ``split`` for its cut.
     classes : Classes of devices that differ in speed; left out, all are alike.
     """
 
@@ -89,6 +95,7 @@ class Compute(Options):
     speed_flops: FlopRate | None = None
     jitter: Annotated[float, Quantity("1", ge=0, le=5)] = 0.0
     power_w: Watts = 2.0
+    memory_bits: Memory | None = None
     classes: tuple[DeviceClass, ...] = ()
 
     def __post_init__(self) -> None:
@@ -156,6 +163,13 @@ class Compute(Options):
         """The time that each client takes without jitter, in the shape of `clients`."""
         return np.asarray(self._times_s[self.classes_of(stream, clients)])
 
+    def memories_bits(self, stream: Stream, clients: ArrayLike) -> Floats:
+        """The memory of each client for training, in the shape of `clients`; infinite where none is stated."""
+        own = [one.memory_bits for one in self.classes] or [None]
+        known = [self.memory_bits if bits is None else bits for bits in own]
+        limits = np.array([math.inf if bits is None else bits for bits in known])
+        return np.asarray(limits[self.classes_of(stream, clients)])
+
     def seconds(self, stream: Stream, clients: ArrayLike, round_: ArrayLike) -> Floats:
         """The time that each client takes in a round; keyed, so the same whatever else happens.
 
@@ -174,16 +188,19 @@ class Compute(Options):
         return answer
 
     @property
+    def stated_s(self) -> float:
+        """The time of a round's local training on a device of speed 1, without jitter."""
+        if self.time_s is not None:
+            return self.time_s
+        assert self.speed_flops is not None  # checked above
+        if self.work_flop is None:
+            raise ValueError("the work of a round is not known: count it from the model, and give it to Compute.of")
+        return self.work_flop / self.speed_flops
+
+    @property
     def _times_s(self) -> Floats:
         """Without jitter, of each class."""
-        if self.time_s is not None:
-            stated_s = self.time_s
-        else:
-            assert self.speed_flops is not None  # checked above
-            if self.work_flop is None:
-                raise ValueError("the work of a round is not known: count it from the model, and give it to Compute.of")
-            stated_s = self.work_flop / self.speed_flops
-        return np.array([stated_s / one.speed for one in self.classes] or [stated_s])
+        return np.array([self.stated_s / one.speed for one in self.classes] or [self.stated_s])
 
     @property
     def _spread(self) -> tuple[Floats, Floats]:

@@ -23,6 +23,7 @@ from wfl_sim.clientstate import MEMORY_LIMIT_BYTES, ClientStates
 from wfl_sim.contracts import Work
 from wfl_sim.errors import Diverged, NotFinite
 from wfl_sim.methods.none import NoLearning
+from wfl_sim.methods.split import Split
 from wfl_sim.networkonly import NetworkOnly
 from wfl_sim.presence import Presence
 from wfl_sim.processes import interrupts_ignored
@@ -172,7 +173,12 @@ def build_work(
     method = scenario.method
     if isinstance(method, NoLearning):
         return NetworkOnly(method.menu(), method.download_bits(), scenario.clients.count), {}
-    from wfl_sim.learning import federated  # loads the tensor library
+    if isinstance(method, Split):
+        from wfl_sim.learning import splitfederated  # loads the tensor library, as the other does
+
+        halves, data = splitfederated.build_work(scenario, memo_folder)
+        return halves, {"data": data}
+    from wfl_sim.learning import federated
 
     work, data = federated.build_work(scenario, memo_folder, states=states, workers=workers)
     return work, {"data": data}

@@ -34,9 +34,11 @@ from wfl_sim.learning.sources import ModelInfo, model_info
 from wfl_sim.learning.weightcount import weight_count
 from wfl_sim.methods.base import NORMS, WEIGHTS, personal_of
 from wfl_sim.methods.none import NoLearning
+from wfl_sim.methods.split import Split
 from wfl_sim.methods.tensortrain import head_train
 from wfl_sim.networkonly import NetworkOnly, UnlikeClients
 from wfl_sim.pace import pace_of
+from wfl_sim.plannedwork import PlannedSplit, planned_sizes
 from wfl_sim.planning import PlannedRound
 from wfl_sim.radio.medium import Medium
 from wfl_sim.scenario import Cell, Scenario, Study
@@ -193,6 +195,8 @@ def sizes(scenario: Scenario) -> tuple[PayloadMenu, int, int]:
     method = scenario.method
     if isinstance(method, NoLearning):
         return method.menu(), method.download_bits(), method.download_bits()
+    if isinstance(method, Split):
+        return planned_sizes(scenario)
     if getattr(method, "own_coding", False):
         return _shape_sizes(scenario)
     if scenario.learning.groups:
@@ -222,6 +226,8 @@ def work_of(scenario: Scenario) -> NetworkOnly:
     """The sizes of a run without its learning, to plan with."""
     if isinstance(scenario.method, NoLearning) or not scenario.learning.groups:
         menu, _, download_bits = sizes(scenario)
+        if isinstance(scenario.method, Split):
+            return PlannedSplit(scenario, menu, download_bits)
         return NetworkOnly(menu, download_bits, scenario.clients.count)
     parts = groups.parts(scenario)
     if getattr(scenario.method, "own_coding", False):
@@ -266,6 +272,8 @@ class _Plan:
         # One for all, or one each; nobody is called in a round that is not planned.
         downloads = [r.held * (1 if self.broadcasts else r.called) for r in self.rounds if r.decisions]
         self.downloads = round(sum(downloads))
+        # In split rounds each step has one more both ways.
+        self.transfers = self.uploads * (1 + 2 * getattr(work, "steps", 0)) + self.downloads
 
     def row(self, arm: str, wall_s: float, trains: bool) -> ArmEstimate:
         """What is reported of the arm."""
@@ -291,7 +299,7 @@ class _Plan:
             arm=arm,
             rounds=scenario.rounds,
             sending=self.uploads / scenario.rounds,
-            transfers=self.uploads + self.downloads,
+            transfers=self.transfers,
             packets=round(packets),
             events=round(events + sum(r.held for r in self.rounds if not r.decisions)) + 2,
             training_steps=self._steps() if self.learns else 0,
@@ -378,9 +386,7 @@ class _Plan:
         for r in self.rounds:
             down_s = float(r.download_s.max(initial=0.0) if self.broadcasts else r.download_s.sum())
             client_slots += r.held * r.share * (float(r.air_s.sum()) + down_s) / scenario.radio.slot_s
-        seconds = machine.RUN_S + machine.radio_s(
-            self.uploads + self.downloads, client_slots, not scenario.radio.rate.always_met
-        )
+        seconds = machine.RUN_S + machine.radio_s(self.transfers, client_slots, not scenario.radio.rate.always_met)
         if not self.learns:
             return seconds
         seconds += sum(machine.load_s(own.learning) for own in self._parts()) + machine.UPDATE_S * self.uploads

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wfl_sim import groups
 from wfl_sim.learning.data import data_set
@@ -78,9 +78,25 @@ def sizes_of(info: ModelInfo, layers: int, kind: TaskKind, tokens: float) -> Siz
     )
 
 
+class Flop(NamedTuple):
+    """Operations, forward and backward."""
+
+    forward: float = 0.0
+    backward: float = 0.0
+
+    @property
+    def both(self) -> float:
+        """Forward and backward."""
+        return self.forward + self.backward
+
+    def plus(self, *others: Flop) -> Flop:
+        """All together."""
+        return Flop(*(sum(part) for part in zip(self, *others, strict=True)))
+
+
 def forward_flop(sizes: Sizes) -> float:
     """Operations of a forward pass of one example through the layers, without head."""
-    return _backbone(sizes, 1.0, None)[0]
+    return Flop().plus(*_backbone(sizes, 1.0, None)[0]).both
 
 
 def step_flop(sizes: Sizes, kind: TaskKind, adapter: AnyAdapter | None, batch: int, classes: int) -> float:
@@ -89,14 +105,22 @@ def step_flop(sizes: Sizes, kind: TaskKind, adapter: AnyAdapter | None, batch: i
     Without adapters the frozen layers are passed forward all the same: that the simulator works their answers out but
     once changes nothing for the client.
     """
-    flop, needed = _backbone(sizes, float(batch), adapter)
+    before, *layers, head = step_parts(sizes, kind, adapter, batch, classes)
+    return before.plus(*layers, head).both
+
+
+def step_parts(sizes: Sizes, kind: TaskKind, adapter: AnyAdapter | None, batch: int, classes: int) -> list[Flop]:
+    """The same part by part: what comes before the layers, each layer, and the head."""
+    parts, needed = _backbone(sizes, float(batch), adapter)
     if kind != "language":
+        head = _product(batch, sizes.hidden, classes, needed, True)
         if adapter is not None and adapter.classifier is not None:
             hidden_layer = head_products(batch, sizes.hidden, adapter.classifier)
-            flop += sum(_product(*product) for product in hidden_layer)
-        return flop + _product(batch, sizes.hidden, classes, needed, True)
+            head = head.plus(*(_product(*product) for product in hidden_layer))
+        return [*parts, head]
     predicted = batch * (sizes.tokens - 1.0)  # each token but the first
-    return flop + _product(predicted, sizes.hidden, sizes.vocabulary, True)  # the norm before it is trained
+    # The norm before it is trained.
+    return [*parts, _product(predicted, sizes.hidden, sizes.vocabulary, True)]
 
 
 def round_flop(scenario: Scenario) -> float:
@@ -127,27 +151,27 @@ def compute_of(scenario: Scenario) -> Compute:
     return compute.of_groups(works, [part.clients for part in parts])
 
 
-def _backbone(sizes: Sizes, batch: float, adapter: AnyAdapter | None) -> tuple[float, bool]:
-    """Operations of the layers, and whether what leaves them needs a gradient."""
+def _backbone(sizes: Sizes, batch: float, adapter: AnyAdapter | None) -> tuple[list[Flop], bool]:
+    """Operations before the layers and of each layer, and whether what leaves the last needs a gradient."""
     # The lowest norm stands before the first projections, or before everything.
-    flop, needed = _product(batch * sizes.patches, sizes.patch, sizes.hidden), adapter is not None and adapter.norms
+    needed = adapter is not None and adapter.norms
+    parts = [_product(batch * sizes.patches, sizes.patch, sizes.hidden)]
     for _ in range(sizes.layers):
         one, needed = _layer(sizes, batch, adapter, needed)
-        flop += one
-    return flop, needed
+        parts.append(one)
+    return parts, needed
 
 
-def _layer(sizes: Sizes, batch: float, adapter: AnyAdapter | None, needed: bool) -> tuple[float, bool]:
+def _layer(sizes: Sizes, batch: float, adapter: AnyAdapter | None, needed: bool) -> tuple[Flop, bool]:
     """Operations of one layer, and whether what leaves it needs a gradient; `needed` says so of what enters."""
-    rows, hidden, flop = batch * sizes.tokens, sizes.hidden, 0.0
+    rows, hidden, products = batch * sizes.tokens, sizes.hidden, list[Flop]()
 
     def linear(wide_in: int, wide_out: int, needed: bool, *roles: Role) -> bool:
         """Count a frozen layer with its adapter, if it has one; whether what leaves it needs a gradient."""
-        nonlocal flop
-        flop += _product(rows, wide_in, wide_out, needed)
+        products.append(_product(rows, wide_in, wide_out, needed))
         if adapter is None or not set(roles) & set(adapter.roles):
             return needed
-        flop += sum(_product(*product) for product in adapter.products(rows, wide_out, wide_in, needed))
+        products.extend(_product(*product) for product in adapter.products(rows, wide_out, wide_in, needed))
         return True
 
     if sizes.fused:
@@ -156,19 +180,20 @@ def _layer(sizes: Sizes, batch: float, adapter: AnyAdapter | None, needed: bool)
         q = linear(hidden, sizes.attended, needed, "query")
         k = linear(hidden, sizes.kept, needed, "key")
         v = linear(hidden, sizes.kept, needed, "value")
-    flop += _product(rows, sizes.attended, sizes.tokens, q, k)  # scores, all heads together
-    flop += _product(rows, sizes.tokens, sizes.attended, q or k, v)
+    products.append(_product(rows, sizes.attended, sizes.tokens, q, k))  # scores, all heads together
+    products.append(_product(rows, sizes.tokens, sizes.attended, q or k, v))
     needed = linear(sizes.attended, hidden, q or k or v, "output") or needed  # the way round it counts as well
     ways_up = 2 if sizes.gated else 1
     for _ in range(1 if sizes.fused else ways_up):
         up = linear(hidden, sizes.intermediate * (ways_up if sizes.fused else 1), needed, "up")
     needed = linear(sizes.intermediate, hidden, up, "down") or needed
-    return flop, needed
+    return Flop().plus(*products), needed
 
 
-def _product(rows: float, inner: float, columns: float, *needed: int) -> float:
+def _product(rows: float, inner: float, columns: float, *needed: int) -> Flop:
     """Operations of a matrix product, and backward of one for each factor that needs a gradient."""
-    return 2.0 * rows * inner * columns * (1 + sum(needed))
+    one = 2.0 * rows * inner * columns
+    return Flop(one, one * sum(needed))
 
 
 def _config(info: ModelInfo) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from wfl_sim.findings import Finding
 from wfl_sim.learning.sources import model_info
 from wfl_sim.learningwork import compute_of
 from wfl_sim.methods.base import has_one_rank
+from wfl_sim.methods.split import Split
 from wfl_sim.pace import pace_of
 from wfl_sim.radio.margins import Terms
 from wfl_sim.scenario import Cell, Scenario, Study
@@ -342,7 +343,7 @@ class _Planner:
     def _rank(self, capacity_bits: FloatArray) -> FloatArray | None:
         """The largest rank of which a whole update fits."""
         scenario, adapter = self.scenario, self.scenario.method.adapter()
-        if adapter is None or not has_one_rank(scenario.method):
+        if adapter is None or not has_one_rank(scenario.method) or isinstance(scenario.method, Split):
             return None
         if any(getattr(scenario.method, name, False) for name in ("own_coding", "own_models")):
             return None  # adapters stay with clients

@@ -115,7 +115,7 @@ def plan(scenario: Scenario, medium: Medium, work: Work) -> list[PlannedRound]:
     left, held, now_s = scenario.rounds, 1, 0.0
     while left:
         world = replace(world, env=simpy.Environment(min(now_s, last_s)))
-        requests = world.requests(scenario.rounds - left + 1, clients)
+        requests = getattr(scenario.protocol, "requests", World.requests)(world, scenario.rounds - left + 1, clients)
         decisions, asked, before = list[Decision](), state, state
         if _carries(air, requests):
             decisions, before = world.decide(air, requests, (), state)
@@ -191,7 +191,7 @@ def _round(
     wire_bits = np.array([air.wire_bits(d.point.bits) for _, d in called])
     shares_hz, conserving, least_hz = airtime.sharing(radio.uplink, granted_hz)
     clients = [r.client for r, _ in called]
-    ceiling, compute_s = _ceiling(scenario, world.medium, clients), _compute_s(world, clients)
+    ceiling, compute_s = _ceiling(scenario, world.medium, clients), _compute_s(scenario, world, clients)
     air_s = airtime.upload_s(air, wire_bits, shares_hz, snr_hz, conserving, least_hz, ceiling)
     if not np.isfinite(air_s).all():
         return idle
@@ -214,8 +214,11 @@ def _alone_s(world: World, clients: Sequence[int]) -> FloatArray:
     return medium.downlink_estimate_s(snr_hz, bits, known)
 
 
-def _compute_s(world: World, clients: Sequence[int]) -> FloatArray:
-    """How long each computes, without jitter."""
+def _compute_s(scenario: Scenario, world: World, clients: Sequence[int]) -> FloatArray:
+    """How long each computes, without jitter; in split rounds, all but download and uploads."""
+    exchange_s = getattr(scenario.protocol, "exchange_s", None)
+    if exchange_s is not None:
+        return np.asarray(exchange_s(world, clients))
     medians_s = getattr(world.compute, "medians_s", None)
     if medians_s is None:
         return np.full(len(clients), world.compute.median_s)

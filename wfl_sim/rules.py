@@ -12,7 +12,7 @@ from channels.cqi import Cqi
 from channels.files import FileError
 from channels.pathloss import Shadowed, Sighted
 from channels.units import render
-from wfl_sim import learningrules, radiorules, rankrules, timerules
+from wfl_sim import learningrules, radiorules, rankrules, splitrules, timerules
 from wfl_sim.files import unreadable
 from wfl_sim.findings import Finding
 from wfl_sim.findings import finding as _finding
@@ -53,6 +53,7 @@ def physics(scenario: Scenario) -> list[Finding]:
         *radiorules.problems(scenario),
         *timerules.problems(scenario),
         *rankrules.problems(scenario),
+        *splitrules.problems(scenario),
     ]
 
 
@@ -259,4 +260,4 @@ def resources(scenario: Scenario) -> list[Finding]:
     """What is not on this computer, or what model and data cannot serve; nothing is loaded."""
     if isinstance(scenario.method, NoLearning):
         return []
-    return learningrules.resources(scenario) or rankrules.budget(scenario)
+    return learningrules.resources(scenario) or [*rankrules.budget(scenario), *splitrules.resources(scenario)]

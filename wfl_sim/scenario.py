@@ -327,7 +327,7 @@ class _Resources:
     def of(self, scenario: Scenario) -> list[Finding]:
         """What it finds in a scenario."""
         read: Any = (scenario.learning, scenario.method, scenario.clients.count, scenario.seeds)  # all that it reads
-        if scenario.rank_selection is not None:  # which reads the links too
+        if scenario.rank_selection is not None or scenario.protocol.kind == "split":  # which read links or devices too
             read = scenario
         if read not in self._found:
             self._found[read] = rules.resources(scenario)

@@ -38,6 +38,8 @@ def problems(scenario: Scenario) -> list[Finding]:
     except OptionError as error:
         message = f"as counted from the model {error.args[2]}; lower learning.local.steps or batch"
         return [_finding("clients.compute.work", message, "", *_COUNTED)]
+    if scenario.protocol.kind == "split":  # whose server does a part of the work
+        return []
     read, latency_s = _COUNTED if counted else _STATED, 2 * scenario.radio.latency_s
     median_s, fastest_s = compute.median_s + latency_s, compute.fastest_s + latency_s
     return [

@@ -59,6 +59,9 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("e_sp", "REAL", "1", "weighted energy |B'A' - B_s A_s|_F^2 of what the codec did not send"),
         Column("e_sp_score", "REAL", "1", "the same component by component: the sum of dropped |b'a' - b a|_F^2"),
         Column("e_q", "REAL", "1", "weighted energy of what quantisation changed in what the codec sent"),
+        Column("client_memory_bytes", "REAL", "B", "split: computed peak of the client with most; else empty"),
+        Column("server_memory_bytes", "REAL", "B", "split: the same of a server with one model; else empty"),
+        Column("server_each_memory_bytes", "REAL", "B", "split: and of one with a submodel a client; else empty"),
     ),
     "transmissions": (
         Column("round", "INTEGER", "", "number of the round"),
@@ -81,6 +84,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("outcome", "TEXT", "", "delivered, partial (some packets arrived, the update did not) or dropped"),
         Column("reason", "TEXT", "", "why not delivered: attempts, deadline, diverged, left or timeout; else empty"),
         Column("energy_j", "REAL", "J", "client's transmission energy; 0 for the downlink"),
+        Column("step", "REAL", "", "split: the step of activations (up) or their gradient (down), from 1; else empty"),
     ),
     "decisions": (
         Column("round", "INTEGER", "", "number of the round"),

@@ -454,7 +454,10 @@ def test_the_format_before_is_read_with_nothing_in_the_columns_that_it_had_not(r
     directory = run_of("a", 1, [0.5, 0.6])
     before = load(directory).rounds
     db = sqlite3.connect(directory / "trace.sqlite")
-    for column in ("e_sp_score", "e_q"):
+    db.execute("ALTER TABLE transmissions DROP COLUMN step")
+    db.execute("DELETE FROM columns WHERE name = 'step'")
+    memory = ("client_memory_bytes", "server_memory_bytes", "server_each_memory_bytes")
+    for column in ("e_sp_score", "e_q", *memory):
         db.execute(f"ALTER TABLE rounds DROP COLUMN {column}")
         db.execute("DELETE FROM columns WHERE name = ?", (column,))
     db.execute("PRAGMA user_version = 2")
@@ -462,7 +465,7 @@ def test_the_format_before_is_read_with_nothing_in_the_columns_that_it_had_not(r
     db.close()
     after = load(directory).rounds
     assert list(after.columns) == list(before.columns) and after[["e_sp_score", "e_q"]].isna().all(axis=None)
-    rest = [column for column in before.columns if column not in ("e_sp_score", "e_q")]
+    rest = [column for column in before.columns if column not in ("e_sp_score", "e_q", *memory)]
     assert after[rest].equals(before[rest])
 
 
@@ -471,7 +474,7 @@ def test_another_trace_format_is_refused(run_of: Callable[..., Path]) -> None:
     db = sqlite3.connect(directory / "trace.sqlite")
     db.execute("PRAGMA user_version = 999")
     db.close()
-    with pytest.raises(TraceError, match="trace format 999; this version reads formats 2 to 3"):
+    with pytest.raises(TraceError, match="trace format 999; this version reads formats 2 to 4"):
         load(directory)
 
 

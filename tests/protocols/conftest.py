@@ -87,8 +87,12 @@ class FixedAir:
     A transfer takes its bits over its bandwidth. Copies of a unicast go out one after the other.
     """
 
-    def __init__(self, env, radio, deaf=(), mute=()):
+    def __init__(self, env, radio, deaf=(), mute=(), lost=()):
         self.env, self.radio, self.deaf, self.mute = env, radio, set(deaf), set(mute)
+        self.lost, self._counts = (
+            set(lost),
+            {},
+        )  # (client, direction, number of its transfer to or from it alone, from 1)
         self.granted = []  # (begin, end, bandwidth) of each upload
 
     def _event(self, client, direction, begin_s, seconds, bits, hz, until_s, reason, reached):
@@ -118,8 +122,17 @@ class FixedAir:
     def _up(self, client, payload_bits, bandwidth_hz, begin_s, until_s, reason):
         begin_s, seconds = begin_s or self.env.now, payload_bits / bandwidth_hz
         self.granted.append((begin_s, min(begin_s + seconds, until_s), bandwidth_hz))
-        reached = () if client in self.mute else (client,)
+        reached = () if client in self.mute or self._is_lost(client, "up") else (client,)
         return self._event(client, "up", begin_s, seconds, payload_bits, bandwidth_hz, until_s, reason, reached)
+
+    def to_one(self, client, payload_bits, *, until_s=math.inf, reason="deadline"):
+        hz = self.radio.downlink.bandwidth_hz
+        reached = () if self._is_lost(client, "down") else (client,)
+        return self._event(client, "down", self.env.now, payload_bits / hz, payload_bits, hz, until_s, reason, reached)
+
+    def _is_lost(self, client, direction):
+        number = self._counts[client, direction] = self._counts.get((client, direction), 0) + 1
+        return (client, direction, number) in self.lost
 
     def downlink(self, clients, payload_bits, *, until_s=math.inf, reason="deadline"):
         hz, now_s = self.radio.downlink.bandwidth_hz, self.env.now
@@ -186,10 +199,10 @@ def act():
     """Run a protocol over a `FixedAir`: rows, work, medium, state, and what was said on an early end."""
 
     def run(protocol, *, clients=3, rounds=1, compute=None, work=None, radio=None, schedule=None, presence=None,
-            deaf=(), mute=(), seed=1):  # fmt: skip
+            deaf=(), mute=(), lost=(), seed=1):  # fmt: skip
         env = simpy.Environment()
         radio = radio or Radio(uplink=Uplink(bandwidth_hz=1e6), downlink=Downlink(bandwidth_hz=1e6), latency_s=0.01)
-        medium = FixedAir(env, radio, deaf, mute)
+        medium = FixedAir(env, radio, deaf, mute, lost)
         out = SimpleNamespace(rounds=[], transmissions=[], decisions=[], medium=medium, stopped=[])
         out.work = work or StubWork(dense_bytes=12_500, downlink_bytes=12_500)  # 0.1 s in the whole band
 

@@ -265,14 +265,26 @@ def _cut(module: Any, name: str, layers: int) -> None:
     depth = int(module.config.num_hidden_layers)
     if layers > depth:
         raise MissingResource(f"model {name!r} has {depth} layers, {layers} are asked for")
+    path = stack(module, name, "which layers to keep", "leave out learning.model.layers")
+    parent, _, attribute = path.rpartition(".")
+    setattr(module.get_submodule(parent), attribute, module.get_submodule(path)[:layers])
+    module.config.num_hidden_layers = layers
+
+
+def stack(module: Any, name: str, what: str, way_out: str) -> str:
+    """The path of the one list of modules that is as long as the model is deep: its layers.
+
+    Raises
+    ------
+    MissingResource
+        There is none, or more than one; the text says `what` then is not clear, and the `way_out`.
+    """
+    depth = int(module.config.num_hidden_layers)
     lists = {n: m for n, m in module.named_modules() if isinstance(m, torch.nn.ModuleList)}
     stacks = [path for path, modules in lists.items() if len(modules) == depth]
     if len(stacks) != 1:
         found = ", ".join(f"{path} ({len(modules)})" for path, modules in lists.items()) or "none"
         raise MissingResource(
-            f"model {name!r}: which layers to keep is not clear (looked for one list of {depth} modules; "
-            f"lists: {found}); leave out learning.model.layers"
+            f"model {name!r}: {what} is not clear (looked for one list of {depth} modules; lists: {found}); {way_out}"
         )
-    parent, _, attribute = stacks[0].rpartition(".")
-    setattr(module.get_submodule(parent), attribute, lists[stacks[0]][:layers])
-    module.config.num_hidden_layers = layers
+    return stacks[0]

@@ -191,11 +191,16 @@ class Trainer:
 
     def _rows(self, client: int, round_: int) -> NDArray[np.int64]:
         """The rows [steps, batch] of a round: passes over the client's data, each in an order of its own."""
-        part, batch = self._parts[client], self._batch(client)
-        random = self._stream.child("batches").generator(client, round_)
-        passes = -(-self._local.steps * batch // part.size)
-        rows = np.concatenate([random.permutation(part) for _ in range(passes)])
-        return rows[: self._local.steps * batch].reshape(self._local.steps, batch)
+        return rows_of(self._stream, client, round_, self._parts[client], self._local)
+
+
+def rows_of(stream: Stream, client: int, round_: int, part: NDArray[np.int64], local: Local) -> NDArray[np.int64]:
+    """The rows [steps, batch] of a client's `part` in a round, by the stream of the learning side."""
+    batch = min(local.batch, int(part.size))
+    random = stream.child("batches").generator(client, round_)
+    passes = -(-local.steps * batch // part.size)
+    rows = np.concatenate([random.permutation(part) for _ in range(passes)])
+    return rows[: local.steps * batch].reshape(local.steps, batch)
 
 
 def _named(lesson: Lesson | None) -> tuple[object, ...]:

@@ -29,6 +29,7 @@ from wfl_sim.learning.local import Rows, Setup, clip, device, optimizer_of
 from wfl_sim.learning.models import Batch
 from wfl_sim.learning.workers import Described, Result
 from wfl_sim.methods import alignment
+from wfl_sim.methods.base import Lesson
 from wfl_sim.methods.h2tune import H2Tune, Triple
 
 SHAPE, DELTA, ALIGNMENT, BEGUN = "shape", "delta", "alignment", "begun"
@@ -99,7 +100,9 @@ class TripleTraining:
     def freeze(self, values: Params) -> None:
         """Nothing of a triple is frozen."""
 
-    def train(self, starts: Sequence[Params], rows: Rows, rate: float = 1.0) -> Result[list[Params]]:
+    def train(
+        self, starts: Sequence[Params], rows: Rows, rate: float = 1.0, lesson: Lesson | None = None
+    ) -> Result[list[Params]]:
         """What becomes of K clients on rows [K, steps, batch] of the training examples, once it is asked for."""
         return cache(partial(self._each, starts, rows, rate))
 

@@ -18,12 +18,13 @@ from wfl_sim.methods.local_only import LocalOnly
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.methods.sa_fedlora import SaFedLora
 from wfl_sim.methods.soft import Soft
+from wfl_sim.methods.split import Split
 from wfl_sim.methods.zero_padding import ZeroPadding
 
 METHODS: dict[str, type[Any]] = {
     cls.kind: cls
     for cls in (
         HeadOnly, LocalOnly, FedAvg, Ffa, Soft, Flora, FedEx, FlexLora, FedTt, FedTtPlus, SaFedLora, ZeroPadding,
-        H2Tune, NoLearning,
+        H2Tune, Split, NoLearning,
     )
 }  # fmt: skip

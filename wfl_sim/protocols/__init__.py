@@ -8,6 +8,7 @@ from typing import Any
 
 from wfl_sim.protocols.buffered import Buffered
 from wfl_sim.protocols.deadline import Deadline
+from wfl_sim.protocols.split import SplitRounds
 from wfl_sim.protocols.sync import Sync
 
-PROTOCOLS: dict[str, type[Any]] = {"sync": Sync, "deadline": Deadline, "buffered": Buffered}
+PROTOCOLS: dict[str, type[Any]] = {"sync": Sync, "deadline": Deadline, "buffered": Buffered, "split": SplitRounds}

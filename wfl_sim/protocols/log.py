@@ -15,6 +15,7 @@ from wfl_sim.contracts import Decision, Request
 from wfl_sim.protocols.base import ProtocolState, World
 from wfl_sim.radio.transmission import Transmission
 
+_NO_MEMORY = dict.fromkeys(("client_memory_bytes", "server_memory_bytes", "server_each_memory_bytes"))  # but of split
 _COMPUTE = slice(9, 12)  # where the row of a decision holds what its client computed
 
 
@@ -64,10 +65,10 @@ class Log:
         """The model did not get to a client that was called."""
         del self._open[client]
 
-    def transmitted(self, done: Transmission, kept_fraction: float) -> None:
-        """A transfer ended, one way or the other."""
+    def transmitted(self, done: Transmission, kept_fraction: float, step: int | None = None) -> None:
+        """A transfer ended, one way or the other: that of a model or an update, or in a `step` of split training."""
         state = self._state
-        self._transmissions.append((state.round + 1, *done[:15], kept_fraction, *done[15:18]))
+        self._transmissions.append((state.round + 1, *done[:15], kept_fraction, *done[15:18], step))
         state.energy_j += done.energy_j
         if done.direction == "up":
             state.uplink_bits += done.sent_bits
@@ -79,7 +80,7 @@ class Log:
         """A client that was to send now has nothing to send, since its training diverged."""
         nothing = Transmission(client, "up", now_s, now_s, now_s, 0, 0, 0, 0, 0, 0, 0.0, math.nan, math.nan,
                                bandwidth_hz, "dropped", "diverged", 0.0, ())  # fmt: skip
-        self._transmissions.append((self._state.round + 1, *nothing[:15], 0.0, *nothing[15:18]))
+        self._transmissions.append((self._state.round + 1, *nothing[:15], 0.0, *nothing[15:18], None))
 
     def commit(self, ages: Sequence[int], *, dropped: int, late: int, last: bool = False) -> None:
         """The round is over and the model updated, with arrivals of these `ages`: evaluate it, write it all down.
@@ -102,6 +103,7 @@ class Log:
             "energy_j": state.energy_j,
             "kept_fraction_mean": float(np.mean(self._kept)) if self._kept else None,
             "queue": state.schedule.get("queue", 0.0),
+            **_NO_MEMORY,
             **world.work.evaluate(),
             **world.work.diagnostics(),
         }

@@ -6,7 +6,7 @@ Knows who talks when; neither formulas nor tensors. How long a round waits is th
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,6 +15,7 @@ import simpy
 
 from channels.options import Count, Options
 from channels.units import Seconds
+from wfl_sim.contracts import Request
 from wfl_sim.protocols.base import Call, Ids, ProtocolState, World
 from wfl_sim.protocols.calls import Calls
 from wfl_sim.protocols.log import Log
@@ -57,12 +58,20 @@ class Rounds(Options):
         """How many send side by side, at most."""
         return clients if self.cohort is None else min(self.cohort, clients)
 
+    def calls(self, world: World, state: ProtocolState, log: Log) -> Calls:
+        """What carries a call from its downlink to its end."""
+        return Calls(world, state, log)
+
+    def requests(self, world: World, number: int, clients: Sequence[int]) -> list[Request]:
+        """What the clients that are asked in a round would like."""
+        return world.requests(number, clients)
+
     def run(self, world: World, state: ProtocolState) -> Generator[simpy.Event, Any, None]:
         """Play the rounds that are left."""
         env, schedule = world.env, world.schedule
         state.schedule = state.schedule or schedule.start()
         log = Log(world, state)
-        calls = Calls(world, state, log)
+        calls = self.calls(world, state, log)
         everyone = np.arange(world.clients)
         while state.round < world.rounds and state.gone_s is None:
             start_s, there = env.now, world.presence.present(everyone, env.now)
@@ -94,7 +103,7 @@ class Rounds(Options):
         if not idle.size:
             return 0
         clients = world.drawn(idle, self.senders(world.clients), "cohort", number)
-        requests = world.requests(number, clients)
+        requests = self.requests(world, number, clients)
         air = world.medium.air(known_gain=world.schedule.csi != "large_scale")
         decisions, state.schedule = world.decide(air, requests, calls.flights(), state.schedule)
         log.decided(requests, decisions)

@@ -135,7 +135,12 @@ class Medium:
         if radio.downlink.access == "unicast":
             sizes = Sizes(radio.packet_bits, radio.header_bits, radio.retransmission.attempts)
             return self._slots(signal, sizes, losses, radio.downlink, radio.downlink.scheduler, NO_SUPPLY, True)
-        return Broadcasts(Walker(signal, radio, losses, self._stream.child("down").child("blocks")))
+        blocks = self._stream.child("down").child("blocks")
+        alone = Losses(self.loss, self._stream.child("alone"))
+        return Broadcasts(
+            Walker(signal, radio, losses, blocks),
+            Walker(signal, radio, alone, self._stream.child("alone").child("blocks")),
+        )
 
     def _slots(
         self,
@@ -204,6 +209,16 @@ class Medium:
             self._ask("down", (client,), size, band_hz, now_s, until_s, reason, client)
             for client, size in zip(clients, bits, strict=True)
         ]
+
+    def to_one(
+        self, client: int, payload_bits: int, *, until_s: float = math.inf, reason: Reason = "deadline"
+    ) -> simpy.Event:
+        """Start sending what is for one client alone; the event's value is its `Transmission`, under its own number.
+
+        Under broadcast it has the whole band, behind what was asked for before.
+        """
+        band_hz, now_s = self.radio.downlink.bandwidth_hz, self.env.now
+        return self._ask("down", (client,), payload_bits, band_hz, now_s, until_s, reason, client)
 
     def air(self, known_gain: bool, direction: Direction = "up") -> Air:
         """What may be planned with in a direction: a known gain, or the ergodic mean over the fading."""

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 
 from wfl_sim.radio.access import NO_SUPPLY, Ended, Held, Job, Rest, Supply
+from wfl_sim.radio.transmission import BROADCAST
 from wfl_sim.radio.walk import Transfer, Walker
 
 _NEAREST, _FARTHEST = 32, 2048  # slots to look ahead: the more, the longer nothing came in between
@@ -128,28 +129,35 @@ class OneByOne(_Walked):
 
 
 class Broadcasts(_Walked):
-    """Broadcasts over the whole downlink band, one after the other in the order in which they were asked for."""
+    """Broadcasts over the whole downlink band, one after the other in the order in which they were asked for.
 
-    def __init__(self, walker: Walker) -> None:
+    What is for one client alone, under its own number, waits in the same line, and has draws of its own.
+    """
+
+    def __init__(self, walker: Walker, alone: Walker) -> None:
         super().__init__(walker)
+        self._alone = alone
         self._free_s = -math.inf
 
     def plan(self, jobs: Sequence[Job]) -> list[Ended]:
         ended = []
         for job in jobs:
-            transfer = self._walker.begin(job, min(max(job.begin_s, self._free_s), job.until_s))
-            self._walker.grant(transfer, self._walker.signal.bandwidth_hz, transfer.now_s)
-            self._walker.walk(transfer, math.inf)
+            walker = self._walker if job.client == BROADCAST else self._alone
+            transfer = walker.begin(job, min(max(job.begin_s, self._free_s), job.until_s))
+            walker.grant(transfer, walker.signal.bandwidth_hz, transfer.now_s)
+            walker.walk(transfer, math.inf)
             self._free_s = max(self._free_s, transfer.now_s)  # one that waits in vain ends before those it waits for
-            ended.append(self._walker.conclude(transfer, NO_SUPPLY))
+            ended.append(walker.conclude(transfer, NO_SUPPLY))
         return ended
 
     def held_hz(self, now_s: float) -> float:
         return self._walker.signal.bandwidth_hz if now_s < self._free_s else 0.0
 
     def rest(self) -> Rest:
-        return {"free_s": None if self._free_s == -math.inf else self._free_s, **super().rest()}
+        free_s = None if self._free_s == -math.inf else self._free_s
+        return {"free_s": free_s, **super().rest(), "alone": self._alone.rest()}
 
     def resume(self, rest: Rest) -> None:
         self._free_s = -math.inf if rest["free_s"] is None else rest["free_s"]
         super().resume(rest)
+        self._alone.resume(rest["alone"])

@@ -1,0 +1,82 @@
+"""Makes the learning side of a split scenario: data, partition, the halves of the model, and their federation.
+
+The one place that joins them; the engine calls it and never sees a tensor.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from channels.streams import Stream
+from wfl_sim.errors import MissingResource
+from wfl_sim.learning import data, sources
+from wfl_sim.learning.local import Setup
+from wfl_sim.learning.memo import Memo
+from wfl_sim.learning.partition import holdings, partition
+from wfl_sim.learning.splitfederation import Rows, SplitFederation
+from wfl_sim.learning.splitlocal import SplitHere
+from wfl_sim.learning.threads import one_thread
+from wfl_sim.learning.training import Trainer, rows_of
+from wfl_sim.scenario import Scenario
+from wfl_sim.splitsizes import SplitSizes, cuts_of
+
+
+def build_work(scenario: Scenario, memo_folder: Path | None = None) -> tuple[SplitFederation, dict[str, Any]]:
+    """The federation of a split scenario (its first seed), and what the manifest records of model, data and cuts.
+
+    `memo_folder` holds results of evaluations that other cells of the study have left (`wfl_sim.learning.memo`).
+    Clients are trained one after another in this process, as the server serves them.
+
+    Raises
+    ------
+    MissingResource
+        Model or data are not there, or the model cannot be cut as it should be.
+    """
+    one_thread()
+    learning, method, clients = scenario.learning, scenario.method, scenario.clients.count
+    local, seed = learning.local, scenario.seeds[0]
+    stream = Stream.root(seed).child("learning")
+    recorded: dict[str, Any] = {
+        "name": learning.data.name,
+        "source": data.data_set(learning.data.name).record(),
+        "model": learning.model.name,
+        "model_sha256": sources.fingerprint(*sources.weights_files(learning.model.name)),
+    }
+    task = data.load(learning.data, stream.child("data"))
+    draws = stream.child("partition")
+    parts = partition(task.train.labels, clients, learning.data.partition, draws, task.train.groups)
+    versions = (torch.__version__, transformers.__version__)
+    memo = Memo(memo_folder, repr((learning, method, clients, seed, recorded, versions)))
+    setup = Setup(learning.model, method.adapter(), task, learning.data.max_tokens, local, None, learning.device,
+                  learning.precision)  # fmt: skip
+    executor = SplitHere(setup)
+    trainer = Trainer(executor, setup.adapter, parts, local, stream, memo, len(task.test), scenario.rounds)
+    recorded["examples_per_client"] = [int(part.size) for part in parts]
+    recorded["classes"] = list(task.classes)
+    counts = holdings(task.train.labels, parts, len(task.classes))
+    recorded["holdings"] = {"classes": list(task.classes), "counts": counts.tolist()}
+    if scenario.clients.compute.is_counted:
+        recorded["step_flop"] = trainer.step_flop()
+    sizes = SplitSizes.of(scenario)
+    cuts = cuts_of(scenario, sizes)
+    depth = executor.halves.halves.depth
+    if unfit := [cut for cut in cuts if not 1 <= cut < depth]:
+        raise MissingResource(
+            f"method.cut: {unfit[0]} of {depth} layers leaves one side without any; take 1 to {depth - 1}"
+        )
+    recorded["cuts"] = cuts
+
+    def rows(client: int, round_: int) -> Rows:
+        return rows_of(stream, client, round_, parts[client], local)
+
+    federation = SplitFederation(
+        method, scenario.codec, executor.halves, trainer.initial(), trainer.layout, sizes, cuts,
+        [int(part.size) for part in parts], rows, partial(local.rate, rounds=scenario.rounds), trainer.evaluate,
+        learning.on_divergence == "drop_client", stream.child("updates").key,
+    )  # fmt: skip
+    return federation, recorded
