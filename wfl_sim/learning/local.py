@@ -117,13 +117,13 @@ class LocalTraining:
         closed = {name: value for name, value in stacked.items() if name not in first}
         self._serve(starts)
         optimizer = optimizer_of(local, tensors, rate)
-        proximal = local.proximal + (0.0 if lesson is None else lesson.proximal)
+        more = 0.0 if lesson is None else lesson.proximal
         for step in range(rows.shape[1]):
             batch = self._inputs["train"].batch(torch.from_numpy(rows[:, step].ravel()))
             optimizer.zero_grad()
             # Clients share no tensor: the gradient of the sum is each one's gradient of its own loss.
             loss = self._loss(batch, rows[:, step].ravel(), tensors | closed)
-            self._penalised(loss, tensors, first, proximal).sum().backward()  # type: ignore[no-untyped-call]
+            self._penalised(loss, tensors, first, more).sum().backward()  # type: ignore[no-untyped-call]
             if local.clip_norm is not None:
                 clip(list(tensors.values()), local.clip_norm)
             optimizer.step()
@@ -147,14 +147,16 @@ class LocalTraining:
 
         def loss() -> Tensor:
             return self._penalised(
-                self.head.loss(self._states_of(batch, tensors), batch, tensors), tensors, first, setup.local.proximal
+                self.head.loss(self._states_of(batch, tensors), batch, tensors), tensors, first
             ).sum()
 
         return flops.count(loss)
 
-    def _penalised(self, loss: Tensor, tensors: dict[str, Tensor], first: dict[str, Tensor], proximal: float) -> Tensor:
-        """What each client minimises [K]: its loss, and what the method and the proximal term add."""
-        regulariser = self._setup.regulariser
+    def _penalised(
+        self, loss: Tensor, tensors: dict[str, Tensor], first: dict[str, Tensor], more: float = 0.0
+    ) -> Tensor:
+        """What each client minimises [K]: its loss, what the method adds, and the proximal term, of `more` weight."""
+        regulariser, proximal = self._setup.regulariser, self._setup.local.proximal + more
         if regulariser is not None:
             for alike in self._alike:  # small products cost their calls, not their arithmetic
                 if not (pairs := [pair for pair in alike if tensors.keys() >= {*pair}]):

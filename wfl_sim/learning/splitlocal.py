@@ -135,7 +135,7 @@ class SplitTraining(LocalTraining):
             seen = self.halves.upper(batch, pair.cut, given)
         half = pair.upper
         loss = self.head.loss(seen.float(), batch, half.tensors)
-        self._penalised(loss, half.tensors, half.first, self._setup.local.proximal).sum().backward()  # type: ignore[no-untyped-call]
+        self._penalised(loss, half.tensors, half.first).sum().backward()  # type: ignore[no-untyped-call]
         assert given.grad is not None  # the loss depends on it
         gradient = given.grad.cpu().numpy()[tokens]
         half.optimizer.step()
@@ -151,7 +151,7 @@ class SplitTraining(LocalTraining):
         half.states.backward(self._tensor(whole).to(half.states.dtype))  # type: ignore[no-untyped-call]
         if self._setup.local.proximal > 0:
             none = torch.zeros(1, device=self._device)
-            self._penalised(none, half.tensors, half.first, self._setup.local.proximal).sum().backward()  # type: ignore[no-untyped-call]
+            self._penalised(none, half.tensors, half.first).sum().backward()  # type: ignore[no-untyped-call]
         half.optimizer.step()
         half.drop()
 
