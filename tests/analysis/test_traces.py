@@ -87,7 +87,7 @@ def test_a_run_may_go_on_while_its_trace_is_decoded(
 
     monkeypatch.setattr("analysis.tracefile.table_columns", decode)
     assert load(directory).transmissions.empty, "the rows are those of one instant"
-    assert len(decoded) == 2
+    assert len(decoded) == 3
     assert len(load(directory).transmissions) == 2
 
 
@@ -457,11 +457,14 @@ def test_the_format_before_is_read_with_nothing_in_the_columns_that_it_had_not(r
     for column in ("e_sp_score", "e_q"):
         db.execute(f"ALTER TABLE rounds DROP COLUMN {column}")
         db.execute("DELETE FROM columns WHERE name = ?", (column,))
+    db.execute("DROP TABLE groups")
+    db.execute("DELETE FROM columns WHERE \"table\" = 'groups'")
     db.execute("PRAGMA user_version = 2")
     db.commit()
     db.close()
     after = load(directory).rounds
     assert list(after.columns) == list(before.columns) and after[["e_sp_score", "e_q"]].isna().all(axis=None)
+    assert load(directory).groups.empty
     rest = [column for column in before.columns if column not in ("e_sp_score", "e_q")]
     assert after[rest].equals(before[rest])
 
@@ -471,7 +474,7 @@ def test_another_trace_format_is_refused(run_of: Callable[..., Path]) -> None:
     db = sqlite3.connect(directory / "trace.sqlite")
     db.execute("PRAGMA user_version = 999")
     db.close()
-    with pytest.raises(TraceError, match="trace format 999; this version reads formats 2 to 3"):
+    with pytest.raises(TraceError, match="trace format 999; this version reads formats 2 to 4"):
         load(directory)
 
 
