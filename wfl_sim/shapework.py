@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -30,8 +30,8 @@ SHAPE, ALIGNMENT, DELTA, BEGUN = "shape", "alignment", "delta", "begun"
 _NO_DIAGNOSTICS = ("coherence_a", "coherence_b", "e_cov", "e_sp", "e_sp_score", "e_q")
 
 
-class Pupil(Learner, Judge):
-    """What trains the clients of a group; `wfl_sim.learning.training.Trainer` over `triples.TripleTraining` is one."""
+class Pupil(Learner, Judge, Protocol):
+    """What trains the clients of a group: a `wfl_sim.learning.training.Trainer` over `triples.TripleTraining` does."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Side:
     examples: int
     depth: int
     method: H2Tune
-    learner: Any
+    learner: Pupil
     code: ShapeCode
 
     def head_of(self, params: Params) -> Params:
