@@ -215,7 +215,7 @@ class ShapeWork:
 
     def _forget(self, client: int) -> None:
         for book in (self.state.training, self.state.started, self.state.sent):
-            book.pop(client, None)  # type: ignore[attr-defined]
+            book.pop(client, None)
 
     def aggregate(self, arrivals: Mapping[int, AnyPayload], factors: Mapping[int, float] | None = None) -> None:
         """Merge what arrived: of G each layer by what clients have to say of it, of heads those of each group."""
@@ -359,4 +359,4 @@ class ShapeWork:
 
 
 def _as_array(data: bytes) -> Params:
-    return {"data": np.frombuffer(data, np.uint8)}  # type: ignore[dict-item]
+    return {"data": np.frombuffer(data, np.uint8)}
