@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from wfl_sim import groups, rankfit
+from wfl_sim.estimate import estimate
 from wfl_sim.learning.fetch import named
-from wfl_sim.scenario import Study, parse
+from wfl_sim.scenario import Study, load, parse
 
 BASE = (Path(__file__).parent / "small.yaml").read_text(encoding="utf-8").replace("  adaptive:", "  other:")
 BASE = BASE.replace("[0.5, 60 %]", "[0.5]\n  groups:\n    - {name: a, clients: 1}\n    - GROUP")
@@ -38,9 +39,9 @@ WRONG = [
      "'builtin:wordnet11' is not known; "]),
     ("{name: b, clients: 3, rank: 2, memory: 300 MB}", ["s.yaml:22:35: learning.groups.1.rank: is chosen by memory and "
      "payload: leave it out, or these"]),
-    ("{name: b, clients: 3, memory: 40 MB}", ["s.yaml:22:38: learning.groups.1.memory: must be at least 1.213 Gbit, "
+    ("{name: b, clients: 3, memory: 40 MB}", ["s.yaml:22:37: learning.groups.1.memory: must be at least 1.213 Gbit, "
      "what the rank 1 takes; got 320 Mbit"]),
-    ("{name: b, clients: 3, payload: 10 kbit}", ["s.yaml:22:39: learning.groups.1.payload: must be at least "]),
+    ("{name: b, clients: 3, payload: 10 kbit}", ["s.yaml:22:38: learning.groups.1.payload: must be at least "]),
     ("{name: b, clients: 3, data: {train: 2}}", ["s.yaml:14:10: clients.count: must be at most the 2 training "
      "examples; got 3"]),
     ("{name: b, clients: 3, data: {name: 'builtin:shakespeare'}}", ["s.yaml:22:42: learning.groups.1.data.name: is "
@@ -106,3 +107,15 @@ def test_a_rank_that_is_to_fit_is_the_largest_for_which_there_is_room(
     takes = [getattr(rankfit.taken(plain, 1, r), f"{limit}_bits") for r in range(1, 13)]
     assert takes == sorted(takes) and takes[4] < takes[5]
     assert [rank(takes[4]), rank(takes[4] - 1), rank(1e12)] == [5, 4, 12]
+
+
+def test_the_shipped_mix_fits_its_models_and_data_and_can_be_planned() -> None:
+    """Of the same links, and of updates that the baseline's codec makes twice as large as H2Tune's or more."""
+    study = load(Path(__file__).parents[1] / "scenarios" / "seeds" / "h2tune.yaml")
+    study.check()
+    planned = {row.arm: row for row in estimate(study, jobs=1).arms}
+    assert list(planned) == ["local-only", "fedavg-in-groups", "zero-padding", "h2tune"]
+    assert planned["local-only"].dense_bits == 8
+    assert planned["zero-padding"].dense_bits == planned["fedavg-in-groups"].dense_bits
+    assert planned["fedavg-in-groups"].dense_bits > 2 * planned["h2tune"].dense_bits
+    assert planned["h2tune"].wall_s > planned["fedavg-in-groups"].wall_s  # two passes over each batch

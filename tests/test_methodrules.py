@@ -151,7 +151,7 @@ def test_h2tune_learns_tasks_with_classes():
     with pytest.raises(ScenarioError) as told:
         parse(SCENARIO.replace("METHOD", "h2tune").replace("CODEC", "dense") + more)
     (problem,) = told.value.args
-    assert (problem.key, problem.line) == ("learning.data.name", 9)
+    assert (problem.key, problem.line) == ("learning.data.name", 10)
     assert "is a language task, and h2tune learns tasks with classes" in problem.message
 
 

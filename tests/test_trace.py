@@ -54,7 +54,7 @@ def test_every_column_is_described(tmp_path):
     ]
     there = {(table, name): kind for table in tables for _, name, kind, *_ in db.execute(f"PRAGMA table_info({table})")}
     db.close()
-    assert set(tables) == {"rounds", "transmissions", "decisions"}
+    assert set(tables) == {"rounds", "transmissions", "decisions", "groups"}
     assert set(described) == set(there)
     for (table, name), (unit, meaning) in described.items():
         assert len(meaning) > 5, (table, name)

@@ -226,7 +226,7 @@ class UnlikeCompute(Compute):
     unlike: tuple[float, ...] = ()
 
     def medians_s(self, stream: Stream, clients: ArrayLike) -> Floats:
-        return super().medians_s(stream, clients) * np.asarray(self.unlike)[np.asarray(clients)]
+        return np.asarray(super().medians_s(stream, clients) * np.asarray(self.unlike)[np.asarray(clients)])
 
     @property
     def _spread(self) -> tuple[Floats, Floats]:

@@ -47,7 +47,9 @@ class Part:
         if self.number is None:
             return found
         group = whole.learning.groups[self.number]
-        own = {("learning", name): ("learning", "groups", str(self.number), name) for name in SECTIONS}
+        own: dict[Path, Path] = {
+            ("learning", name): ("learning", "groups", str(self.number), name) for name in SECTIONS
+        }
         stated = {path: new for path, new in own.items() if getattr(group, path[1]) is not None}
         if group.rank is not None:
             stated["method", "rank"] = ("learning", "groups", str(self.number), "rank")

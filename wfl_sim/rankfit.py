@@ -40,7 +40,10 @@ def taken(scenario: Scenario, number: int, rank: int) -> Taken:
 
     most, learning = int(getattr(scenario.method, "rank")), scenario.learning  # noqa: B009 - who asks has seen it
     ranks = [rank if place == number else group.rank or most for place, group in enumerate(learning.groups)]
-    stated = tuple(replace(group, rank=own) for group, own in zip(learning.groups, ranks, strict=True))
+    stated = tuple(
+        replace(group, rank=own, memory_bits=None, payload_bits=None)
+        for group, own in zip(learning.groups, ranks, strict=True)
+    )
     whole = replace(scenario, learning=replace(learning, groups=stated))
     own = groups.parts(whole)[number].scenario
     info = model_info(own.learning.model.name)

@@ -51,7 +51,7 @@ def download_bits(scenario: Scenario, code: ShapeCode) -> tuple[int, int, int]:
 
     def change(shapes: dict[str, tuple[int, ...]]) -> int:
         layout, bits = Layout((), tuple(shapes), shapes), codec.broadcast_bits
-        return 8 + 8 * type(codec)(bits=bits).plain_bytes(layout, tuple(shapes))
+        return 8 + 8 * int(type(codec)(bits=bits).plain_bytes(layout, tuple(shapes)))
 
     head = dict(code.head)
     first = 32 * Layout((), tuple(head), head).size(tuple(head))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -30,8 +30,8 @@ SHAPE, ALIGNMENT, DELTA, BEGUN = "shape", "alignment", "delta", "begun"
 _NO_DIAGNOSTICS = ("coherence_a", "coherence_b", "e_cov", "e_sp", "e_sp_score", "e_q")
 
 
-class Pupil(Learner, Judge):
-    """What trains the clients of a group; `wfl_sim.learning.training.Trainer` over `triples.TripleTraining` is one."""
+class Pupil(Learner, Judge, Protocol):
+    """What trains the clients of a group: a `wfl_sim.learning.training.Trainer` over `triples.TripleTraining` does."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Side:
     examples: int
     depth: int
     method: H2Tune
-    learner: Any
+    learner: Pupil
     code: ShapeCode
 
     def head_of(self, params: Params) -> Params:
@@ -215,7 +215,7 @@ class ShapeWork:
 
     def _forget(self, client: int) -> None:
         for book in (self.state.training, self.state.started, self.state.sent):
-            book.pop(client, None)  # type: ignore[attr-defined]
+            book.pop(client, None)
 
     def aggregate(self, arrivals: Mapping[int, AnyPayload], factors: Mapping[int, float] | None = None) -> None:
         """Merge what arrived: of G each layer by what clients have to say of it, of heads those of each group."""
@@ -359,4 +359,4 @@ class ShapeWork:
 
 
 def _as_array(data: bytes) -> Params:
-    return {"data": np.frombuffer(data, np.uint8)}  # type: ignore[dict-item]
+    return {"data": np.frombuffer(data, np.uint8)}

@@ -174,7 +174,7 @@ class TraceWriter:
             self._insert("rounds", [round_row])
             self._insert("transmissions", transmissions)
             self._insert("decisions", decisions)
-            self._insert("groups", [{"round": round_row["round"], **row} for row in round_row.get("groups", ())])
+            self._insert("groups", [{**row, "round": round_row["round"]} for row in round_row.get("groups", ())])
             if resume is not None:
                 number = round_row["round"]
                 self._db.execute(f"CREATE TABLE IF NOT EXISTS {_RESUME}")

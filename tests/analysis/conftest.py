@@ -145,7 +145,8 @@ def plausible_rounds(arm: str, seed: int, count: int, clients: int) -> Iterator[
                   uplink_bits=up, downlink_bits=down, delivered=delivered, dropped=dropped,
                   deferred=clients - len(senders), energy_j=energy,
                   kept_fraction_mean=float(np.mean(kept_sent)) if kept_sent else None, rank=8, queue=queue,
-                  coherence_a=None, coherence_b=None),
+                  coherence_a=None, coherence_b=None)
+            | {"groups": [blank("groups", name="all", task="t", clients=clients, share=1.0, accuracy=float(accuracy))]},
             transmissions,
             decisions,
         )  # fmt: skip

@@ -87,8 +87,8 @@ def test_a_run_may_go_on_while_its_trace_is_decoded(
 
     monkeypatch.setattr("analysis.tracefile.table_columns", decode)
     assert load(directory).transmissions.empty, "the rows are those of one instant"
-    assert len(decoded) == 2
-    assert len(load(directory).transmissions) == 2
+    assert len(decoded) == 3
+    assert len(load(directory).transmissions) == 3
 
 
 def test_only_the_tables_that_are_asked_for_are_read(study: Traces, study_directory: Path) -> None:
@@ -460,11 +460,14 @@ def test_the_format_before_is_read_with_nothing_in_the_columns_that_it_had_not(r
     for column in ("e_sp_score", "e_q", *memory):
         db.execute(f"ALTER TABLE rounds DROP COLUMN {column}")
         db.execute("DELETE FROM columns WHERE name = ?", (column,))
+    db.execute("DROP TABLE groups")
+    db.execute("DELETE FROM columns WHERE \"table\" = 'groups'")
     db.execute("PRAGMA user_version = 2")
     db.commit()
     db.close()
     after = load(directory).rounds
     assert list(after.columns) == list(before.columns) and after[["e_sp_score", "e_q"]].isna().all(axis=None)
+    assert load(directory).groups.empty
     rest = [column for column in before.columns if column not in ("e_sp_score", "e_q", *memory)]
     assert after[rest].equals(before[rest])
 

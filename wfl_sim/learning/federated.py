@@ -78,7 +78,8 @@ def build_work(
     """The learning side of a scenario (its first seed), and what the manifest records of model and data.
 
     `memo_folder` holds results of training that other cells of the study have left (`wfl_sim.learning.memo`).
-    In `states` the clients' state is kept. With more than one of `workers`, so many processes train, and change no bit.
+    In `states` the clients' state is kept. With more than one of `workers`, so many processes train, and change no bit;
+    groups share them, at least one each. H2Tune's clients are trained in this process.
     """
     one_thread()
     stream, states = Stream.root(scenario.seeds[0]).child("learning"), states or ClientStates()
@@ -86,11 +87,11 @@ def build_work(
     if getattr(scenario.method, "own_coding", False):
         return _shapes(scenario, parts, stream, states), recorded_of(parts)
     if parts[0].part.number is None:
-        return _federation(parts[0], stream, states, workers), parts[0].recorded
+        return _federation(parts[0], stream, states, workers > 1, workers), parts[0].recorded
     works = list[Federation]()
     try:
         for one, own in zip(parts, states.parts(len(parts)), strict=True):
-            works.append(_federation(one, stream, own, workers))
+            works.append(_federation(one, stream, own, workers > 1, max(1, workers // len(parts))))
     except BaseException:
         for work in works:
             work.close()
@@ -161,11 +162,11 @@ def recorded_of(parts: Sequence[Loaded]) -> dict[str, Any]:
     return joined
 
 
-def _federation(one: Loaded, stream: Stream, states: ClientStates, workers: int) -> Federation:
+def _federation(one: Loaded, stream: Stream, states: ClientStates, elsewhere: bool, workers: int) -> Federation:
     scenario, setup = one.part.scenario, one.setup
     learning, method, recorded = scenario.learning, scenario.method, one.recorded
     # The head alone of a classifier is soon trained: the model's states are worked out once, in one process.
-    many = workers > 1 and (setup.adapter is not None or one.task.kind == "language")
+    many = elsewhere and (setup.adapter is not None or one.task.kind == "language")
     executor = Workers(setup, workers) if many else Here(setup)
     try:
         held_out = len(one.task.test)

@@ -227,7 +227,7 @@ class TripleTraining:
             shared = torch.einsum("kgl,kgmab->klmab", psi, whole) + tensors[DELTA]
             part = shared.flatten(-2).gather(-1, chosen)
             scores = tensors["masks"].flatten(-2).gather(-1, chosen)
-            return (part * (1.0 + scores - scores.detach())).unflatten(-1, (rank, rank))
+            return (part * (1.0 + scores - scores.detach())).reshape(*chosen.shape[:-1], rank, rank)
 
         return stacked, shapes
 

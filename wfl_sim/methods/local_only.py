@@ -16,7 +16,7 @@ from wfl_sim.methods.lora import Lora
 
 @dataclass(frozen=True, kw_only=True)
 class LocalOnly(Lora):
-    """LoRA adapters and a head of each client's own, trained on its own data alone: what is learnt without sending.
+    """LoRA adapters and a head of each client's own, trained on its own data alone.
 
     In each round those who are called train on from where they stopped. On the air they get and send one byte.
 

@@ -5,15 +5,18 @@ Knows options; how groups are joined is the business of `wfl_sim.padded`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from channels.units import Positive
-from wfl_sim.methods.fedavg import FedAvg
+from wfl_sim.contracts import Params
+from wfl_sim.methods.base import Arrival, add_weighted
+from wfl_sim.methods.lora import Lora
 
 
 @dataclass(frozen=True, kw_only=True)
-class ZeroPadding(FedAvg):
+class ZeroPadding(Lora):
     """FedAvg across groups of unlike rank: smaller adapters are padded with zeros to the largest.
 
     A group of rank r_i has the first r_i rank components of adapters that all groups of its backbone share, in those
@@ -48,6 +51,9 @@ class ZeroPadding(FedAvg):
 
     aliases: ClassVar[tuple[str, ...]] = ("hetlora",)
 
-    kind: Literal["zero_padding"] = "zero_padding"  # type: ignore[assignment]
+    kind: Literal["zero_padding"] = "zero_padding"
     scale: Positive | None = 2.0
     fill: Literal["zero", "renormalise"] = "zero"
+
+    def aggregate(self, model: Params, arrivals: Sequence[Arrival]) -> Params:
+        return add_weighted(model, arrivals)
