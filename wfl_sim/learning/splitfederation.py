@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,15 @@ from wfl_sim.codecs.base import Codec, Layout, Update, update_key
 from wfl_sim.contracts import AnyPayload, Params, Payload, PayloadMenu, Point
 from wfl_sim.errors import Diverged, NotFinite
 from wfl_sim.learning import activations
-from wfl_sim.learning.splitlocal import Measured, Pair, SplitTraining
 from wfl_sim.methods.base import Arrival
 from wfl_sim.methods.split import Split
 from wfl_sim.splitsizes import SplitSizes
 from wfl_sim.splitwork import Parts
 from wfl_sim.statefiles import StateFiles
 from wfl_sim.updateerrors import UpdateErrors, aggregated, errors_of
+
+if TYPE_CHECKING:  # which loads the tensor library
+    from wfl_sim.learning.splitlocal import Measured, Pair, SplitTraining
 
 Rows = NDArray[np.int64]
 
