@@ -77,6 +77,8 @@ def test_the_example_of_a_card_can_be_used_as_it_stands(noun: str, kind: str) ->
     if getattr(NOUNS[noun][kind], "gives_products", False):
         merging = [name for name, cls in NOUNS["method"].items() if getattr(cls, "renews", False)]
         needed = [f"method={{kind: {merging[0]}}}"]
+    if kind == "split":  # of which there are two, that go together
+        needed = ["method={kind: split}", "protocol={kind: split}"]
     (cell,) = parse(BASE, overrides=[*needed, f"{noun}={value}"]).cells
     chosen: object = cell.scenario
     for part in noun.split("."):

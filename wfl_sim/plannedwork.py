@@ -6,8 +6,9 @@ Knows the sizes that are worked out from a scenario; trains nothing and loads no
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from wfl_sim.codecs.dense import Dense
 from wfl_sim.contracts import PayloadMenu, Point
 from wfl_sim.networkonly import NetworkOnly
 from wfl_sim.splitsizes import SplitSizes, cuts_of
@@ -44,7 +45,8 @@ def planned_sizes(scenario: Scenario) -> tuple[PayloadMenu, int, int]:
     MissingResource
         The model's ``config.json`` is not on this computer, or the data set is not known.
     """
-    sizes, codec = SplitSizes.of(scenario), scenario.codec
+    sizes, whole = SplitSizes.of(scenario), scenario.codec
     cut = max(cuts_of(scenario, sizes))
-    whole: Any = replace(codec, bits=16) if getattr(codec, "bits", None) == 8 else codec  # as the server sends
+    if isinstance(whole, Dense) and whole.bits == 8:  # the server sends 16
+        whole = replace(whole, bits=16)
     return sizes.menu(cut), sizes.first_bits(cut), whole.menu(sizes.layout(cut)).points[-1].bits

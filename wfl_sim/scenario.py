@@ -41,6 +41,7 @@ from wfl_sim.methods.base import Method
 from wfl_sim.nouns import NOUNS
 from wfl_sim.presence import Churn
 from wfl_sim.protocols.base import Protocol
+from wfl_sim.protocols.split import is_split
 from wfl_sim.protocols.sync import Sync
 from wfl_sim.radio.margins import Budget
 from wfl_sim.radio.options import Radio
@@ -327,7 +328,7 @@ class _Resources:
     def of(self, scenario: Scenario) -> list[Finding]:
         """What it finds in a scenario."""
         read: Any = (scenario.learning, scenario.method, scenario.clients.count, scenario.seeds)  # all that it reads
-        if scenario.rank_selection is not None or scenario.protocol.kind == "split":  # which read links or devices too
+        if scenario.rank_selection is not None or is_split(scenario.protocol):  # which read links or devices too
             read = scenario
         if read not in self._found:
             self._found[read] = rules.resources(scenario)

@@ -14,6 +14,7 @@ from wfl_sim.findings import Finding, finding
 from wfl_sim.learningwork import compute_of
 from wfl_sim.methods.split import Split
 from wfl_sim.pace import pace_of
+from wfl_sim.protocols.split import is_split
 from wfl_sim.serving import MOST_EXACT
 from wfl_sim.splitsizes import SplitSizes
 
@@ -26,9 +27,8 @@ _INSTEAD = "for training on the clients alone take method fedavg with protocol s
 
 def problems(scenario: Scenario) -> list[Finding]:
     """What does not go together."""
-    method, protocol = scenario.method, scenario.protocol
-    split = isinstance(method, Split)
-    if split != (protocol.kind == "split"):
+    split = isinstance(scenario.method, Split)
+    if split != is_split(scenario.protocol):
         key, has, needs = ("protocol", "method", "protocol") if split else ("method", "protocol", "method")
         message = f"must be split with {has} split, whose halves talk to each other in every step"
         got = getattr(scenario, needs).kind
@@ -66,7 +66,7 @@ def _order(scenario: Scenario) -> list[Finding]:
 
 def resources(scenario: Scenario) -> list[Finding]:
     """Where the model that is there cannot be cut."""
-    if not isinstance(scenario.method, Split) or scenario.protocol.kind != "split":
+    if not isinstance(scenario.method, Split) or not is_split(scenario.protocol):
         return []
     try:
         sizes = SplitSizes.of(scenario)

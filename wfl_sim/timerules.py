@@ -14,6 +14,7 @@ from wfl_sim.findings import Finding
 from wfl_sim.findings import finding as _finding
 from wfl_sim.learningwork import compute_of
 from wfl_sim.methods.none import NoLearning
+from wfl_sim.protocols.split import is_split
 
 if TYPE_CHECKING:
     from wfl_sim.scenario import Scenario
@@ -38,7 +39,7 @@ def problems(scenario: Scenario) -> list[Finding]:
     except OptionError as error:
         message = f"as counted from the model {error.args[2]}; lower learning.local.steps or batch"
         return [_finding("clients.compute.work", message, "", *_COUNTED)]
-    if scenario.protocol.kind == "split":  # whose server does a part of the work
+    if is_split(scenario.protocol):  # whose server does a part of the work
         return []
     read, latency_s = _COUNTED if counted else _STATED, 2 * scenario.radio.latency_s
     median_s, fastest_s = compute.median_s + latency_s, compute.fastest_s + latency_s

@@ -84,7 +84,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("outcome", "TEXT", "", "delivered, partial (some packets arrived, the update did not) or dropped"),
         Column("reason", "TEXT", "", "why not delivered: attempts, deadline, diverged, left or timeout; else empty"),
         Column("energy_j", "REAL", "J", "client's transmission energy; 0 for the downlink"),
-        Column("step", "REAL", "", "split: the step of activations (up) or their gradient (down), from 1; else empty"),
+        Column("step", "REAL", "steps", "split: step of activations (up) or their gradient (down), from 1; else empty"),
     ),
     "decisions": (
         Column("round", "INTEGER", "", "number of the round"),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,9 +20,12 @@ from wfl_sim.codecs.base import Layout
 from wfl_sim.contracts import Params
 from wfl_sim.engine import run_cell
 from wfl_sim.federation import Federation
+from wfl_sim.learning.activations import Activations
 from wfl_sim.learning.layouts import layout
+from wfl_sim.learning.splitfederation import SplitFederation
 from wfl_sim.methods.fedavg import FedAvg
 from wfl_sim.scenario import Cell, parse
+from wfl_sim.splitsizes import SplitSizes
 from wfl_sim.trace import dump
 
 ROUNDS = 6
@@ -103,6 +106,20 @@ KINDS: dict[str, list[str]] = {
         "protocol.cohort=4",
     ],
     "turned-late": [*ASYNCHRONOUS, "method={kind: soft, rank: 4, basis: server}", "codec={kind: topk}"],
+    "split": [
+        "method={kind: split, rank: 2, cut: 2}",
+        "protocol={kind: split, order: random, cohort: 5}",
+        "learning.local.steps=3",
+        "clients.availability={kind: on_off, on: 6 s, off: 2 s}",
+        "channel.loss={kind: independent, probability: 20 %, origin: interference}",
+    ],
+    "split-slots": [
+        "method={kind: split, rank: 2, cut: 2, codings: [int8]}",
+        "protocol={kind: split, order: ltf}",
+        "learning.local.steps=2",
+        "radio.downlink.access=unicast",
+        *OFDMA,
+    ],
     "stacked": ["method={kind: flora, rank: 4}", "protocol={kind: deadline, deadline: 400 ms, late: carry}"],
     "stacked-late": [*ASYNCHRONOUS, "method={kind: fedex, rank: 4}", "codec={kind: topk, error_feedback: 1}"],
     "staged": [
@@ -173,6 +190,64 @@ class Learner:
         """Nothing runs."""
 
 
+class Side:
+    """What one side of split training has of a client."""
+
+    def __init__(self, start: Params, names: list[str]) -> None:
+        self.arrays, self.tokens = {name: start[name].copy() for name in names}, np.ones(0, np.bool_)
+
+    def trained(self) -> Params:
+        return {name: value.copy() for name, value in self.arrays.items()}
+
+    def drop(self) -> None:
+        """Nothing is remembered."""
+
+    def step(self, by: np.ndarray) -> None:
+        """A step that depends on all that was sent."""
+        for name, value in self.arrays.items():
+            self.arrays[name] = value * np.float32(0.9) + np.float32(by.astype(np.float64).mean())
+
+
+class Halves:
+    """In place of the halves of a model: what is sent depends on all that was trained before."""
+
+    def lower_names(self, cut: int) -> list[str]:
+        return ["q.A", "q.B"]
+
+    def begin(self, start: Params, cut: int, rate: float) -> Any:
+        return SimpleNamespace(cut=cut, lower=Side(start, ["q.A", "q.B"]), upper=Side(start, ["head.weight"]))
+
+    def forward(self, pair: Any, rows: Any) -> Activations:
+        client, round_, step = rows
+        states = np.random.default_rng((client, round_, step)).normal(size=(6 + client, 384)).astype(np.float32)
+        states += pair.lower.arrays["q.B"].mean()
+        pair.lower.tokens = np.ones(len(states), np.bool_)
+        if (client, round_, step) == (3, 2, 1):
+            states *= np.nan
+        return Activations(pair.cut, np.array([len(states)]), np.array([client]), states)
+
+    def serve(self, pair: Any, got: Activations) -> Any:
+        pair.upper.step(got.states)
+        return got.states * pair.upper.arrays["head.weight"].mean()
+
+    def backward(self, pair: Any, gradient: Any) -> None:
+        pair.lower.step(gradient)
+
+
+def build_split_work(scenario: Any, memo_folder: Any) -> tuple[SplitFederation, dict[str, Any]]:
+    """In place of the one of `wfl_sim.learning.splitfederated`."""
+    learner, sizes, clients = Learner(), SplitSizes.of(scenario), scenario.clients.count
+    training: Any = Halves()
+    federation = SplitFederation(
+        scenario.method, scenario.codec, training, learner.initial(), learner.layout, sizes, [2] * clients,
+        [10 + client for client in range(clients)],
+        lambda client, round_: np.array([(client, round_, step) for step in range(sizes.steps)]), lambda round_: 1.0,
+        learner.evaluate, scenario.learning.on_divergence == "drop_client", Stream.root(scenario.seeds[0]).key,
+    )  # fmt: skip
+    federation.measured = dict  # type: ignore[method-assign]  # there is nothing to measure
+    return federation, {"data": {"name": "x"}}
+
+
 def cell(kind: str, rounds: int = ROUNDS) -> Cell:
     """The cell of a kind."""
     (found,) = parse(BASE, "playground", [*KINDS[kind], f"rounds={rounds}"]).cells
@@ -200,10 +275,11 @@ def install(patch: Any) -> None:
     """Have runs use the learner above; `patch(place, name, value)` sets it."""
     import wfl_sim.learning
 
-    module: Any = ModuleType("wfl_sim.learning.federated")
-    module.build_work = build_work
-    sys.modules[module.__name__] = module
-    patch(wfl_sim.learning, "federated", module)
+    for name, build in (("federated", build_work), ("splitfederated", build_split_work)):
+        module: Any = ModuleType(f"wfl_sim.learning.{name}")
+        module.build_work = build
+        sys.modules[module.__name__] = module
+        patch(wfl_sim.learning, name, module)
 
 
 def play(kind: str, directory: Path, rounds: int = ROUNDS, **how: Any) -> dict[str, Any]:

@@ -38,8 +38,9 @@ import playground  # noqa: E402
 def _learner(monkeypatch: pytest.MonkeyPatch) -> None:
     import wfl_sim.learning
 
-    monkeypatch.setitem(sys.modules, "wfl_sim.learning.federated", None)
-    monkeypatch.setattr(wfl_sim.learning, "federated", None, raising=False)
+    for name in ("federated", "splitfederated"):
+        monkeypatch.setitem(sys.modules, f"wfl_sim.learning.{name}", None)
+        monkeypatch.setattr(wfl_sim.learning, name, None, raising=False)
     playground.install(setattr)
     monkeypatch.setattr(cellrecord, "REST_S", math.inf)  # not by the clock: what is tested would depend on it
     monkeypatch.setattr(cellrecord, "REST_SHARE", math.inf)
@@ -72,6 +73,8 @@ QUICK = (
     ("one-at-a-time", False),
     ("gone", True),
     ("network", False),
+    ("split", True),
+    ("split-slots", False),
 )  # kinds, and whether they go on from the last state in which nothing was under way, or are played from the beginning
 
 

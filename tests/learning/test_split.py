@@ -338,7 +338,7 @@ def test_what_is_missed_or_lost_leaves_the_rest_as_it_would_be(federations):
 def test_a_client_that_diverges_ends_the_run_or_sends_nothing(federations, drops):
     split, _ = federations(Dense(), drops)
     point, sound = split.menu(2).points[0], split.current
-    for name, then in (("encoder.layer.0.attention.self.query.A", split.forward), ("head.weight", split.serve)):
+    for name, then in (("encoder.layer.0.attention.self.value.A", split.forward), ("head.weight", split.serve)):
         split.current = {**sound, name: sound[name] * np.float32(np.nan)}
         split.train(4, (2,))
         how = (2, point) if then == split.forward else (2,)

@@ -17,6 +17,7 @@ def _learner(monkeypatch: pytest.MonkeyPatch) -> None:
     """A learner of a few numbers in place of a model."""
     import wfl_sim.learning
 
-    monkeypatch.setitem(sys.modules, "wfl_sim.learning.federated", None)
-    monkeypatch.setattr(wfl_sim.learning, "federated", None, raising=False)
+    for name in ("federated", "splitfederated"):
+        monkeypatch.setitem(sys.modules, f"wfl_sim.learning.{name}", None)
+        monkeypatch.setattr(wfl_sim.learning, name, None, raising=False)
     playground.install(setattr)

@@ -41,7 +41,8 @@ class Halves:
     def __init__(self, backbone: Backbone, probe: Batch) -> None:
         self._backbone = backbone
         self.path = stack(backbone.module, backbone.name, "where to cut it in two", "name a model with such a list")
-        self._layers: Any = backbone.module.get_submodule(self.path)
+        layers: Any = backbone.module.get_submodule(self.path)
+        self._layers: list[Any] = list(layers)
         self.depth = len(self._layers)
         self._cut: int | None = None
         self._given: Tensor | None = None  # what enters the upper half
@@ -61,10 +62,13 @@ class Halves:
         self._cut, self._given, self._taken = cut, None, None
         try:
             self._backbone.states(batch)
-            assert self._taken is not None  # every model here runs all its layers
-            return self._taken
+            return self._left()
         finally:
             self._cut = self._taken = None
+
+    def _left(self) -> Tensor:
+        assert self._taken is not None  # every model here runs all its layers
+        return self._taken
 
     def upper(self, batch: Batch, cut: int, states: Tensor) -> Tensor:
         """What a head reads, from what left the first `cut` layers; of `batch`, only mask and shape count."""

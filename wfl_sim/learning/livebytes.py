@@ -25,16 +25,17 @@ def peak_bytes(compute: Callable[[], object], device: str) -> int:
         compute()
         torch.cuda.synchronize()
         return int(torch.cuda.max_memory_allocated() - before)
-    with _Live() as live:
+    live: Any = _Live()
+    with live:
         compute()
-    return live.peak
+    return int(live.peak)
 
 
-class _Live(TorchDispatchMode):
+class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts storages from when an operation first gives a tensor of theirs to when the last such tensor is gone."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.peak = self._now = 0
         self._known: dict[int, weakref.ref[Any]] = {}
 

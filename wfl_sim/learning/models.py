@@ -280,8 +280,8 @@ def stack(module: Any, name: str, what: str, way_out: str) -> str:
         There is none, or more than one; the text says `what` then is not clear, and the `way_out`.
     """
     depth = int(module.config.num_hidden_layers)
-    lists = {n: m for n, m in module.named_modules() if isinstance(m, torch.nn.ModuleList)}
-    stacks = [path for path, modules in lists.items() if len(modules) == depth]
+    lists: dict[str, Any] = {n: m for n, m in module.named_modules() if isinstance(m, torch.nn.ModuleList)}
+    stacks: list[str] = [path for path, modules in lists.items() if len(modules) == depth]
     if len(stacks) != 1:
         found = ", ".join(f"{path} ({len(modules)})" for path, modules in lists.items()) or "none"
         raise MissingResource(

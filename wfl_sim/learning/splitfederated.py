@@ -22,6 +22,7 @@ from wfl_sim.learning.splitfederation import Rows, SplitFederation
 from wfl_sim.learning.splitlocal import SplitHere
 from wfl_sim.learning.threads import one_thread
 from wfl_sim.learning.training import Trainer, rows_of
+from wfl_sim.methods.split import Split
 from wfl_sim.scenario import Scenario
 from wfl_sim.splitsizes import SplitSizes, cuts_of
 
@@ -40,6 +41,7 @@ def build_work(scenario: Scenario, memo_folder: Path | None = None) -> tuple[Spl
     one_thread()
     learning, method, clients = scenario.learning, scenario.method, scenario.clients.count
     local, seed = learning.local, scenario.seeds[0]
+    assert isinstance(method, Split)  # the engine sees to it
     stream = Stream.root(seed).child("learning")
     recorded: dict[str, Any] = {
         "name": learning.data.name,

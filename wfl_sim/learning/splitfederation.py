@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +18,15 @@ from wfl_sim.codecs.base import Codec, Layout, Update, update_key
 from wfl_sim.contracts import AnyPayload, Params, Payload, PayloadMenu, Point
 from wfl_sim.errors import Diverged, NotFinite
 from wfl_sim.learning import activations
-from wfl_sim.learning.activations import Activations
-from wfl_sim.learning.splitlocal import Measured, Pair, SplitTraining
 from wfl_sim.methods.base import Arrival
 from wfl_sim.methods.split import Split
 from wfl_sim.splitsizes import SplitSizes
 from wfl_sim.splitwork import Parts
 from wfl_sim.statefiles import StateFiles
 from wfl_sim.updateerrors import UpdateErrors, aggregated, errors_of
+
+if TYPE_CHECKING:  # which loads the tensor library
+    from wfl_sim.learning.splitlocal import Measured, Pair, SplitTraining
 
 Rows = NDArray[np.int64]
 
@@ -44,6 +45,11 @@ class _Session:
     sent: bytes = b""  # what went up, or down, last
     change: Params | None = None  # of the client's adapters, as the server reads them
     errors: UpdateErrors | None = None  # of the same
+
+    def sends(self, data: bytes) -> Payload:
+        """What goes up or down in this step."""
+        self.sent = data
+        return Payload(data, self.bits / 32)
 
 
 class SplitFederation:
@@ -159,19 +165,18 @@ class SplitFederation:
         """What leaves the client's layers for its next batch, as bytes."""
         session = self._sessions[client]
         session.bits = _bits_of(point)
-        with np.errstate(over="ignore", invalid="ignore"):  # which is told below
-            found = self.training.forward(session.pair, session.rows[session.step])
-        return self._sent(client, point, found.states, lambda: activations.pack(
-            found, session.bits, session.key, session.step))  # fmt: skip
+        found = self.training.forward(session.pair, session.rows[session.step])
+        if not self._finite(client, found.states):
+            return None
+        return session.sends(activations.pack(found, session.bits, session.key, session.step))
 
     def serve(self, client: int) -> Payload | None:
         """The server reads what came, runs the upper layers with the client's adapters, and gives the gradient."""
-        session, width = self._sessions[client], self.sizes.sizes.hidden
-        got: Activations = activations.unpack(session.sent, width)
-        gradient = self.training.serve(session.pair, got)
-        kept = session.bits / 32
-        return self._sent(client, Point(kept, 0, 0.0), gradient, lambda: activations.pack_gradient(
-            gradient, session.bits, session.key, session.step))  # fmt: skip
+        session = self._sessions[client]
+        gradient = self.training.serve(session.pair, activations.unpack(session.sent, self.sizes.sizes.hidden))
+        if not self._finite(client, gradient):
+            return None
+        return session.sends(activations.pack_gradient(gradient, session.bits, session.key, session.step))
 
     def backward(self, client: int) -> None:
         """The client reads the gradient, and ends its step."""
@@ -189,16 +194,12 @@ class SplitFederation:
         session.pair.lower.drop()
         session.step += 1
 
-    def _sent(
-        self, client: int, point: Point, values: NDArray[np.float32], packed: Callable[[], bytes]
-    ) -> Payload | None:
-        """What was packed, or None where it is not finite and that does not end the run."""
-        session = self._sessions[client]
-        if not np.isfinite(values).all():
-            self._diverged(client, "what its halves send each other is not finite")
-            return None
-        session.sent = packed()
-        return Payload(session.sent, point.kept_fraction)
+    def _finite(self, client: int, values: NDArray[np.float32]) -> bool:
+        """Whether values can be sent; if not, and that does not end the run, the client's round is over."""
+        if np.isfinite(values).all():
+            return True
+        self._diverged(client, "what its halves send each other is not finite")
+        return False
 
     def _diverged(self, client: int, what: str) -> None:
         session = self._sessions.pop(client)

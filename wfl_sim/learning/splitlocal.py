@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wfl_sim.codecs.values import Float32
 from wfl_sim.contracts import Params
-from wfl_sim.learning.activations import Activations, Float32
+from wfl_sim.learning.activations import Activations
 from wfl_sim.learning.halves import Halves
 from wfl_sim.learning.livebytes import peak_bytes
 from wfl_sim.learning.local import LocalTraining, Setup, optimizer_of
