@@ -157,7 +157,7 @@ def payloads(part: Part, job: Job, arms: Sequence[str]) -> dict[str, int]:
     """
     from analysis import load
     from analysis.evidence import BITS_PER_KBIT, by_arm, equal_time_s, runs
-    from wfl_sim.estimate import sizes
+    from wfl_sim.updatesizes import sizes
 
     traces = load(job.output / part.name, ("transmissions",))
     # Without the arms that are to be run: they are there if this is called again, and would move the time.

@@ -22,7 +22,7 @@ from wfl_sim import airtime, machine, planning, present
 from wfl_sim.codecs import CODECS
 from wfl_sim.contracts import Air, FloatArray, Payload, PayloadMenu, Point, Work
 from wfl_sim.engine import build_work, simulate
-from wfl_sim.estimate import ArmEstimate, Estimate, estimate, layout_of
+from wfl_sim.estimate import ArmEstimate, Estimate, estimate
 from wfl_sim.learning import data
 from wfl_sim.learning.options import Data, Local
 from wfl_sim.learning.sources import model_info
@@ -34,6 +34,7 @@ from wfl_sim.replay import DIAGNOSTICS
 from wfl_sim.scenario import Scenario, Study, load
 from wfl_sim.schedules.tsfa import TSFA
 from wfl_sim.trace import named
+from wfl_sim.updatesizes import layout_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SCENARIOS = sorted((ROOT / "scenarios").rglob("*.yaml"))

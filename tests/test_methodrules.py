@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from wfl_sim import estimate
+from wfl_sim import updatesizes
 from wfl_sim.codecs.topk import TopK
 from wfl_sim.errors import ScenarioError
-from wfl_sim.estimate import layout_of
 from wfl_sim.learning.sources import ModelInfo
 from wfl_sim.scenario import parse
+from wfl_sim.updatesizes import layout_of
 
 SCENARIO = """\
 schema_version: 1
@@ -120,7 +120,9 @@ def test_what_is_left_out_of_factors_that_are_made_anew_cannot_wait(method):
 def test_what_is_broadcast_by_a_rule_of_its_own_is_planned_for(monkeypatch, tmp_path):
     info = ModelInfo(tmp_path, 6, 384, 1536, 30_000, 512, ("text",), 384, 384, 6, False, "bert", 0)
     monkeypatch.setattr(estimate, "model_info", lambda name: info)
-    (menu, first, later), (_, stacked_first, stacked) = (estimate.sizes(read(m, "dense")) for m in ("fedavg", "flora"))
+    (menu, first, later), (_, stacked_first, stacked) = (
+        updatesizes.sizes(read(m, "dense")) for m in ("fedavg", "flora")
+    )
     assert stacked_first == first and later == menu.points[-1].bits
     pairs, values = 18, 6 * 4 * 4 * (384 + 384 + 2 * (384 + 1536))  # four arrivals' stacks; the head comes on top
     head = later - 16 * values / 4 - 8 * 2 * pairs

@@ -16,11 +16,12 @@ from channels.options import option_name
 from channels.units import render
 from wfl_sim import forgotten, leastbudget, pointnames
 from wfl_sim.diagnose import Locator
-from wfl_sim.estimate import ArmEstimate, Estimate, one_size
+from wfl_sim.estimate import ArmEstimate, Estimate
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.pace import pace_of
 from wfl_sim.planning import AT_REST
 from wfl_sim.scenario import Scenario, Study
+from wfl_sim.updatesizes import one_size
 
 # Above this a plan counts as over its budget: one that is nearer is taken to be at rest, and goes on as it is.
 OVER_BUDGET = 1 + AT_REST

@@ -20,9 +20,9 @@ import simpy
 from channels.streams import Stream
 from wfl_sim import airtime, planning, pointnames
 from wfl_sim.engine import build_medium
-from wfl_sim.estimate import one_size, sizes, work_of
 from wfl_sim.scenario import Cell, Scenario
 from wfl_sim.schedules.tsfa import TSFA
+from wfl_sim.updatesizes import one_size, sizes, work_of
 
 _QUEUE, _V = 1e6, 1.0  # the longest queue in budgets: time is all that counts
 _TRIES = 30  # budgets that are tried: each time some more clients are called, or it is twice as long

@@ -26,7 +26,6 @@ from wfl_sim.contracts import Air, FloatArray
 from wfl_sim.diagnose import Locator
 from wfl_sim.engine import build_medium
 from wfl_sim.errors import ScenarioError
-from wfl_sim.estimate import layout_of, sizes
 from wfl_sim.findings import Finding
 from wfl_sim.learning.sources import model_info
 from wfl_sim.learningwork import compute_of
@@ -35,6 +34,7 @@ from wfl_sim.methods.split import Split
 from wfl_sim.pace import pace_of
 from wfl_sim.radio.margins import Terms
 from wfl_sim.scenario import Cell, Scenario, Study
+from wfl_sim.updatesizes import layout_of, sizes
 
 Direction = Literal["uplink", "downlink"]
 DIRECTIONS: tuple[Direction, ...] = ("uplink", "downlink")

@@ -35,7 +35,7 @@ def taken(scenario: Scenario, number: int, rank: int) -> Taken:
     MissingResource
         The ``config.json`` of a model is not on this computer, or a data set is not known.
     """
-    from wfl_sim import estimate, groups, machine, shapeplan  # which read groups themselves
+    from wfl_sim import groups, machine, shapeplan, updatesizes  # which read groups themselves
     from wfl_sim.learning.sources import model_info
 
     most, learning = int(getattr(scenario.method, "rank")), scenario.learning  # noqa: B009 - who asks has seen it
@@ -47,14 +47,14 @@ def taken(scenario: Scenario, number: int, rank: int) -> Taken:
     whole = replace(scenario, learning=replace(learning, groups=stated))
     own = groups.parts(whole)[number].scenario
     info = model_info(own.learning.model.name)
-    layout = estimate.layout_of(own, info)
+    layout = updatesizes.layout_of(own, info)
     values = layout.size(layout.everything)
     if getattr(own.method, "own_coding", False):
         code = shapeplan.codes(whole)[number]
         values += code.stack[0] * code.depth + code.trained
         bits = code.menu().points[-1].bits
     else:
-        bits = estimate.sizes(own)[0].points[-1].bits
+        bits = updatesizes.sizes(own)[0].points[-1].bits
     frozen = machine.frozen_values(own.learning, info)
     kept = machine.kept_values(own.learning, info, float(info.image_tokens or own.learning.data.max_tokens))
     return Taken(rank, VALUE_BITS * (frozen + kept + TRAINED * values), bits)

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from wfl_sim.contracts import Request
-from wfl_sim.estimate import sizes
 from wfl_sim.scenario import load
 from wfl_sim.trace import TABLES, TraceWriter
+from wfl_sim.updatesizes import sizes
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIO = """schema_version: 1

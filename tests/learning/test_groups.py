@@ -14,10 +14,11 @@ from analysis.traces import load
 from channels.streams import Stream
 from wfl_sim import checkpoint, learningwork
 from wfl_sim.engine import run_cell
-from wfl_sim.estimate import estimate, work_of
+from wfl_sim.estimate import estimate
 from wfl_sim.learning.federated import build_work
 from wfl_sim.scenario import Study, parse, to_yaml
 from wfl_sim.trace import dump, read_rows
+from wfl_sim.updatesizes import work_of
 
 MEANS = 1e-12  # relative: the sums of a few float64 in another order
 TEXT = """\

@@ -13,7 +13,7 @@ import torch
 from wfl_sim import checkpoint, shapeplan
 from wfl_sim.engine import run_cell
 from wfl_sim.errors import ScenarioError
-from wfl_sim.estimate import estimate, work_of
+from wfl_sim.estimate import estimate
 from wfl_sim.learning import models, triples
 from wfl_sim.learning.federated import build_work
 from wfl_sim.learning.local import Setup
@@ -23,6 +23,7 @@ from wfl_sim.methods import alignment
 from wfl_sim.methods.h2tune import H2Tune, Triple
 from wfl_sim.scenario import Study, parse
 from wfl_sim.trace import dump, read_rows
+from wfl_sim.updatesizes import work_of
 
 SINGLE = 2e-6  # relative to outputs of about 1: sums of some tens of float32 products
 TEXT = """\

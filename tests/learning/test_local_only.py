@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from wfl_sim.engine import run_cell
-from wfl_sim.estimate import sizes
 from wfl_sim.learning.federated import build_work
 from wfl_sim.scenario import Study
 from wfl_sim.trace import dump, read_rows
+from wfl_sim.updatesizes import sizes
 
 MEANS = 1e-12  # relative: the sums of a few float64 in another order
 

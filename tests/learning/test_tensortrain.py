@@ -17,7 +17,6 @@ from channels.streams import Stream
 from wfl_sim import learningwork, rules
 from wfl_sim.checks.method import check_method
 from wfl_sim.codecs.components import Components
-from wfl_sim.estimate import layout_of
 from wfl_sim.learning import layouts, sources
 from wfl_sim.learning.adapters import Adapters
 from wfl_sim.learning.examples import Examples, Task
@@ -27,6 +26,7 @@ from wfl_sim.methods.base import Adapter
 from wfl_sim.methods.fedavg import FedAvg
 from wfl_sim.methods.tensortrain import TensorTrain, balanced
 from wfl_sim.scenario import parse
+from wfl_sim.updatesizes import layout_of
 
 DOUBLE = 1e-12  # relative to outputs of about 1: sums of some hundred products in float64
 SIGMAS = 5.0

@@ -16,7 +16,6 @@ from stage1cases import MANY, cell_of, scenario_of
 from wfl_sim import planning
 from wfl_sim.engine import run_cell
 from wfl_sim.errors import Diverged, NotFinite, RunFailed
-from wfl_sim.estimate import sizes
 from wfl_sim.merging import REMEDY
 from wfl_sim.methods.base import Adapter
 from wfl_sim.networkonly import NetworkOnly
@@ -24,6 +23,7 @@ from wfl_sim.scenario import Scenario, Study
 from wfl_sim.stage1 import pilot
 from wfl_sim.stage1.choice import Candidate, best, carried, select
 from wfl_sim.stage1.links import Links, budget_of, least_kept_of, with_rank
+from wfl_sim.updatesizes import sizes
 
 
 def row(rank: int, error: float | None = None, *, fits: bool = True, loss: float | None = None) -> Candidate:

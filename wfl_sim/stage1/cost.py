@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from wfl_sim.advice import advice as notes_of
-from wfl_sim.estimate import estimate, sizes
+from wfl_sim.estimate import estimate
 from wfl_sim.scenario import Cell, Scenario, Study
 from wfl_sim.schedules.tsfa import TSFA
 from wfl_sim.stage1.advice import Advice
 from wfl_sim.stage1.links import with_rank
+from wfl_sim.updatesizes import sizes
 
 
 @dataclass(frozen=True)

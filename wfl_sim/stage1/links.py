@@ -17,7 +17,6 @@ from wfl_sim import learningwork, planning
 from wfl_sim.contracts import Air, FloatArray, PayloadMenu, Request
 from wfl_sim.engine import build_medium
 from wfl_sim.errors import RunFailed
-from wfl_sim.estimate import sizes
 from wfl_sim.methods.lora import Lora
 from wfl_sim.networkonly import NetworkOnly
 from wfl_sim.pace import pace_of
@@ -25,6 +24,7 @@ from wfl_sim.protocols.base import World
 from wfl_sim.scenario import Scenario
 from wfl_sim.schedules.base import finish_together, ready_to_send
 from wfl_sim.schedules.equal import Equal
+from wfl_sim.updatesizes import sizes
 
 TIMES = 8  # at which clients that move are looked at
 LEAST_KEPT = 0.1  # where neither section nor schedule says
@@ -242,8 +242,8 @@ def bits_of(size: Size, kept_fraction: float) -> float:
 
 def _head_bits(scenario: Scenario) -> float:
     """What of a whole update is no adapter, where the codec offers nothing but a whole one."""
-    from wfl_sim.estimate import layout_of
     from wfl_sim.learning.sources import model_info
+    from wfl_sim.updatesizes import layout_of
 
     layout = layout_of(scenario, model_info(scenario.learning.model.name))
     return float(layout.size(layout.heads) * getattr(scenario.codec, "bits", 32))
