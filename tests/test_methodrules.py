@@ -119,7 +119,7 @@ def test_what_is_left_out_of_factors_that_are_made_anew_cannot_wait(method):
 
 def test_what_is_broadcast_by_a_rule_of_its_own_is_planned_for(monkeypatch, tmp_path):
     info = ModelInfo(tmp_path, 6, 384, 1536, 30_000, 512, ("text",), 384, 384, 6, False, "bert", 0)
-    monkeypatch.setattr(estimate, "model_info", lambda name: info)
+    monkeypatch.setattr(updatesizes, "model_info", lambda name: info)
     (menu, first, later), (_, stacked_first, stacked) = (
         updatesizes.sizes(read(m, "dense")) for m in ("fedavg", "flora")
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from channels.options import OptionError
-from wfl_sim import estimate, learningwork, splitsizes
+from wfl_sim import estimate, learningwork, splitsizes, updatesizes
 from wfl_sim.devices import Compute, DeviceClass
 from wfl_sim.errors import ScenarioError
 from wfl_sim.learning.sources import ModelInfo
@@ -41,7 +41,7 @@ ADAPTERS = 2 * 8 * 2 * H  # of a layer: A and B of query and value
 def minilm(monkeypatch, tmp_path):
     info = ModelInfo(tmp_path, 6, H, INNER, 30_522, 512, ("text",), H, H, 6, False, "bert", 0)
     (tmp_path / "config.json").write_text('{"num_attention_heads": 12}')
-    for module in (splitsizes, learningwork, estimate):
+    for module in (splitsizes, learningwork, estimate, updatesizes):
         monkeypatch.setattr(module, "model_info", lambda name: info)
     monkeypatch.setattr("wfl_sim.learning.sources.model_info", lambda name: info)
     return info
