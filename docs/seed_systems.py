@@ -15,7 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
-from evidence import Part, main  # noqa: E402
+from evidence import SIZES, Part, main  # noqa: E402
 
 PARTS = (
     Part("tensor_trains", "fedtt", "seeds/tensor_trains", sizes=("smoke", "full"), title="FedTT and FedTT+",
@@ -25,6 +25,12 @@ PARTS = (
          ("learning.data.partition.alpha=0.1",), title="The same with clients of few classes (Dirichlet 0.1)"),
     Part("annealed_rank", "sa-fedlora", "seeds/annealed_rank", sizes=("smoke", "full"), title="SA-FedLoRA",
          smoke_arms=("annealed", "rank-8")),
+    Part("mixed_backbones", "h2tune", "seeds/mixed_backbones", sizes=("smoke", "full"), title="H2Tune",
+         smoke_arms=("h2tune", "fedavg-in-groups"), smoke=("learning.groups=[]",)),
+    Part("split_learning", "split", "seeds/split_learning", sizes=("smoke", "full"), title="Split learning",
+         smoke_arms=("split-int8", "federated-lora"), smoke=("learning.model.layers=2", "clients.compute.classes=[]")),
+    Part("five_systems", "all", "five_systems", sizes=SIZES, title="All five",
+         smoke=("learning.model.layers=2",)),
 )  # fmt: skip
 
 

@@ -23,6 +23,9 @@ REFERENCES: Mapping[str, str] = {
     "tensor_trains": "lora",
     "tensor_trains_unlike": "lora",
     "annealed_rank": "rank-8",
+    "mixed_backbones": "fedavg-in-groups",
+    "split_learning": "federated-lora",
+    "five_systems": "lora",
 }
 """The arm to which differences are taken."""
 UNITS = {"uplink_bits": (BITS_PER_MBIT, "Mbit"), "t_end_s": (1.0, "s"), "energy_j": (1.0, "J")}

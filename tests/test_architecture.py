@@ -373,7 +373,7 @@ def test_importing_stays_light(module: str) -> None:
     [
         # where the work of training is counted, too
         (["validate", "scenarios/quickstart.yaml", COUNTED], "scenarios/quickstart.yaml: valid"),
-        (["validate", "scenarios/seeds/split.yaml", COUNTED], "scenarios/seeds/split.yaml: valid"),
+        (["validate", "scenarios/seeds/split_learning.yaml", COUNTED], "scenarios/seeds/split_learning.yaml: valid"),
         (["linkbudget", "quickstart", COUNTED], "Link budget of quickstart"),
         (["explain"], "schedule:"),
         (["explain", "tsfa"], "latency_budget"),
