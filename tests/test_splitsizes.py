@@ -139,6 +139,8 @@ def test_plans_know_the_steps():
     assert row.round_s > plain.round_s  # so many more bits over the same air
     (coarse,) = estimate.estimate(parse(SCENARIO, "halves", ["schedule.kept_fraction=0.25"]), jobs=1).arms
     assert coarse.round_s < row.round_s and coarse.planned_bits < row.planned_bits / 3
+    # a packet takes 1500 B less its header; gradients are nearly as large as activations
+    assert row.packets > 2 * 2 * 4 * (5 * 0.9 * SplitSizes.of(study.cells[0].scenario).transfer_bits(32) / 12_000)
 
 
 def test_the_scenario_of_the_system_reads_and_its_phones_hold_unlike_parts():
@@ -194,8 +196,12 @@ def test_what_does_not_go_with_it_is_told_where_it_stands(override, key, says):
         (["method.cut=6"], "method.cut", "leaves the server nothing to do; for training on the clients alone take"),
         (["method.cut=2", "learning.model.layers=2"], "method.cut", "must be at least 1 and at most 1"),
         (["learning.model.layers=1"], "learning.model.layers", "must be at least 2 with method split"),
-        (["clients.compute.memory=20 MB"], "clients.compute.memory", "what 1 layer on a client take with embeddings"),
-        (["method.cut=3", "clients.compute.memory=60 MB"], "clients.compute.memory", "or the cut"),
+        (
+            ["clients.compute.memory=20 MB"],
+            "clients.compute.memory",
+            "what one layer on a client takes with embeddings",
+        ),
+        (["method.cut=3", "clients.compute.memory=60 MB"], "clients.compute.memory", "max_tokens, or method.cut"),
         (["method.client_time=1 ms"], "method.client_time", "what one layer takes in a step (clients.compute)"),
     ],
 )

@@ -18,6 +18,7 @@ from wfl_sim import forgotten, leastbudget, pointnames
 from wfl_sim.diagnose import Locator
 from wfl_sim.estimate import ArmEstimate, Estimate
 from wfl_sim.methods.none import NoLearning
+from wfl_sim.methods.split import Split
 from wfl_sim.pace import pace_of
 from wfl_sim.planning import AT_REST
 from wfl_sim.scenario import Scenario, Study
@@ -99,6 +100,8 @@ def _whose_size(scenario: Scenario) -> str:
         return ""
     if isinstance(method, NoLearning):
         return "method none with one kept fraction"
+    if isinstance(method, Split):
+        return "method split with one coding"
     return f"codec {scenario.codec.kind}" if method.adapter() else f"method {method.kind}, which has no adapters,"
 
 
@@ -203,6 +206,8 @@ def _way_out(scenario: Scenario) -> str:
     method = scenario.method
     if isinstance(method, NoLearning):
         return "; state method.kept_fractions"
+    if isinstance(method, Split):
+        return "; state several method.codings"
     adapter = method.adapter()
     if adapter is None:
         return ""

@@ -28,6 +28,7 @@ from wfl_sim.engine import build_medium
 from wfl_sim.learning.sources import model_info
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.pace import pace_of
+from wfl_sim.plannedwork import PlannedSplit
 from wfl_sim.planning import PlannedRound
 from wfl_sim.radio.medium import Medium
 from wfl_sim.scenario import Cell, Scenario, Study
@@ -161,8 +162,14 @@ class _Plan:
         # One for all, or one each; nobody is called in a round that is not planned.
         downloads = [r.held * (1 if self.broadcasts else r.called) for r in self.rounds if r.decisions]
         self.downloads = round(sum(downloads))
-        # In split rounds each step has one more both ways.
-        self.transfers = self.uploads * (1 + 2 * getattr(work, "steps", 0)) + self.downloads
+        # In split rounds each step has one more both ways; what goes up is counted with the update.
+        steps = work.steps if isinstance(work, PlannedSplit) else 0
+        self.transfers = self.uploads * (1 + 2 * steps) + self.downloads
+        self.gradients = 0.0  # packets
+        if isinstance(work, PlannedSplit):
+            for r in self.rounds:
+                bits = [work.transfer_bits(decision.client, decision.point) for decision in r.decisions]
+                self.gradients += r.held * r.share * steps * self._packets(bits, 1)
 
     def row(self, arm: str, wall_s: float, trains: bool) -> ArmEstimate:
         """What is reported of the arm."""
@@ -171,7 +178,7 @@ class _Plan:
         sent_bits = sum(r.held * r.share * sum(d.point.bits for d in r.decisions) for r in self.rounds)
         busy = [r for r in self.rounds if r.decisions]
         packets = sum(r.held * r.share * self._packets([d.point.bits for d in r.decisions], 1) for r in busy)
-        packets += sum(r.held * self._downloaded(self.download_bits, r.called) for r in busy)
+        packets += sum(r.held * self._downloaded(self.download_bits, r.called) for r in busy) + self.gradients
         if busy:  # the first is not a change but the model
             packets += self._downloaded(self.first_bits, busy[0].called)
             packets -= self._downloaded(self.download_bits, busy[0].called)

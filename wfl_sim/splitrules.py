@@ -107,14 +107,10 @@ def _devices(scenario: Scenario, sizes: SplitSizes) -> list[Finding]:
         key = "clients.compute.memory" if own is None else f"clients.compute.classes.{number}.memory"
         memory_bits = compute.memory_bits if own is None else own
         if memory_bits is not None and memory_bits < needed:
-            what = f"{least} layer{'s' * (least > 1)} on a client"
+            what = "one layer on a client takes" if least == 1 else f"{least} layers on a client take"
             needs, fits = render(float(f"{needed:.4g}"), "bit"), render(float(f"{1.2 * needed:.2g}"), "bit")
-            message = f"must be at least {needs}, what {what} take with embeddings, activations and adapters"
-            message += (
-                "; lower learning.local.batch or learning.data.max_tokens, or the cut"
-                if least > 1
-                else ("; lower learning.local.batch or learning.data.max_tokens")
-            )
+            message = f"must be at least {needs}, what {what} with embeddings, activations and adapters; lower "
+            message += f"learning.local.batch or learning.data.max_tokens{', or method.cut' * (least > 1)}"
             return [finding(key, message, render(memory_bits, "bit"), "method", "learning", fits=fits)]
         step_s = compute.stated_s / sizes.steps / (1.0 if one is None else one.speed)
         parts, limit_s = sizes.parts(1), sizes.method.client_time_s

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from analysis.participation import delivered_by_client
 from analysis.tables import air_table, arms_table
 from analysis.traces import Traces, load
+from analysis.updates import updates
 from analysis.uploads import REASONS, air_summary, jain_index, upload_durations
 
 ROUNDING = 1e-12
@@ -121,3 +125,17 @@ def test_a_run_without_a_round_or_an_upload_has_a_row(run_of: Callable[..., Path
     assert np.isnan(rows.loc["empty", "goodput_mbps"])
     assert np.isnan(rows.loc["silent", "upload_mean_s"])
     assert "silent" in printed(air_table(traces))
+
+
+def test_activations_of_split_training_count_with_the_update_that_they_led_to() -> None:
+    rows = [("a", 100, 1.0), ("a", 100, 2.0), ("a", 50, np.nan), ("b", 80, np.nan), ("b", 60, np.nan)]
+    sent = pd.DataFrame(rows, columns=["arm", "payload_bits", "step"])
+    sent = sent.assign(seed=1, client=0, direction="up", kept_fraction=0.25, outcome="delivered")
+    decided = pd.DataFrame({"arm": ["a", "b"], "seed": 1, "client": 0})
+    cells = pd.DataFrame({"arm": ["a", "b"], "seed": 1, "clients": 1.0})
+    traces: Any = SimpleNamespace(transmissions=sent, decisions=decided, cells=cells)
+    assert updates(traces) == {("a", 1): (0.25, 0.25), ("b", 1): (0.07, 0.25)}
+    assert {key: counts.tolist() for key, counts in delivered_by_client(traces).items()} == {
+        ("a", 1): [1.0],
+        ("b", 1): [2.0],
+    }

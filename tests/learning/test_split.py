@@ -405,6 +405,26 @@ def test_a_run_tells_memory_bits_and_cuts(small_run, tmp_path):
     assert {t["kept_fraction"] for t in sent if t["direction"] == "up"} == {0.25}
 
 
+def test_a_schedule_chooses_codings_as_it_chooses_kept_fractions(small_run, tmp_path):
+    tsfa = "schedule={kind: tsfa, latency_budget: 0.12 s, v: 1, queue_start: 1, kept_fraction_min: 0.25}"
+    cell = cells(small_run, tsfa, "method.codings=[int8, fp16, fp32]", "rounds=5", "protocol.order=exact")
+    run_cell(cell, 0, tmp_path)
+    rows, decided = (read_rows(tmp_path / "trace.sqlite", table) for table in ("rounds", "decisions"))
+    kept = {(d["round"], d["client"]): d["kept_fraction"] for d in decided if d["action"] == "send"}
+    assert len(set(kept.values())) > 1, [row["t_end_s"] for row in rows]
+    assert set(kept.values()) <= {0.25, 0.5, 1.0}
+    sent = [t for t in read_rows(tmp_path / "trace.sqlite", "transmissions") if t["step"] is not None]
+    ups = [t for t in sent if t["direction"] == "up"]
+    assert ups and all(t["kept_fraction"] == kept[t["round"], t["client"]] for t in sent)
+    total = dict.fromkeys(kept, 0)
+    for t in read_rows(tmp_path / "trace.sqlite", "transmissions"):
+        if t["direction"] == "up":
+            total[t["round"], t["client"]] += t["payload_bits"]
+    menu_bits = {(d["round"], d["client"]): d["menu_bits"] for d in decided}
+    assert all(0 < bits <= menu_bits[key] for key, bits in total.items())
+    assert any(row["queue"] > 0 for row in rows)
+
+
 @pytest.mark.parametrize("rests", [True, False])
 def test_a_run_that_was_interrupted_goes_on_as_if_it_had_not_been(small_run, tmp_path, monkeypatch, rests):
     monkeypatch.setattr(cellrecord, "REST_S", 0.0 if rests else math.inf)

@@ -34,6 +34,14 @@ class Half:
     states: Tensor | None = None  # of the client: what left its layers
     tokens: NDArray[np.bool_] | None = None  # of the same: which of them are no padding
 
+    def pull(self, proximal: float) -> Tensor:
+        """What holds it near to where it began: (proximal / 2) |w - w0|^2."""
+        value = next(iter(self.tensors.values())).new_zeros(())
+        if proximal > 0:
+            for name, tensor in self.tensors.items():
+                value = value + 0.5 * proximal * (tensor - self.first[name]).square().sum()
+        return value
+
     def trained(self) -> Params:
         """What became of it."""
         return {name: value.detach()[0].cpu().numpy().copy() for name, value in self.tensors.items()}
@@ -135,8 +143,8 @@ class SplitTraining(LocalTraining):
         with self._precision():
             seen = self.halves.upper(batch, pair.cut, given)
         half = pair.upper
-        loss = self.head.loss(seen.float(), batch, half.tensors)
-        self._penalised(loss, half.tensors, half.first).sum().backward()  # type: ignore[no-untyped-call]
+        loss = self.head.loss(seen.float(), batch, half.tensors).sum()
+        (loss + half.pull(self._setup.local.proximal)).backward()  # type: ignore[no-untyped-call]
         assert given.grad is not None  # the loss depends on it
         gradient = given.grad.cpu().numpy()[tokens]
         half.optimizer.step()
@@ -151,8 +159,7 @@ class SplitTraining(LocalTraining):
         whole[half.tokens] = gradient
         half.states.backward(self._tensor(whole).to(half.states.dtype))  # type: ignore[no-untyped-call]
         if self._setup.local.proximal > 0:
-            none = torch.zeros(1, device=self._device)
-            self._penalised(none, half.tensors, half.first).sum().backward()  # type: ignore[no-untyped-call]
+            half.pull(self._setup.local.proximal).backward()  # type: ignore[no-untyped-call]
         half.optimizer.step()
         half.drop()
 

@@ -84,15 +84,17 @@ class SplitRounds(Rounds):
         return [replace(r, ready_s=r.ready_s + m) for r, m in zip(asked, more_s.tolist(), strict=True)]
 
     def exchange_s(self, world: World, clients: Sequence[int]) -> FloatArray:
-        """How long all steps of a round are expected to take [clients] but for uploads, if each is served last.
+        """How long all steps of a round are expected to take [clients] but for uploads.
 
-        With the largest point of the menu, whose gradients take the longest.
+        As if half of the others were served before each; with the largest point of the menu, whose gradients take the
+        longest.
         """
         work = cast(SplitWork, world.work)
         ids, parts = np.asarray(clients, dtype=np.int64), [work.parts(client) for client in clients]
         whole_s = world.compute.medians_s(world.stream.child("compute"), ids) / work.steps
         own_s = whole_s * np.array([part.forward + part.backward for part in parts])
-        served_s = sum(part.server for part in parts) * world.compute.stated_s / work.steps / self.server_speed
+        services_s = np.array([part.server for part in parts]) * world.compute.stated_s / work.steps / self.server_speed
+        served_s = (services_s + services_s.sum()) / 2.0
         bits = [work.transfer_bits(client, work.menu(client).points[-1]) for client in clients]
         down_s = downlink_s(world, clients, bits)  # latency included
         return np.asarray(work.steps * (own_s + served_s + down_s + world.medium.radio.latency_s))
