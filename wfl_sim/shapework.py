@@ -7,26 +7,26 @@ Knows clients, arrays and payloads; neither SimPy nor the radio, and how a clien
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
-from wfl_sim import merging
+from wfl_sim import merging, shapestate
 from wfl_sim.clientstate import ClientStates
 from wfl_sim.codecs.base import Codec, Layout, Update, update_key
 from wfl_sim.contracts import AnyPayload, Params, Payload, PayloadMenu, Point, Trained
 from wfl_sim.errors import Diverged
 from wfl_sim.federation import Learner, OnDivergence
 from wfl_sim.methods import alignment
-from wfl_sim.methods.alignment import Float32
 from wfl_sim.methods.base import Arrival
 from wfl_sim.methods.h2tune import H2Tune
 from wfl_sim.ownmodels import NOTHING, Judge, judged, mean
-from wfl_sim.shapecode import ShapeCode, Told
+from wfl_sim.shapecode import ShapeCode
+from wfl_sim.shapestate import SHAPE, Held, State
 from wfl_sim.statefiles import StateFiles
 
-SHAPE, ALIGNMENT, DELTA, BEGUN = "shape", "alignment", "delta", "begun"
+ALIGNMENT, DELTA, BEGUN = "alignment", "delta", "begun"
 _NO_DIAGNOSTICS = ("coherence_a", "coherence_b", "e_cov", "e_sp", "e_sp_score", "e_q")
 
 
@@ -50,30 +50,6 @@ class Side:
     def head_of(self, params: Params) -> Params:
         """The arrays of a head that are the group's."""
         return {name: params[name] for name in self.code.head}
-
-
-class Held(NamedTuple):
-    """What a client has from the server: G and its group's head, of which version."""
-
-    version: int
-    shape: Float32
-    head: Params
-
-
-@dataclass
-class State:
-    """All that a run must keep to go on, but for clients' own arrays and what training is still to give."""
-
-    shape: Float32
-    heads: dict[str, Params]
-    version: int = 0
-    change: dict[str, bytes] = field(default_factory=dict)  # what brought version - 1 to version: of G, of heads
-    held_version: dict[int, int] = field(default_factory=dict)
-    fetching: dict[int, Held] = field(default_factory=dict)
-    fetched: dict[int, Held] = field(default_factory=dict)
-    training: dict[int, tuple[int, Mapping[int, Params], Trained]] = field(default_factory=dict)  # and its round
-    started: dict[int, Held] = field(default_factory=dict)  # what a training, or what came of it, began from
-    sent: dict[int, Told] = field(default_factory=dict)
 
 
 class ShapeWork:
@@ -289,74 +265,18 @@ class ShapeWork:
 
     def snapshot(self, files: StateFiles) -> dict[str, Any]:
         """What it takes to go on from here, its arrays kept in `files`."""
-        state, keep = self.state, files.keep
-        places = dict[int, Any]()  # a G that many hold is kept once
-
-        def held(book: Mapping[int, Held]) -> list[Any]:
-            found = []
-            for client, (version, shape, head) in book.items():
-                if id(shape) not in places:
-                    places[id(shape)] = keep({SHAPE: shape}, owner=shape)
-                found.append((client, version, places[id(shape)], keep(head)))
-            return found
-
-        calls = {id(together): (round_, together) for round_, together, _ in state.training.values()}
-        return {
-            "shape": keep({SHAPE: state.shape}, owner=state.shape),
-            "heads": {name: keep(head) for name, head in state.heads.items()},
-            "version": state.version,
-            "change": {name: keep(_as_array(data), owner=data) for name, data in state.change.items() if data},
-            "empty": [name for name, data in state.change.items() if not data],
-            "held_version": [*state.held_version.items()],
-            "fetching": held(state.fetching),
-            "fetched": held(state.fetched),
-            "started": held(state.started),
-            "sent": [(client, keep({"change": t.change, "mass": t.mass}, owner=t.change), keep(t.head))
-                     for client, t in state.sent.items()],
-            "trainings": [
-                {
-                    "round": round_,
-                    "starts": [(client, keep(start)) for client, start in together.items()],
-                    "waiting": [c for c, training in state.training.items() if training[1] is together],
-                }
-                for round_, together in calls.values()
-            ],
-            "clients": self._states.snapshot(files),
-        }  # fmt: skip
+        return {"state": shapestate.snapshot(self.state, files), "clients": self._states.snapshot(files)}
 
     def restore(self, plain: Mapping[str, Any], files: StateFiles) -> None:
         """Go on from where `snapshot` was made. Raises RunFailed where a file with arrays is gone or damaged."""
-        state = self.state
 
-        def take(place: Any) -> Params:
-            return files.take(*place)
+        def train(starts: Mapping[int, Params], round_: int) -> Mapping[int, Trained]:
+            return self._of[next(iter(starts))].learner.train(starts, round_)
 
-        def held(entries: Sequence[Any]) -> dict[int, Held]:
-            return {client: Held(version, take(at)[SHAPE], take(head)) for client, version, at, head in entries}
-
-        state.shape, state.version = take(plain["shape"])[SHAPE], plain["version"]
-        state.heads = {name: take(place) for name, place in plain["heads"].items()}
-        state.change = {name: take(place)["data"].tobytes() for name, place in plain["change"].items()}
-        state.change |= dict.fromkeys(plain["empty"], b"")
-        state.held_version = dict(plain["held_version"])
-        state.fetching, state.fetched = held(plain["fetching"]), held(plain["fetched"])
-        state.started = held(plain["started"])
-        state.sent = {}
-        for client, place, head in plain["sent"]:
-            arrays = take(place)
-            state.sent[client] = Told(arrays["change"], arrays["mass"], take(head))
-        state.training = {}
-        for call in plain["trainings"]:
-            together = {client: take(place) for client, place in call["starts"]}
-            results = self._of[next(iter(together))].learner.train(together, call["round"])
-            state.training |= {client: (call["round"], together, results[client]) for client in call["waiting"]}
+        shapestate.restore(self.state, plain["state"], files, train)
         self._states.restore(plain["clients"], files)
 
     def close(self) -> None:
         """Stop what still trains."""
         for side in self.sides:
             side.learner.close()
-
-
-def _as_array(data: bytes) -> Params:
-    return {"data": np.frombuffer(data, np.uint8)}

@@ -48,6 +48,9 @@ def _fellows(scenario: Scenario) -> list[Finding]:
             "has no meaning with method split: the norm of the whole gradient is known to neither half; leave it out"
         )
         found.append(finding("learning.local.clip_norm", message, f"{local.clip_norm:g}", "method", fits="null"))
+    if scenario.learning.groups:
+        message = "have models of their own, and method split has one on the server for all clients; leave them out"
+        found.append(finding("learning.groups", message, "", "method", fits="[]"))
     if scenario.rank_selection is not None:
         message = (
             "plans updates that are trained on the clients alone, not method split; leave it out, or set it to null"
