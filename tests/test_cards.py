@@ -131,7 +131,8 @@ def test_the_card_of_a_key_says_in_which_kinds_its_default_differs() -> None:
     assert takes("codec.bits") == "8, 16 or 32; default 16; rotated: 8"
     assert takes("codec.error_feedback").endswith("; default 0; rotated: 1")
     assert takes("codec.score").count("default") == 1 and ": " not in takes("codec.score")
-    assert takes("method.rank").endswith("; default 8")
+    assert takes("method.rank").endswith("; default 8; fedtt, fedtt_plus: 5; sa_fedlora: 16")
+    assert takes("method.init").count("default") == 1 and ": " not in takes("method.init")
 
 
 def test_every_noun_that_has_a_kind_shows_its_card() -> None:

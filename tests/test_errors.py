@@ -13,6 +13,7 @@ import pytest
 
 from wfl_sim.diagnose import nearest
 from wfl_sim.errors import Problem, ScenarioError, in_order, printable
+from wfl_sim.methods import METHODS
 from wfl_sim.scenario import load, parse
 
 LEAST = """\
@@ -70,7 +71,8 @@ def test_an_unknown_kind_lists_all_kinds() -> None:
 s.yaml:6:16: method.kind: unknown kind 'headonly'; did you mean 'head_only'?
     method: {kind: headonly}
                    ^^^^^^^^
-    rule: kinds: head_only, fedavg, ffa, soft, flora, fedex, flexlora, none
+    rule: kinds: head_only, local_only, fedavg, ffa, soft, flora, fedex, flexlora, fedtt, fedtt_plus,
+      sa_fedlora, zero_padding, h2tune, split, none
     example: method: {kind: head_only}"""
     )
 
@@ -166,7 +168,7 @@ def test_a_problem_is_a_record_for_programs() -> None:
     (problem,) = caught.value.args
     assert json.loads(json.dumps(problem.as_dict())) == {
         "place": "s.yaml", "key": "method.kind", "message": "unknown kind 'headonly'", "line": 6, "column": 16,
-        "near": "head_only", "rule": "kinds: head_only, fedavg, ffa, soft, flora, fedex, flexlora, none",
+        "near": "head_only", "rule": f"kinds: {', '.join(METHODS)}",
         "example": "method: {kind: head_only}",
         "source": "method: {kind: headonly}", "width": 8,
     }  # fmt: skip

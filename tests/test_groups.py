@@ -111,7 +111,7 @@ def test_a_rank_that_is_to_fit_is_the_largest_for_which_there_is_room(
 
 def test_the_shipped_mix_fits_its_models_and_data_and_can_be_planned() -> None:
     """Of the same links, and of updates that the baseline's codec makes twice as large as H2Tune's or more."""
-    study = load(Path(__file__).parents[1] / "scenarios" / "seeds" / "h2tune.yaml")
+    study = load(Path(__file__).parents[1] / "scenarios" / "seeds" / "mixed_backbones.yaml")
     study.check()
     planned = {row.arm: row for row in estimate(study, jobs=1).arms}
     assert list(planned) == ["local-only", "fedavg-in-groups", "zero-padding", "h2tune"]

@@ -144,7 +144,7 @@ def test_plans_know_the_steps():
 
 
 def test_the_scenario_of_the_system_reads_and_its_phones_hold_unlike_parts():
-    study = load(ROOT / "scenarios" / "seeds" / "split.yaml")
+    study = load(ROOT / "scenarios" / "seeds" / "split_learning.yaml")
     kinds = {cell.arm: (cell.scenario.method.kind, cell.scenario.protocol.kind) for cell in study.cells}
     assert kinds.pop("federated-lora") == ("fedavg", "sync") and set(kinds.values()) == {("split", "split")}
     scenario = study.cells[0].scenario

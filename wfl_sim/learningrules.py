@@ -127,9 +127,11 @@ def _classifiers(scenario: Scenario) -> list[Finding]:
         return [_finding("method.classifier", message, method.classifier, "learning.data.name", fits="linear")]
     if not isinstance(method, SaFedLora) or not method.initiating_rounds:
         return []
-    if method.initiating_rounds >= rounds:
-        message = f"must be below rounds, {rounds}: nothing would be annealed"
-        return [_finding("method.initiating_rounds", message, method.initiating_rounds, "rounds", fits=rounds // 10)]
+    if method.initiating_rounds > rounds:
+        message = f"must be at most rounds, {rounds}"
+        return [
+            _finding("method.initiating_rounds", message, method.initiating_rounds, "rounds", fits=max(1, rounds // 10))
+        ]
     if method.initiating == "full" and language:
         message = "trains all weights, which are its output matrix too in language modelling; take lora"
         return [_finding("method.initiating", message, "full", "learning.data.name", fits="lora")]

@@ -181,14 +181,14 @@ class Drifts:
 
 
 def test_protocol_and_federation_agree_on_every_age_and_the_model_moves_by_the_formula(act):
-    work, seen = Federation(HeadOnly(), Dense(bits=32), Drifts(), 6), []
+    seen = []
 
     class Watched(HeadOnly):
         def aggregate(self, model, arrivals):
             seen.append({arrival.client: arrival.staleness for arrival in arrivals})
             return super().aggregate(model, arrivals)
 
-    work.method = Watched()
+    work = Federation(Watched(), Dense(bits=32), Drifts(), 6)
     protocol = Buffered(buffer=2, concurrency=4, server_lr=0.9, staleness=Hinge(slope=1.0, grace=0.0))
     out = act(protocol, clients=6, rounds=20, work=work, compute=Compute(time_s=0.4, jitter=0.8))
     level = 0.0
