@@ -504,6 +504,9 @@ def smallest_with(path: tuple[str, ...], example: dict[str, Any]) -> dict[str, A
     if path[:2] == ("channel", "recorded"):
         del data["channel"]["path_loss"]
         data["channel"]["recorded"].setdefault("file", "up.trace")
+    for half, other in (("method", "protocol"), ("protocol", "method")):  # the two halves of split training
+        if data.get(half, {}).get("kind") == "split" != data.get(other, {}).get("kind"):
+            data[other] = {"kind": "split"}
     if path[:1] == ("rank_selection",):
         data["method"] = {"kind": "fedavg"}
         data["rank_selection"].setdefault("latency_budget", "1.2 s")
