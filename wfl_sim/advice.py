@@ -18,6 +18,8 @@ from wfl_sim import forgotten, leastbudget, pointnames
 from wfl_sim.diagnose import Locator
 from wfl_sim.estimate import ArmEstimate, Estimate
 from wfl_sim.methods.none import NoLearning
+from wfl_sim.methods.sa_fedlora import SaFedLora
+from wfl_sim.methods.soft import Soft
 from wfl_sim.methods.split import Split
 from wfl_sim.pace import pace_of
 from wfl_sim.planning import AT_REST
@@ -123,10 +125,16 @@ def _unread(scenario: Scenario) -> list[str]:
     if isinstance(scenario.method, NoLearning) and (unread := _changed(scenario, "", "learning", "codec")):
         notes.append(f"method none learns nothing, so nothing reads {', '.join(unread)}")
     what = "" if isinstance(scenario.method, NoLearning) else _whose_size(scenario)
-    if what and (unread := _changed(scenario.method, "method", "fill")):
+    if what and isinstance(scenario.method, Soft) and (unread := _changed(scenario.method, "method", "fill")):
         notes.append(f"{what} leaves nothing out, so nothing reads {', '.join(unread)}")
     if what and (unread := _changed(scenario.schedule, "schedule", "surrogate", "importance", "kept_fraction")):
         notes.append(f"{what} has one size only, so nothing reads {', '.join(unread)}")
+    method, last = scenario.method, scenario.rounds - 1
+    if isinstance(method, SaFedLora) and method.rank_at(last, scenario.rounds) == method.rank > method.rank_end:
+        notes.append(
+            f"the rank of {method.kind} never falls: method.initiating_rounds and method.heat take all of {last + 1} "
+            "rounds"
+        )
     if getattr(scenario.method, "orthogonality", 1.0) == 0 and (
         unread := _changed(scenario.method, "method", "penalty")
     ):

@@ -27,6 +27,7 @@ from wfl_sim import study as studies
 from wfl_sim.engine import build_medium
 from wfl_sim.learning.sources import model_info
 from wfl_sim.methods.none import NoLearning
+from wfl_sim.networkonly import StagedSizes
 from wfl_sim.pace import pace_of
 from wfl_sim.plannedwork import PlannedSplit
 from wfl_sim.planning import PlannedRound
@@ -155,6 +156,9 @@ class _Plan:
             media[key] = build_medium(simpy.Environment(), scenario, Stream.root(scenario.seeds[0]))
         self.medium = media[key]
         work = work_of(scenario)
+        self.dense_bits = dense_bits(self.menu)
+        if isinstance(work, StagedSizes):
+            self.dense_bits, self.download_bits = map(round, work.mean_bits())
         with np.errstate(all="ignore"):  # what is not finite is not planned with
             self.rounds = planning.plan(scenario, self.medium, work)
         self.uploads = round(sum(r.held * r.called for r in self.rounds))
@@ -200,7 +204,7 @@ class _Plan:
             events=round(events + sum(r.held for r in self.rounds if not r.decisions)) + 2,
             training_steps=self._steps() if self.learns else 0,
             examples_evaluated=scenario.rounds * sum(data.test for data in learning.tasks) if self.learns else 0,
-            dense_bits=dense_bits(self.menu),
+            dense_bits=self.dense_bits,
             planned_bits=sent_bits / self.uploads if self.uploads else 0.0,
             round_s=simulated_s / scenario.rounds,
             simulated_s=simulated_s,

@@ -5,7 +5,7 @@ Knows neither tensors nor radio; a protocol sees what it would see of a federati
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from wfl_sim.contracts import AnyPayload, PayloadMenu, Point, Sized
@@ -105,3 +105,38 @@ class UnlikeClients(NetworkOnly):
     def encode(self, client: int, point: Point) -> Sized:
         """The size of the point."""
         return self._of[client].encode(client, point)
+
+
+class StagedSizes(NetworkOnly):
+    """Clients whose updates change from round to round, if something arrives in each: to be planned with.
+
+    Until a round begins, menu and download are those given.
+
+    Parameters
+    ----------
+    menu, downlink_bits, clients
+        As of `NetworkOnly`.
+    rounds : int
+    at : callable
+        Of a version of the model, from 0: the menu, and the bits of what brings clients to it.
+    """
+
+    def __init__(
+        self,
+        menu: PayloadMenu,
+        downlink_bits: int,
+        clients: int,
+        rounds: int,
+        at: Callable[[int], tuple[PayloadMenu, int]],
+    ) -> None:
+        super().__init__(menu, downlink_bits, clients)
+        self._at, self._clients, self._rounds = at, clients, rounds
+
+    def begin(self, round_: int) -> None:
+        """What follows is about a round, counted from 1."""
+        super().__init__(*self._at(round_ - 1), self._clients)
+
+    def mean_bits(self) -> tuple[float, float]:
+        """The mean over the rounds of a whole update, and of a download."""
+        each = [self._at(version) for version in range(self._rounds)]
+        return sum(menu.points[-1].bits for menu, _ in each) / len(each), sum(bits for _, bits in each) / len(each)

@@ -11,6 +11,7 @@ download to the next of T, an update arrives every T / C. Under a scheduler (ofd
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +22,7 @@ import simpy
 from channels.streams import Stream
 from wfl_sim import airtime, learningwork
 from wfl_sim.contracts import Air, Decision, FloatArray, Request, Work
+from wfl_sim.networkonly import StagedSizes
 from wfl_sim.pace import Pace, pace_of
 from wfl_sim.protocols.base import World
 from wfl_sim.radio.bands import bands
@@ -79,7 +81,8 @@ def plan(scenario: Scenario, medium: Medium, work: Work) -> list[PlannedRound]:
     A round is at rest when it leaves the schedule's state as it was, or takes the latency budget to within `AT_REST`;
     it is then taken to last to the end, as is the last of `PLANNED_ROUNDS`. A plan that repeats itself (in what is
     sent, or in time to within `REPEATED`) while the state still drifts is held for twice as many rounds each time, up
-    to `LONGEST_HOLD`. Clients beyond `PLANNED_CLIENTS` are left out, and the band is narrower in proportion.
+    to `LONGEST_HOLD`. Where what is sent changes from round to round, all of them are planned, or evenly many in turn.
+    Clients beyond `PLANNED_CLIENTS` are left out, and the band is narrower in proportion.
 
     Parameters
     ----------
@@ -113,9 +116,12 @@ def plan(scenario: Scenario, medium: Medium, work: Work) -> list[PlannedRound]:
     state, budget_s = schedule.start(), schedule.latency_budget
     rounds: list[PlannedRound] = []
     left, held, now_s = scenario.rounds, 1, 0.0
+    staged = isinstance(work, StagedSizes)
     while left:
-        world = replace(world, env=simpy.Environment(min(now_s, last_s)))
-        requests = getattr(scenario.protocol, "requests", World.requests)(world, scenario.rounds - left + 1, clients)
+        world, number = replace(world, env=simpy.Environment(min(now_s, last_s))), scenario.rounds - left + 1
+        if isinstance(work, StagedSizes):
+            work.begin(number)
+        requests = getattr(scenario.protocol, "requests", World.requests)(world, number, clients)
         decisions, asked, before = list[Decision](), state, state
         if _carries(air, requests):
             decisions, before = world.decide(air, requests, (), state)
@@ -128,6 +134,8 @@ def plan(scenario: Scenario, medium: Medium, work: Work) -> list[PlannedRound]:
         )
         held = min(2 * held, LONGEST_HOLD) if again else 1
         held = left if at_rest or len(rounds) == PLANNED_ROUNDS - 1 else min(held, left)
+        if staged:  # it goes on with what the next rounds send
+            held = min(math.ceil(scenario.rounds / PLANNED_ROUNDS), left)
         for _ in range(held - 1 if held < left else 0):  # nobody asks for the state at the end
             state = world.observe(planned.seconds, planned.latencies, state)
         rounds.append(replace(planned, held=held))

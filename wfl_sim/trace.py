@@ -51,7 +51,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("staleness_mean", "REAL", "versions", "mean age of the updates aggregated; empty if none was"),
         Column("energy_j", "REAL", "J", "clients' energy since the start: transmission and computation"),
         Column("kept_fraction_mean", "REAL", "1", "mean kept fraction of the updates sent; empty if none was"),
-        Column("rank", "INTEGER", "1", "rank of the adapters; 0 without any"),
+        Column("rank", "INTEGER", "1", "rank of the global adapters after the round; 0 without any"),
         Column("queue", "REAL", "1", "virtual latency queue after the round, in latency budgets; 0 without one"),
         Column("coherence_a", "REAL", "1", "largest |cosine| between two rows of a global A; empty without adapters"),
         Column("coherence_b", "REAL", "1", "largest |cosine| between two columns of a global B; empty without any"),

@@ -20,7 +20,7 @@ from wfl_sim.methods.base import NORMS, WEIGHTS, personal_of
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.methods.split import Split
 from wfl_sim.methods.tensortrain import head_train
-from wfl_sim.networkonly import NetworkOnly, UnlikeClients
+from wfl_sim.networkonly import NetworkOnly, StagedSizes, UnlikeClients
 from wfl_sim.pace import pace_of
 from wfl_sim.plannedwork import PlannedSplit, planned_sizes
 from wfl_sim.scenario import Scenario
@@ -76,19 +76,41 @@ def sizes(scenario: Scenario) -> tuple[PayloadMenu, int, int]:
     if scenario.learning.groups:
         each = [sizes(part.scenario) for part in groups.parts(scenario)]
         return max((one[0] for one in each), key=dense_bits), sum(one[1] for one in each), sum(one[2] for one in each)
-    whole = layout_of(scenario, model_info(scenario.learning.model.name))
-    whole = whole.without(personal_of(method, tuple(whole.shapes)))
-    codec: Any = scenario.codec
-    stage = Stages(method, codec, whole, scenario.rounds).typical()
+    stages, whole = _stages(scenario)
+    stage, codec = stages.typical(), _broadcast_codec(scenario)
     layout, menu = stage.layout, stage.menu
-    if getattr(codec, "bits", None) == 8:  # the broadcast takes 16 bits a value then
-        codec = replace(codec, bits=16)
     first, change = 32 * whole.size(whole.everything), codec.menu(layout).points[-1].bits + 8 * len(stage.told)
     if shapes := getattr(method, "broadcast_shapes", None):
         pace = pace_of(scenario)
         shapes = shapes(layout.shapes, pace.arrivals or pace.asked)
         change = broadcasting.most_bits(codec, shapes, len(layout.pairs))
     return menu, first, change
+
+
+def _stages(scenario: Scenario) -> tuple[Stages, Layout]:
+    """What is sent of each version, and all that is trained at some time."""
+    whole = layout_of(scenario, model_info(scenario.learning.model.name))
+    whole = whole.without(personal_of(scenario.method, tuple(whole.shapes)))
+    return Stages(scenario.method, scenario.codec, whole, scenario.rounds), whole
+
+
+def _broadcast_codec(scenario: Scenario) -> Any:
+    """That of downloads, which take 16 bits a value where uploads take 8."""
+    codec: Any = scenario.codec
+    return replace(codec, bits=16) if getattr(codec, "bits", None) == 8 else codec
+
+
+def _staged(scenario: Scenario, menu: PayloadMenu, download_bits: int) -> StagedSizes:
+    """The sizes of each round, where they change; until a round begins, these."""
+    (stages, whole), codec = _stages(scenario), _broadcast_codec(scenario)
+
+    def at(version: int) -> tuple[PayloadMenu, int]:
+        if not version:
+            return stages.at(0).menu, 32 * whole.size(whole.everything)
+        change = codec.menu(stages.at(version - 1).layout).points[-1].bits + 8 * len(stages.at(version).told)
+        return stages.at(version).menu, change
+
+    return StagedSizes(menu, download_bits, scenario.clients.count, scenario.rounds, at)
 
 
 def one_size(scenario: Scenario) -> bool:
@@ -102,6 +124,8 @@ def work_of(scenario: Scenario) -> NetworkOnly:
         menu, _, download_bits = sizes(scenario)
         if isinstance(scenario.method, Split):
             return PlannedSplit(scenario, menu, download_bits)
+        if hasattr(scenario.method, "stage"):
+            return _staged(scenario, menu, download_bits)
         return NetworkOnly(menu, download_bits, scenario.clients.count)
     parts = groups.parts(scenario)
     if getattr(scenario.method, "own_coding", False):

@@ -208,8 +208,9 @@ class Learning(Options):
     model : The pre-trained encoder.
     data : The task and its split over the clients.
     local : How a client trains in a round.
-    groups : Clients that differ in model, task, training or rank; left out, all are alike. The accuracy of a round is
-        then the mean over the groups, weighted by their training examples, and the trace has a table with each one's.
+    groups : Clients that differ in model, task, training or rank, in the order of clients; their numbers sum to
+        `clients.count`. Left out, all are alike. The accuracy of a round is then the mean over the groups, weighted by
+        their training examples, and the trace has a table with each one's.
     device : Where the machine that simulates does the training: ``auto`` takes a GPU if there is one. Results on the
         two agree to rounding, no further.
     precision : Of the model's matrix products: ``fp32``, or ``bf16``, 8 bits that GPUs do several times as fast. What

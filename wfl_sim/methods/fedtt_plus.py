@@ -126,7 +126,9 @@ class Opened:
         if self.method.policy == "cyclic":
             first = self.version * count
             return [factors[(first + place) % len(factors)] for place in range(count)]
-        return sorted(factors, key=lambda name: -self.notes.get(name, math.inf))[:count]  # of equals, the first
+        turn = self.version * count  # of equals, and of those that never were open, each has its turn
+        order = [factors[(turn + place) % len(factors)] for place in range(len(factors))]
+        return sorted(order, key=lambda name: -self.notes.get(name, math.inf))[:count]
 
 
 def _is_factor(name: str) -> bool:
