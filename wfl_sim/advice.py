@@ -183,8 +183,10 @@ def _notes(scenario: Scenario, row: ArmEstimate) -> list[str]:
         notes.append(f"{whole} has one size only, so the schedule can adapt nothing but bandwidths{_way_out(scenario)}")
     measures = getattr(scenario.schedule, "measures", False)
     choice = isinstance(scenario.method, NoLearning) or not whole
-    if measures and choice and (isinstance(scenario.method, NoLearning) or not hasattr(scenario.codec, "curve")):
-        what = "a run without learning" if isinstance(scenario.method, NoLearning) else f"codec {scenario.codec.kind}"
+    silent = isinstance(scenario.method, NoLearning), hasattr(scenario.method, "stage")
+    if measures and choice and (any(silent) or not hasattr(scenario.codec, "curve")):
+        what = "a run without learning" if silent[0] else f"codec {scenario.codec.kind}"
+        what = f"method {scenario.method.kind}, whose updates change from round to round," if silent[1] else what
         notes.append(
             f"{what} measures no errors of updates, so the schedule plans with surrogate contraction, and counts all "
             "clients alike"

@@ -21,17 +21,17 @@ class Downlinks:
     state : FederationState
     stages : Stages
     turns : Turns
-    served : sequence of str
-        What the server alone sets: 0 in version 0, which nobody needs to be told.
+    zeros : sequence of str
+        What is 0 in version 0, as everybody knows.
     drawn : sequence of str
         What everyone draws anew by seed and version, in later ones.
     """
 
     def __init__(
-        self, state: FederationState, stages: Stages, turns: Turns, served: Sequence[str], drawn: Sequence[str]
+        self, state: FederationState, stages: Stages, turns: Turns, zeros: Sequence[str], drawn: Sequence[str]
     ) -> None:
         self._state, self._stages, self._turns = state, stages, turns
-        self._served, self._drawn = served, drawn
+        self._zeros, self._drawn = zeros, drawn
         self._full: tuple[int, Payload] | None = None  # of the version that was asked for last
 
     def to(self, clients: Sequence[int]) -> Payload:
@@ -56,7 +56,7 @@ class Downlinks:
     def _whole(self) -> Payload:
         state = self._state
         if self._full is None or self._full[0] != state.version:
-            known = self._drawn if state.version else self._served
+            known = self._drawn if state.version else self._zeros
             values = [value.astype("<f4").tobytes() for name, value in state.model.items() if name not in known]
             told = self._stages.at(state.version).told
             self._full = state.version, Payload(b"".join(values) + told, 1.0)

@@ -19,7 +19,7 @@ from wfl_sim.downlinks import Downlinks
 from wfl_sim.errors import Diverged, NotFinite
 from wfl_sim.federationstate import FederationState, Fetched, Training
 from wfl_sim.measured import Measured
-from wfl_sim.methods.base import Arrival, Lesson, Method, personal_of
+from wfl_sim.methods.base import NORMS, WEIGHTS, Arrival, Lesson, Method, personal_of
 from wfl_sim.personal import Personal
 from wfl_sim.stages import Stages
 from wfl_sim.statefiles import StateFiles
@@ -99,7 +99,9 @@ class Federation:
         first, states = learner.initial(), states or ClientStates()
         self._states = states
         own = {name: first.pop(name) for name in names if name in personal}
-        served = [name for name in first if name not in names]  # the server's alone; 0 in version 0
+        # 0 in version 0: what the server alone sets, and changes of what was pre-trained.
+        zeros = [name for name in first if name not in names or name.startswith((WEIGHTS, NORMS))]
+        served = [name for name in zeros if name not in names]
         self._products, self._renews = getattr(method, "merges_products", False), getattr(method, "renews", False)
         self.state = FederationState(first, residual=states.book("residual"), personal=states.book("personal"))
         self._turns = Turns(self.layout.pairs)
@@ -107,7 +109,7 @@ class Federation:
         self._measured = Measured(codec, self._stages.at(0).menu, measures and not self.menus_vary)
         self.menus_change = self._measured.changes
         drawn = learner.layout.factors if getattr(method, "begins_anew", False) else ()
-        self._downlinks = Downlinks(self.state, self._stages, self._turns, served, drawn)
+        self._downlinks = Downlinks(self.state, self._stages, self._turns, zeros, drawn)
         examples = {k: learner.examples(k) for k in (range(clients) if isinstance(clients, int) else clients)}
         total = sum(examples.values())
         self._weight = {client: own / total for client, own in examples.items()}
@@ -237,7 +239,9 @@ class Federation:
 
     def _going_on(self, client: int, left: Params, layout: Layout) -> Params:
         """What of it can be sent now. What is closed in this stage waits; other shapes are another basis, and lost."""
-        if closed := {name: value for name, value in left.items() if name not in layout.shapes}:
+        stage = self._stages.at(self.state.version)
+        closed = {n: value for n, value in left.items() if n not in layout.shapes and not stage.ended(n)}
+        if closed:
             self._wait(client, closed)
         return {name: value for name, value in left.items() if layout.shapes.get(name) == value.shape}
 
@@ -289,7 +293,7 @@ class Federation:
             model |= self.learner.fresh(state.version + 1)
         merging.check(model)
         self._stages.go_on(state.version + 1, state.model, model)
-        told = self._stages.at(state.version + 1).told
+        told = self._stages.at(state.version + 1).told + self._stages.which(layout, stage.layout)
         payload = Payload(payload.data + told, payload.kept_fraction) if told else payload
         state.model, state.version, state.last_change = model, state.version + 1, payload
         self._turn()

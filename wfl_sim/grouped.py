@@ -49,6 +49,7 @@ class Grouped:
         total = sum(member.examples for member in members)
         self._share = {member.name: member.examples / total for member in members}
         self.menus_change = any(getattr(member.work, "menus_change", False) for member in members)
+        self.menus_vary = any(getattr(member.work, "menus_vary", False) for member in self.members)
 
     def weight(self, client: int) -> float:
         """The client's share of all examples of all groups."""
@@ -68,6 +69,7 @@ class Grouped:
         parts = [member.work.downlink(own) for member, own in self._apart(clients)]
         if len(parts) == 1:
             return parts[0]
+        assert all(isinstance(part, Payload) for part in parts)  # groups learn
         return Payload(b"".join(part.data for part in parts if isinstance(part, Payload)), 1.0)
 
     def received(self, clients: Sequence[int]) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from wfl_sim import rankfit
 from wfl_sim.findings import Finding, finding
 from wfl_sim.learning.options import SECTIONS
+from wfl_sim.methods.base import has_one_rank
 from wfl_sim.methods.none import NoLearning
 
 if TYPE_CHECKING:
@@ -68,8 +69,9 @@ def parts(scenario: Scenario) -> tuple[Part, ...]:
         return (Part("", None, range(count), scenario, tuple(range(count))),)
     found, first = list[Part](), 0
     for number, group in enumerate(learning.groups):
-        rank = group.rank if not (group.fits_rank and hasattr(method, "rank")) else rankfit.fitted(scenario, number)
-        ranked = rank is not None and hasattr(method, "rank")
+        one_rank = not isinstance(method, NoLearning) and has_one_rank(method)  # else the group's is not read
+        rank = rankfit.fitted(scenario, number) if group.fits_rank and one_rank else group.rank
+        ranked = rank is not None and one_rank
         own = replace(
             scenario,
             learning=learning.of(group),
@@ -101,6 +103,17 @@ def problems(scenario: Scenario) -> list[Finding]:
     if total != count:
         message = f"must be {total}, the clients of all learning.groups together"
         found.append(finding("clients.count", message, count, "learning.groups", fits=total))
+    for number, group in enumerate(groups):
+        if hasattr(scenario.method, "rank_at") and (group.rank is not None or group.fits_rank):
+            key = "rank" if group.rank is not None else "memory" if group.memory_bits is not None else "payload"
+            message = f"is not read: {scenario.method.kind} has ranks of its own, the same in all groups; leave it out"
+            found.append(finding(f"learning.groups.{number}.{key}", message, "", "method"))
+    if getattr(scenario.protocol, "weights", "") == "uniform":
+        message = (
+            "must be examples with learning.groups: each group is averaged by itself, and uniform weights of a buffer "
+            "would let it go farther or less far than its clients did"
+        )
+        found.append(finding("protocol.weights", message, "uniform", "learning.groups", fits="examples"))
     if scenario.rank_selection is not None:
         message = (
             "chooses one rank for all clients, and learning.groups may each have a rank of their own; leave it out"

@@ -32,8 +32,10 @@ def step(
     """
     if getattr(method, "merges_products", False):  # part of the way to a product is no part of the way to its factors
         merged, length = [replace(arrival, weight=length * arrival.weight) for arrival in merged], 1.0
-    if hasattr(method, "broadcast") and (told := by_broadcast(method, codec, layout, model, merged, key)) is not None:
-        return told
+    if hasattr(method, "broadcast"):
+        scaled = merged if length == 1.0 else [replace(arrival, weight=length * arrival.weight) for arrival in merged]
+        if (told := by_broadcast(method, codec, layout, model, scaled, key)) is not None:
+            return told
     return by_change(method, codec, layout, model, merged, length, key)
 
 

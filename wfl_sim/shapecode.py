@@ -127,6 +127,7 @@ class ShapeCode:
     def _sparse(self, data: bytes, base: Float32) -> tuple[tuple[Float32, Float32], int]:
         flat, offset = values.unpack(data, HEADER, self.stack[0] * self.depth, self.bits)
         psi, size = np.maximum(flat.reshape(self.stack[0], self.depth), 0.0), int(np.prod(self.places))
+        psi = np.asarray(psi / np.maximum(psi.sum(axis=0), alignment.NOTHING), np.float32)  # shares, once more
         end = offset + -(-size // 8)
         if end > len(data):
             raise ValueError(f"a payload of {len(data)} bytes ends within the mask of {size} bits at byte {offset}")

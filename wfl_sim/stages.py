@@ -5,9 +5,11 @@ Knows methods, layouts and the notes that a method makes for its next version; n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from wfl_sim.codecs.base import Codec, Layout
 from wfl_sim.contracts import Params, PayloadMenu
@@ -27,7 +29,14 @@ class Stage:
 
     def lesson(self, own: Iterable[str]) -> Lesson:
         """What clients train that have tensors of their own besides."""
-        return Lesson(frozenset((*self.layout.shapes, *own)), getattr(self.method, "proximal", 0.0))
+        stage = self.method
+        opened = frozenset((*self.layout.shapes, *own))
+        return Lesson(opened, getattr(stage, "proximal", 0.0), getattr(stage, "rate", 1.0))
+
+    def ended(self, name: str) -> bool:
+        """Whether a tensor that is closed is never open again."""
+        ended: Callable[[str], bool] | None = getattr(self.method, "ended", None)
+        return ended is not None and ended(name)
 
 
 class Stages:
@@ -80,6 +89,12 @@ class Stages:
         """The layout of those `names`, with the shapes that they have in a model."""
         found = self._whole.without(self._whole.shapes.keys() - names)
         return replace(found, shapes={name: model[name].shape for name in found.shapes})
+
+    def which(self, reached: Layout, opened: Layout) -> bytes:
+        """What tells clients which tensors a change holds, a bit for each, where it is not what was open."""
+        if reached.shapes.keys() == opened.shapes.keys():
+            return b""
+        return np.packbits([name in reached.shapes for name in self._whole.shapes]).tobytes()
 
     def go_on(self, version: int, before: Params, model: Params) -> None:
         """The model has become that of `version`: let the method note what it wants to know of the step."""

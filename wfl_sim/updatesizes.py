@@ -79,7 +79,7 @@ def sizes(scenario: Scenario) -> tuple[PayloadMenu, int, int]:
     stages, whole = _stages(scenario)
     stage, codec = stages.typical(), _broadcast_codec(scenario)
     layout, menu = stage.layout, stage.menu
-    first, change = 32 * whole.size(whole.everything), codec.menu(layout).points[-1].bits + 8 * len(stage.told)
+    first, change = _first_bits(whole), codec.menu(layout).points[-1].bits + 8 * len(stage.told)
     if shapes := getattr(method, "broadcast_shapes", None):
         pace = pace_of(scenario)
         shapes = shapes(layout.shapes, pace.arrivals or pace.asked)
@@ -94,6 +94,11 @@ def _stages(scenario: Scenario) -> tuple[Stages, Layout]:
     return Stages(scenario.method, scenario.codec, whole, scenario.rounds), whole
 
 
+def _first_bits(whole: Layout) -> int:
+    """The model as it begins at 32 bits a value, without changes of what was pre-trained, which are 0."""
+    return 32 * whole.size([name for name in whole.everything if not name.startswith((WEIGHTS, NORMS))])
+
+
 def _broadcast_codec(scenario: Scenario) -> Any:
     """That of downloads, which take 16 bits a value where uploads take 8."""
     codec: Any = scenario.codec
@@ -106,7 +111,7 @@ def _staged(scenario: Scenario, menu: PayloadMenu, download_bits: int) -> Staged
 
     def at(version: int) -> tuple[PayloadMenu, int]:
         if not version:
-            return stages.at(0).menu, 32 * whole.size(whole.everything)
+            return stages.at(0).menu, _first_bits(whole)
         change = codec.menu(stages.at(version - 1).layout).points[-1].bits + 8 * len(stages.at(version).told)
         return stages.at(version).menu, change
 

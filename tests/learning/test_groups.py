@@ -129,15 +129,19 @@ def test_each_group_learns_as_it_would_alone_and_the_round_has_the_mean(mix: Mix
     assert parse(to_yaml(cell.scenario)).cells[0].scenario == cell.scenario
 
 
-@pytest.mark.parametrize("after", [1, 2])
-def test_a_run_that_was_killed_ends_as_if_it_had_not_been(mix: Mix, tmp_path: Path, after: int) -> None:
-    """With residuals that wait, errors that clients measured, and groups whose menus have sizes of their own."""
-    overrides = (
-        "rounds=3",
-        "codec={kind: components, error_feedback: 1, bits: 8}",
-        "schedule={kind: tsfa, latency_budget: 300 ms, surrogate: tail}",
-    )
-    cell = mix(FIRST, OTHER, overrides=overrides).cells[0]
+MEASURED = (
+    "codec={kind: components, error_feedback: 1, bits: 8}",
+    "schedule={kind: tsfa, latency_budget: 300 ms, surrogate: tail}",
+)
+STAGED = ("method={kind: fedtt_plus, rank: 3, bottleneck: 8}", "codec={kind: parts, error_feedback: 1}")
+
+
+@pytest.mark.parametrize(("kind", "after"), [(MEASURED, 1), (MEASURED, 2), (STAGED, 2)])
+def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
+    mix: Mix, tmp_path: Path, kind: tuple[str, ...], after: int
+) -> None:
+    """With residuals that wait, errors that clients measured, groups whose menus have sizes of their own, or stages."""
+    cell = mix(FIRST, OTHER, overrides=("rounds=3", *kind)).cells[0]
 
     def dies(row: Mapping[str, Any]) -> None:
         if row["round"] == after:

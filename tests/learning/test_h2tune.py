@@ -208,7 +208,10 @@ def test_a_mix_runs_and_what_is_charged_is_what_is_planned(mix: Callable[..., St
 KILLED = {
     "sparse": ("schedule={kind: tsfa, latency_budget: 300 ms}", "codec={kind: dense, bits: 8}"),
     "dense": ("method.payload=dense", "method.head=private", "protocol={kind: sync, cohort: 3}"),
-    "buffered": ("protocol={kind: buffered, buffer: 2}", "clients.compute={time: 300 ms, jitter: 1}"),
+    "buffered": (
+        "protocol={kind: buffered, buffer: 2, weights: examples}",
+        "clients.compute={time: 300 ms, jitter: 1}",
+    ),
 }
 
 

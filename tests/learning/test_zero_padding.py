@@ -111,7 +111,9 @@ def test_of_equal_ranks_it_is_fedavg_over_all(mix: Callable[..., Study]) -> None
 
 
 def test_a_run_that_was_killed_ends_as_if_it_had_not_been(mix: Callable[..., Study], tmp_path: Path) -> None:
-    (cell,) = mix("protocol={kind: buffered, buffer: 2}", "codec={kind: topk, error_feedback: 1}").cells
+    (cell,) = mix(
+        "protocol={kind: buffered, buffer: 2, weights: examples}", "codec={kind: topk, error_feedback: 1}"
+    ).cells
 
     def dies(row: Mapping[str, Any]) -> None:
         if row["round"] == 2:

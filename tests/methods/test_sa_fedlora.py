@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from channels.options import OptionError
+from wfl_sim import merging
 from wfl_sim.codecs.base import Layout
+from wfl_sim.codecs.dense import Dense
 from wfl_sim.methods.base import Arrival
 from wfl_sim.methods.fedavg import FedAvg
-from wfl_sim.methods.sa_fedlora import SaFedLora
+from wfl_sim.methods.sa_fedlora import Annealed, SaFedLora
 
 DOUBLE, SINGLE = 1e-12, 2.0**-22  # relative: sums of tens of products in float64; float32 and a few of its roundings
 OUTPUTS, INPUTS = 14, 20
@@ -142,20 +145,56 @@ def test_the_residual_goes_to_the_layer_if_it_is_merged():
     assert method.adapter().dense and not SaFedLora().adapter().dense
 
 
-def test_a_late_update_of_another_rank_counts_as_a_change_of_the_product():
+@pytest.mark.parametrize("step", [1.0, 0.1])
+def test_a_late_update_of_another_rank_counts_by_what_it_is_in_the_rows_that_there_are(step):
+    """Nothing is cut for it, so that what others have of the rank as it is now keeps its basis."""
     now, then = model_of(4, 5), model_of(8, 6)
     stage = SaFedLora(rank=8, rank_end=4).stage(0, 1, {})
     stage = type(stage)(stage.method, 9, 4, 4)
     fresh = Arrival(0, {n: 0.1 * v for n, v in model_of(4, 7).items()}, 0.75)
     late = Arrival(1, {n: 0.1 * v for n, v in model_of(8, 8).items()}, 0.25, 2, then)
     moved = {name: value + late.change[name] for name, value in then.items()}
-    own = {name: now[name] + 0.75 * fresh.change[name].astype(float) for name in now}
-    wanted = product(own) + 0.25 * (product(moved) - product(then))
-    after = stage.received(now, stage.broadcast(now, [fresh, late]))
-    u, s, v = np.linalg.svd(wanted)
-    np.testing.assert_allclose(product(after), (u[:, :4] * s[:4]) @ v[:4], atol=1e-4)
-    mean = now["head.weight"] + 0.75 * fresh.change["head.weight"] + 0.25 * late.change["head.weight"]
+    assert stage.broadcast(now, [fresh, late]) is None
+    scaled = [replace(arrival, weight=step * arrival.weight) for arrival in (fresh, late)]
+    after = stage.aggregate(now, scaled)
+    rows = np.linalg.pinv(now["q.A"].astype(float)) @ now["q.A"]  # the projection on the rows of A
+    change = (product(moved) - product(then)) @ rows
+    wanted_b = now["q.B"] + step * (
+        0.75 * fresh.change["q.B"] + 0.25 * change @ np.linalg.pinv(now["q.A"].astype(float))
+    )
+    np.testing.assert_allclose(after["q.B"], wanted_b, atol=1e-5)
+    np.testing.assert_allclose(after["q.A"], now["q.A"] + step * 0.75 * fresh.change["q.A"], atol=1e-6)
+    mean = now["head.weight"] + step * (0.75 * fresh.change["head.weight"] + 0.25 * late.change["head.weight"])
     np.testing.assert_allclose(after["head.weight"], mean, atol=1e-6)
+
+
+def test_a_part_of_a_step_is_a_part_of_it_also_where_the_rank_falls():
+    model, arrivals = model_of(8), arrivals_of(model_of(8))
+    method = SaFedLora(rank=8, rank_end=8, initiating_rounds=0)
+    stage = Annealed(method, 0, 8, 7)  # the last of eight components goes
+    codec, layout = Dense(bits=32), layout_of(model)
+    ends = {step: merging.step(stage, codec, layout, model, arrivals, step, 0)[0] for step in (1.0, 0.1, 1e-6)}
+    moved = {step: np.linalg.norm(end["head.weight"] - model["head.weight"]) for step, end in ends.items()}
+    assert moved[0.1] == pytest.approx(0.1 * moved[1.0], rel=1e-5) and moved[1e-6] < 1e-5
+    u, s, v = np.linalg.svd(product(model))
+    np.testing.assert_allclose(product(ends[1e-6]), (u[:, :7] * s[:7]) @ v[:7], atol=1e-4)
+
+
+def test_what_came_without_adapters_takes_nothing_from_the_others():
+    """An update of a full stage that is late: the head counts by data, the adapters by those who sent any."""
+    model = model_of(4)
+    (one, two) = arrivals_of(model, 2)
+    late = replace(two, change={"head.weight": two.change["head.weight"]}, staleness=1, base=model)
+    stage = Annealed(SaFedLora(rank=4, rank_end=2), 5, 4, 4)
+    after = stage.aggregate(model, [one, late])
+    np.testing.assert_allclose(after["q.A"], model["q.A"] + one.change["q.A"], atol=1e-6)
+
+
+def test_a_full_stage_has_a_rate_of_its_own_and_its_weights_are_closed_for_good():
+    stage = SaFedLora(initiating="full", initiating_rounds=2, initiating_rate=0.02).stage
+    assert [stage(t, 9, {}).rate for t in (0, 1, 2)] == [0.02, 0.02, 1.0]
+    assert [stage(t, 9, {}).ended("base.emb") for t in (0, 1, 2)] == [False, False, True]
+    assert not stage(5, 9, {}).ended("q.A")
 
 
 def test_the_initiating_stage_holds_clients_together():

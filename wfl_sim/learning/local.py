@@ -111,13 +111,18 @@ class LocalTraining:
         local, clients = self._setup.local, len(starts)
         if clients > 1 and self._weights_differ(starts, lesson):
             return [self.train([start], rows[k : k + 1], rate, lesson)[0] for k, start in enumerate(starts)]
-        stacked = {name: self._tensor(np.stack([start[name] for start in starts])) for name in self.layout.shapes}
+        # A backbone that nobody trains here is one for all.
+        one = {n for n in self.layout.shapes if n.startswith(WEIGHTS) and not (lesson and n in lesson.opened)}
+        stacked = {
+            name: self._tensor(np.stack([start[name] for start in (starts[:1] if name in one else starts)]))
+            for name in self.layout.shapes
+        }
         first = {name: value for name, value in stacked.items() if lesson is None or name in lesson.opened}
         tensors = {name: value.clone().requires_grad_() for name, value in first.items()}
         closed = {name: value for name, value in stacked.items() if name not in first}
         self._serve(starts)
-        optimizer = optimizer_of(local, tensors, rate)
-        more = 0.0 if lesson is None else lesson.proximal
+        more, own = (0.0, 1.0) if lesson is None else (lesson.proximal, lesson.rate)
+        optimizer = optimizer_of(local, tensors, rate, own)
         for step in range(rows.shape[1]):
             batch = self._inputs["train"].batch(torch.from_numpy(rows[:, step].ravel()))
             optimizer.zero_grad()
@@ -221,7 +226,12 @@ class LocalTraining:
             return False
         if lesson is None or any(name in lesson.opened for name in self._whole.shapes):
             return True
-        return any(not np.array_equal(start[n], starts[0][n]) for n in self._whole.shapes for start in starts[1:])
+        first, others = starts[0], [start for start in starts[1:] if start is not starts[0]]
+        return any(
+            start[n] is not first[n] and not np.array_equal(start[n], first[n])
+            for n in self._whole.shapes
+            for start in others
+        )
 
     def _serve(self, starts: Sequence[Params]) -> None:
         """Give the layers what the server has set, [1, ...] where it is the same for all clients."""
@@ -262,11 +272,14 @@ def by_length(lengths: NDArray[np.int64] | None, count: int) -> Rows:
     return np.arange(count) if lengths is None else np.argsort(lengths, kind="stable")
 
 
-def optimizer_of(local: Local, tensors: dict[str, Tensor], rate: float) -> Any:
-    """Of all clients at once: its rule goes element by element, so that clients do not touch each other."""
+def optimizer_of(local: Local, tensors: dict[str, Tensor], rate: float, own: float = 1.0) -> Any:
+    """Of all clients at once: its rule goes element by element, so that clients do not touch each other.
+
+    Rates are multiplied with `rate`, and all but the head's with `own` besides.
+    """
     groups = [
         {"params": [value for name, value in tensors.items() if name.startswith("head.") == head], "lr": lr}
-        for head, lr in ((False, rate * local.lr), (True, rate * local.head_lr))
+        for head, lr in ((False, own * rate * local.lr), (True, rate * local.head_lr))
     ]
     groups = [group for group in groups if group["params"]]
     if local.optimizer == "adamw":

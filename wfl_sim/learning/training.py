@@ -204,7 +204,7 @@ def rows_of(stream: Stream, client: int, round_: int, part: NDArray[np.int64], l
 
 
 def _named(lesson: Lesson | None) -> tuple[object, ...]:
-    return () if lesson is None else (sorted(lesson.opened), lesson.proximal)
+    return () if lesson is None else (sorted(lesson.opened), lesson.proximal, lesson.rate)
 
 
 def _pick(result: Result[list[Params]], place: int) -> Params:

@@ -36,7 +36,8 @@ Knows arrays; of each arrival it sees weight and staleness, never time, SNR or b
    is 0, in a run of so many `rounds` (one in which nothing arrives makes no version). A stage has ``opened(layout) ->
    Layout``: what of all that is trained at some time is trained and sent now, in the shapes that it has now; the rest
    stays as it is with everybody. It may have ``told(layout) -> bytes``: what clients are told of that, where it does
-   not follow from the version; and ``proximal``, a weight that is added to `learning.local.proximal`. A method with
+   not follow from the version; ``proximal`` and ``rate`` of its `Lesson`; and ``ended(name)``, whether a tensor that
+   is closed is never open again. A method with
    ``noted(notes, before, model) -> notes`` keeps plain numbers from one version to the next, by name. An arrival of an
    earlier stage may have other tensors, or other shapes.
 """
@@ -176,11 +177,13 @@ class Adapter:
 class Lesson:
     """What one training is about, where that is not the same in all of a run.
 
-    Of the tensors named `opened` alone are trained; `proximal` is added to the weight of the proximal term.
+    Those of the tensors named `opened` alone are trained; `proximal` is added to the weight of the proximal term, and
+    learning rates but for the head's are multiplied with `rate`.
     """
 
     opened: frozenset[str]
     proximal: float = 0.0
+    rate: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -238,6 +241,15 @@ def in_order(arrivals: Sequence[Arrival]) -> list[Arrival]:
     return sorted(arrivals, key=lambda arrival: arrival.client)
 
 
+def add_weighted(model: Params, arrivals: Sequence[Arrival]) -> Params:
+    """model + sum_k w_k change_k, summed in float64 in order of client."""
+    total = {name: value.astype(np.float64) for name, value in model.items()}
+    for arrival in in_order(arrivals):
+        for name, change in arrival.change.items():
+            total[name] += arrival.weight * change.astype(np.float64)
+    return {name: value.astype(np.float32) for name, value in total.items()}
+
+
 def add_where_sent(model: Params, arrivals: Sequence[Arrival]) -> Params:
     """The same tensor by tensor: the shares of those who sent one are scaled up to what all of them sum to."""
     whole = sum(arrival.weight for arrival in in_order(arrivals))
@@ -247,13 +259,4 @@ def add_where_sent(model: Params, arrivals: Sequence[Arrival]) -> Params:
         scale = 1.0 if len(sent) == len(arrivals) else whole / (sum(arrival.weight for arrival in sent) or 1.0)
         for arrival in sent:
             total[name] += scale * arrival.weight * arrival.change[name].astype(np.float64)
-    return {name: value.astype(np.float32) for name, value in total.items()}
-
-
-def add_weighted(model: Params, arrivals: Sequence[Arrival]) -> Params:
-    """model + sum_k w_k change_k, summed in float64 in order of client."""
-    total = {name: value.astype(np.float64) for name, value in model.items()}
-    for arrival in in_order(arrivals):
-        for name, change in arrival.change.items():
-            total[name] += arrival.weight * change.astype(np.float64)
     return {name: value.astype(np.float32) for name, value in total.items()}

@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from channels.options import OptionError, Whole
-from channels.units import NonNegative, Probability
+from channels.units import Fraction, NonNegative, Probability
 from wfl_sim import lowrank
 from wfl_sim.contracts import FloatArray, Params
 from wfl_sim.methods import exact
-from wfl_sim.methods.base import WEIGHTS, Adapter, Arrival, Notes, Regulariser, add_where_sent, in_order, pairs_of
+from wfl_sim.methods.base import WEIGHTS, Adapter, Arrival, Notes, Regulariser, add_where_sent, pairs_of
 from wfl_sim.methods.lora import Lora
 
 if TYPE_CHECKING:
@@ -57,9 +58,9 @@ class SaFedLora(Lora):
     --------
     The server broadcasts the cut factors, which are smaller than a change of the old ones. What a client could not send
     of old factors means nothing in new ones, and is forgotten; so is the state of the optimiser, as in every round. A
-    late update of another rank is merged as a change of the product. With `rank_end` equal to `rank` and no initiating
-    rounds it is ``fedavg``. Versions count updates: rounds in which nothing arrives are not annealed. Where computing
-    times are counted from the model, they are those of the first rank.
+    late update of another rank is merged by what its change of B A is in the rows of A as it is now. With `rank_end`
+    equal to `rank` and no initiating rounds it is ``fedavg``. Versions count updates: rounds in which nothing arrives
+    are not annealed. Where computing times are counted from the model, they are those of the first rank.
 
     Source
     ------
@@ -75,6 +76,8 @@ class SaFedLora(Lora):
     initiating : What is trained and sent in the initiating stage: ``lora`` adapters of the first rank, or ``full``, all
         weights of the model in their place, many times as large, which are trained one client after the other.
     initiating_rounds : Versions of the model in the initiating stage; 0 for none.
+    initiating_rate : By what `learning.local.lr` is multiplied in a ``full`` initiating stage: whole weights want a far
+        smaller rate than adapters. Smaller: they move less.
     proximal : Weight of the proximal term in the initiating stage, added to that of `learning.local`.
     merge_residual : Whether what a cut loses goes to the layer itself, which costs a larger broadcast.
     """
@@ -86,6 +89,7 @@ class SaFedLora(Lora):
     heat: Probability = 0.2
     initiating: Literal["lora", "full"] = "lora"
     initiating_rounds: Annotated[int, Whole(ge=0, le=10**6)] = 1
+    initiating_rate: Fraction = 0.01
     proximal: NonNegative = 0.01
     merge_residual: bool = False
 
@@ -141,6 +145,15 @@ class Annealed:
         """Weight of the proximal term."""
         return self.method.proximal if self.version < self.method.initiating_rounds else 0.0
 
+    @property
+    def rate(self) -> float:
+        """By what the learning rate is multiplied, but for the head's."""
+        return self.method.initiating_rate if self._full else 1.0
+
+    @property
+    def _full(self) -> bool:
+        return self.version < self.method.initiating_rounds and self.method.initiating == "full"
+
     def adapter(self) -> Adapter | None:
         adapter = self.method.adapter()
         return adapter and replace(adapter, rank=self.rank)
@@ -150,30 +163,29 @@ class Annealed:
 
     def opened(self, layout: Layout) -> Layout:
         """Adapters of the version's rank and the head; of a full initiating stage all weights in place of adapters."""
-        full = self.version < self.method.initiating_rounds and self.method.initiating == "full"
         weights = {name for name in layout.plain if name.startswith(WEIGHTS)}
-        layout = layout.without(set(layout.factors) if full else weights)
+        layout = layout.without(set(layout.factors) if self._full else weights)
         shapes = dict(layout.shapes)
         for a, b in layout.pairs:
             shapes[a], shapes[b] = (self.rank, shapes[a][1]), (shapes[b][0], self.rank)
         return replace(layout, shapes=shapes)
 
+    def ended(self, name: str) -> bool:
+        """Whether a tensor is never open again."""
+        return name.startswith(WEIGHTS) and self.version >= self.method.initiating_rounds
+
     def aggregate(self, model: Params, arrivals: Sequence[Arrival]) -> Params:
-        return self.method.aggregate(model, arrivals)
+        return self.method.aggregate(model, [_in_basis(arrival, model) for arrival in arrivals])
 
     def broadcast(self, model: Params, arrivals: Sequence[Arrival]) -> Params | None:
         """The cut factors, what the layers take of the rest, and the change of the head; None where nothing is cut."""
-        pairs = pairs_of(model)
-        alike = all(x.change[a].shape == model[a].shape for x in arrivals for a, _ in pairs if a in x.change)
-        if self.next_rank == self.rank and alike:
+        if self.next_rank == self.rank:
             return None
+        merged = self.aggregate(model, arrivals)
         sent = {name for x in arrivals for name in x.change}
-        plain = [name for name in exact.outside(model) if name in sent]
-        merged = add_where_sent({n: model[n] for n in plain}, [_only(x, plain) for x in arrivals])
-        arrays = {name: merged[name] - model[name] for name in plain}
-        for pair in pairs:
-            left, right = _product(model, arrivals, pair)
-            (a, b), (lost_b, lost_a) = _cut(left, right, self.next_rank)
+        arrays = {name: merged[name] - model[name] for name in exact.outside(model) if name in sent}
+        for pair in pairs_of(model):
+            (a, b), (lost_b, lost_a) = _cut(merged[pair[1]], merged[pair[0]], self.next_rank)
             arrays |= {pair[0]: a.astype(np.float32), pair[1]: b.astype(np.float32)}
             if self.method.merge_residual:
                 arrays |= exact.added(pair[0], ([lost_b], [lost_a]), model)
@@ -193,29 +205,25 @@ class Annealed:
         return after
 
 
-def _only(arrival: Arrival, names: Sequence[str]) -> Arrival:
-    return replace(arrival, change={name: arrival.change[name] for name in names if name in arrival.change})
+def _in_basis(arrival: Arrival, model: Params) -> Arrival:
+    """The arrival, with changes of factors of another rank as changes of the model's B.
 
-
-def _product(model: Params, arrivals: Sequence[Arrival], pair: tuple[str, str]) -> tuple[FloatArray, FloatArray]:
-    """Thin factors of what a layer's B A becomes: means of the factors, and of other ranks the changes of products."""
-    a, b = (model[name].astype(float) for name in pair)
-    left, right = list[FloatArray](), list[FloatArray]()
-    mean_a, mean_b = a, b
-    for arrival in in_order(arrivals):
-        if pair[0] not in arrival.change:  # all weights in its place
+    What is best of B' A' - B A = dB A' + B dA in the rows of the model's own A is that times A's pseudo-inverse.
+    """
+    moved = dict(arrival.change)
+    for pair in pairs_of(model):
+        a, b = pair
+        if a not in moved or moved[a].shape == model[a].shape:
             continue
         own_a, own_b, change_a, change_b = exact.factors_of(arrival, model, pair)
-        if change_a.shape == a.shape:
-            mean_a, mean_b = mean_a + arrival.weight * change_a, mean_b + arrival.weight * change_b
-        else:  # w (B' A' - B A) = w (dB A' + B dA)
-            left += [arrival.weight * change_b, arrival.weight * own_b]
-            right += [own_a + change_a, change_a]
-    return np.concatenate([mean_b, *left], axis=1), np.concatenate([mean_a, *right])
+        back = np.linalg.pinv(model[a].astype(float))
+        change = change_b @ ((own_a + change_a) @ back) + own_b @ (change_a @ back)
+        moved[a], moved[b] = np.zeros_like(model[a]), change.astype(np.float32)
+    return replace(arrival, change=moved)
 
 
 def _cut(
-    left: FloatArray, right: FloatArray, rank: int
+    left: FloatArray | NDArray[np.float32], right: FloatArray | NDArray[np.float32], rank: int
 ) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]:
     """A and B of the best product of a rank, and factors of the rest.
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from channels.options import OptionError
 from channels.units import Positive
 from wfl_sim.contracts import Params
 from wfl_sim.methods.base import Arrival, add_weighted
@@ -54,6 +55,12 @@ class ZeroPadding(Lora):
     kind: Literal["zero_padding"] = "zero_padding"
     scale: Positive | None = 2.0
     fill: Literal["zero", "renormalise"] = "zero"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.scale is None:
+            message = "must be stated: alpha / rank would be another factor in groups of another rank"
+            raise OptionError(type(self).__name__, "scale", message)
 
     def aggregate(self, model: Params, arrivals: Sequence[Arrival]) -> Params:
         return add_weighted(model, arrivals)
