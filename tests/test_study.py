@@ -293,6 +293,16 @@ def test_what_a_killed_study_shared_goes_even_if_nothing_is_left_to_run(
         assert used.exists() and not left.exists()
 
 
+def test_the_lock_of_a_run_that_was_killed_at_its_very_end_goes(plan: Study, learning: Any, tmp_path: Path) -> None:
+    learning()
+    study.run(plan, tmp_path, jobs=1)
+    done, other = (study.cell_directory(tmp_path, cell) for cell in plan.cells[:2])
+    (done / locks.NAME).touch()
+    with locks.lock(other):  # whoever looks at it: a lock that is held stays
+        study.run(plan, tmp_path, jobs=1)
+        assert not (done / locks.NAME).exists() and (other / locks.NAME).exists()
+
+
 def test_nothing_runs_or_is_removed_if_one_directory_is_of_another_scenario(
     plan: Study, learning: Any, tmp_path: Path
 ) -> None:

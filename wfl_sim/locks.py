@@ -68,6 +68,13 @@ def is_held(folder: Path, grace_s: float = GRACE_S) -> bool:
         time.sleep(_PAUSE_S)
 
 
+def forget(folder: Path) -> None:
+    """Remove the file of a lock that nobody holds any more, as a process that was killed leaves it."""
+    if (folder / NAME).exists():
+        with suppress(OSError, Held), lock(folder, grace_s=0.0):
+            pass
+
+
 def _acquire(file: Path, grace_s: float) -> int:
     until_s = time.monotonic() + grace_s
     while True:

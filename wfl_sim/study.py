@@ -122,6 +122,7 @@ def run(
     for number, (cell, directory) in enumerate(cells):
         if number not in left:
             tidy(directory)
+            locks.forget(directory)
             told(cell, "skipped")
     if not todo:
         locks.sweep(folder, MEMO)
