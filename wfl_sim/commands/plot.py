@@ -70,11 +70,13 @@ def print_tables(traces: Traces, *, air: bool) -> None:
     """The tables of arms: what was learnt, if anything was, and with `air` what the air did."""
     from rich.console import Console
 
-    from analysis.tables import WIDTH, air_table, arms_table
+    from analysis.tables import WIDTH, air_table, arms_table, groups_table
 
     console = Console() if sys.stdout.isatty() else Console(width=200, no_color=True)
     width = min(WIDTH, console.width)
     if traces.learns or not air:
         console.print(arms_table(traces, width))
+    if not traces.groups.empty:
+        console.print(groups_table(traces, width))
     if air:
         console.print(air_table(traces, width))
