@@ -14,6 +14,7 @@ import pandas as pd
 from analysis.paired import interval_of_mean
 from analysis.traces import Traces
 from analysis.tradeoff import TARGET_WINDOW, rounds_by_cell, to_target
+from analysis.updates import of_updates
 
 BITS_PER_KBIT, BITS_PER_MBIT = 1e3, 1e6
 
@@ -71,7 +72,8 @@ def runs(traces: Traces, until: float = math.inf, quantity: str = "t_end_s") -> 
     accuracy
         Median of the last 3 evaluated ones of these rounds.
     update_kbit
-        Mean payload of the updates that were delivered in them, head and index included.
+        Mean payload of the updates that were delivered in them, head and index included, and with split training what
+        was sent up in their steps.
     downlink_kbit
         Mean bits of a round to all clients; a broadcast counts once.
     uplink_mbit, time_s, energy_j
@@ -99,7 +101,7 @@ def runs(traces: Traces, until: float = math.inf, quantity: str = "t_end_s") -> 
                 "seed": seed,
                 "rounds": len(own),
                 "accuracy": float(own["accuracy"].dropna().tail(TARGET_WINDOW).median()),
-                "update_kbit": math.nan if sent is None else float(sent["payload_bits"].mean()) / BITS_PER_KBIT,
+                "update_kbit": math.nan if sent is None else _update_bits(sent) / BITS_PER_KBIT,
                 "downlink_kbit": _last(own["downlink_bits"]) / max(len(own), 1) / BITS_PER_KBIT,
                 "uplink_mbit": _last(own["uplink_bits"]) / BITS_PER_MBIT,
                 "time_s": _last(own["t_end_s"]),
@@ -181,6 +183,12 @@ def differences(table: pd.DataFrame, reference: str, column: str) -> dict[str, M
         for arm, own in values.items()
         if arm != reference
     }
+
+
+def _update_bits(sent: pd.DataFrame) -> float:
+    """Mean bits of an update; with split training all that a client sent up for it."""
+    whole = len(of_updates(sent))
+    return float(sent["payload_bits"].sum()) / whole if whole else math.nan
 
 
 def _last(column: pd.Series) -> float:

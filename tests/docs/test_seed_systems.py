@@ -81,6 +81,6 @@ def written(study: Path, arm: str, seed: int, accuracies: list[float]) -> None:
         row = blank("rounds", round=number, t_start_s=number - 1.0, t_end_s=float(number), accuracy=accuracy, loss=1.0,
                     uplink_bits=number * 10**6, downlink_bits=number * 3 * 10**6, energy_j=2.0 * number)  # fmt: skip
         sent = blank("transmissions", round=number, direction="up", payload_bits=200_000, delivered_bits=200_000,
-                     sent_bits=200_000, outcome="delivered", t_end_s=float(number))  # fmt: skip
+                     sent_bits=200_000, outcome="delivered", t_end_s=float(number), step=None)  # fmt: skip
         writer.commit_round(row, [sent], [])
     writer.finish()
