@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from soft_tsfa_tables import NONE, POINTS, Study, head, markdown, of_question, opened, plain, plus_minus
+from soft_tsfa_tables import NONE, POINTS, Study, head, markdown, of_question, opened_all, plain, plus_minus
 
 from analysis.curveplot import tradeoff
 from analysis.evidence import BITS_PER_MBIT, NOTHING, by_arm, differences, equal_cost, runs
@@ -33,14 +33,8 @@ UNITS = {"uplink_bits": (BITS_PER_MBIT, "Mbit"), "t_end_s": (1.0, "s"), "energy_
 
 def write(parts: Sequence[Part], output: Path, tables: Path) -> Iterator[str]:
     """Write a page for each system of which there are runs; says a line for each, and for each part that is missing."""
-    studies = {}
-    for part in parts:
-        study = opened(part, output / part.name)
-        if study is None:
-            yield f"{part.name}: no finished run in {output / part.name}; left out"
-        else:
-            studies[part.name] = study
-            yield from (f"{part.name}: {note}" for note in study.traces.notes)
+    studies, said = opened_all(parts, output)
+    yield from said
     tables.mkdir(parents=True, exist_ok=True)
     for system in dict.fromkeys(part.question for part in parts):
         found = of_question(studies, system)

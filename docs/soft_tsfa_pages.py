@@ -22,7 +22,7 @@ from soft_tsfa_tables import (
     last_rounds,
     markdown,
     of_question,
-    opened,
+    opened_all,
     picked,
     plus_minus,
     ranked,
@@ -46,15 +46,8 @@ Page = tuple[str, Figure | None]
 
 def write(parts: Sequence[Part], output: Path, tables: Path) -> Iterator[str]:
     """Write the pages for which there are runs; says a line for each, and for each part that is missing."""
-    studies = {}
-    for part in parts:
-        study = opened(part, output / part.name)
-        if study is None:
-            yield f"{part.name}: no finished run in {output / part.name}; left out"
-        else:
-            studies[part.name] = study
-            if study.traces.notes:
-                yield from (f"{part.name}: {note}" for note in study.traces.notes)
+    studies, said = opened_all(parts, output)
+    yield from said
     tables.mkdir(parents=True, exist_ok=True)
     for name, page in PAGES.items():
         made = page(studies)

@@ -64,6 +64,19 @@ def opened(part: Part, folder: Path) -> Study | None:
     return Study(part, folder, traces, until_s, notes)
 
 
+def opened_all(parts: Sequence[Part], output: Path) -> tuple[dict[str, Study], list[str]]:
+    """The studies of parts by name, and what there is to say of those without a finished run, and of the others."""
+    studies, said = dict[str, Study](), list[str]()
+    for part in parts:
+        study = opened(part, output / part.name)
+        if study is None:
+            said.append(f"{part.name}: no finished run in {output / part.name}; left out")
+        else:
+            studies[part.name] = study
+            said += [f"{part.name}: {note}" for note in study.traces.notes]
+    return studies, said
+
+
 def head(studies: Sequence[Study], *lines: str, named: str = "") -> list[str]:
     """How a page begins: the command, the commits and the seeds of each study, and what its columns mean."""
     sizes = {size for study in studies for size in study.notes.get("sizes", ())}

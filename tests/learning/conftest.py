@@ -35,6 +35,26 @@ def task() -> examples.Task:
     return data.load(Data(train=TRAIN, test=TEST, max_tokens=MAX_TOKENS), STREAM.child("data"))
 
 
+@pytest.fixture
+def task_for(task: examples.Task) -> Callable[[str], examples.Task]:
+    """A task that suits a kind of model: the same texts, or as many images."""
+
+    def make(kind: str) -> examples.Task:
+        if kind.endswith("-lm"):
+            return examples.Task(task.train, task.test, task.classes, "language")
+        if kind == "vit":
+            train, test = (
+                examples.Examples(
+                    np.random.default_rng(0).integers(0, 256, (len(part), 8, 8), dtype=np.uint8), part.labels
+                )
+                for part in (task.train, task.test)
+            )
+            return examples.Task(train, test, task.classes, "image")
+        return task
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def lora() -> Adapter:
     return Adapter(rank=8, alpha=16.0, init="orthonormal")

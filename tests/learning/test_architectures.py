@@ -10,7 +10,6 @@ from torch.nn.functional import cross_entropy
 
 from wfl_sim.errors import MissingResource
 from wfl_sim.learning import sources
-from wfl_sim.learning.examples import Examples, Task
 from wfl_sim.learning.options import Local, Model
 from wfl_sim.methods.base import Adapter
 
@@ -32,24 +31,6 @@ REWRITTEN = 1e-5
 
 every = pytest.mark.parametrize("kind", MODULES)
 encoders = pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert"])
-
-
-@pytest.fixture
-def task_for(task):
-    """A task that suits a kind of model: the same texts, or as many images."""
-
-    def make(kind):
-        if kind.endswith("-lm"):
-            return Task(task.train, task.test, task.classes, "language")
-        if kind == "vit":
-            sets = [
-                Examples(np.random.default_rng(0).integers(0, 256, (len(part), 8, 8), dtype=np.uint8), part.labels)
-                for part in (task.train, task.test)
-            ]
-            return Task(sets[0], sets[1], task.classes, "image")
-        return task
-
-    return make
 
 
 @every

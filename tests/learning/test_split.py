@@ -19,7 +19,6 @@ from wfl_sim.errors import Diverged, MissingResource
 from wfl_sim.federation import Federation
 from wfl_sim.learning import activations
 from wfl_sim.learning.activations import Activations
-from wfl_sim.learning.examples import Examples, Task
 from wfl_sim.learning.livebytes import peak_bytes
 from wfl_sim.learning.options import Local, Model
 from wfl_sim.learning.splitfederation import SplitFederation
@@ -39,24 +38,6 @@ LOCALS = {
     "adamw": Local(steps=20, batch=4, lr=5e-3, head_lr=1e-2, weight_decay=0.01),
     "sgd": Local(steps=20, batch=4, optimizer="sgd", lr=0.3, head_lr=0.3, momentum=0.5, proximal=0.1),
 }
-
-
-@pytest.fixture
-def task_for(task):
-    """A task that suits a kind of model: the same texts, or as many images."""
-
-    def make(kind):
-        if kind.endswith("-lm"):
-            return Task(task.train, task.test, task.classes, "language")
-        if kind == "vit":
-            sets = [
-                Examples(np.random.default_rng(0).integers(0, 256, (len(part), 8, 8), dtype=np.uint8), part.labels)
-                for part in (task.train, task.test)
-            ]
-            return Task(sets[0], sets[1], task.classes, "image")
-        return task
-
-    return make
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from wfl_sim.checks.method import check_method
 from wfl_sim.codecs.components import Components
 from wfl_sim.learning import layouts, sources
 from wfl_sim.learning.adapters import Adapters
-from wfl_sim.learning.examples import Examples, Task
 from wfl_sim.learning.heads import ClassHead
 from wfl_sim.learning.options import Local, Model
 from wfl_sim.methods.base import Adapter
@@ -224,23 +223,6 @@ FOUND = {
     "llama-lm": ("self_attn.o_proj", "mlp.down_proj"),
     "gpt2-lm": ("attn.c_proj", "mlp.c_proj"),
 }
-
-
-@pytest.fixture
-def task_for(task):
-    """A task that suits a kind of model: the same texts, or as many images."""
-
-    def make(kind):
-        if kind == "vit":
-            random = np.random.default_rng(0)
-            sets = [
-                Examples(random.integers(0, 256, (len(part), 8, 8), dtype=np.uint8), part.labels)
-                for part in (task.train, task.test)
-            ]
-            return Task(*sets, task.classes, "image")
-        return Task(task.train, task.test, task.classes, "language" if kind.endswith("-lm") else "text")
-
-    return make
 
 
 @pytest.mark.parametrize("kind", FOUND)

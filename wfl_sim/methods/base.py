@@ -108,8 +108,36 @@ class AnyAdapter(Protocol):
         """The largest rank that adds anything, in a model of this width, and what sets it."""
 
 
+class NothingElse:
+    """What an adapter says that has no pairs, and all of whose tensors are trained, and nothing besides them."""
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        return ()
+
+    @property
+    def frozen(self) -> frozenset[str]:
+        return frozenset()
+
+    @property
+    def served(self) -> frozenset[str]:
+        return frozenset()
+
+    @property
+    def whole(self) -> bool:
+        return False
+
+    @property
+    def norms(self) -> bool:
+        return False
+
+    @property
+    def classifier(self) -> int | None:
+        return None
+
+
 @dataclass(frozen=True)
-class Adapter:
+class Adapter(NothingElse):
     """LoRA on linear layers of the transformer's blocks: dW = (alpha / rank) B A, B = 0 at the start.
 
     `init` of A: ``orthonormal`` rows, or ``kaiming`` (uniform in +-1/sqrt(n), peft's default). `roles` says which
@@ -137,14 +165,6 @@ class Adapter:
     @property
     def served(self) -> frozenset[str]:
         return frozenset("W") if self.dense else frozenset()
-
-    @property
-    def norms(self) -> bool:
-        return False
-
-    @property
-    def classifier(self) -> int | None:
-        return None
 
     @property
     def scale_a(self) -> float:

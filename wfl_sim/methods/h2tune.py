@@ -13,12 +13,12 @@ import numpy as np
 
 from channels.units import NonNegative
 from wfl_sim.contracts import Params
-from wfl_sim.methods.base import Adapter, Arrival, Product, Role, add_weighted
+from wfl_sim.methods.base import Adapter, Arrival, NothingElse, Product, Role, add_weighted
 from wfl_sim.methods.lora import Lora
 
 
 @dataclass(frozen=True)
-class Triple:
+class Triple(NothingElse):
     """Three matrices in place of LoRA's two: dW = (alpha / rank) B (T + I) A, where T is part of a shared S [R, R].
 
     A and B are as in `Adapter`. ``Q`` [largest, largest] scores the entries of S, of which the rank^2 best, row by row,
@@ -30,30 +30,6 @@ class Triple:
     init: Literal["orthonormal", "kaiming"]
     roles: tuple[Role, ...] = ("query", "value")
     largest: int = 0  # rank of any client; 0: no other has a larger one
-
-    @property
-    def pairs(self) -> tuple[tuple[str, str], ...]:
-        return ()
-
-    @property
-    def frozen(self) -> frozenset[str]:
-        return frozenset()
-
-    @property
-    def served(self) -> frozenset[str]:
-        return frozenset()
-
-    @property
-    def whole(self) -> bool:
-        return False
-
-    @property
-    def norms(self) -> bool:
-        return False
-
-    @property
-    def classifier(self) -> int | None:
-        return None
 
     @property
     def size(self) -> int:

@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 
 from wfl_sim.contracts import Params
-from wfl_sim.methods.base import CLASSIFIER, Product, Role
+from wfl_sim.methods.base import CLASSIFIER, NothingElse, Product, Role
 
 Modes = tuple[int, ...]
 
@@ -22,7 +22,7 @@ WIDE, NARROW = 3, 2  # into how many factors others are taken apart: FedTT's for
 
 
 @dataclass(frozen=True)
-class TensorTrain:
+class TensorTrain(NothingElse):
     """A bottleneck after linear layers of the transformer's blocks: y = h + Up(gelu(Down(h))), h what the layer gives.
 
     Down (h's width x `bottleneck`) and Up (the reverse) are linear with a bias. Each of their matrices, reshaped to
@@ -39,22 +39,6 @@ class TensorTrain:
     roles: tuple[Role, ...] = ("output", "down")
     norms: bool = False
     hidden_layer: bool = False
-
-    @property
-    def pairs(self) -> tuple[tuple[str, str], ...]:
-        return ()
-
-    @property
-    def frozen(self) -> frozenset[str]:
-        return frozenset()
-
-    @property
-    def served(self) -> frozenset[str]:
-        return frozenset()
-
-    @property
-    def whole(self) -> bool:
-        return False
 
     @property
     def classifier(self) -> int | None:
