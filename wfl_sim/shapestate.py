@@ -13,10 +13,9 @@ import numpy as np
 
 from wfl_sim.contracts import Params, Trained
 from wfl_sim.methods.alignment import Float32
+from wfl_sim.methods.h2tune import SHAPE
 from wfl_sim.shapecode import Told
 from wfl_sim.statefiles import StateFiles
-
-SHAPE = "shape"
 
 
 class Held(NamedTuple):

@@ -20,13 +20,12 @@ from wfl_sim.errors import Diverged
 from wfl_sim.federation import Learner, OnDivergence
 from wfl_sim.methods import alignment
 from wfl_sim.methods.base import Arrival
-from wfl_sim.methods.h2tune import H2Tune
+from wfl_sim.methods.h2tune import ALIGNMENT, BEGUN, DELTA, SHAPE, H2Tune
 from wfl_sim.ownmodels import NOTHING, Judge, judged, mean
 from wfl_sim.shapecode import ShapeCode
-from wfl_sim.shapestate import SHAPE, Held, State
+from wfl_sim.shapestate import Held, State
 from wfl_sim.statefiles import StateFiles
 
-ALIGNMENT, DELTA, BEGUN = "alignment", "delta", "begun"
 _NO_DIAGNOSTICS = ("coherence_a", "coherence_b", "e_cov", "e_sp", "e_sp_score", "e_q")
 
 

@@ -30,9 +30,8 @@ from wfl_sim.learning.models import Batch
 from wfl_sim.learning.workers import Described, Result
 from wfl_sim.methods import alignment
 from wfl_sim.methods.base import Lesson
-from wfl_sim.methods.h2tune import H2Tune, Triple
+from wfl_sim.methods.h2tune import ALIGNMENT, BEGUN, DELTA, SHAPE, H2Tune, Triple
 
-SHAPE, DELTA, ALIGNMENT, BEGUN = "shape", "delta", "alignment", "begun"
 SHARED = (DELTA, "masks", ALIGNMENT)  # what the shared step trains
 SMALL = 1e-12  # under the root of a norm: of a matrix of zeros it has no gradient
 

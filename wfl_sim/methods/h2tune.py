@@ -16,6 +16,9 @@ from wfl_sim.contracts import Params
 from wfl_sim.methods.base import Adapter, Arrival, NothingElse, Product, Role, add_weighted
 from wfl_sim.methods.lora import Lora
 
+# Arrays of a client besides those of its layers: G as received, D, Z, and whether it has trained before.
+SHAPE, DELTA, ALIGNMENT, BEGUN = "shape", "delta", "alignment", "begun"
+
 
 @dataclass(frozen=True)
 class Triple(NothingElse):
