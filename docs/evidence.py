@@ -11,6 +11,7 @@ import argparse
 import json
 import math
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -239,7 +240,7 @@ def noted(folder: Path, size: str, words: Sequence[str], commit: str) -> bool:
     """Note a command, before it is run since it may be killed; says whether its commit had been noted before."""
     # Without what differs from one computer to the next.
     shown = words[: words.index("--output")]
-    said = "wfl-sim " + " ".join(f'"{word}"' if set(word) & set(" ['*{") else word for word in shown)
+    said = f"wfl-sim {shlex.join(shown)}"
     notes = _notes(folder)
     known = commit in notes["commits"]
     for name, value in (("sizes", size), ("commands", said), ("commits", commit)):

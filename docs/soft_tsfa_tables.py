@@ -53,7 +53,7 @@ class Study:
 def opened(part: Part, folder: Path) -> Study | None:
     """The study of a part; None where no run of it has finished. Questions 2 and on compare at equal simulated time."""
     try:
-        traces = load(folder, ("transmissions",))
+        traces = load(folder, ("transmissions", "groups"))
     except TraceError:
         return None
     if not finished(traces):
