@@ -25,7 +25,9 @@ REFERENCES: Mapping[str, str] = {
     "tensor_trains": "lora",
     "tensor_trains_unlike": "lora",
     "annealed_rank": "rank-8",
+    "full_start": "all-weights",
     "mixed_backbones": "fedavg-in-groups",
+    "mixed_families": "fedavg-in-groups",
     "split_learning": "federated-lora",
     "five_systems": "lora",
 }
