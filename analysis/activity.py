@@ -1,6 +1,7 @@
 """What each client was doing when: spans of receiving, computing, waiting, sending and repeating, and how uploads end.
 
-Pure functions of `Traces`; does not know how a span is drawn, nor why a schedule or a protocol decided as it did.
+Pure functions of `Traces`; does not know how a span is drawn, nor why a schedule or a protocol decided as it did. What
+clients do in the steps of split training is worked out in `steps`.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from analysis.spans import SAME_TIME_S, SPAN, spans
+from analysis.steps import has_steps, step_spans, unsent_calls
 from analysis.traces import Traces
+from analysis.updates import of_updates
 
 KINDS = ("downlink", "computing", "waiting", "sending", "repeating", "deferred", "not asked")
+STEP_KINDS = ("forward", "activations", "server", "gradient", "backward")
+"""What clients do in the steps of split training, in the order of a step: in place of computing, and before sending."""
 UNSENT = "unsent"
 """Reason of an end that no transfer has: the client computed, and its call was over before it could send."""
-SAME_TIME_S = 1e-6
-"""Times closer than this are one: a trace adds and subtracts them in other orders than this module."""
 
-_SPAN = ["client", "kind", "start_s", "end_s", "share"]
 _END = ["client", "t_s", "direction", "outcome", "reason"]
 
 
@@ -30,10 +33,11 @@ class Activity:
     Attributes
     ----------
     spans
-        One row a span: ``client, kind, start_s, end_s, share``. `KINDS` are the kinds; ``share`` says for which part
-        of the span it holds. An upload that had the air for a third of its time is a span of sending and one of
-        repeating with a share of 1/3, and one of waiting over both with 2/3; all other shares are 1. When repeats
-        happened is not in a trace: their share of the air time stands at the end of the upload.
+        One row a span: ``client, kind, start_s, end_s, share``. `KINDS` are the kinds, and with split training
+        `STEP_KINDS`, where ``sending`` is that of the adapters; ``share`` says for which part of the span it holds. An
+        upload that had the air for a third of its time is a span of sending and one of repeating with a share of 1/3,
+        and one of waiting over both with 2/3; all other shares are 1. When repeats happened is not in a trace: their
+        share of the air time stands at the end of the upload.
     ends
         One row a transfer that did not bring everything: ``client, t_s, direction, outcome, reason``; and one a call
         that ended before its upload began, with the reason `UNSENT`.
@@ -47,22 +51,24 @@ def activity(cell: Traces, clients: Sequence[int], start_s: float, end_s: float)
     """The spans of `clients` that touch the window from `start_s` to `end_s`, and the failed transfers in it."""
     decided = cell.decisions[cell.decisions["client"].isin(clients)]
     sent = cell.transmissions[cell.transmissions["client"].isin([*clients, -1])]
-    uploads = answered(sent[sent["direction"] == "up"], decided)
+    uploads, split = answered(sent[sent["direction"] == "up"], decided), has_steps(cell)
     down = _received(sent[sent["direction"] == "down"], decided)
+    models = of_updates(down)
     parts = [
-        _spans("downlink", down, down["t_start_s"], down["t_end_s"]),
-        _computing(decided),
+        spans("downlink", models, models["t_start_s"], models["t_end_s"]),
+        _of(clients, step_spans(cell)) if split else _computing(decided),
         *_upload_spans(uploads),
         _deferred(cell.rounds, decided),
     ]
-    spans = _touching(pd.concat(parts, ignore_index=True), start_s, end_s)
-    idle = _not_asked(cell.rounds, decided, spans, clients, start_s, end_s)
+    every = pd.concat(parts, ignore_index=True)
+    drawn = _touching(every, start_s, end_s)
+    idle = _not_asked(cell.rounds, decided, drawn, clients, start_s, end_s)
     failed = pd.concat([uploads, down[~down["heard"]]], ignore_index=True)
     failed = failed[failed["outcome"] != "delivered"].rename(columns={"t_end_s": "t_s"})[_END]
-    unsent = _unsent(decided, uploads)
+    unsent = _unsent_ends(_of(clients, unsent_calls(cell, every)) if split else _unsent(decided, uploads))
     failed = failed if unsent.empty else pd.concat([failed, unsent], ignore_index=True)
     return Activity(
-        pd.concat([spans, idle], ignore_index=True),
+        pd.concat([drawn, idle], ignore_index=True),
         failed[failed["t_s"].between(start_s, end_s)].reset_index(drop=True),
     )
 
@@ -89,11 +95,8 @@ def answered(uploads: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
     return merged.drop(columns=["compute_start_s", "compute_s"])
 
 
-def _spans(
-    kind: str, rows: pd.DataFrame, start_s: pd.Series, end_s: pd.Series, share: pd.Series | float = 1.0
-) -> pd.DataFrame:
-    columns = {"client": rows["client"], "kind": kind, "start_s": start_s, "end_s": end_s, "share": share}
-    return pd.DataFrame(columns, columns=_SPAN).astype({"start_s": float, "end_s": float, "share": float})
+def _of(clients: Sequence[int], rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[rows["client"].isin(clients)]
 
 
 def _received(down: pd.DataFrame, decided: pd.DataFrame) -> pd.DataFrame:
@@ -116,13 +119,17 @@ def _unsent(decided: pd.DataFrame, uploads: pd.DataFrame) -> pd.DataFrame:
     answered_calls = pd.MultiIndex.from_frame(uploads[["client", "called_s"]])
     silent = ~pd.MultiIndex.from_frame(ordered[["client", "t_s"]]).isin(answered_calls)
     rows = ordered[over & silent & ordered["compute_start_s"].notna() & (ordered["action"] == "send")]
-    ends = {"client": rows["client"], "t_s": rows["compute_start_s"] + rows["compute_s"]}
+    return pd.DataFrame({"client": rows["client"], "t_s": rows["compute_start_s"] + rows["compute_s"]})
+
+
+def _unsent_ends(calls: pd.DataFrame) -> pd.DataFrame:
+    ends = {"client": calls["client"], "t_s": calls["t_s"]}
     return pd.DataFrame(ends | {"direction": "up", "outcome": "dropped", "reason": UNSENT}, columns=_END)
 
 
 def _computing(decided: pd.DataFrame) -> pd.DataFrame:
     rows = decided[decided["compute_start_s"].notna() & (decided["compute_s"] > 0)]
-    return _spans("computing", rows, rows["compute_start_s"], rows["compute_start_s"] + rows["compute_s"])
+    return spans("computing", rows, rows["compute_start_s"], rows["compute_start_s"] + rows["compute_s"])
 
 
 def _upload_spans(uploads: pd.DataFrame) -> list[pd.DataFrame]:
@@ -131,12 +138,13 @@ def _upload_spans(uploads: pd.DataFrame) -> list[pd.DataFrame]:
     start_s = end_s - length_s  # what never had the air only waited
     share = (uploads["air_s"] / length_s.where(length_s > 0)).clip(0.0, 1.0).fillna(0.0)
     repeated = (uploads["retransmissions"] / uploads["packets"].where(uploads["packets"] > 0)).fillna(0.0)
-    split_s = end_s - repeated * length_s
+    repeats_s = end_s - repeated * length_s
+    kind = (uploads["step"] > 0).map({True: "activations", False: "sending"})
     between = [
-        _spans("waiting", uploads, uploads["ready_from_s"], start_s),
-        _spans("waiting", uploads, start_s, end_s, 1.0 - share),
-        _spans("sending", uploads, start_s, split_s, share),
-        _spans("repeating", uploads, split_s, end_s, share),
+        spans("waiting", uploads, uploads["ready_from_s"], start_s),
+        spans("waiting", uploads, start_s, end_s, 1.0 - share),
+        spans(kind, uploads, start_s, repeats_s, share),
+        spans("repeating", uploads, repeats_s, end_s, share),
     ]
     return [part[(part["end_s"] > part["start_s"]) & (part["share"] > SAME_TIME_S)] for part in between]
 
@@ -148,7 +156,7 @@ def _deferred(rounds: pd.DataFrame, decided: pd.DataFrame) -> pd.DataFrame:
     round_end_s = ordered["round"].map(rounds.set_index("round")["t_end_s"])
     until_s = asked_again_s.fillna(np.inf).combine(round_end_s, min)
     rows = ordered["action"] != "send"
-    return _spans("deferred", ordered[rows], ordered.loc[rows, "t_s"], until_s[rows])
+    return spans("deferred", ordered[rows], ordered.loc[rows, "t_s"], until_s[rows])
 
 
 def _not_asked(
@@ -166,7 +174,7 @@ def _not_asked(
         if (number, client) not in asked
         for gap in _gaps(busy.get(client, np.empty((0, 2))), begin_s, until_s)
     ]
-    return pd.DataFrame(rows, columns=_SPAN).astype({"start_s": float, "end_s": float, "share": float})
+    return pd.DataFrame(rows, columns=SPAN).astype({"start_s": float, "end_s": float, "share": float})
 
 
 def _gaps(busy: np.ndarray, start_s: float, end_s: float) -> list[tuple[float, float]]:

@@ -18,8 +18,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from analysis.activity import SAME_TIME_S, UNSENT, Activity, activity, answered
+from analysis.activity import STEP_KINDS, UNSENT, Activity, activity, answered
 from analysis.house import ACTIVITY_COLOURS, DEFERRED, LIMIT_COLOUR, WIDTH_IN, in_house_style
+from analysis.spans import SAME_TIME_S
+from analysis.steps import has_steps
 from analysis.timeline import number_rounds, window_of
 from analysis.traces import TraceError, Traces
 
@@ -28,6 +30,8 @@ MOST_ROWS = 200
 LEAST_ROUNDS, CALLS_SHOWN = 4, 4.0
 """Rounds drawn unless told, and how many calls of a median client they have to span: a round of an asynchronous run
 is a server update, shorter than any call."""
+STEPS_SHOWN = 10
+"""Of split training, whose rounds have many parts, so many steps are drawn unless told."""
 LEAST_SHARE = 0.25
 """Height of an upload that hardly ever had the air, as a share of a bar; lower could not be seen."""
 ROW_IN, ALL_ROWS_IN, LEAST_ROW_IN = 0.44, 8.5, 0.05
@@ -35,16 +39,25 @@ LABELLED_ROWS, FEWEST_TICKS = 40, 8
 """Up to so many rows each has its number; with more, at least so many have theirs."""
 
 _DEADLINE: dict[str, Any] = {"color": LIMIT_COLOUR, "linewidth": 1.4, "linestyle": "--"}
-_ORDER = ("deferred", "waiting", "computing", "downlink", "sending", "repeating")
+_ORDER = (
+    "deferred", "server", "waiting", "computing", "forward", "backward", "downlink", "gradient", "activations",
+    "sending", "repeating",
+)  # fmt: skip
 _LABELS = {
     "downlink": "receiving the model",
     "computing": "computing",
+    "forward": "computing forward",
+    "activations": "sending activations; height: its air",
+    "server": "waiting for the server, and served",
+    "gradient": "receiving the gradient",
+    "backward": "computing backward",
     "waiting": "waiting for the air",
     "sending": "sending; height: share with the air",
     "repeating": "sending again: its share, put last",
     "deferred": "deferred or skipped",
     "not asked": "not asked: away or not picked",
 }
+_SPLIT_LABELS = _LABELS | {"downlink": "receiving its adapters", "sending": "sending its adapters; height: its air"}
 _ENDS = {
     "deadline": ("D", "given up: deadline"),
     "attempts": ("X", "given up: no attempt left"),
@@ -68,6 +81,8 @@ def activity_timeline(
     """What each client was doing when: one row a client, the simulated time to the right.
 
     Colours are receiving, computing, waiting, sending and sending again; a white row is a client that is done or idle.
+    In the steps of split training they are the ways of a step: forward, sending activations, waiting for the server,
+    receiving the gradient, backward; white is who waits for the others' step.
     The height of sending is the share of that time in which the client had the air (drawn as a quarter where it is
     less), with waiting above it. A trace does not say when packets were repeated: their share of the air time is put
     at the end of the upload. A red mark says why a transfer was given up; it is hollow if some packets had arrived.
@@ -80,7 +95,8 @@ def activity_timeline(
     seed
         By default the first one of the arm.
     rounds
-        First and last round to draw; by default the first 4, or more if they are shorter than four calls of a client.
+        First and last round to draw; by default the first 4, or more if they are shorter than four calls of a client;
+        of split training those of the first 10 steps.
     clients
         Which ones, in this order; by default all. Of more than 200, 200 are drawn at even distances, and the title
         says so.
@@ -129,6 +145,9 @@ def _last_round(cell: Traces) -> int:
     numbers, end_s = cell.rounds["round"].to_numpy(), cell.rounds["t_end_s"].to_numpy()
     if not len(numbers):
         return LEAST_ROUNDS
+    if has_steps(cell):
+        rounds = round(STEPS_SHOWN / float(cell.transmissions["step"].max()))
+        return int(numbers[min(max(rounds, 1), len(numbers)) - 1])
     uploads = answered(cell.transmissions[cell.transmissions["direction"] == "up"], cell.decisions)
     call_s = float((uploads["t_end_s"] - uploads["called_s"]).median())
     wanted_s = cell.rounds["t_start_s"].iloc[0] + (0.0 if math.isnan(call_s) else CALLS_SHOWN * call_s)
@@ -162,14 +181,14 @@ def _draw_spans(axes: Axes, spans: pd.DataFrame, rows: Sequence[int], bar: float
         own = spans[spans["kind"] == kind]
         row, share = own["client"].map(place).to_numpy(dtype=float), own["share"].to_numpy()
         full = np.ones(len(own))
-        if kind in ("sending", "repeating"):
+        if kind in ("activations", "sending", "repeating"):
             height = np.clip(share, LEAST_SHARE, 1.0)
         else:
             height = full  # waiting inside an upload lies behind its sending
         bottom = row + bar / 2
         corners = _boxes(own["start_s"].to_numpy(), own["end_s"].to_numpy(), bottom - bar * height, bottom)
         look = DEFERRED if kind == "deferred" else {"facecolor": ACTIVITY_COLOURS[kind], "linewidth": 0}
-        if kind == "downlink":  # an edge, because a broadcast may be shorter than a pixel
+        if kind in ("downlink", "gradient"):  # an edge, because it may be shorter than a pixel
             look = {"facecolor": ACTIVITY_COLOURS[kind], "edgecolor": ACTIVITY_COLOURS[kind], "linewidth": 0.7}
         axes.add_collection(PolyCollection(list(corners), label=kind, zorder=1 + 0.1 * order, **look), autolim=False)
     idle = spans[spans["kind"] == "not asked"]
@@ -218,11 +237,12 @@ def _number_rows(axes: Axes, rows: Sequence[int]) -> None:
 def _handles(drawn: Activity) -> list[Line2D | Patch]:
     """What the picture holds, and no more."""
     kinds = set(drawn.spans["kind"])
+    labels = _LABELS if kinds.isdisjoint(STEP_KINDS) else _SPLIT_LABELS
     handles: list[Line2D | Patch] = []
-    for kind in ("downlink", "computing", "waiting", "sending", "repeating", "deferred"):
+    for kind in ("downlink", "computing", *STEP_KINDS, "waiting", "sending", "repeating", "deferred"):
         if kind in kinds:
             look = DEFERRED if kind == "deferred" else {"color": ACTIVITY_COLOURS[kind]}
-            handles.append(Patch(**look, label=_LABELS[kind]))
+            handles.append(Patch(**look, label=labels[kind]))
     if "not asked" in kinds:
         handles.append(Line2D([], [], color="0.6", lw=1.2, ls=(0, (1, 3)), label=_LABELS["not asked"]))
     for reason in sorted(set(drawn.ends["reason"])):

@@ -31,6 +31,8 @@ NUMBERED_ROUNDS = 24
 """Up to this many rounds a bar is wide enough to hold the number of its client."""
 MARK_EVERY = 0.25
 """Distance of the markers on a curve of steps, as a share of the diagonal."""
+STEPS_WIDTH = 0.9
+"""Of the curve of activations, beside the one of adapters, which has markers."""
 MOST_STEPS = 1000
 """Points of a curve; more could not be told apart."""
 
@@ -122,7 +124,8 @@ def upload_times(traces: Traces) -> Figure:
 
     Left: the empirical distribution of the time from an update being ready to its upload's end, of those delivered.
     Right: of all clients called, the share whose update had arrived so long after the call; it ends below 100 % where
-    updates were lost, or never sent.
+    updates were lost, or never sent. With split training updates are the adapters at the end of a round; to the left
+    the activations of its steps have a curve of their own, thin and without markers.
 
     Raises
     ------
@@ -138,12 +141,19 @@ def upload_times(traces: Traces) -> Figure:
     delivered = durations[durations["outcome"] == "delivered"]
     few, note = chosen(traces)
     looks = arm_lines(traces)
+    whole, until_s = delivered[delivered["of"] == "update"], delivered["upload_s"].max()
     for arm in few:
-        arrived = delivered[delivered["arm"] == arm]
-        called = max(int(calls.get(arm, 0)), int((durations["arm"] == arm).sum()))
-        for axes, column, out_of in ((left, "upload_s", len(arrived)), (right, "since_call_s", called)):
-            times_s = arrived[column].dropna().to_numpy()
-            _draw_shares(axes, arm, looks[arm], times_s, out_of, until_s=float(delivered[column].max()))
+        arrived, steps = (
+            whole[whole["arm"] == arm],
+            delivered[(delivered["arm"] == arm) & (delivered["of"] != "update")],
+        )
+        called = max(int(calls.get(arm, 0)), int(((durations["arm"] == arm) & (durations["of"] == "update")).sum()))
+        label = f"{arm}: adapters" if len(steps) else arm
+        _draw_shares(left, label, looks[arm], arrived["upload_s"], len(arrived), until_s)
+        _draw_shares(right, label, looks[arm], arrived["since_call_s"], called, whole["since_call_s"].max())
+        if len(steps):
+            look = looks[arm] | {"marker": "", "linewidth": STEPS_WIDTH}
+            _draw_shares(left, f"{arm}: activations", look, steps["upload_s"], len(steps), until_s)
     left.set_title("How long a delivered upload takes")
     left.set_ylabel("uploads that took no longer, %")
     left.set_xlabel("time from ready to delivered, s")
@@ -165,9 +175,9 @@ def upload_times(traces: Traces) -> Figure:
     return figure
 
 
-def _draw_shares(axes: Axes, arm: str, look: dict[str, Any], times_s: np.ndarray, out_of: int, until_s: float) -> None:
+def _draw_shares(axes: Axes, name: str, look: dict[str, Any], times_s: pd.Series, out_of: int, until_s: float) -> None:
     """A step up at each time, by one of `out_of`, and level from the last; of very many times some, at even shares."""
-    times = np.sort(times_s)
+    times = np.sort(times_s.dropna().to_numpy())
     if len(times) > MOST_STEPS:
         ranks = np.unique(np.linspace(1, len(times), MOST_STEPS).round().astype(int))
     else:
@@ -175,5 +185,5 @@ def _draw_shares(axes: Axes, arm: str, look: dict[str, Any], times_s: np.ndarray
     shares = 100.0 * ranks / max(1, out_of)
     x = [times[0], *times[ranks - 1], until_s] if len(times) else []
     y = [0.0, *shares, shares[-1]] if len(times) else []
-    axes.plot(x, y, drawstyle="steps-post", label=arm if len(times) else f"{arm}: none delivered",
+    axes.plot(x, y, drawstyle="steps-post", label=name if len(times) else f"{name}: none delivered",
               markevery=MARK_EVERY, **look)  # fmt: skip

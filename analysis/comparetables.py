@@ -15,7 +15,7 @@ from analysis.compare import Comparison, Pair
 from analysis.metrics import METRICS
 from analysis.paired import Interval
 from analysis.tables import NARROWEST
-from analysis.updates import differ
+from analysis.updates import Updates, differ
 
 FEW_SEEDS = 5
 """Below that a bootstrap interval is too narrow, see `analysis.paired.interval_of_mean`."""
@@ -70,9 +70,7 @@ def conclusion(comparison: Comparison) -> list[str]:
     lines = ["n: seeds in which both have a value; t, bootstrap: 95 % intervals of the mean difference"]
     for pair in comparison.pairs:
         if differ(pair.updates):
-            told = (
-                f"{side} {own.kbit:.1f} kbit, kept {own.kept:.3f}" for side, own in zip("AB", pair.updates, strict=True)
-            )
+            told = (f"{side} {_update(own)}" for side, own in zip("AB", pair.updates, strict=True))
             lines.append(f"updates of {_name(pair)}: {'; '.join(told)}")
     lines += [f"note: {note}" for note in _notes(comparison)]
     what = "has no value" if comparison.target is None else f"does not reach {comparison.target:g}"
@@ -83,6 +81,12 @@ def conclusion(comparison: Comparison) -> list[str]:
     worse = [_name(pair) for pair in comparison.pairs if pair.verdict == "regression"]
     lines.append(f"regression: {', '.join(worse)}" if worse else "no regression")
     return lines
+
+
+def _update(own: Updates) -> str:
+    """What an update took; of split training with the coding of its activations."""
+    coded = f"activations of {own.coding_bits:.3g} bits a value"
+    return f"{own.kbit:.1f} kbit, {f'kept {own.kept:.3f}' if math.isnan(own.coding_bits) else coded}"
 
 
 def _notes(comparison: Comparison) -> list[str]:

@@ -31,6 +31,11 @@ LIMIT_COLOUR = "#C00000"
 ACTIVITY_COLOURS = {
     "downlink": "#56B4E9",
     "computing": "#B8B8B8",
+    "forward": "#B8B8B8",
+    "backward": "#7A7A7A",
+    "activations": "#009E73",
+    "server": "#E3D3EC",
+    "gradient": "#CC79A7",
     "waiting": "#F3E3B0",
     "sending": "#0072B2",
     "repeating": "#E69F00",

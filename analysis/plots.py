@@ -24,11 +24,13 @@ from analysis.holdingsplot import holdings
 from analysis.house import LIMIT_COLOUR, WIDTH_IN, arm_colour, in_house_style
 from analysis.ledgerplot import ledger_bars
 from analysis.paretoplot import pareto
+from analysis.steps import has_steps
 from analysis.sweepplot import sweep
 from analysis.targetplot import time_to_target
 from analysis.timeline import LINK_ROUNDS, link_timeline
 from analysis.traces import Traces
 from analysis.tradeoff import targets_of
+from analysis.updates import FULL_BITS
 
 __all__ = [
     "accuracy_against",
@@ -56,7 +58,10 @@ MOST_SPLITS = 6
 
 @in_house_style
 def schedule_timeline(traces: Traces, arm: str, seed: int | None = None) -> Figure:
-    """What the schedule did: kept fraction, round time against its budget, virtual queue; by round."""
+    """What the schedule did: kept fraction, round time against its budget, virtual queue; by round.
+
+    Of split training the bits a value of activations and gradients stand in place of the kept fraction.
+    """
     cell = traces.select(arm, seed)
     rounds, sends = cell.rounds, cell.decisions[cell.decisions["action"] == "send"]
     number, colour = rounds["round"], arm_colour(traces, arm)
@@ -64,14 +69,15 @@ def schedule_timeline(traces: Traces, arm: str, seed: int | None = None) -> Figu
     kept, duration, queue = figure.subplots(3, 1, sharex=True)
 
     clients = sends.groupby("round")["kept_fraction"]
-    low, high = clients.min(), clients.max()
+    low, high, split = clients.min(), clients.max(), has_steps(cell)
+    whole = FULL_BITS if split else 100
     kept.fill_between(
-        low.index, 100 * low, 100 * high, color=colour, alpha=0.15, lw=0, label="lowest to highest client"
+        low.index, whole * low, whole * high, color=colour, alpha=0.15, lw=0, label="lowest to highest client"
     )
-    kept.plot(number, 100 * rounds["kept_fraction_mean"], color=colour, marker="o", label="mean")
-    kept.set_ylim(0, 105)
-    kept.set_ylabel("kept fraction, %")
-    kept.set_title("How much of an update is sent")
+    kept.plot(number, whole * rounds["kept_fraction_mean"], color=colour, marker="o", label="mean")
+    kept.set_ylim(0, 1.05 * whole)
+    kept.set_ylabel("bits a value" if split else "kept fraction, %")
+    kept.set_title("How activations and gradients are coded" if split else "How much of an update is sent")
 
     duration.bar(number, rounds["t_end_s"] - rounds["t_start_s"], color=colour, alpha=0.6, label="round time")
     budget_s = float(cell.cells["latency_budget_s"].iloc[0])

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from analysis.traces import Traces
 from analysis.tradeoff import TARGET_WINDOW, mean_by_arm, summary_by_arm, targets_of
-from analysis.updates import SAME
+from analysis.updates import CODING_IN_WORDS, SAME
 from analysis.uploads import REASONS, air_summary
 from wfl_sim.quality import ACCURACY
 
@@ -38,9 +38,17 @@ class _Column(NamedTuple):
 
 _BETWEEN = 2  # spaces between columns
 _DUE = [_Column("due_s", "budget\ns", 2), _Column("over_budget", "round /\nbudget", 3)]
+_STEPS = [
+    _Column("activations_mean_s", "activations\nmean, s", 3),
+    _Column("activations_p95_s", "95 %\ns", 3),
+    _Column("gradient_mean_s", "gradient\nmean, s", 3),
+    _Column("gradient_p95_s", "95 %\ns", 3),
+    _Column("steps_lost", "lost in\nsteps", 0),
+]
 _UPDATE_IN_WORDS = {
     "update_kbit": "update: mean bits of an update as the codec wrote it",
     "kept": "kept: mean kept fraction of an update",
+    "coding_bits": f"coding: mean {CODING_IN_WORDS}",
 }
 _ALL = 0.9995  # kept fractions from here on are shown as 1.000
 
@@ -136,16 +144,25 @@ def air_table(traces: Traces, width: int = WIDTH) -> Group:
         _Column("upload_mean_s", "upload\nmean, s", 3),
         _Column("upload_p95_s", "95 %\ns", 3),
     ]
-    return _tables(
-        "The air" + without, traces, frame, [fates, spent, speeds], [*captions, *_due_in_words(traces)], width
-    )
+    blocks = [fates, spent, speeds]
+    if frame["steps_lost", "mean"].notna().any():
+        captions += [
+            "of split training all these but goodput are of adapters; activations (up) and gradient (down) are those "
+            "of a step, from ready to the end; lost in steps: such transfers that were given up"
+        ]
+        blocks.append(_STEPS)
+    return _tables("The air" + without, traces, frame, blocks, [*captions, *_due_in_words(traces)], width)
 
 
 def _update_columns(frame: pd.DataFrame) -> list[_Column]:
-    """What an update took: its bits where arms differ in them, what was kept where some arm leaves something out."""
+    """What an update took: its bits where arms differ in them, what was kept where some arm leaves something out.
+
+    Split training keeps all, and chooses how activations are coded.
+    """
     kbit, kept = frame["update_kbit", "mean"], frame["kept", "mean"]
     columns = [_Column("update_kbit", "update\nkbit", 1)] if kbit.max() - kbit.min() > SAME * kbit.max() else []
-    return [*columns, _Column("kept", "kept", 3)] if (kept < _ALL).any() else columns
+    columns += [_Column("kept", "kept", 3)] if (kept < _ALL).any() else []
+    return columns + ([_Column("coding_bits", "coding\nbit", 1)] if frame["coding_bits", "mean"].notna().any() else [])
 
 
 def _due_in_words(traces: Traces) -> list[str]:

@@ -20,7 +20,9 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis.activity import activity
 from analysis.house import ACTIVITY_COLOURS, DEFERRED, LIMIT_COLOUR, WIDTH_IN, in_house_style
+from analysis.steps import has_steps
 from analysis.traces import TraceError, Traces
+from analysis.updates import FULL_BITS
 
 MAX_CLIENTS = 12
 """Rows of a link timeline; more could not be read."""
@@ -36,10 +38,11 @@ LANE_BOTTOM, LANE_HEIGHT = 0.03, 0.12
 def link_timeline(traces: Traces, arm: str, seed: int | None = None, rounds: tuple[int, int] = LINK_ROUNDS) -> Figure:
     """What each client sent, when, over which link: one row a client, the simulated time to the right.
 
-    A horizontal bar is an upload: its height the mean SNR in the granted band, its colour the kept fraction,
-    its length the time on the air. The whisker falls to the lowest SNR of a slot, or off the scale. Below it
-    lie the downlink and the computing; a hatched round was deferred, a cross is a transmission given up, a
-    red number counts the packets lost. Beyond 12 clients the first 12 are drawn, and the title says so.
+    A horizontal bar is an upload: its height the mean SNR in the granted band, its colour the kept fraction (of split
+    training, how activations are coded), its length the time on the air. The whisker falls to the lowest SNR of a slot,
+    or off the scale. Below it lie the downlink and the computing; a hatched round was deferred, a cross is a
+    transmission given up, a red number counts the packets lost. Beyond 12 clients the first 12 are drawn, and the title
+    says so.
 
     Parameters
     ----------
@@ -91,9 +94,12 @@ def link_timeline(traces: Traces, arm: str, seed: int | None = None, rounds: tup
     number_rounds(grid[0], shown, end_s - start_s)
     grid[-1].set_xlabel("simulated time, s")
     figure.supylabel("SNR of the uplink in the granted band, dB", fontsize=11)
+    label, whole = "kept fraction of the update, %", 100
+    if has_steps(cell):
+        label, whole = "coding of activations, bits a value", FULL_BITS
     figure.colorbar(
-        ScalarMappable(norm, colour_map), ax=list(grid), label="kept fraction of the update, %", pad=0.01,
-        aspect=40, format=lambda value, _: f"{100 * value:g}",
+        ScalarMappable(norm, colour_map), ax=list(grid), label=label, pad=0.01, aspect=40,
+        format=lambda value, _: f"{whole * value:g}",
     )  # fmt: skip
     who = f"\n(the first {len(clients)} of {len(everyone)} clients)" if len(everyone) > len(clients) else ""
     seed_shown = cell.cells["seed"].iloc[0]
@@ -121,17 +127,20 @@ def _snr_range(uploads: pd.DataFrame) -> tuple[float, float]:
 def _draw_device(axes: Axes, spans: pd.DataFrame) -> None:
     """Downlink, computing and deferred rounds of one client."""
 
-    def ranges(kind: str) -> list[tuple[float, float]]:
-        own = spans[spans["kind"] == kind]
+    def ranges(*kinds: str) -> list[tuple[float, float]]:
+        own = spans[spans["kind"].isin(kinds)]
         return list(zip(own["start_s"], own["end_s"] - own["start_s"], strict=True))
 
     to_row = axes.get_xaxis_transform()
     lane = (LANE_BOTTOM, LANE_HEIGHT)
     axes.broken_barh(ranges("deferred"), (0, 1), transform=to_row, **DEFERRED)
-    axes.broken_barh(ranges("computing"), lane, transform=to_row, facecolor=ACTIVITY_COLOURS["computing"])
+    computing = ranges("computing", "forward", "backward")
+    axes.broken_barh(computing, lane, transform=to_row, facecolor=ACTIVITY_COLOURS["computing"])
     # An edge, because a broadcast may be shorter than a pixel.
     colour = ACTIVITY_COLOURS["downlink"]
-    axes.broken_barh(ranges("downlink"), lane, transform=to_row, facecolor=colour, edgecolor=colour, linewidth=0.8)
+    axes.broken_barh(
+        ranges("downlink", "gradient"), lane, transform=to_row, facecolor=colour, edgecolor=colour, linewidth=0.8
+    )
 
 
 def _draw_uploads(

@@ -104,7 +104,7 @@ def summary(traces: Traces) -> pd.DataFrame:
         slow; NaN without a budget.
     due_s, over_budget
         The budget, or without one the deadline that the schedule plans for, and ``round_time_s`` over it; NaN without.
-    update_kbit, kept
+    update_kbit, kept, coding_bits
         Means over the uploads, see `updates.Updates`.
     dropped, late, deferred
         Totals over all rounds.
@@ -130,6 +130,7 @@ def summary(traces: Traces) -> pd.DataFrame:
             "over_budget": round_time_s / due,
             "update_kbit": update.kbit,
             "kept": update.kept,
+            "coding_bits": update.coding_bits,
             "dropped": int(rounds["dropped"].sum()),
             "late": int(rounds["late"].sum()),
             "deferred": int(rounds["deferred"].sum()),

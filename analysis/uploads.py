@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis.activity import answered
 from analysis.traces import Traces
-from analysis.updates import NONE, due_s, of_updates, updates
+from analysis.updates import NONE, due_s, of_steps, of_updates, updates
 
 REASONS = ("attempts", "deadline", "diverged", "left", "timeout")
 """Why an upload was given up, as a trace says it."""
@@ -41,13 +41,15 @@ def upload_durations(traces: Traces) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``arm, seed, client, outcome, upload_s, since_call_s``: from the bits being ready to the end of the upload, and
-        from the decision to send; both in s. ``since_call_s`` is NaN where the trace holds no decision.
+        ``arm, seed, client, of, outcome, upload_s, since_call_s``: from the bits being ready to the end of the upload,
+        and from the decision to send; both in s. ``since_call_s`` is NaN where the trace holds no decision. ``of`` says
+        what was sent: an ``update``, or in a step of split training its ``activations``.
     """
     rows = answered(traces.transmissions[traces.transmissions["direction"] == "up"], traces.decisions)
     rows["upload_s"] = rows["t_end_s"] - rows["t_request_s"]
     rows["since_call_s"] = rows["t_end_s"] - rows["called_s"]
-    return rows[["arm", "seed", "client", "outcome", "upload_s", "since_call_s"]]
+    rows["of"] = (rows["step"] > 0).map({True: "activations", False: "update"})
+    return rows[["arm", "seed", "client", "of", "outcome", "upload_s", "since_call_s"]]
 
 
 def air_summary(traces: Traces) -> pd.DataFrame:
@@ -58,7 +60,7 @@ def air_summary(traces: Traces) -> pd.DataFrame:
     arm, seed, status, rounds
         Which cell, and how many rounds (of an asynchronous run: server updates) it has finished.
     delivered, partial, dropped_<reason>
-        Uploads by outcome; those dropped by their reason, see `REASONS`.
+        Uploads of updates by outcome; those dropped by their reason, see `REASONS`.
     never_sent
         Calls that led to no upload: the model did not reach the client, or it left, or was late before it could send.
     deferred
@@ -67,51 +69,55 @@ def air_summary(traces: Traces) -> pd.DataFrame:
         Delivered updates a client and round; 1 when every client delivers in every round.
     fairness
         `jain_index` of the delivered updates by client, of all clients of the scenario.
-    update_kbit, kept
+    update_kbit, kept, coding_bits
         Means over the updates, see `updates.Updates`; of split training with all that a client sends up in a round.
     uplink_mbit
         Bits on the air, headers and repeats included, until the last finished round.
     goodput_mbps
-        Payload bits of the delivered uploads, over the simulated time, in Mbit/s.
+        Payload bits of the delivered uploads, activations of split training too, over the simulated time, in Mbit/s.
     simulated_s, updates_per_s
         Simulated time of the finished rounds, and delivered updates over it.
     latency_budget_s, due_s, over_budget
         The latency budget; that or the deadline of the schedule, and the mean time of a round over it; NaN without.
     upload_mean_s, upload_p95_s
-        Of the delivered uploads, from the bits being ready to the end; NaN if there is none.
+        Of the delivered updates, from the bits being ready to the end; NaN if there is none.
+    activations_mean_s, activations_p95_s, gradient_mean_s, gradient_p95_s, steps_lost
+        The same of what goes up and down in the steps of split training, and how many of these transfers were given up;
+        NaN without steps.
     energy_j
         Clients' energy: transmission and computation.
     """
     sent = traces.transmissions[traces.transmissions["direction"] == "up"]
-    rows, means = [], updates(traces)
+    rows, means, in_steps = [], updates(traces), of_steps(traces.transmissions)
     for cell in traces.cells.to_dict("records"):
         arm, seed = cell["arm"], cell["seed"]
         own = sent[(sent["arm"] == arm) & (sent["seed"] == seed)]
         rounds = traces.rounds[(traces.rounds["arm"] == arm) & (traces.rounds["seed"] == seed)]
         decided = traces.decisions[(traces.decisions["arm"] == arm) & (traces.decisions["seed"] == seed)]
         clients = _clients(cell["clients"], own, decided)
-        arrived, dropped = own[own["outcome"] == "delivered"], own[own["outcome"] == "dropped"]
-        merged = of_updates(arrived)
+        steps = in_steps[(in_steps["arm"] == arm) & (in_steps["seed"] == seed)]
+        good_bits = own.loc[own["outcome"] == "delivered", "delivered_bits"]
+        own = of_updates(own)
+        merged, dropped = own[own["outcome"] == "delivered"], own[own["outcome"] == "dropped"]
         counts, update = np.zeros(clients), means.get((str(arm), int(seed)), NONE)
         by_client = merged["client"].value_counts().to_numpy()
         counts[: by_client.size] = by_client
-        took_s = arrived["t_end_s"] - arrived["t_request_s"]
+        took_s = merged["t_end_s"] - merged["t_request_s"]
         span_s = float(rounds["t_end_s"].max() - rounds["t_start_s"].min())
         rows.append(
             {name: cell[name] for name in ("arm", "seed", "status", "rounds")}
-            | {"delivered": len(arrived), "partial": int((own["outcome"] == "partial").sum())}
+            | {"delivered": len(merged), "partial": int((own["outcome"] == "partial").sum())}
             | {f"dropped_{reason}": int((dropped["reason"] == reason).sum()) for reason in REASONS}
             | {
-                "never_sent": max(0, int((decided["action"] == "send").sum()) - len(of_updates(own))),
+                "never_sent": max(0, int((decided["action"] == "send").sum()) - len(own)),
                 "deferred": int((decided["action"] != "send").sum()),
                 "participation": len(merged) / (clients * len(rounds)) if clients and len(rounds) else math.nan,
                 "fairness": jain_index(counts),
                 "update_kbit": update.kbit,
                 "kept": update.kept,
+                "coding_bits": update.coding_bits,
                 "uplink_mbit": _last(rounds["uplink_bits"]) / BITS_PER_MBIT,
-                "goodput_mbps": float(arrived["delivered_bits"].sum()) / BITS_PER_MBIT / span_s
-                if span_s > 0
-                else math.nan,
+                "goodput_mbps": float(good_bits.sum()) / BITS_PER_MBIT / span_s if span_s > 0 else math.nan,
                 "simulated_s": span_s,
                 "latency_budget_s": float(cell["latency_budget_s"]),
                 "due_s": due_s(cell),
@@ -121,8 +127,20 @@ def air_summary(traces: Traces) -> pd.DataFrame:
                 "upload_p95_s": float(took_s.quantile(P95)),
                 "energy_j": _last(rounds["energy_j"]),
             }
+            | _of_steps(steps)
         )
     return pd.DataFrame(rows)
+
+
+def _of_steps(steps: pd.DataFrame) -> dict[str, float]:
+    """How long the transfers of steps took, by direction, and how many were given up."""
+    arrived = steps[steps["outcome"] == "delivered"]
+    found = {"steps_lost": float(len(steps) - len(arrived)) if len(steps) else math.nan}
+    for name, direction in (("activations", "up"), ("gradient", "down")):
+        own = arrived[arrived["direction"] == direction]
+        took_s = own["t_end_s"] - own["t_request_s"]
+        found |= {f"{name}_mean_s": float(took_s.mean()), f"{name}_p95_s": float(took_s.quantile(P95))}
+    return found
 
 
 def _clients(stated: float, uploads: pd.DataFrame, decided: pd.DataFrame) -> int:

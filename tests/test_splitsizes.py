@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 from channels.options import OptionError
-from wfl_sim import estimate, learningwork, splitsizes, updatesizes
+from wfl_sim import estimate, learningwork, linkbudget, present, splitsizes, updatesizes
+from wfl_sim.commands import linkbudget as shown
 from wfl_sim.devices import Compute, DeviceClass
 from wfl_sim.errors import ScenarioError
 from wfl_sim.learning.sources import ModelInfo
 from wfl_sim.methods.split import Split
 from wfl_sim.rules import resources
 from wfl_sim.scenario import load, parse
-from wfl_sim.splitsizes import BYTES, SplitSizes, cuts_of
+from wfl_sim.splitsizes import BYTES, SplitSizes, cuts_of, device_cuts
 
 SCENARIO = """\
 schema_version: 1
@@ -128,6 +129,68 @@ def test_classes_of_devices_have_cuts_of_their_own():
     assert sorted(set(cuts_of(scenario, SplitSizes.of(scenario)))) == [2, 5]
 
 
+PHONES = "clients.compute.classes=[{speed: 2, share: 0.5, memory: 1 GB}, {speed: 0.5, memory: 70 MB}]"
+
+
+def test_cuts_are_told_class_by_class():
+    scenario = read(PHONES)
+    told, cuts = device_cuts(scenario), cuts_of(scenario, SplitSizes.of(scenario))
+    assert sorted(client for one in told for client in one.clients) == [0, 1, 2, 3]  # each once
+    assert all(cuts[client] == one.layers for one in told for client in one.clients)
+    assert [(one.layers, one.of_layers, one.speed, one.memory_bits) for one in told] == [
+        (5, 6, 2.0, 8e9),
+        (SplitSizes.of(scenario).deepest(70e6 * 8), 6, 0.5, 70e6 * 8),
+    ]
+    (alike,) = device_cuts(read("method.cut=4"))
+    assert (alike.layers, alike.clients, alike.speed, alike.memory_bits) == (4, (0, 1, 2, 3), 1.0, None)
+
+
+def test_validate_says_who_gets_which_cut():
+    study = parse(SCENARIO, "halves", [PHONES])
+    found = estimate.estimate(study, jobs=1)
+    (row,) = found.arms
+    assert row.cuts == device_cuts(study.cells[0].scenario)
+    deep, shallow = row.cuts
+    (only,), others = deep.clients, ", ".join(map(str, shallow.clients))
+    said = f"cuts: of 6 layers, 5 on client {only} (speed 2, 1000 MB); 1 on clients {others} (speed 0.5, 70 MB)"
+    assert said in " ".join(present.estimate_text(found).split())
+    (plain,) = present.estimate_dict(study, found)["estimate"]["arms"]
+    assert [cut["clients"] for cut in plain["cuts"]] == [deep.clients, shallow.clients]
+    many = estimate.estimate(parse(SCENARIO, "halves", ["clients.count=40"]), jobs=1)
+    assert "5 on 40 clients (speed 1)" in present.estimate_text(many)
+    other = parse(SCENARIO, "halves", ["method={kind: fedavg}", "protocol={kind: sync}"])
+    assert "cuts" not in present.estimate_text(estimate.estimate(other, jobs=1))
+    assert present.estimate_text(replace(found, arms=(row, replace(row, arm="b", cuts=())))).count("cuts (split):") == 1
+
+
+def test_a_link_budget_tells_the_loads_of_a_step():
+    study = parse(SCENARIO, "halves", [PHONES, "codec.bits=16", "method.codings=[int8, fp16]"])
+    sizes = SplitSizes.of(study.cells[0].scenario)
+    cuts = cuts_of(study.cells[0].scenario, sizes)
+    found = linkbudget.report(study)
+    steps, updates = found.steps, found.updates
+    assert steps.way_bits == {"fp16": sizes.transfer_bits(16), "int8": sizes.transfer_bits(8)}
+    assert (steps.steps, steps.coding) == (STEPS, "fp16")
+    assert [cuts[client] for client in updates.client] == steps.cut.tolist()
+    # 16 bits a value, a byte, and an exponent for each array: A and B of query and value
+    values = [8 + 16 * cut * ADAPTERS + 8 * cut * 4 for cut in steps.cut]
+    assert steps.adapters_bits.tolist() == values
+    # All activations and the adapters are a whole update, of the deepest cut: so are the times, but for packets' ends.
+    deepest = steps.cut == max(cuts)
+    whole_s = STEPS * steps.activations_s + steps.adapters_s
+    assert whole_s[deepest] == pytest.approx(updates.upload_s[deepest], rel=1e-2)
+    assert steps.gradient_s == pytest.approx(steps.activations_s * updates.rate_bps / updates.download_rate_bps)
+    anywhere = linkbudget.report(study, distances_m=[100.0, 200.0]).steps
+    assert anywhere.cut.tolist() == [max(cuts)] * 2 and anywhere.activations_s[0] < anywhere.activations_s[1]
+    said = shown.text(found)
+    assert "Split training: 5 steps a round with activations and gradients as fp16" in said and " coding " in said
+    (record, *_) = shown.update_records(found)
+    assert (record["step_bits"], record["adapters_bits"]) == (sizes.transfer_bits(16), values[0])
+    other = linkbudget.report(parse(SCENARIO, "halves", ["method={kind: fedavg}", "protocol={kind: sync}"]))
+    assert other.steps is None and "Split" not in shown.text(other)
+    assert shown.update_records(other)[0].keys() < record.keys()
+
+
 def test_plans_know_the_steps():
     study = parse(SCENARIO, "halves")
     (row,) = estimate.estimate(study, jobs=1).arms
@@ -210,6 +273,15 @@ def test_where_a_model_cannot_be_cut_the_way_out_is_named(overrides, key, says):
     found = [one for one in findings if ".".join(one.path) == key]
     assert len(found) == 1 and says in found[0].message
     assert found[0].example
+
+
+@pytest.mark.parametrize("cut", [0, 6, 1500])
+def test_the_rule_beside_a_wrong_cut_is_that_of_the_model(cut):
+    (found,) = resources(read(f"method.cut={cut}"))
+    assert found.rule.startswith("a whole number, at least 1 and at most 5: one less than the model's 6 layers")
+    (locator,) = parse(SCENARIO, "halves", [f"method.cut={cut}"]).locators.values()
+    assert locator.finding(found).rule == found.rule
+    assert "at least 0" in locator.finding(found._replace(rule="")).rule  # that of the key, elsewhere
 
 
 def test_a_class_without_memory_is_told_at_the_class():

@@ -66,7 +66,7 @@ class Locator:
         Of keys that clash it points to the one that was written last: see `Standing`.
         """
         message = f"{found.message}; got {found.got}" if found.got else found.message
-        more = {"example": found.example, "near": found.near}
+        more = {"example": found.example, "near": found.near} | ({"rule": found.rule} if found.rule else {})
         place: KeyPath | None = None
         if self.document.marks and self._written(found.path) not in self.document.marks:
             message = f"{message} by default" if found.got else message
@@ -76,8 +76,8 @@ class Locator:
         if place is None or place == found.path:
             return self.problem(found.path, message, **more)
         key = keys.find(found.path, self.data)
-        rule = key.rule() if key is not None else ""
-        return self.document.problem(self._written(place), message, key=self._called(found.path), rule=rule, **more)
+        more = {"rule": key.rule() if key is not None else ""} | more
+        return self.document.problem(self._written(place), message, key=self._called(found.path), **more)
 
     def of_arm(self, path: KeyPath) -> bool:
         """Whether what stands at a path was written for this arm alone."""

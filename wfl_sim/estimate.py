@@ -27,12 +27,14 @@ from wfl_sim import study as studies
 from wfl_sim.engine import build_medium
 from wfl_sim.learning.sources import model_info
 from wfl_sim.methods.none import NoLearning
+from wfl_sim.methods.split import Split
 from wfl_sim.networkonly import StagedSizes
 from wfl_sim.pace import pace_of
 from wfl_sim.plannedwork import PlannedSplit
 from wfl_sim.planning import PlannedRound
 from wfl_sim.radio.medium import Medium
 from wfl_sim.scenario import Cell, Scenario, Study
+from wfl_sim.splitsizes import DeviceCut, device_cuts
 from wfl_sim.updatesizes import dense_bits, sizes, work_of
 
 MOST_PLANNED = 20  # arms; of more as many are planned, evenly chosen, and the time is scaled up
@@ -68,7 +70,7 @@ class ArmEstimate:
     nothing is learnt. `late` is the share of the last round's uploads that are planned to end after its deadline.
     `warnings` say where the plan asked a path loss for distances outside the range that it is stated for.
     `median` and `worst` go by planned time, then by the lower SNR at time 0; None if all clients are deferred, or if
-    their links carry no rate that a float can hold.
+    their links carry no rate that a float can hold. `cuts` say who has how many layers in split training.
     """
 
     arm: str
@@ -90,6 +92,7 @@ class ArmEstimate:
     worst: ClientEstimate | None
     late: float = 0.0
     warnings: tuple[str, ...] = ()
+    cuts: tuple[DeviceCut, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -215,6 +218,7 @@ class _Plan:
             worst=worst,
             late=busy[-1].late if busy else 0.0,
             warnings=tuple(self.medium.links.warnings),
+            cuts=device_cuts(scenario) if isinstance(scenario.method, Split) else (),
         )
 
     def _memory_mib(self) -> float:

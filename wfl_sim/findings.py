@@ -12,7 +12,8 @@ class Finding(NamedTuple):
     """What a rule found: the key to change, what must hold, what was got, and the other keys that were read.
 
     `example` is ``key: value`` that would do, `near` the name that was probably meant. `clash` are keys of which
-    any might change: whichever was written last, say in an arm and not in the file, is pointed to.
+    any might change: whichever was written last, say in an arm and not in the file, is pointed to. `rule` stands in
+    place of what the key takes anywhere, where this scenario narrows it.
     """
 
     path: tuple[str, ...]
@@ -22,6 +23,7 @@ class Finding(NamedTuple):
     example: str = ""
     near: str = ""
     clash: tuple[tuple[str, ...], ...] = ()
+    rule: str = ""
 
 
 def finding(key: str, message: str, got: object = "", *read: str, fits: object = "", near: str = "") -> Finding:

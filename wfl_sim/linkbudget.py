@@ -34,6 +34,7 @@ from wfl_sim.methods.split import Split
 from wfl_sim.pace import pace_of
 from wfl_sim.radio.margins import Terms
 from wfl_sim.scenario import Cell, Scenario, Study
+from wfl_sim.steploads import StepLoads, step_loads
 from wfl_sim.updatesizes import layout_of, sizes
 
 Direction = Literal["uplink", "downlink"]
@@ -108,6 +109,7 @@ class Report:
     reaches: dict[Direction, Reach]
     updates: Updates
     notes: tuple[str, ...]
+    steps: StepLoads | None = None  # of split training
 
 
 def report(study: Study, arm: str | None = None, distances_m: Sequence[float] | None = None) -> Report:
@@ -194,11 +196,18 @@ class _Planner:
             self.notes.append("a share of the slots counts as the same share of the band; a scheduler wins nothing")
         for direction in DIRECTIONS:
             budgets[direction], reaches[direction] = self._budget(direction)
+        updates = self._updates(budgets, distances_m)
+        up, down = self.air["uplink"], self.air["downlink"]
+        steps = step_loads(scenario, updates.client, up, down, updates.rate_bps, updates.download_rate_bps)
+        if steps is not None:
+            self.notes.append(
+                "an update is all that a client sends up in a round; computing counts as that of a whole model, "
+                f"and the latencies of {steps.steps} steps are left out"
+            )
         return Report(
             scenario.name, self.cell.arm, self.cell.seed, settings.reliability, settings.of,
             settings.shadow_margin_db is not None, self.deadline_s,
-            self.compute_s, self.latency_s, self.dense_bits, budgets, reaches, self._updates(budgets, distances_m),
-            tuple(self.notes),
+            self.compute_s, self.latency_s, self.dense_bits, budgets, reaches, updates, tuple(self.notes), steps,
         )  # fmt: skip
 
     def _budget(self, direction: Direction) -> tuple[LinkBudget, Reach]:

@@ -11,9 +11,14 @@ from textwrap import wrap
 from typing import Any
 
 from wfl_sim.estimate import ArmEstimate, ClientEstimate, Estimate
+from wfl_sim.pointnames import listed
 from wfl_sim.scenario import Cell, Study
+from wfl_sim.splitsizes import DeviceCut
 
 Style = Callable[[str], str]
+
+MOST_NAMED = 6
+"""Clients with the same cut that are named; more are counted."""
 
 
 def estimate_text(estimate: Estimate, heading: Style = str, notes: Sequence[str] = ()) -> str:
@@ -46,6 +51,8 @@ def estimate_text(estimate: Estimate, heading: Style = str, notes: Sequence[str]
             "",
             "An arm without clients calls none: no upload fits its latency budget, or a link carries nothing.",
         ]
+    for line in ["", *_cuts(arms)] if any(arm.cuts for arm in arms) else []:
+        heads += wrap(line, 100, subsequent_indent="      ") or [""]
     heads += [""] if notes else []
     for note in notes:
         heads += wrap(f"note: {note}", 100, subsequent_indent="      ")
@@ -83,6 +90,27 @@ def _client(arm: str, name: str, client: ClientEstimate | None) -> list[Any]:
         f"{client.bandwidth_hz / 1e3:.0f} kHz", _duration(client.broadcast_s), _duration(client.compute_s),
         _duration(client.air_s), client.binds,
     ]  # fmt: skip
+
+
+def _cuts(arms: Sequence[ArmEstimate]) -> list[str]:
+    """Who has how many layers in split training: a line for all arms in which the cuts are the same."""
+    alike: dict[tuple[DeviceCut, ...], list[str]] = {}
+    for arm in arms:
+        alike.setdefault(arm.cuts, []).append(arm.arm)
+    return [
+        f"cuts{'' if len(alike) == 1 else f' ({listed(names)})'}: of {cuts[0].of_layers} layers, "
+        f"{'; '.join(map(_cut, cuts))}"
+        for cuts, names in alike.items()
+        if cuts
+    ]
+
+
+def _cut(cut: DeviceCut) -> str:
+    who = f"{len(cut.clients):,} clients"
+    if len(cut.clients) <= MOST_NAMED:
+        who = f"client{'s' * (len(cut.clients) > 1)} {', '.join(map(str, cut.clients))}"
+    memory = "" if cut.memory_bits is None else f", {cut.memory_bits / 8e6:.4g} MB"
+    return f"{cut.layers} on {who} (speed {cut.speed:g}{memory})"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:

@@ -96,7 +96,9 @@ def _cut(scenario: Scenario, sizes: SplitSizes) -> list[Finding]:
             f"must be at least 1 and at most {most}, of the model's {sizes.depth} layers: else it leaves {nobody}; "
         )
         message += _INSTEAD if method.cut else "to train the head alone take method head_only with protocol sync"
-        return [finding("method.cut", message, method.cut, "learning.model", fits=max(1, most // 2))]
+        found = finding("method.cut", message, method.cut, "learning.model", fits=max(1, most // 2))
+        rule = f"a whole number, at least 1 and at most {most}: one less than the model's {sizes.depth} layers"
+        return [found._replace(rule=f"{rule}; left out, as many as fit each client")]
     return _devices(scenario, sizes)
 
 

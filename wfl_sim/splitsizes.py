@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from channels.streams import Stream
 from wfl_sim import learningwork
@@ -25,6 +26,7 @@ from wfl_sim.methods.split import CODINGS, Split
 from wfl_sim.splitwork import Parts
 
 if TYPE_CHECKING:
+    from wfl_sim.devices import Compute
     from wfl_sim.scenario import Scenario
 
 BYTES = 4  # of a number of 32 bits
@@ -106,10 +108,14 @@ class SplitSizes:
         }
         return layouts.layout(self.method.adapter(), layers, {})
 
+    def adapter_bits(self, cut: int) -> int:
+        """What a client's adapters take at the end of a round, as the codec writes them."""
+        bits: int = self.codec.menu(self.layout(cut)).points[-1].bits
+        return bits
+
     def menu(self, cut: int) -> PayloadMenu:
         """All that a client sends up in a round, by the coding of its activations."""
-        adapters: int = self.codec.menu(self.layout(cut)).points[-1].bits
-        points = []
+        adapters, points = self.adapter_bits(cut), []
         for name in self.method.codings:
             bits = CODINGS[name]
             error = {8: 2 * math.log(max(2, self.sizes.hidden)) / (6 * 127**2), 16: 2.0**-24, 32: 0.0}[bits]
@@ -182,16 +188,23 @@ class SplitSizes:
         return 0
 
 
+@dataclass(frozen=True)
+class DeviceCut:
+    """How many of a model's layers the clients of one class of devices have; `memory_bits` is None without a limit."""
+
+    layers: int
+    of_layers: int
+    clients: tuple[int, ...]
+    speed: float
+    memory_bits: float | None
+
+
 def cuts_of(scenario: Scenario, sizes: SplitSizes) -> list[int]:
     """The cut of each client, by the class of its device; 1 where not even that fits."""
     method, count = sizes.method, scenario.clients.count
     if method.cut is not None:
         return [method.cut] * count
-    compute, stream = (
-        learningwork.compute_of(scenario),
-        Stream.root(scenario.seeds[0]).child("protocol").child("compute"),
-    )
-    ids = np.arange(count)
+    compute, stream, ids = _devices(scenario)
     memories_bits = compute.memories_bits(stream, ids).tolist()
     times_s = (compute.medians_s(stream, ids) / sizes.steps).tolist()
     known: dict[tuple[float, float], int] = {}
@@ -199,3 +212,30 @@ def cuts_of(scenario: Scenario, sizes: SplitSizes) -> list[int]:
         if device not in known:
             known[device] = max(1, sizes.deepest(*device))
     return [known[device] for device in zip(memories_bits, times_s, strict=True)]
+
+
+def device_cuts(scenario: Scenario) -> tuple[DeviceCut, ...]:
+    """The cuts of a scenario's clients, class by class, from the largest on.
+
+    Raises
+    ------
+    MissingResource
+        The model's ``config.json`` is not on this computer, or the data set is not known.
+    """
+    sizes = SplitSizes.of(scenario)
+    cuts, (compute, stream, ids) = cuts_of(scenario, sizes), _devices(scenario)
+    numbers, memories_bits = compute.classes_of(stream, ids).tolist(), compute.memories_bits(stream, ids).tolist()
+    found = []
+    for number in sorted(set(numbers)):
+        own = [client for client in ids.tolist() if numbers[client] == number]
+        memory_bits = memories_bits[own[0]]
+        speed = compute.classes[number].speed if compute.classes else 1.0
+        limit_bits = None if math.isinf(memory_bits) else memory_bits
+        found.append(DeviceCut(cuts[own[0]], sizes.depth, tuple(own), speed, limit_bits))
+    return tuple(sorted(found, key=lambda one: -one.layers))
+
+
+def _devices(scenario: Scenario) -> tuple[Compute, Stream, NDArray[np.int64]]:
+    """The device model, what its classes are drawn from, and the clients."""
+    stream = Stream.root(scenario.seeds[0]).child("protocol").child("compute")
+    return learningwork.compute_of(scenario), stream, np.arange(scenario.clients.count)

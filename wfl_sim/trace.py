@@ -80,7 +80,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("snr_mean_db", "REAL", "dB", "mean SNR in the granted band while sending"),
         Column("snr_min_db", "REAL", "dB", "lowest SNR of a slot while sending"),
         Column("bandwidth_hz", "REAL", "Hz", "time-averaged bandwidth held while sending"),
-        Column("kept_fraction", "REAL", "1", "kept fraction of the update; 1 for a dense one"),
+        Column("kept_fraction", "REAL", "1", "kept fraction of the update; 1 if dense; split: bits of a value over 32"),
         Column("outcome", "TEXT", "", "delivered, partial (some packets arrived, the update did not) or dropped"),
         Column("reason", "TEXT", "", "why not delivered: attempts, deadline, diverged, left or timeout; else empty"),
         Column("energy_j", "REAL", "J", "client's transmission energy; 0 for the downlink"),

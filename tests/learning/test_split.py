@@ -386,6 +386,14 @@ def test_a_run_tells_memory_bits_and_cuts(small_run, tmp_path):
     assert {t["kept_fraction"] for t in sent if t["direction"] == "up"} == {0.25}
 
 
+def test_clients_hold_what_they_hold_in_federated_training(small_run, tmp_path):
+    split = run_cell(cells(small_run, "rounds=1"), 0, tmp_path / "split")["data"]
+    other = cells(small_run, "rounds=1", "method={kind: fedavg, rank: 2}", "protocol={kind: sync}")
+    plain = run_cell(other, 0, tmp_path / "plain")["data"]
+    assert {name: value for name, value in split.items() if name != "cuts"} == plain
+    assert plain["examples_per_client"] == [sum(row) for row in plain["holdings"]["counts"]]
+
+
 def test_a_schedule_chooses_codings_as_it_chooses_kept_fractions(small_run, tmp_path):
     tsfa = "schedule={kind: tsfa, latency_budget: 0.12 s, v: 1, queue_start: 1, kept_fraction_min: 0.25}"
     cell = cells(small_run, tsfa, "method.codings=[int8, fp16, fp32]", "rounds=5", "protocol.order=exact")

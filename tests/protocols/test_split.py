@@ -1,16 +1,24 @@
-"""Split rounds: times by hand on an air of fixed rates, whom the server serves when, and what becomes of lost steps."""
+"""Split rounds: times by hand on an air of fixed rates, whom the server serves when, and what becomes of lost steps.
+
+What clients computed when is read back from the rows of a run.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from analysis.activity import STEP_KINDS, activity
+from analysis.traces import Traces
 from channels.erasure import IndependentLoss
 from channels.fading import Rayleigh
 from wfl_sim.contracts import Payload
 from wfl_sim.devices import Compute, DeviceClass
+from wfl_sim.protocols.exchanges import Exchanges
 from wfl_sim.protocols.split import SplitRounds
 from wfl_sim.radio.options import Arq, Downlink, Radio, Uplink
 from wfl_sim.serving import Job, completions, last_end_s
@@ -232,3 +240,111 @@ def test_over_the_real_air_bits_balance_and_rows_agree(play, split_work, order, 
         assert all(
             row["t_start_s"] <= t["t_request_s"] and t["t_end_s"] <= row["t_end_s"] * (1 + EXACT) for t in within
         )
+
+
+# -- what is read back from the rows ----------------------------------------------------------------
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """Of each pass that a client computes: client, kind, begin and end, or when it left; as they are played."""
+    found, computes = [], Exchanges._computes
+
+    def noting(self, member, start_s, takes_s, then):
+        kind = {"_send": "forward", "_backward": "backward"}[then.func.__name__]
+        end_s = min(start_s + takes_s, member.call.leaves_s)
+        if end_s > start_s:
+            found.append((member.call.client, kind, start_s, end_s))
+        computes(self, member, start_s, takes_s, then)
+
+    monkeypatch.setattr(Exchanges, "_computes", noting)
+    return found
+
+
+def traces_of(out):
+    """The rows as a trace would give them."""
+    rounds, sent, decided = (pd.DataFrame(rows) for rows in (out.rounds, out.transmissions, out.decisions))
+    sent = sent.astype({"step": float})
+    decided = decided.astype({"compute_start_s": float})
+    empty = pd.DataFrame(columns=["arm", "seed"])
+    return Traces(rounds, sent, decided, empty, empty, {})
+
+
+def spans_of(out, clients):
+    traces = traces_of(out)
+    return activity(traces, range(clients), 0.0, float(traces.rounds["t_end_s"].max()))
+
+
+def matches(spans, played):
+    """Every pass that was played is there, and no other."""
+    own = spans[spans["kind"].isin(["forward", "backward"])].sort_values(["client", "start_s"])
+    wanted = sorted(played, key=lambda one: (one[0], one[2]))
+    assert [(c, kind) for c, kind in zip(own["client"], own["kind"], strict=True)] == [one[:2] for one in wanted]
+    np.testing.assert_allclose(own[["start_s", "end_s"]], [one[2:] for one in wanted], rtol=EXACT)
+
+
+UNLIKE = Compute(time_s=0.4, jitter=0.5, classes=(DeviceClass(speed=1.0, share=0.5), DeviceClass(speed=3.0)))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"lost": {(0, "up", 2), (1, "down", 3)}},
+        {"mute": {1}},
+        {"deaf": {2}},
+        {"work": {"diverges": (("forward", 0, 5), ("serve", 1, 5))}},
+        {"work": {"diverges": (("forward", 0, 4), ("serve", 1, 6))}},
+        {"work": {"diverges": (("forward", 0, 1), ("forward", 1, 1), ("forward", 2, 1))}},
+    ],
+)
+def test_what_clients_computed_when_follows_from_the_rows(run, passes, how):
+    how = how | {"work": {"steps": 3} | how.get("work", {})}
+    out = run(clients=3, rounds=2, compute=UNLIKE, **how)
+    spans = spans_of(out, 3).spans
+    matches(spans, passes)
+    length_s = (spans["end_s"] - spans["start_s"]).where(spans["kind"].isin(["forward", "backward"]), 0.0)
+    assert length_s.sum() == pytest.approx(sum(d["compute_s"] for d in out.decisions), rel=EXACT)
+
+
+def test_the_pass_in_which_a_client_left_ends_when_it_left(run, passes, shifts):
+    """In the second round: how its passes compare is known from the first."""
+    whole = run(clients=3, rounds=2, compute=UNLIKE, work={"steps": 3})
+    own = [one[2:] for one in passes if one[0] == 1 and one[2] > whole.rounds[0]["t_end_s"]]
+    assert len(own) == 6  # forward and backward in each step
+    between = [(before[1] + after[0]) / 2 for before, after in pairwise(own)]
+    for leaves_s in [sum(one) / 2 for one in own] + between:
+        passes.clear()
+        out = run(clients=3, rounds=2, compute=UNLIKE, presence=shifts({1: [(-1.0, leaves_s)]}), work={"steps": 3})
+        drawn = spans_of(out, 3)
+        assert max(one[3] for one in passes if one[0] == 1) <= leaves_s
+        matches(drawn.spans, passes)
+        assert [row["dropped"] for row in out.rounds] == [0, 1]
+        assert list(drawn.ends["client"]) == [1] and drawn.ends["reason"].iloc[0] in ("left", "unsent")
+
+
+@pytest.mark.parametrize("access", ["broadcast", "unicast"])
+def test_a_step_is_forward_activations_server_gradient_and_backward(play, split_work, passes, access):
+    radio = Radio(
+        uplink=Uplink(bandwidth_hz=1e6), downlink=Downlink(bandwidth_hz=5e6, access=access),
+        retransmission=Arq(attempts=3), latency_s=0.005,
+    )  # fmt: skip
+    work = split_work(dense_bytes=4_000, downlink_bytes=4_000, activation_bytes=3_000, gradient_bytes=2_000, steps=3)
+    out = play(
+        clients=4, rounds=3, radio=radio, work=work, fading=Rayleigh(doppler_hz=5.0), from_m=100.0, to_m=500.0,
+        loss=IndependentLoss(probability=0.3, origin="interference"), compute=Compute(time_s=0.3, jitter=0.2),
+        protocol=SplitRounds(),
+    )  # fmt: skip
+    spans = spans_of(out, 4).spans
+    matches(spans, passes)
+    assert set(STEP_KINDS) <= set(spans["kind"])
+    whole = spans[spans["share"] == 1.0].sort_values(["client", "start_s"])
+    for _, own in whole.groupby("client"):  # never two things at a time
+        assert (own["start_s"].to_numpy()[1:] >= own["end_s"].to_numpy()[:-1] - 1e-9).all()
+    down = [t for t in out.transmissions if t["direction"] == "down" and t["step"]]
+    served = spans[spans["kind"] == "server"]
+    assert sorted(served["end_s"]) == pytest.approx(sorted(t["t_request_s"] for t in down), rel=EXACT)
+    arrived = {t["t_end_s"] for t in out.transmissions if t["direction"] == "up" and t["outcome"] == "delivered"}
+    assert set(served["start_s"]) <= arrived
+    gradients = spans[spans["kind"] == "gradient"]
+    assert sorted(gradients["end_s"]) == pytest.approx(sorted(t["t_end_s"] for t in down), rel=EXACT)

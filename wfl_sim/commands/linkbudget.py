@@ -21,6 +21,7 @@ from wfl_sim.errors import Problem, RunFailed, ScenarioError
 if TYPE_CHECKING:
     from wfl_sim.linkbudget import Report
     from wfl_sim.scenario import Study
+    from wfl_sim.steploads import StepLoads
 
 MOST_SHOWN = 20  # clients in the table for people
 PICTURES = (".png", ".svg", ".pdf")
@@ -157,8 +158,23 @@ def update_records(found: Report) -> list[dict[str, Any]]:
         record["rank"] = None if updates.rank is None else int(updates.rank[k])
         for name in ("kept_fraction", "upload_s", "energy_j"):
             record[name] = float(getattr(updates, name)[k])
-        records.append(record)
+        records.append(record | _step_record(found, k))
     return records
+
+
+def _step_record(found: Report, k: int) -> dict[str, Any]:
+    """What split training adds: one way of a step in its largest coding, and the adapters."""
+    steps = found.steps
+    if steps is None:
+        return {}
+    return {
+        "layers": int(steps.cut[k]),
+        "step_bits": steps.way_bits[steps.coding],
+        "activations_s": float(steps.activations_s[k]),
+        "gradient_s": float(steps.gradient_s[k]),
+        "adapters_bits": int(steps.adapters_bits[k]),
+        "adapters_s": float(steps.adapters_s[k]),
+    }
 
 
 def as_dict(found: Report, show: Tables = Tables.both) -> dict[str, Any]:
@@ -223,20 +239,47 @@ def _update_lines(found: Report) -> Iterator[str]:
     what = "client" if named else "distance"
     sure = "with the margin stated" if found.margin_stated else f"with reliability {found.reliability:.4g}"
     yield bold(f"Update budget: what fits before the deadline, {sure}, at each {what}")
-    head = ["distance", "loss", "SNR", "rate", "download", "left to send", "payload", "rank", "kept",
+    least = "kept" if found.steps is None else "coding"
+    head = ["distance", "loss", "SNR", "rate", "download", "left to send", "payload", "rank", least,
             "whole update", "energy"]  # fmt: skip
-    yield from table(["client", *head] if named else head, [_cells(record) for record in shown])
+    yield from table(["client", *head] if named else head, [_cells(record, found.steps) for record in shown])
     if len(shown) < count:
         yield f"{len(shown)} of {count} clients, from the strongest link to the weakest; --format csv lists all"
     yield f"A whole update of arm {found.arm} takes {_bits(found.dense_bits)}. Losses are those of path and walls."
+    if found.steps is not None:
+        yield from _step_lines(found.steps, shown, named)
 
 
-def _cells(record: dict[str, Any]) -> list[str]:
+def _step_lines(steps: StepLoads, shown: list[dict[str, Any]], named: bool) -> Iterator[str]:
+    """What a step of split training and the adapters take."""
+    from wfl_sim.present import table
+
+    yield ""
+    yield bold(f"Split training: {steps.steps} steps a round with activations and gradients as {steps.coding}")
+    where = ["client", "distance"] if named else ["distance"]
+    rows = [
+        [
+            *([str(record["client"])] if named else []), _metres(record["distance_m"]), record["layers"],
+            _bits(record["step_bits"]), _seconds(record["activations_s"]), _seconds(record["gradient_s"]),
+            _bits(record["adapters_bits"]), _seconds(record["adapters_s"]),
+        ]
+        for record in shown
+    ]  # fmt: skip
+    yield from table([*where, "layers", "step", "activations up", "gradient down", "adapters", "adapters up"], rows)
+    each = ", ".join(f"{_bits(bits)} as {name}" for name, bits in steps.way_bits.items())
+    yield f"One way of a step takes at most {each}; each gradient has the whole downlink."
+
+
+def _cells(record: dict[str, Any], steps: StepLoads | None = None) -> list[str]:
+    from wfl_sim.methods.split import coding_of
+
+    kept = record["kept_fraction"]
+    least = f"{kept:.3g}" if steps is None else coding_of(kept) or "none"
     client = [str(record["client"])] if "client" in record else []
     return [
         *client, _metres(record["distance_m"]), f"{record['path_loss_db']:.1f} dB", f"{record['snr_db']:.1f} dB",
         _rate(record["rate_bps"]), _seconds(record["download_s"]), _seconds(record["air_s"]), _bits(record["bits"]),
-        "-" if record["rank"] is None else str(record["rank"]), f"{record['kept_fraction']:.3g}",
+        "-" if record["rank"] is None else str(record["rank"]), least,
         _seconds(record["upload_s"]), _joules(record["energy_j"]),
     ]  # fmt: skip
 

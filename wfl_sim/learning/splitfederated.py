@@ -1,4 +1,4 @@
-"""Makes the learning side of a split scenario: data, partition, the halves of the model, and their federation.
+"""Makes the learning side of a split scenario: the halves of the model, and their federation, of data as elsewhere.
 
 The one place that joins them; the engine calls it and never sees a tensor.
 """
@@ -9,15 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
-
 from channels.streams import Stream
 from wfl_sim.errors import MissingResource
-from wfl_sim.learning import data, sources
-from wfl_sim.learning.local import Setup
-from wfl_sim.learning.memo import Memo
-from wfl_sim.learning.partition import holdings, partition
+from wfl_sim.learning.federated import loaded
 from wfl_sim.learning.splitfederation import Rows, SplitFederation
 from wfl_sim.learning.splitlocal import SplitHere
 from wfl_sim.learning.threads import one_thread
@@ -39,29 +33,13 @@ def build_work(scenario: Scenario, memo_folder: Path | None = None) -> tuple[Spl
         Model or data are not there, or the model cannot be cut as it should be.
     """
     one_thread()
-    learning, method, clients = scenario.learning, scenario.method, scenario.clients.count
-    local, seed = learning.local, scenario.seeds[0]
+    learning, method, local = scenario.learning, scenario.method, scenario.learning.local
     assert isinstance(method, Split)  # the engine sees to it
-    stream = Stream.root(seed).child("learning")
-    recorded: dict[str, Any] = {
-        "name": learning.data.name,
-        "source": data.data_set(learning.data.name).record(),
-        "model": learning.model.name,
-        "model_sha256": sources.fingerprint(*sources.weights_files(learning.model.name)),
-    }
-    task = data.load(learning.data, stream.child("data"))
-    draws = stream.child("partition")
-    parts = partition(task.train.labels, clients, learning.data.partition, draws, task.train.groups)
-    versions = (torch.__version__, transformers.__version__)
-    memo = Memo(memo_folder, repr((learning, method, clients, seed, recorded, versions)))
-    setup = Setup(learning.model, method.adapter(), task, learning.data.max_tokens, local, None, learning.device,
-                  learning.precision)  # fmt: skip
+    stream = Stream.root(scenario.seeds[0]).child("learning")
+    (one,) = loaded(scenario, stream, memo_folder)  # groups do not go with it
+    setup, recorded, held = one.setup, one.recorded, one.held
     executor = SplitHere(setup)
-    trainer = Trainer(executor, setup.adapter, parts, local, stream, memo, len(task.test), scenario.rounds)
-    recorded["examples_per_client"] = [int(part.size) for part in parts]
-    recorded["classes"] = list(task.classes)
-    counts = holdings(task.train.labels, parts, len(task.classes))
-    recorded["holdings"] = {"classes": list(task.classes), "counts": counts.tolist()}
+    trainer = Trainer(executor, setup.adapter, held, local, stream, one.memo, len(one.task.test), scenario.rounds)
     if scenario.clients.compute.is_counted:
         recorded["step_flop"] = trainer.step_flop()
     sizes = SplitSizes.of(scenario)
@@ -74,11 +52,11 @@ def build_work(scenario: Scenario, memo_folder: Path | None = None) -> tuple[Spl
     recorded["cuts"] = cuts
 
     def rows(client: int, round_: int) -> Rows:
-        return rows_of(stream, client, round_, parts[client], local)
+        return rows_of(stream, client, round_, held[client], local)
 
     federation = SplitFederation(
         method, scenario.codec, executor.halves, trainer.initial(), trainer.layout, sizes, cuts,
-        [int(part.size) for part in parts], rows, partial(local.rate, rounds=scenario.rounds), trainer.evaluate,
+        recorded["examples_per_client"], rows, partial(local.rate, rounds=scenario.rounds), trainer.evaluate,
         learning.on_divergence == "drop_client", stream.child("updates").key,
     )  # fmt: skip
     return federation, recorded

@@ -20,6 +20,11 @@ Coding = Literal["int8", "fp16", "fp32"]
 CODINGS: dict[str, int] = {"int8": 8, "fp16": 16, "fp32": 32}  # bits a value, in rising order
 
 
+def coding_of(kept_fraction: float) -> str:
+    """The name of the coding whose bits a value, over 32, that is; empty for none (0)."""
+    return {bits / 32: name for name, bits in CODINGS.items()}.get(kept_fraction, "")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Split(Lora):
     """Split training of LoRA adapters: lower layers on the clients, upper ones on one server model.
@@ -62,8 +67,8 @@ class Split(Lora):
 
     Options
     -------
-    cut : How many of the first layers are on each client; left out, as many as fit its `clients.compute.memory` and
-        `client_time`, at least one and at most all but one.
+    cut : How many of the first layers are on each client, from 1 to one less than the model has; left out, as many as
+        fit its `clients.compute.memory` and `client_time`. ``wfl-sim validate`` tells who gets how many.
     client_time_s : Longest computing of a client in a step, forward and backward, without jitter; left out, any. It
         limits the cut where that is left out. Larger: more layers on slow devices.
     codings : What activations and gradients may be coded as, in rising order of bits: the points of the menu.
@@ -72,7 +77,7 @@ class Split(Lora):
     """
 
     kind: Literal["split"] = "split"
-    cut: Annotated[int, Whole(ge=0, le=1000)] | None = None
+    cut: Annotated[int, Whole(ge=0, le=10**6)] | None = None  # what a model has is told by `wfl_sim.splitrules`
     client_time_s: Seconds | None = None
     codings: tuple[Coding, ...] = get_args(Coding)
     server_models: Literal["one", "each"] = "one"
