@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
+from analysis.clientgroups import ClientGroup, groups_of, of_group
 from analysis.metrics import METRICS, Metric
 from analysis.paired import Interval, interval_of_mean
 from analysis.pareto import common_range, mean_quality
@@ -22,7 +23,8 @@ from channels.units import QuantityError, parse
 from wfl_sim.diagnose import nearest
 from wfl_sim.quality import Quality
 
-Verdict = Literal["regression", "within tolerance", "equal", "better", "no verdict"]
+Verdict = Literal["regression", "worse", "within tolerance", "equal", "better", "no verdict"]
+"""Of a group of clients `worse` is what would be a regression of an arm."""
 
 ROUNDING = 1e-12
 """Differences below this share of the values are none: 0.70 less 0.69 is more than 0.01 in binary numbers, which keep
@@ -81,6 +83,7 @@ class Pair:
 
     `mean` and both 95 % intervals are of the differences of the `n` seeds in which both have a value, `baseline` is the
     baseline's mean over them. `updates` are the mean bits and kept fractions of what either sent in all of these seeds.
+    `group` is the group of clients that is compared, None of all clients together.
     """
 
     a: str
@@ -96,11 +99,16 @@ class Pair:
     lost: tuple[int, ...]
     won: tuple[int, ...]
     updates: tuple[Updates, Updates] = (NONE, NONE)
+    group: ClientGroup | None = None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The answer: pairs of arms, and what else a reader has to know."""
+    """The answer: pairs of arms, and what else a reader has to know.
+
+    `groups` are the same pairs judged by each group of clients that both have with the same task, where the metric is
+    one of quality.
+    """
 
     a: str
     b: str
@@ -109,10 +117,11 @@ class Comparison:
     target: float | None
     pairs: tuple[Pair, ...]
     notes: tuple[str, ...]
+    groups: tuple[Pair, ...] = ()
 
     @property
     def regression(self) -> bool:
-        """Whether any arm is worse than its baseline by more than the tolerance."""
+        """Whether any arm is worse than its baseline by more than the tolerance; its groups are not asked."""
         return any(pair.verdict == "regression" for pair in self.pairs)
 
 
@@ -128,7 +137,8 @@ def compare(
 
     It is a regression if the mean difference of an arm is worse than the tolerance, or if in some seed it has no value
     where its baseline has one: it never reached the target, or its perplexity is not finite. Seeds in which only the
-    new one has a value count for it, and are left out of the mean, as are seeds in which neither has.
+    new one has a value count for it, and are left out of the mean, as are seeds in which neither has. What single
+    groups of clients lose is told besides, and is no regression: the quality of a run is the mean over its groups.
 
     Parameters
     ----------
@@ -170,7 +180,7 @@ def compare(
     arm_pairs, notes = matched(*sides)
     for side, own in zip(sides, zip(*arm_pairs, strict=True), strict=True):
         notes += unfinished(side, own, also_unfinished) + mixed(side, own)
-    pairs, sent = [], [updates(side.traces) for side in sides]
+    pairs, groups, sent = list[Pair](), list[Pair](), [updates(side.traces) for side in sides]
     for arms in arm_pairs:
         seeds, missing = common_seeds(sides, arms)
         notes += missing
@@ -181,12 +191,43 @@ def compare(
                 [own[arm, seed] for seed in seeds if (arm, seed) in own] for own, arm in zip(sent, arms, strict=True)
             )
             pairs.append(replace(pair, updates=(mean_of(a_sent), mean_of(b_sent))))
+            if chosen.of_quality:
+                own, apart = _by_group(sides, arms, seeds)
+                notes += apart
+                for group, judged_by in own.items():
+                    values = _values(judged_by, arms, seeds, chosen, quality, target)
+                    pair = judged(arms, values, chosen.better(quality), allowed)
+                    verdict = "worse" if pair.verdict == "regression" else pair.verdict
+                    groups.append(replace(pair, group=group, verdict=verdict))
     if not pairs:
         raise CompareError(f"{a} and {b} have no seed in common: {'; '.join(notes)}")
     if all(pair.verdict == "no verdict" for pair in pairs):
         why = "has a finite value" if target is None else f"reaches {target:g}"
         raise CompareError(f"{name} says nothing about {a} and {b}: in no seed either {why}")
-    return Comparison(a, b, name, chosen.better(quality), target, tuple(pairs), tuple(dict.fromkeys(notes)))
+    said = tuple(dict.fromkeys(notes))
+    return Comparison(a, b, name, chosen.better(quality), target, tuple(pairs), said, tuple(groups))
+
+
+def _by_group(
+    sides: tuple[Side, Side], arms: tuple[str, str], seeds: list[int]
+) -> tuple[dict[ClientGroup, tuple[Side, Side]], list[str]]:
+    """Both sides as each group judges them that both arms have, and a line for groups that one arm has alone."""
+    cells = [side.traces.groups for side in sides]
+    cells = [own[(own["arm"] == arm) & own["seed"].isin(seeds)] for own, arm in zip(cells, arms, strict=True)]
+    a, b = (groups_of(replace(side.traces, groups=own)) for side, own in zip(sides, cells, strict=True))
+    if max(len(a), len(b)) < 2:  # what all clients reached together
+        return {}, []
+    common = [group for group in a if group in b]
+    notes = []
+    for side, arm, alone in zip(sides, arms, ([g for g in a if g not in b], [g for g in b if g not in a]), strict=True):
+        if alone:
+            said = ", ".join(f"{group.name} ({group.short})" for group in alone)
+            notes.append(f"{arm}: groups only in {side.text}: {said}")
+    return {g: (_judged_by(sides[0], g), _judged_by(sides[1], g)) for g in common}, notes
+
+
+def _judged_by(side: Side, group: ClientGroup) -> Side:
+    return side._replace(traces=of_group(side.traces, group))
 
 
 def _common_quality(sides: tuple[Side, Side]) -> Quality:

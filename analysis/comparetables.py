@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from rich.table import Table
@@ -35,10 +36,10 @@ def headline(comparison: Comparison) -> str:
 
 
 def seeds_table(comparison: Comparison) -> Table:
-    """One row an arm and seed: the baseline's value, the new one, and their difference."""
+    """One row an arm and seed, and one a group of its clients: the baseline's value, the new one, their difference."""
     table = _table(["seed", "A", "B", "B - A", "relative"])
     digits, finer = _decimals(comparison)
-    for pair in comparison.pairs:
+    for pair in _all(comparison):
         for row in pair.seeds:
             values = (_shown(comparison, value, digits) for value in (row.a, row.b))
             difference = _shown(comparison, row.difference, finer, "+")
@@ -47,11 +48,11 @@ def seeds_table(comparison: Comparison) -> Table:
 
 
 def means_table(comparison: Comparison) -> Table:
-    """One row an arm: mean difference over the seeds, its intervals by both ways, and the verdict."""
+    """One row an arm, and one a group of its clients: mean difference over the seeds, intervals, and the verdict."""
     table = _table(["n", "mean B - A", "relative", "t", "bootstrap", "tolerance"])
     table.add_column("verdict", no_wrap=True)
     _, finer = _decimals(comparison)
-    for pair in comparison.pairs:
+    for pair in _all(comparison):
         table.add_row(
             _name(pair),
             str(pair.n),
@@ -74,10 +75,12 @@ def conclusion(comparison: Comparison) -> list[str]:
             lines.append(f"updates of {_name(pair)}: {'; '.join(told)}")
     lines += [f"note: {note}" for note in _notes(comparison)]
     what = "has no value" if comparison.target is None else f"does not reach {comparison.target:g}"
-    for pair in comparison.pairs:
+    for pair in _all(comparison):
         for seeds, who, other in ((pair.lost, "B", "A"), (pair.won, "A", "B")):
             if seeds:
                 lines.append(f"{_name(pair)}: in seed {', '.join(map(str, seeds))} {who} {what}, and {other} does")
+    if of_groups := [_name(pair) for pair in comparison.groups if pair.verdict == "worse"]:
+        lines.append(f"worse in groups of clients, which is no regression of the run: {'; '.join(of_groups)}")
     worse = [_name(pair) for pair in comparison.pairs if pair.verdict == "regression"]
     lines.append(f"regression: {', '.join(worse)}" if worse else "no regression")
     return lines
@@ -91,9 +94,9 @@ def _update(own: Updates) -> str:
 
 def _notes(comparison: Comparison) -> list[str]:
     notes = []
-    if any(pair.n < FEW_SEEDS and not math.isnan(pair.bootstrap.low) for pair in comparison.pairs):
+    if any(pair.n < FEW_SEEDS and not math.isnan(pair.bootstrap.low) for pair in _all(comparison)):
         notes.append(f"with fewer than {FEW_SEEDS} seeds the bootstrap interval is too narrow; trust t")
-    if unclear := [_name(pair) for pair in comparison.pairs if pair.t.low < 0 < pair.t.high]:
+    if unclear := [_name(pair) for pair in _all(comparison) if pair.t.low < 0 < pair.t.high]:
         notes.append(f"the t interval holds 0, so these seeds do not tell A from B: {'; '.join(unclear)}")
     return [*notes, *comparison.notes]
 
@@ -105,25 +108,43 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
         "unit": METRICS[comparison.metric].unit,
         "regression": comparison.regression,
         "pairs": [
-            {
-                "a": pair.a,
-                "b": pair.b,
-                "seeds": [
-                    {"seed": s.seed, "a": s.a, "b": s.b, "difference": s.difference, "relative": s.relative}
-                    for s in pair.seeds
-                ],
-                **{name: getattr(pair, name) for name in ("n", "baseline", "mean", "tolerance", "verdict")},
-                **{name: list(getattr(pair, name)) for name in ("t", "bootstrap", "lost", "won")},
-                "updates": {side: own._asdict() for side, own in zip("ab", pair.updates, strict=True)},
-            }
+            _pair(pair) | {"updates": {side: own._asdict() for side, own in zip("ab", pair.updates, strict=True)}}
             for pair in comparison.pairs
+        ],
+        "groups": [
+            {"group": pair.group.name, "task": pair.group.task} | _pair(pair)
+            for pair in comparison.groups
+            if pair.group is not None
         ],
         "notes": _notes(comparison),
     }
 
 
+def _pair(pair: Pair) -> dict[str, Any]:
+    return {
+        "a": pair.a,
+        "b": pair.b,
+        "seeds": [
+            {"seed": s.seed, "a": s.a, "b": s.b, "difference": s.difference, "relative": s.relative} for s in pair.seeds
+        ],
+        **{name: getattr(pair, name) for name in ("n", "baseline", "mean", "tolerance", "verdict")},
+        **{name: list(getattr(pair, name)) for name in ("t", "bootstrap", "lost", "won")},
+    }
+
+
+def _all(comparison: Comparison) -> Iterator[Pair]:
+    """Each pair of arms with its groups behind it."""
+    for pair in comparison.pairs:
+        yield pair
+        yield from (own for own in comparison.groups if (own.a, own.b) == (pair.a, pair.b))
+
+
 def _name(pair: Pair) -> str:
-    """The arm, or both; a point of a grid that they share is said once."""
+    """The arm, or both, and the group of clients; a point of a grid that they share is said once."""
+    return _arms(pair) if pair.group is None else f"{_arms(pair)}: {pair.group.name} ({pair.group.short})"
+
+
+def _arms(pair: Pair) -> str:
     if pair.a == pair.b:
         return pair.a
     found = _POINT.search(pair.a)
@@ -134,7 +155,7 @@ def _name(pair: Pair) -> str:
 
 def _decimals(comparison: Comparison) -> tuple[int, int]:
     """Decimals of the values and of their differences, so that the largest of each has its significant digits."""
-    rows = [row for pair in comparison.pairs for row in pair.seeds]
+    rows = [row for pair in _all(comparison) for row in pair.seeds]
     values = _digits_of(comparison, [value for row in rows for value in (row.a, row.b)], _DIGITS)
     differences = _digits_of(comparison, [row.difference for row in rows], _DIGITS_OF_DIFFERENCES)
     return values, min(max(values, differences), values + _MOST_MORE)

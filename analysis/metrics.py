@@ -26,6 +26,11 @@ class Metric(NamedTuple):
     scale: float = 1.0
     more_is_better: bool = False
 
+    @property
+    def of_quality(self) -> bool:
+        """Whether it says how well a model learnt, of which each group of clients has its own."""
+        return self.how in ("final", "to", "area")
+
     def better(self, quality: Quality) -> str:
         """Whether ``higher`` or ``lower`` values are better, in runs that are judged by `quality`."""
         return quality.better if self.how in ("final", "area") else "higher" if self.more_is_better else "lower"

@@ -18,8 +18,10 @@ from matplotlib.ticker import MaxNLocator
 from analysis import grid
 from analysis.activityplot import activity_timeline
 from analysis.airplots import bandwidth_shares, upload_times
+from analysis.clientgroups import groups_of
 from analysis.curveplot import accuracy_against, tradeoff
 from analysis.fairnessplot import participation
+from analysis.groupsplot import client_groups
 from analysis.holdingsplot import holdings
 from analysis.house import LIMIT_COLOUR, WIDTH_IN, arm_colour, in_house_style
 from analysis.ledgerplot import ledger_bars
@@ -37,6 +39,7 @@ __all__ = [
     "activity_timeline",
     "arms_alone",
     "bandwidth_shares",
+    "client_groups",
     "holdings",
     "ledger_bars",
     "link_timeline",
@@ -114,8 +117,9 @@ def save_all(
     """Write every picture as PNG (150 dpi) and SVG; of each arm, the first seed that has a finished round.
 
     Pictures that the traces have nothing for are left out: those of accuracy (or perplexity) and of who holds what,
-    where nothing was learnt; of targets, where there is none; of a sweep, where there is no grid; and of the front, of
-    one or two arms. Arms with the same split of the data have one picture of it, up to six splits.
+    where nothing was learnt; of groups of clients, where there is one at most; of targets, where there is none; of a
+    sweep, where there is no grid; and of the front, of one or two arms. Arms with the same split of the data have one
+    picture of it, up to six splits.
 
     `arms` limits the pictures of single arms to those named, by default `arms_alone`; the pictures that compare arms
     show all of them. `rounds` are the first and last round of the timelines.
@@ -138,6 +142,8 @@ def save_all(
             f"{metric}-bits": lambda: accuracy_against(traces, "uplink_bits"),
             f"{metric}-time": lambda: accuracy_against(traces, "t_end_s"),
         }
+    if traces.learns and len(groups_of(traces)) > 1:
+        draw["groups"] = lambda: client_groups(traces)
     if traces.learns and targets_of(traces):
         draw["time-to-target"] = lambda: time_to_target(traces)
     if traces.learns and len(traces.arms) >= FEWEST_FOR_FRONT:

@@ -16,7 +16,7 @@ from analysis.traces import Traces, load
 from wfl_sim.diagnose import nearest
 from wfl_sim.errors import WflError
 
-_TABLES = ("rounds", "transmissions")
+_TABLES = ("rounds", "transmissions", "groups")
 
 
 class CompareError(WflError):

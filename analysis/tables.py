@@ -10,17 +10,16 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from analysis.clientgroups import ClientGroup, ends, groups_of
 from analysis.traces import Traces
 from analysis.tradeoff import TARGET_WINDOW, mean_by_arm, summary_by_arm, targets_of
 from analysis.updates import CODING_IN_WORDS, SAME
 from analysis.uploads import REASONS, air_summary
-from wfl_sim.quality import ACCURACY
 
 NARROWEST = 16
 """Characters that the name of an arm keeps in a line on a narrow terminal, where it goes on in the next one."""
@@ -94,14 +93,14 @@ def arms_table(traces: Traces, width: int = WIDTH) -> Group:
 
 def groups_table(traces: Traces, width: int = WIDTH) -> Group:
     """One row an arm: the quality that each group of clients (`learning.groups`) reached in its own task."""
-    quality, rows = traces.quality, traces.groups
-    value = rows["accuracy"] if quality == ACCURACY else np.exp(rows["loss"])
-    last = rows.assign(value=value).dropna(subset="value").groupby(["arm", "seed", "name"], sort=False)["value"]
-    ends = last.agg(lambda own: own.tail(TARGET_WINDOW).median()).unstack("name")
-    tasks = rows.drop_duplicates("name").set_index("name")["task"]
-    columns = [_Column(str(name), f"{name}\n{str(tasks[name]).removeprefix('builtin:')}", 3) for name in tasks.index]
+    quality, rows = traces.quality, ends(traces)
+    names = {group: f"group {n}" for n, group in enumerate(groups_of(traces))}
+    digits = 3 if quality.better == "higher" else 1
+    columns = [_Column(names[group], f"{group.name}\n{group.short}", digits) for group in names]
+    whose = [names[ClientGroup(*own)] for own in zip(rows["name"], rows["task"], strict=True)]
+    wide = rows.assign(whose=whose).pivot(index=["arm", "seed"], columns="whose", values=quality.metric)
+    frame = mean_by_arm(wide.reindex(columns=list(names.values())).reset_index(), traces.arms)
     caption = f"{quality.metric} of each group's own task, median of the last {TARGET_WINDOW} rounds"
-    frame = mean_by_arm(ends[[str(name) for name in tasks.index]].reset_index(), traces.arms)
     return _tables("Groups", traces, frame, [[column] for column in columns], [caption], width)
 
 

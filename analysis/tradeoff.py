@@ -22,6 +22,9 @@ from wfl_sim.quality import ACCURACY, Quality
 COSTS = ("uplink_bits", "t_end_s", "energy_j")
 """The columns of ``rounds`` that only grow, against which quality can be read."""
 
+ROUND = "round"
+"""The column against which a curve can be drawn besides; it is no cost."""
+
 TARGET_WINDOW = 3
 """Rounds in the median that has to reach a target: one lucky evaluation does not count."""
 
@@ -206,7 +209,7 @@ def at_equal(traces: Traces, quantity: str, value: float) -> pd.DataFrame:
 
 
 def curves(traces: Traces, quantity: str) -> pd.DataFrame:
-    """Quality of each arm as a curve over a cost: mean, lowest and highest over the seeds.
+    """Quality of each arm as a curve over a cost, or over the ``round``: mean, lowest and highest over the seeds.
 
     Seeds end their rounds at different costs. Each is interpolated linearly between its rounds, and the curve
     covers the costs that every seed of the arm has reached, so that it never changes the seeds it stands for.
@@ -217,7 +220,8 @@ def curves(traces: Traces, quantity: str) -> pd.DataFrame:
     DataFrame
         ``arm, <quantity>, mean, low, high, seeds``; one row for each cost at which a seed ended a round.
     """
-    check_quantity(quantity)
+    if quantity != ROUND:
+        check_quantity(quantity)
     quality = traces.quality
     parts, by_cell = [], rounds_by_cell(traces)
     for arm in traces.arms:

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from difflib import get_close_matches
 from typing import Annotated, Any
 
@@ -212,6 +212,33 @@ def render(value: float, unit: str) -> str | float:
     return text
 
 
+_SIZE = re.compile(r"\b([0-9][0-9.]*(?:[eE][+-]?[0-9]+)?) ([kMG]?bit)\b(?!/)")
+# Kinds of units of sizes, each from the largest; of a symbol that is of two kinds, the first.
+_SIZES = tuple(tuple(f"{p}{unit}" for p in prefixes) for prefixes in (("G", "M", "k", ""), ("Gi", "Mi", "Ki", ""))
+               for unit in ("bit", "B"))  # fmt: skip
+
+
+def like(text: str, written: str) -> str:
+    """`text` with its sizes in units of the kind in which one was `written`: bytes for ``40 MB``, 1024s for ``1 MiB``.
+
+    Powers of 1024 are rounded to three digits more than there were.
+    """
+    match = _TEXT.fullmatch(written)
+    kind = next((symbols for symbols in _SIZES if match and match[2] in symbols), _SIZES[0])
+    scale = UNITS["bit"]
+
+    def size(found: re.Match[str]) -> str:
+        number = Decimal(found[1])
+        bits = number * scale[found[2]]
+        symbol = next((symbol for symbol in kind if bits >= scale[symbol]), kind[-1])
+        value = bits / scale[symbol]
+        if symbol[1:2] == "i":
+            value = +value.normalize(Context(prec=len(number.as_tuple().digits) + 3))
+        return f"{_plain(value)} {symbol}"
+
+    return _SIZE.sub(size, text) if kind is not _SIZES[0] else text
+
+
 def rendered(value: float, unit: str) -> str:
     """`render` as a text for people: a whole number as such, ``70`` and not ``70.0``."""
     return str(render(value, unit)).removesuffix(".0")
@@ -291,6 +318,7 @@ Decibels = Annotated[float, Quantity("dB", ge=-200, le=200)]
 PositiveDecibels = Annotated[float, Quantity("dB", ge=0, le=60)]
 DecibelMilliwatts = Annotated[float, Quantity("dBm", ge=-150, le=150)]
 Bits = Annotated[float, Quantity("bit", ge=1, le=1e12)]
+Memory = Annotated[float, Quantity("bit", ge=8, le=1e15, example="256 MiB")]
 Flop = Annotated[float, Quantity("FLOP", ge=1, le=1e21)]
 FlopRate = Annotated[float, Quantity("FLOP/s", ge=1e3, le=1e21)]
 Number = Annotated[float, Quantity("1", ge=-1e9, le=1e9)]

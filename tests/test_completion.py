@@ -220,3 +220,11 @@ def test_behind_a_comma_one_more_value_of_an_axis_is_offered() -> None:
     assert offers == ["channel.fading.kind=none,rayleigh", "channel.fading.kind=none,rician"]
     assert "channel.fading.kind=none,none" not in offered("channel.fading.kind=none,")
     assert offered("seeds=") == ["seeds=1..5"]
+
+
+def test_items_of_a_list_are_offered_by_their_numbers() -> None:
+    mixed = "scenarios/seeds/mixed_backbones.yaml"
+    assert {"learning.groups=", "learning.groups."} <= set(offered("learning.g", scenario=mixed))
+    assert offered("learning.groups.", scenario=mixed) == [f"learning.groups.{n}." for n in range(3)]
+    assert "learning.groups.2.rank=" in offered("learning.groups.2.", scenario=mixed)
+    assert "learning.groups." not in offered("learning.g")  # where the list has none

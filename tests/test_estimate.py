@@ -408,7 +408,7 @@ def test_links_that_carry_nothing_leave_an_arm_without_clients(monkeypatch: pyte
 def test_texts_are_no_longer_than_the_data_has_them() -> None:
     long, longer = (study(f"learning.data.max_tokens={n}").cells[0].scenario.learning for n in (200, 512))
     info = model_info(long.model.name)
-    assert machine.memory_mib(long, info, 10, 1000, True) == machine.memory_mib(longer, info, 10, 1000, True)
+    assert machine.taken_mib(long, info, 10, 1000, True) == machine.taken_mib(longer, info, 10, 1000, True)
     assert machine.tokens_of(long, info) == machine.tokens_of(longer, info)
 
 

@@ -20,6 +20,11 @@ class Told:
         self.found = {"rank": 0, "coherence_a": None, "coherence_b": None, "e_cov": None, "e_sp": None} | diagnostics
         self.menus_change = False
 
+    @property
+    def rank(self) -> int:
+        rank: int = self.found["rank"]
+        return rank
+
     def weight(self, client: int) -> float:
         return 0.5
 
@@ -53,6 +58,7 @@ class Told:
         return {"accuracy": self.accuracy, "loss": 1.0}
 
     def diagnostics(self) -> dict[str, Any]:
+        self.calls.append(("diagnostics",))
         return self.found
 
     def model(self) -> tuple[int, dict[str, Any]]:
@@ -102,13 +108,14 @@ def test_a_group_of_which_nobody_came_hears_of_that(joined: Grouped, works: list
     assert all(work.calls[0][2] == {3: 0.5, 0: 1.0} for work in works)
 
 
-def test_metrics_are_means_by_examples_over_those_who_have_them(joined: Grouped) -> None:
+def test_metrics_are_means_by_examples_over_those_who_have_them(joined: Grouped, works: list[Told]) -> None:
     found = joined.evaluate()
     assert found["accuracy"] == pytest.approx(0.25 * 0.5 + 0.5 * 0.9 + 0.25 * 0.1) and found["loss"] == 1.0
     assert [(row["name"], row["share"], row["rank"]) for row in found["groups"]] == [
         ("ab", 0.25, 4), ("cde", 0.5, 2), ("f", 0.25, 0)
     ]  # fmt: skip
     told = joined.diagnostics()
+    assert [work.calls for work in works] == [[("diagnostics",)]] * 3  # which take long: once a round
     assert (told["rank"], told["coherence_a"], told["coherence_b"], told["e_cov"]) == (4, 0.3, None, None)
     assert told["e_sp"] == pytest.approx((0.25 * 1.0 + 0.25 * 4.0) / 0.5)
 

@@ -22,6 +22,7 @@ from wfl_sim.engine import build_medium
 from wfl_sim.errors import ScenarioError
 from wfl_sim.linkbudget import SHARE, Report, dense_sizes, report
 from wfl_sim.scenario import Study, load
+from wfl_sim.updatesizes import by_group
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICKSTART = str(ROOT / "scenarios/quickstart.yaml")
@@ -322,3 +323,47 @@ def test_power_control_and_shared_slots_are_said_to_be_left_out() -> None:
     assert not ask().notes
     assert "every link is at full power" in ask("radio.uplink.power_control={p0: -80 dBm}").notes[0]
     assert "a share of the slots counts as the same share of the band" in ask("radio.uplink.access=tdma").notes[0]
+
+
+MIXED = str(ROOT / "scenarios/seeds/mixed_backbones.yaml")
+
+
+@pytest.mark.parametrize("arm", ["fedavg-in-groups", "h2tune"])
+def test_each_group_has_its_own_update(arm: str) -> None:
+    """Its size is that of the plans; at one client it takes as long as a budget of that group alone would say."""
+    found = ask("clients.count=8", path=MIXED, arm=arm)
+    scenario = next(cell.scenario for cell in study(path=MIXED).cells if cell.arm == arm)
+    sizes = [menu.points[-1].bits for _, menu, _ in by_group(scenario)]
+    assert [(own.name, own.clients, own.dense_bits) for own in found.groups] == [
+        (name, clients, bits)
+        for (name, clients), bits in zip(
+            (("small", range(3)), ("medium", range(3, 6)), ("large", range(6, 8))), sizes, strict=True
+        )
+    ]
+    assert [own.rank for own in found.groups] == [4, 8, 8] and found.dense_bits == max(sizes)
+    updates = found.updates
+    wire = updates.upload_s * updates.rate_bps  # bits with headers
+    assert wire[0] == pytest.approx(wire[2]) and wire[6] == pytest.approx(wire[7]) and wire[0] < wire[6]
+    in_time = updates.upload_s <= updates.air_s
+    assert [own.in_time for own in found.groups] == [in_time[:3].sum(), in_time[3:6].sum(), in_time[6:].sum()]
+    if arm == "h2tune":
+        assert updates.rank is None
+    else:  # a rank fits where a whole update of it does: of two layers a larger one than of six
+        assert updates.rank is not None
+        assert ((updates.rank >= [4, 4, 4, 8, 8, 8, 8, 8]) == in_time).all()
+
+
+def test_groups_stand_in_each_form_of_the_answer() -> None:
+    code, out, _ = command(MIXED, "--arm", "fedavg-in-groups", "--format", "csv")
+    rows = list(csv.DictReader(out.splitlines()))
+    assert code == 0 and [row["group"] for row in rows] == ["small"] * 3 + ["medium"] * 3 + ["large"] * 2
+    plain = json.loads(command(MIXED, "--arm", "fedavg-in-groups", "--format", "json")[1])
+    assert [(own["name"], own["first_client"], own["clients"]) for own in plain["groups"]] == [
+        ("small", 0, 3), ("medium", 3, 3), ("large", 6, 2)
+    ]  # fmt: skip
+    text = command(MIXED, "--arm", "fedavg-in-groups", "--show", "updates")[1].splitlines()
+    start = text.index("Whole updates of each group of clients (learning.groups)")
+    assert [line.split()[0] for line in text[start + 1 : start + 5]] == ["group", "small", "medium", "large"]
+    at = json.loads(command(MIXED, "--arm", "h2tune", "--at", "100 m", "--format", "json")[1])
+    assert [own["in_time"] for own in at["groups"]] == [None] * 3
+    assert json.loads(command(QUICKSTART, "--format", "json")[1])["groups"] == []

@@ -147,15 +147,29 @@ def test_floats_come_back_bit_for_bit(tmp_path):
 
 
 def test_csv_has_the_columns_as_header_and_the_rounds_below(tmp_path):
-    write_csv(write(tmp_path / "trace.sqlite"), tmp_path / "rounds.csv")
+    write_csv(write(tmp_path / "trace.sqlite"), tmp_path)
+    assert not (tmp_path / "groups.csv").exists()  # this run has none
     with (tmp_path / "rounds.csv").open(newline="") as stream:
         header, *lines = csv.reader(stream)
     assert header == [column.name for column in TABLES["rounds"]]
     assert lines == [[str(value) for value in row("rounds", number).values()] for number in (1, 2)]
 
 
+def test_groups_of_clients_have_a_csv_of_their_own(tmp_path):
+    writer = TraceWriter(tmp_path / "trace.sqlite")
+    for number in (1, 2):
+        writer.commit_round(row("rounds", number) | {"groups": [row("groups", number), row("groups", 5)]}, [], [])
+    writer.close()
+    write_csv(tmp_path / "trace.sqlite", tmp_path)
+    with (tmp_path / "groups.csv").open(newline="") as stream:
+        found = list(csv.DictReader(stream))
+    assert [line["round"] for line in found] == ["1000", "1000", "2000", "2000"]  # that of the row of its round
+    told = {name: str(value) for name, value in row("groups", 5).items() if name != "round"}
+    assert [{name: line[name] for name in told} for line in found[1::2]] == [told, told]
+
+
 def test_csv_of_a_run_without_rounds_is_a_header(tmp_path):
-    write_csv(write(tmp_path / "trace.sqlite", rounds=0), tmp_path / "rounds.csv")
+    write_csv(write(tmp_path / "trace.sqlite", rounds=0), tmp_path)
     assert (tmp_path / "rounds.csv").read_text().splitlines() == [",".join(c.name for c in TABLES["rounds"])]
 
 

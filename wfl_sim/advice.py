@@ -14,7 +14,7 @@ from channels.cqi import Cqi
 from channels.linkadaptation import Shannon, TruncatedShannon
 from channels.options import option_name
 from channels.units import render
-from wfl_sim import forgotten, leastbudget, pointnames
+from wfl_sim import forgotten, leastbudget, pointnames, rankfit
 from wfl_sim.diagnose import Locator
 from wfl_sim.estimate import ArmEstimate, Estimate
 from wfl_sim.methods.none import NoLearning
@@ -167,6 +167,8 @@ def _notes(scenario: Scenario, row: ArmEstimate) -> list[str]:
             f"estimated with method.rank as it is written, {getattr(scenario.method, 'rank', '')}, and without pilots: "
             f"a run chooses among {ranks} (rank_selection)"
         )
+    if ranks_that_fit := rankfit.note(scenario):
+        notes.append(ranks_that_fit)
     budget_s, whole = scenario.schedule.latency_budget, _whose_size(scenario)
     impossible = leastbudget.note(scenario)
     if impossible is not None:

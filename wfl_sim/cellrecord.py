@@ -194,7 +194,7 @@ class CellRecord:
         """The run is over, with `results` for its manifest. Raises RunFailed where they cannot be written."""
         self._measured = getattr(self._work, "measured", dict)()
         self._keep_model()
-        write_csv(self._trace.path, self.directory / "rounds.csv")
+        write_csv(self._trace.path, self.directory)
         with interrupts_ignored():
             self._end("finished", **results)
             self._over = True
@@ -210,7 +210,7 @@ class CellRecord:
             if self._goes_on:
                 self._keep_model()
         with suppress(RunFailed):
-            write_csv(self._trace.path, self.directory / "rounds.csv")
+            write_csv(self._trace.path, self.directory)
         with suppress(RunFailed):
             if isinstance(error, KeyboardInterrupt):
                 self._end("interrupted")

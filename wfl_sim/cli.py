@@ -158,11 +158,12 @@ def run(
         if plots:
             _draw(traces, folder)
         if answer is Format.json:
+            from analysis.clientgroups import ends
             from analysis.tradeoff import summary
 
             runs = summary(traces).reset_index().to_dict(orient="records")
-            pictures = str(folder) if plots else None
-            print_json({"traces": str(output / study.name), "pictures": pictures, "runs": runs})
+            pictures, groups = str(folder) if plots else None, ends(traces).to_dict(orient="records")
+            print_json({"traces": str(output / study.name), "pictures": pictures, "runs": runs, "groups": groups})
     if answer is not Format.json and not quiet:
         print_tables(traces, air=not traces.learns)
         for line in _ranks(cells, output):

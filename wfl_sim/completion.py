@@ -114,11 +114,14 @@ class _Line:
             prefix = self.prefix(text) or ""
             override = _override(text.removeprefix(prefix))
             for data in self._of(prefix):
-                if override is not None and keys.find(override.path, keys.with_kinds(data)) is not None:
-                    yamlfile.lay(data, {}, override.path, override.value, ())
+                path = yamlfile.numbered(document.data, override.path) if override is not None else ()
+                key, lacking = keys.follow(path, keys.with_kinds(data))
+                if override is not None and key is not None and lacking is None:
+                    yamlfile.lay(data, {}, path, override.value, ())
 
     def keys(self, incomplete: str) -> list[str]:
         """Keys that begin so, up to their next dot or ``=``."""
+        from wfl_sim import items
         from wfl_sim.resolve import SHARED
 
         prefix = self.prefix(incomplete)
@@ -130,7 +133,10 @@ class _Line:
             for name, key in _walk(parts, data)[1].items():
                 if not prefix or parts or name not in SHARED:
                     end = "." if key.group is not None or key.kinds else "="
-                    found[f"{prefix}{'.'.join((*parts, name))}{end}"] = None
+                    whole = f"{prefix}{'.'.join((*parts, name))}"
+                    found[f"{whole}{end}"] = None
+                    if key.items is not None and key.items.below() and items.at(data, (*parts, name)):
+                        found[f"{whole}."] = None  # one of its items
         if not prefix and not parts and self.arms:
             found["arms."] = None
         others = [f"arms.{arm}." for arm in self.arms if prefix and f"arms.{arm}." != prefix]  # v1. also begins v1.5.
@@ -174,18 +180,19 @@ class _Line:
 
 def _walk(path: Sequence[str], data: Any) -> tuple[Key | None, Mapping[str, Key]]:
     """The key at a path, and those below it: of the kind that `data` names, of every kind where it names none."""
-    from wfl_sim import keys
+    from wfl_sim import items, keys
 
     key: keys.Key | None = keys.root()
     children = _children(keys.root(), data)
     for part in path:
-        key = children.get(part)
-        data = data.get(part) if isinstance(data, Mapping) else None
+        key, data = children.get(part), items.at(data, (part,))
         children = _children(key, data) if key is not None else {}
     return key, children
 
 
 def _children(key: Key, data: Any) -> Mapping[str, Key]:
+    if key.items is not None:  # those that the list has
+        return {str(number): key.items for number in range(len(data) if isinstance(data, list) else 0)}
     named = data.get("kind") if isinstance(data, Mapping) else None
     if not key.kinds or (isinstance(named, str) and named in key.kinds):
         return key.below(data)

@@ -16,14 +16,13 @@ from numpy.typing import ArrayLike
 from channels.arrays import Floats, Ints
 from channels.options import OptionError, Options
 from channels.streams import Stream
-from channels.units import Flop, FlopRate, Fraction, Quantity, Seconds, Watts
+from channels.units import Flop, FlopRate, Fraction, Memory, Quantity, Seconds, Watts
 
 # Steps of this part of a turn from client to client: any run of them lies nearly evenly, whatever its length.
 _STEP = (5.0**0.5 - 1.0) / 2.0
 _WHOLE = 1e-9  # shares that miss 1 by less are taken to sum to it: one third, thrice, does not quite
 
 Speedup = Annotated[float, Quantity("1", ge=1e-4, le=1e4)]
-Memory = Annotated[float, Quantity("bit", ge=8, le=1e15, example="256 MiB")]
 
 
 @dataclass(frozen=True, kw_only=True)

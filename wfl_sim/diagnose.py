@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from channels.options import OptionError, option_name
-from channels.units import Quantity, QuantityError, shown
-from wfl_sim import keys, places
+from channels.units import Quantity, QuantityError, like, parse, shown
+from wfl_sim import items, keys, places
 from wfl_sim.errors import Problem
 from wfl_sim.findings import Finding
 from wfl_sim.places import Standing
@@ -58,6 +58,7 @@ class Locator:
         if key is not None:
             whole = keys.find(path[:-1], self.data) if path[-1].isdecimal() else key
             more = {"rule": key.rule(), "example": whole.example() if whole else ""} | more
+        message, more = self._sized(path, message, more)
         return self.document.problem(self._written(path), message, at=at, key=self._called(path), **more)
 
     def finding(self, found: Finding) -> Problem:
@@ -76,8 +77,22 @@ class Locator:
         if place is None or place == found.path:
             return self.problem(found.path, message, **more)
         key = keys.find(found.path, self.data)
-        more = {"rule": key.rule() if key is not None else ""} | more
+        message, more = self._sized(found.path, message, {"rule": key.rule() if key is not None else ""} | more)
         return self.document.problem(self._written(place), message, key=self._called(found.path), **more)
+
+    def _sized(self, path: KeyPath, message: str, more: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The words of a problem, sizes in units of the kind that stands at the path, or that its key usually has."""
+        key = keys.find(path, self.data)
+        quantity = key.option.quantity if key is not None and key.option is not None else None
+        if quantity is None or quantity.unit != "bit":
+            return message, more
+        written = self._at(path)
+        try:
+            parse(written, "bit")
+        except QuantityError:
+            written = quantity.example
+        told = {name: like(text, written) for name, text in more.items() if name in ("rule", "example")}
+        return like(message, written), more | told
 
     def of_arm(self, path: KeyPath) -> bool:
         """Whether what stands at a path was written for this arm alone."""
@@ -117,10 +132,25 @@ class Locator:
             near = elsewhere[0] if len(elsewhere) == 1 else ""
         return self.problem(path, "unknown key", at="key", near=near, rule=rule, example=example)
 
+    def no_item(self, path: KeyPath) -> Problem:
+        """An item of a list that is not there, which a key names by its number, or by its name."""
+        there, whole = self._at(path[:-1]), keys.find(path[:-1], self.data)
+        if whole is not None and whole.ranged:
+            return self.problem(path, "cannot be changed by itself; state the list as a whole", at="key")
+        if not isinstance(there, list) or not there:
+            message = "is not there to be changed, as no list is written; state it as a whole"
+            return self.problem(path, message, at="key")
+        names = [name for name in items.names(there) if name is not None]
+        called = f" ({', '.join(names)})" if names else ""
+        message = f"is none of the {len(there)} items of the list, whose numbers are 0 to {len(there) - 1}{called}"
+        if len(there) == 1:
+            message = f"is not the only item of the list, whose number is 0{called}"
+        return self.problem(path, message, at="key", near=nearest(path[-1], names))
+
     def found(self, error: ValidationError) -> list[Found]:
         """What pydantic found, in our words. A key that is missing where it is only misspelt is found, but not told."""
-        items = error.errors(include_url=False)[:MOST_PROBLEMS]
-        found = [Found(self._blamed(item), self._one(item), self._is_joined(item)) for item in items]
+        wrong = error.errors(include_url=False)[:MOST_PROBLEMS]
+        found = [Found(self._blamed(item), self._one(item), self._is_joined(item)) for item in wrong]
         meant = {(*item.path[:-1], item.problem.near) for item in found if item.problem and item.problem.near}
         return [
             item._replace(problem=None) if item.problem.message == MISSING and item.path in meant else item
@@ -207,15 +237,7 @@ class Locator:
         )  # fmt: skip
 
     def _at(self, path: Iterable[str]) -> Any:
-        data: Any = self.data
-        for part in path:
-            if isinstance(data, Mapping):
-                data = data.get(part)
-            elif isinstance(data, list) and part.isdecimal() and int(part) < len(data):
-                data = data[int(part)]
-            else:
-                return None
-        return data
+        return items.at(self.data, path)
 
     def _path(self, loc: Sequence[str | int]) -> KeyPath:
         """pydantic's location without the kinds that it puts into it."""

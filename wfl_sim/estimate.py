@@ -35,7 +35,7 @@ from wfl_sim.planning import PlannedRound
 from wfl_sim.radio.medium import Medium
 from wfl_sim.scenario import Cell, Scenario, Study
 from wfl_sim.splitsizes import DeviceCut, device_cuts
-from wfl_sim.updatesizes import dense_bits, sizes, work_of
+from wfl_sim.updatesizes import dense_bits, layout_of, sizes, work_of
 
 MOST_PLANNED = 20  # arms; of more as many are planned, evenly chosen, and the time is scaled up
 NEGLIGIBLE = 1e-9  # share of packets that are sent once more
@@ -225,14 +225,14 @@ class _Plan:
         scenario, clients = self.scenario, self.scenario.clients.count
         if not self.learns:
             return machine.network_mib(clients)
-        adapters, parts = scenario.method.adapter() is not None, self._parts()
-        each = [
-            machine.memory_mib(
-                own.learning, model_info(own.learning.model.name), own.clients.count, self.first_bits // 32, adapters
-            )
-            for own in parts
-        ]
-        return sum(each) - (len(each) - 1) * machine.PROCESS_MIB  # one process for all groups
+        adapters, each = scenario.method.adapter() is not None, list[machine.Taken]()
+        for own in self._parts():
+            info, values = model_info(own.learning.model.name), self.first_bits // 32
+            if scenario.learning.groups:  # the download brings what all of them need
+                layout = layout_of(own, info)
+                values = layout.size(layout.everything)
+            each.append(machine.taken_mib(own.learning, info, own.clients.count, values, adapters))
+        return machine.memory_mib(each)
 
     def _parts(self) -> list[Scenario]:
         """The scenario of each group, or its own."""

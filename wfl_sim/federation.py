@@ -16,7 +16,7 @@ from wfl_sim.clientstate import ClientStates
 from wfl_sim.codecs.base import Codec, Layout, Update, decoded, update_key
 from wfl_sim.contracts import AnyPayload, Params, Payload, PayloadMenu, Point, Trained
 from wfl_sim.downlinks import Downlinks
-from wfl_sim.errors import Diverged, NotFinite
+from wfl_sim.errors import NotFinite
 from wfl_sim.federationstate import FederationState, Fetched, Training
 from wfl_sim.measured import Measured
 from wfl_sim.methods.base import NORMS, WEIGHTS, Arrival, Lesson, Method, personal_of
@@ -190,10 +190,7 @@ class Federation:
             if self._drops:
                 state.residual.pop(client, None)
                 return None
-            raise Diverged(
-                f"round {training.round}: the training of client {client} diverged (an update is not finite); "
-                f"{merging.REMEDY}, or set learning.on_divergence to drop_client"
-            )
+            raise merging.diverged(training.round, client)
         self._personal.put(client, own)
         state.pending[client] = Update(base, change, layout, update_key(client, training.round, self._salt))
         return state.pending[client]
@@ -375,13 +372,17 @@ class Federation:
     def _global(self) -> Params:
         return self._personal.with_mean(self.state.model)
 
+    @property
+    def rank(self) -> int:
+        """That of the adapters of the model as it is now; 0 without any."""
+        adapter = self._stages.at(self.state.version).method.adapter()
+        return int(adapter.rank) if adapter else 0
+
     def diagnostics(self) -> dict[str, Any]:
         """Rank, coherence of the global factors, and the errors of the last aggregation."""
-        pairs = self.layout.pairs
-        adapter = self._stages.at(self.state.version).method.adapter()
-        model = self.state.model
+        pairs, model = self.layout.pairs, self.state.model
         return {
-            "rank": adapter.rank if adapter else 0,
+            "rank": self.rank,
             "coherence_a": max((lowrank.coherence(model[a]) for a, _ in pairs), default=None),
             "coherence_b": max((lowrank.coherence(model[b].T) for _, b in pairs), default=None),
             **self.state.diagnostics,

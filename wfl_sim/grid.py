@@ -67,10 +67,12 @@ def read(document: Document, shared: Sequence[str]) -> tuple[dict[KeyPath, Axis]
         return {}, [document.problem(("grid",), message, example=EXAMPLE)]
     axes, problems = dict[KeyPath, Axis](), list[Problem]()
     for key, values in written.items():
-        place, path = ("grid", key), tuple(key.split("."))
+        place, path = ("grid", key), yamlfile.numbered(document.data, tuple(key.split(".")))
         found = _wrong(document, place, path, values, shared)
         if found:
             problems += found
+        elif path in axes:  # an item of a list, by its number and by its name
+            problems.append(document.problem(place, f"is the same key as {axes[path].place[1]}", at="key"))
         else:
             axes[path] = Axis(path, tuple(values), place)
     return axes, problems
@@ -166,7 +168,7 @@ class Grid:
             yield point
             return
         (place, axis), *others = axes
-        if keys.find(axis.path, point.data) is None:
+        if not _has(axis.path, point.data):
             yield from self._cross(point, others)
             return
         for number, value in enumerate(axis.values):
@@ -200,11 +202,17 @@ def _count(data: dict[str, Any], axes: Sequence[Axis]) -> int:
     if not axes:
         return 1
     axis, *others = axes
-    if keys.find(axis.path, data) is None:
+    if not _has(axis.path, data):
         return _count(data, others)
     if not any(_shapes(axis, other.path) for other in others):
         return len(axis.values) * _count(data, others)
     return sum(_count(yamlfile.laid(data, {}, axis.path, value, ())[0], others) for value in axis.values)
+
+
+def _has(path: KeyPath, data: Any) -> bool:
+    """Whether an arm has a use for a key: its kinds have it, and its lists the items on the way."""
+    key, lacking = keys.follow(path, data)
+    return key is not None and lacking is None
 
 
 def _shapes(axis: Axis, path: KeyPath) -> bool:

@@ -104,7 +104,7 @@ class Grouped:
         """The means over the groups, and the row of each."""
         rows = []
         for member in self.members:
-            found, rank = member.work.evaluate(), member.work.diagnostics()["rank"]
+            found = member.work.evaluate()
             rows.append(
                 {
                     "name": member.name,
@@ -112,7 +112,7 @@ class Grouped:
                     "first_client": member.clients.start,
                     "clients": len(member.clients),
                     "share": self._share[member.name],
-                    "rank": rank,
+                    "rank": member.work.rank,  # type: ignore[attr-defined]
                     "accuracy": found["accuracy"],
                     "loss": found["loss"],
                 }

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from channels.describe import Option, describe, options_of
 from channels.options import Options, Whole
 from channels.units import Quantity, kind_of_quantity, symbols
+from wfl_sim import items
 from wfl_sim.plugins import kind_of
 from wfl_sim.seeds import EXAMPLE, Seeds
 
@@ -167,17 +168,29 @@ def root() -> Key:
 
 def find(path: tuple[str, ...], data: Any) -> Key | None:
     """The key at `path` of a document whose kinds are those of `data`; None if there can be no such key."""
+    return follow(path, data)[0]
+
+
+def follow(path: tuple[str, ...], data: Any) -> tuple[Key | None, int | None]:
+    """The same key, and how much of `path` leads to the first item of a list that `data` has not, if there is one.
+
+    Where `data` has the list and not the item, there can be no such key.
+    """
     key: Key | None = root()
-    for part in path:
+    lacking: int | None = None
+    for depth, part in enumerate(path, 1):
         if key is None:
-            return None
-        if key.items is not None and part.isdecimal():
-            key = key.items
-            data = data[int(part)] if isinstance(data, list) and int(part) < len(data) else None
-        else:
+            break
+        if key.items is None:
             key = key.below(data).get(part)
             data = data.get(part) if isinstance(data, Mapping) else None
-    return key
+            continue
+        number = items.number_of(part, data) if isinstance(data, list) else None
+        if number is None or key.ranged:  # a range has no items that are written
+            lacking = lacking or depth
+        there = number is not None or (part.isdecimal() and not isinstance(data, list))
+        key, data = key.items if there else None, None if number is None else data[number]
+    return key, lacking
 
 
 @cache
@@ -190,6 +203,7 @@ def everywhere(path: tuple[str, ...]) -> tuple[Key, ...]:
             models = key.kinds.values() if key.kinds else [key.group] if key.group is not None else []
             below += [child for model in models for child in _keys_of(model) if child.name == part]
             below += [Key("kind")] if key.kinds and part == "kind" else []
+            below += [key.items] if key.items is not None else []
         found = below
     return tuple(found)
 

@@ -9,12 +9,13 @@ is left before the deadline, gives bits, and those the largest rank or kept frac
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import simpy
+from numpy.typing import NDArray
 
 from channels.linkbudget import LinkBudget
 from channels.links import Links
@@ -22,7 +23,7 @@ from channels.pathloss import Sighted
 from channels.reliability import area_margin_db
 from channels.streams import Stream
 from channels.terrain import Terrain
-from wfl_sim.contracts import Air, FloatArray
+from wfl_sim.contracts import Air, FloatArray, PayloadMenu
 from wfl_sim.diagnose import Locator
 from wfl_sim.engine import build_medium
 from wfl_sim.errors import ScenarioError
@@ -30,14 +31,16 @@ from wfl_sim.findings import Finding
 from wfl_sim.learning.sources import model_info
 from wfl_sim.learningwork import compute_of
 from wfl_sim.methods.base import has_one_rank
+from wfl_sim.methods.none import NoLearning
 from wfl_sim.methods.split import Split
 from wfl_sim.pace import pace_of
 from wfl_sim.radio.margins import Terms
 from wfl_sim.scenario import Cell, Scenario, Study
 from wfl_sim.steploads import StepLoads, step_loads
-from wfl_sim.updatesizes import layout_of, sizes
+from wfl_sim.updatesizes import by_group, layout_of, sizes
 
 Direction = Literal["uplink", "downlink"]
+Places = NDArray[np.bool_]
 DIRECTIONS: tuple[Direction, ...] = ("uplink", "downlink")
 SHARE: dict[Direction, float] = {"uplink": 0.9, "downlink": 0.1}
 """Of the time that is left before the deadline, what a link may take for a whole update if no rate is stated."""
@@ -92,8 +95,26 @@ class Updates:
 
 
 @dataclass(frozen=True)
+class GroupUpdates:
+    """The whole update of a group of clients (`learning.groups`), and how many of them can send it in time.
+
+    `rank` is that of the group, None if the method has none. `in_time` is None where the budget is for distances.
+    """
+
+    name: str
+    clients: range
+    rank: int | None
+    dense_bits: int
+    in_time: int | None
+
+
+@dataclass(frozen=True)
 class Report:
-    """The link budget of one arm and seed; where the shadow margin was stated, `reliability` had no say in it."""
+    """The link budget of one arm and seed; where the shadow margin was stated, `reliability` had no say in it.
+
+    `dense_bits` is a whole update, of `groups` the largest, which the budgets of both directions are made for. What a
+    client carries is held against the updates of its own group, a distance against the largest.
+    """
 
     name: str
     arm: str
@@ -110,6 +131,7 @@ class Report:
     updates: Updates
     notes: tuple[str, ...]
     steps: StepLoads | None = None  # of split training
+    groups: tuple[GroupUpdates, ...] = ()
 
 
 def report(study: Study, arm: str | None = None, distances_m: Sequence[float] | None = None) -> Report:
@@ -147,6 +169,22 @@ def _chosen(study: Study, arm: str | None) -> Cell:
     raise ValueError(f"no arm {arm!r}; there are {known}")
 
 
+class _Sender(NamedTuple):
+    """Clients with updates of the same size: those of a group, or all."""
+
+    scenario: Scenario
+    menu: PayloadMenu
+    clients: range
+
+    @property
+    def dense_bits(self) -> int:
+        return self.menu.points[-1].bits
+
+
+def _has_groups(scenario: Scenario) -> bool:
+    return bool(scenario.learning.groups) and not isinstance(scenario.method, NoLearning)
+
+
 class _Planner:
     """The planning of one cell: its medium, the size of its updates, and the time that is left for sending."""
 
@@ -171,6 +209,9 @@ class _Planner:
         self.medium = build_medium(simpy.Environment(), scenario, Stream.root(cell.seed))
         self.menu, _, self.download_bits = sizes(scenario)
         self.dense_bits = self.menu.points[-1].bits
+        groups = by_group(scenario) if _has_groups(scenario) else []
+        self.senders = [_Sender(part.scenario, menu, part.clients) for part, menu, _ in groups]
+        self.names = [part.name for part, _, _ in groups]
         self.compute_s, self.latency_s = compute_of(scenario).median_s, 2.0 * scenario.radio.latency_s
         spent_s, budget_s = self.compute_s + self.latency_s, scenario.schedule.latency_budget
         self.deadline_s = settings.deadline_s or budget_s or spent_s + DEADLINE_S
@@ -207,7 +248,8 @@ class _Planner:
         return Report(
             scenario.name, self.cell.arm, self.cell.seed, settings.reliability, settings.of,
             settings.shadow_margin_db is not None, self.deadline_s,
-            self.compute_s, self.latency_s, self.dense_bits, budgets, reaches, updates, tuple(self.notes), steps,
+            self.compute_s, self.latency_s, self.dense_bits, budgets, reaches, updates, tuple(self.notes),
+            steps, tuple(self._groups(updates)),
         )  # fmt: skip
 
     def _budget(self, direction: Direction) -> tuple[LinkBudget, Reach]:
@@ -320,11 +362,12 @@ class _Planner:
             return budget.snr_db(loss_db - self.penetration_db + margin_db - budget.shadow_margin_db)
 
         rate, download_rate = (self._rate_bps(direction, snr_db(budgets[direction])) for direction in DIRECTIONS)
+        senders = self._senders(distance_m.size, distances_m is None)
         with np.errstate(divide="ignore"):
             download_s = self.air["downlink"].wire_bits(self.download_bits) / download_rate
-            upload_s = air.wire_bits(self.dense_bits) / rate
+            upload_s = self._each(senders, lambda own, rows: air.wire_bits(own.dense_bits) / rate[rows])
         air_s = np.maximum(self.left_s - download_s, 0.0)
-        capacity = rate * air_s
+        capacity, ranked = rate * air_s, self._is_ranked()
         clients = self.scenario.clients
         draw_w = 10.0 ** (clients.tx_power_dbm / 10.0 - 3.0) / clients.amplifier_efficiency + clients.circuit_power_w
         return Updates(
@@ -337,26 +380,58 @@ class _Planner:
             download_s=download_s,
             air_s=air_s,
             bits=air.payload_bits(capacity),
-            rank=self._rank(capacity),
-            kept_fraction=self._kept(capacity),
+            rank=self._each(senders, lambda own, rows: self._rank(own.scenario, capacity[rows])) if ranked else None,
+            kept_fraction=self._each(senders, lambda own, rows: self._kept(own.menu, capacity[rows])),
             upload_s=upload_s,
             energy_j=draw_w * upload_s,
         )
 
-    def _kept(self, capacity_bits: FloatArray) -> FloatArray:
-        """The largest kept fraction of the codec's menu that fits."""
-        wire = np.array([self.air["uplink"].wire_bits(point.bits) for point in self.menu.points])
-        kept = np.array([0.0, *(point.kept_fraction for point in self.menu.points)])
+    def _senders(self, count: int, named: bool) -> list[tuple[_Sender, Places]]:
+        """Who sends, each with the places of its clients among all; at distances whoever sends the most."""
+        if self.senders and named:
+            ids = np.asarray(self.medium.links.clients)
+            return [(own, np.isin(ids, np.asarray(own.clients))) for own in self.senders]
+        whole = _Sender(self.scenario, self.menu, range(count))
+        largest = max(self.senders, key=lambda own: own.dense_bits, default=whole)
+        return [(largest, np.ones(count, bool))]
+
+    @staticmethod
+    def _each(
+        senders: Sequence[tuple[_Sender, Places]], work_out: Callable[[_Sender, Places], FloatArray]
+    ) -> FloatArray:
+        """An array over all clients, of what each sender's have."""
+        found = np.empty(len(senders[0][1]))
+        for own, rows in senders:
+            found[rows] = work_out(own, rows)
+        return found
+
+    def _groups(self, updates: Updates) -> Iterator[GroupUpdates]:
+        in_time = updates.upload_s <= updates.air_s
+        for name, own in zip(self.names, self.senders, strict=True):
+            ours = (
+                None if updates.client is None else int(in_time[np.isin(updates.client, np.asarray(own.clients))].sum())
+            )
+            yield GroupUpdates(name, own.clients, getattr(own.scenario.method, "rank", None), own.dense_bits, ours)
+
+    def _kept(self, menu: PayloadMenu, capacity_bits: FloatArray) -> FloatArray:
+        """The largest kept fraction of a menu that fits."""
+        wire = np.array([self.air["uplink"].wire_bits(point.bits) for point in menu.points])
+        kept = np.array([0.0, *(point.kept_fraction for point in menu.points)])
         return np.asarray(kept[np.searchsorted(wire, capacity_bits, side="right")])
 
-    def _rank(self, capacity_bits: FloatArray) -> FloatArray | None:
+    def _is_ranked(self) -> bool:
+        """Whether updates have a rank, the same in all of a run."""
+        method = self.scenario.method
+        if not has_one_rank(method) or isinstance(method, Split):
+            return False
+        return not any(
+            getattr(method, name, False) for name in ("own_coding", "own_models")
+        )  # which stays with clients
+
+    def _rank(self, scenario: Scenario, capacity_bits: FloatArray) -> FloatArray:
         """The largest rank of which a whole update fits."""
-        scenario, adapter = self.scenario, self.scenario.method.adapter()
-        if adapter is None or not has_one_rank(scenario.method) or isinstance(scenario.method, Split):
-            return None
-        if any(getattr(scenario.method, name, False) for name in ("own_coding", "own_models")):
-            return None  # adapters stay with clients
-        info = model_info(scenario.learning.model.name)
+        adapter, info = scenario.method.adapter(), model_info(scenario.learning.model.name)
+        assert adapter is not None  # there is a rank
         sizes = dense_sizes(scenario, adapter.most_rank(info.hidden)[0])
         wire = np.array([self.air["uplink"].wire_bits(bits) for bits in sizes])
         return np.searchsorted(wire, capacity_bits, side="right").astype(np.float64)

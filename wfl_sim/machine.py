@@ -10,6 +10,8 @@ process), with MiniLM and an encoder of BERT-base's size, 1 to 12 layers, 12 to 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -149,8 +151,15 @@ def network_mib(clients: int) -> float:
     return NETWORK_MIB + CLIENT_KIB * clients / 1024
 
 
-def memory_mib(learning: Learning, info: ModelInfo, clients: int, update: int, adapters: bool) -> float:
-    """Peak of a process in MiB: imports, the whole model, the activations of a batch, and clients' updates.
+class Taken(NamedTuple):
+    """What a model and its clients take of a process, in MiB: as long as it runs, and while a batch is worked on."""
+
+    stays: float
+    passes: float
+
+
+def taken_mib(learning: Learning, info: ModelInfo, clients: int, update: int, adapters: bool) -> Taken:
+    """The whole model and clients' updates stay; the activations of a batch pass.
 
     `update` is the number of values of one; a client holds what waits, what is sent and what is left.
     """
@@ -158,7 +167,12 @@ def memory_mib(learning: Learning, info: ModelInfo, clients: int, update: int, a
     width = _kept_of_a_token(info)
     trained = kept_values(learning, info, tokens_of(learning, info)[1]) if adapters else 0.0
     evaluated = width * EVALUATION_BATCH * longest_tokens(learning, info)
-    return PROCESS_MIB + 4 / 2**20 * (weights + max(trained, evaluated) + 4 * clients * update)
+    return Taken(4 / 2**20 * (weights + 4 * clients * update), 4 / 2**20 * max(trained, evaluated))
+
+
+def memory_mib(each: Sequence[Taken]) -> float:
+    """Peak of a process in MiB: imports, and one or several models, whose clients train one model after the other."""
+    return PROCESS_MIB + sum(one.stays for one in each) + max(one.passes for one in each)
 
 
 def frozen_values(learning: Learning, info: ModelInfo, layers: int | None = None) -> int:

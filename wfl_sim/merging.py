@@ -14,7 +14,7 @@ import numpy as np
 from wfl_sim import broadcasting
 from wfl_sim.codecs.base import Codec, Layout, Update
 from wfl_sim.contracts import Params, Payload
-from wfl_sim.errors import NotFinite
+from wfl_sim.errors import Diverged, NotFinite
 from wfl_sim.methods.base import Arrival, Method
 
 REMEDY = "lower learning.local.lr or learning.local.head_lr"
@@ -75,6 +75,14 @@ def by_broadcast(
     check(arrays)
     payload, decoded = broadcasting.coded(codec, arrays, layout.pairs, key)
     return method.received(model, decoded), payload
+
+
+def diverged(round_: int, client: int, what: str = "an update is not finite") -> Diverged:
+    """The error that ends a run in which the training of a client came to nothing."""
+    return Diverged(
+        f"round {round_}: the training of client {client} diverged ({what}); {REMEDY}, or set learning.on_divergence "
+        "to drop_client"
+    )
 
 
 def finite(params: Params) -> bool:

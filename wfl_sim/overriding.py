@@ -6,9 +6,10 @@ Knows keys and the names of the arms; what an override does to an arm is `wfl_si
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from wfl_sim import grid, keys
+from wfl_sim import grid, keys, yamlfile
 from wfl_sim.diagnose import nearest
 from wfl_sim.errors import COMMAND_LINE, Problem, ScenarioError, printable
 from wfl_sim.grid import Axis
@@ -51,6 +52,7 @@ class Overrides:
     def take(self, document: Document, text: str) -> None:
         """Read one. What stands for whole arms, or for the whole grid, is set in the document. Raises ScenarioError."""
         path, value = Override.parts(text)
+        path = yamlfile.numbered(document.data, path)
         if path[0] == "grid" and len(path) > 1:
             inner = ".".join(path[1:])
             message = "axes are written without 'grid.': each value behind the key, with commas between"
@@ -62,9 +64,9 @@ class Overrides:
             document.take_in(Override.read(text))
         elif path[0] == "arms":
             arms = document.data.get("arms")
-            self.of_arms.append(_of_arm(text, path, list(arms) if isinstance(arms, dict) else []))
+            self.of_arms.append(_of_arm(text, path, document.data, list(arms) if isinstance(arms, dict) else []))
         elif "," not in value or keys.takes_text(path) or len(several := Override.several(text)) == 1:
-            override = Override.read(text)
+            override = replace(Override.read(text), path=path)
             if path in LISTS and type(override.value) is int:
                 override = _joined([override])
             self.general.append(override)
@@ -74,7 +76,8 @@ class Overrides:
         elif path in LISTS and not any(isinstance(piece.value, list) for piece in several):
             self.general.append(_joined(several))
         else:
-            axis, problems = grid.from_overrides(document, len(self._varied), several)
+            pieces = [replace(piece, path=path) for piece in several]
+            axis, problems = grid.from_overrides(document, len(self._varied), pieces)
             self.problems += problems
             self._varied.append(axis)
 
@@ -98,13 +101,14 @@ def _joined(pieces: Sequence[Override]) -> Override:
     return Override(pieces[0].path, [piece.value for piece in pieces], marks)
 
 
-def _of_arm(text: str, path: KeyPath, known: Sequence[str]) -> tuple[str, Override]:
+def _of_arm(text: str, path: KeyPath, data: dict[str, Any], known: Sequence[str]) -> tuple[str, Override]:
     """The arm that ``arms.NAME.key`` is for, which may have dots in its name, and the override for that arm."""
     parts = path[1:]
     for length in range(len(parts) - 1, 0, -1):
         if (name := ".".join(parts[:length])) not in known:
             continue
-        key = parts[length:]
+        whole = yamlfile.merge(data, data["arms"][name] if isinstance(data["arms"][name], dict) else {})[0]
+        key = yamlfile.numbered(whole | {"arms": {}}, parts[length:])
         if "," in text and not keys.takes_text(key) and len(Override.several(text)) > 1:
             message = "commas make an axis of the grid, which is for all arms"
             place, example = f"{COMMAND_LINE}{printable(text)}", text.partition(f"{name}.")[2]

@@ -29,6 +29,8 @@ def labels(paths: Sequence[tuple[str, ...]]) -> list[str]:
         others = [other for other in called if other is not path]
         lengths = range(1, len(path) + 1)
         length = next((n for n in lengths if all(other[-n:] != path[-n:] for other in others)), len(path))
+        while path[-length].isdecimal() and length < len(path):  # the item of a list by the name of that
+            length += 1
         found.append(".".join(path[-length:]))
     return found
 

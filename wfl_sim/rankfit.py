@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from channels.units import like, parse, render
 from wfl_sim.errors import MissingResource
+from wfl_sim.methods.base import has_one_rank
 
 if TYPE_CHECKING:
     from wfl_sim.scenario import Scenario
@@ -77,6 +79,38 @@ def fitted(scenario: Scenario, number: int) -> int:
     except MissingResource:  # which is told where the name stands
         return most
     return low
+
+
+def note(scenario: Scenario) -> str | None:
+    """Which rank each group has that is to fit, and what it takes of what there is room for; None where none is."""
+    from wfl_sim import groups  # which reads this module
+
+    most, told = getattr(scenario.method, "rank", None), list[str]()
+    if most is None or not has_one_rank(scenario.method):
+        return None
+    for part, group in zip(groups.parts(scenario), scenario.learning.groups, strict=False):  # without groups, one part
+        if not group.fits_rank or part.number is None:
+            continue
+        found = taken(scenario, part.number, getattr(part.scenario.method, "rank"))  # noqa: B009 - as above
+        limits = (
+            ("training takes", found.memory_bits, group.memory_bits, "1 B"),
+            ("an upload takes", float(found.payload_bits), group.payload_bits, "1 bit"),
+        )
+        uses = [
+            f"{what} {_rounded(took, unit)} of {like(str(render(limit, 'bit')), unit)}"
+            for what, took, limit, unit in limits
+            if limit is not None
+        ]
+        told.append(f"{group.name} {found.rank} ({', '.join(uses)})")
+    if not told:
+        return None
+    return f"ranks that fit the clients of learning.groups, at most method.rank, {most}: {'; '.join(told)}"
+
+
+def _rounded(bits: float, unit: str) -> str:
+    """Four digits of a size, in units like this one."""
+    worth = parse(unit, "bit")
+    return like(str(render(worth * float(f"{bits / worth:.4g}"), "bit")), unit)
 
 
 def fits(scenario: Scenario, number: int, found: Taken) -> bool:

@@ -185,7 +185,11 @@ class _Study(Generic[T]):
         for number, (owner, override) in enumerate(self.overrides.numbered()):
             if owner not in (None, name) or self.grid.decides(override.path) is not below:
                 continue
-            if owner or keys.find(override.path, data) is not None:
+            key, lacking = keys.follow(override.path, data)
+            if owner and lacking is not None:
+                locate = Locator(self.document, data, origins)
+                self._note([_unknown(locate, override.path, override.value, _source(number, owner))])
+            elif lacking is None and (owner or key is not None):
                 data, origins = yamlfile.laid(data, origins, override.path, override.value, _source(number, owner))
                 data = keys.with_kinds(data)
                 self.reached.add(number)
@@ -323,6 +327,10 @@ def _mend(data: dict[str, Any], path: KeyPath) -> bool:
 
 def _unknown(locate: Locator, path: KeyPath, value: Any, source: KeyPath) -> Problem:
     """An override or axis that no arm can take, located at the first part of its key that is not there."""
+    lacking = keys.follow(path, locate.data)[1]
+    if lacking is not None:
+        origins = {**locate.origins, path[:lacking]: source}
+        return Locator(locate.document, locate.data, origins).no_item(path[:lacking])
     depth = next((n for n in range(1, len(path) + 1) if keys.find(path[:n], locate.data) is None), len(path))
     data, origins = yamlfile.laid(locate.data, locate.origins, path, value, source)
     return Locator(locate.document, data, origins).unknown(path[:depth])

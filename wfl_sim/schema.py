@@ -60,6 +60,11 @@ def schema() -> Json:
         "description": "Keys, with dots, and the values of each: every arm runs at every point of their product.",
         "type": "object",
         "properties": {".".join(path): _axis(path, definitions) for path, _ in keys.paths() if path[0] not in SHARED},
+        "patternProperties": {
+            rf"^{re.escape('.'.join(path))}\.[^.]+(\..+)?$": {"type": "array", "minItems": 1, "uniqueItems": True}
+            for path, key in keys.paths()
+            if key.items is not None and path[0] not in SHARED  # an item of a list
+        },
         "additionalProperties": False,
     }
     several = [{"required": [name], "properties": {name: {"minProperties": 1}}} for name in ("arms", "grid")]

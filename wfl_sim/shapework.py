@@ -16,7 +16,6 @@ from wfl_sim import merging, shapestate
 from wfl_sim.clientstate import ClientStates
 from wfl_sim.codecs.base import Codec, Layout, Update, update_key
 from wfl_sim.contracts import AnyPayload, Params, Payload, PayloadMenu, Point, Trained
-from wfl_sim.errors import Diverged
 from wfl_sim.federation import Learner, OnDivergence
 from wfl_sim.methods import alignment
 from wfl_sim.methods.base import Arrival
@@ -170,10 +169,7 @@ class ShapeWork:
         if not merging.finite(after):
             if self._drops:
                 return None
-            raise Diverged(
-                f"round {round_}: the training of client {client} diverged (an update is not finite); "
-                f"{merging.REMEDY}, or set learning.on_divergence to drop_client"
-            )
+            raise merging.diverged(round_, client)
         gone = {DELTA, *side.code.head}
         self._own[client] = {name: value for name, value in after.items() if name not in gone}
         return round_, after

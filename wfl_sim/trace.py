@@ -354,14 +354,17 @@ def dump(path: Path) -> dict[str, list[tuple[Any, ...]]]:
     return {table: [tuple(row.values()) for row in read_rows(path, table)] for table in TABLES}
 
 
-def write_csv(trace: Path, target: Path) -> None:
-    """Write the ``rounds`` table as CSV. Raises RunFailed."""
-    names: Sequence[str] = [column.name for column in TABLES["rounds"]]
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=names)
-    writer.writeheader()
-    try:
-        writer.writerows(read_rows(trace, "rounds"))
-    except sqlite3.Error as error:
-        raise RunFailed(f"{trace} cannot be read: {error}") from error
-    wholefile.write(target, text.getvalue().encode())
+def write_csv(trace: Path, folder: Path) -> None:
+    """Write ``rounds.csv`` and, in a run with groups of clients, ``groups.csv``: these tables. Raises RunFailed."""
+    for table in ("rounds", "groups"):
+        names: Sequence[str] = [column.name for column in TABLES[table]]
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, fieldnames=names)
+        writer.writeheader()
+        try:
+            rows = read_rows(trace, table)
+        except sqlite3.Error as error:
+            raise RunFailed(f"{trace} cannot be read: {error}") from error
+        writer.writerows(rows)
+        if rows or table == "rounds":
+            wholefile.write(folder / f"{table}.csv", text.getvalue().encode())

@@ -11,6 +11,7 @@ from typing import Any
 from wfl_sim import broadcasting, groups, machine, shapeplan
 from wfl_sim.codecs.base import Layout
 from wfl_sim.contracts import PayloadMenu
+from wfl_sim.groups import Part
 from wfl_sim.learning.data import data_set, is_language
 from wfl_sim.learning.layouts import layout
 from wfl_sim.learning.modelinfo import CENTRED
@@ -132,16 +133,23 @@ def work_of(scenario: Scenario) -> NetworkOnly:
         if hasattr(scenario.method, "stage"):
             return _staged(scenario, menu, download_bits)
         return NetworkOnly(menu, download_bits, scenario.clients.count)
+    common_bits = 0
+    if getattr(scenario.method, "own_coding", False):
+        common_bits = shapeplan.download_bits(scenario, shapeplan.codes(scenario)[0])[0]
+    return UnlikeClients([(menu, bits, part.clients) for part, menu, bits in by_group(scenario)], common_bits)
+
+
+def by_group(scenario: Scenario) -> list[tuple[Part, PayloadMenu, int]]:
+    """Of each group, or of all clients where there are none: what one could send, and a download's bits for it alone.
+
+    Where clients share square matrices, these are not in the download.
+    """
     parts = groups.parts(scenario)
     if getattr(scenario.method, "own_coding", False):
         codes = shapeplan.codes(scenario)
-        downloads = [shapeplan.download_bits(scenario, code) for code in codes]
-        return UnlikeClients(
-            [(code.menu(), bits[2], part.clients) for code, bits, part in zip(codes, downloads, parts, strict=True)],
-            downloads[0][0],
-        )
-    each = [sizes(part.scenario) for part in parts]
-    return UnlikeClients([(menu, bits, part.clients) for (menu, _, bits), part in zip(each, parts, strict=True)])
+        pairs = zip(parts, codes, strict=True)
+        return [(part, code.menu(), shapeplan.download_bits(scenario, code)[2]) for part, code in pairs]
+    return [(part, menu, bits) for part in parts for menu, _, bits in [sizes(part.scenario)]]
 
 
 def _shape_sizes(scenario: Scenario) -> tuple[PayloadMenu, int, int]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from wfl_sim import items
 from wfl_sim.errors import COMMAND_LINE, Problem, ScenarioError, printable
 from wfl_sim.yamlreader import DEEPEST, LARGEST_BYTES, KeyPath, Mark, Reader
 
@@ -227,12 +228,13 @@ def laid(
 ) -> tuple[dict[str, Any], Origins]:
     """`lay` on a copy, which shares with `data` what the value does not change."""
     copied, origins = dict(data), dict(origins)
-    place = copied
-    for key in path[:-1]:
-        if not isinstance(place.get(key), dict):
+    place: Any = copied
+    for depth in range(1, len(path)):
+        if not _leads_on(place, path, depth):
             break
-        place[key] = dict(place[key])
-        place = place[key]
+        at = items.place(place, path[depth - 1])
+        place[at] = copy.copy(place[at])
+        place = place[at]
     lay(copied, origins, path, value, source)
     return copied, origins
 
@@ -240,20 +242,38 @@ def laid(
 def lay(data: dict[str, Any], origins: Origins, path: KeyPath, value: Any, source: KeyPath) -> None:
     """Set one value in `data`, in place, and note that it comes from `source` of the document.
 
-    Mappings on the way are made where they are missing. A ``kind`` that differs from the old one drops the options of
-    that, as in `merge`.
+    Mappings on the way are made where they are missing; an item of a list has to be there, and goes by its number. A
+    ``kind`` that differs from the old one drops the options of that, as in `merge`.
     """
-    place = data
+    place: Any = data
     for depth, key in enumerate(path[:-1], 1):
-        if not isinstance(place.get(key), dict):
-            place[key] = {}
+        at = items.place(place, key)
+        if not _leads_on(place, path, depth):
+            place[at] = {}
             origins[path[:depth]] = source
-        place = place[key]
-    if path[-1] == "kind" and place.get("kind", value) != value:
+        place = place[at]
+    if path[-1] == "kind" and isinstance(place, dict) and place.get("kind", value) != value:
         place.clear()
         for known in [known for known in origins if known[: len(path) - 1] == path[:-1] and len(known) >= len(path)]:
             del origins[known]
-    place[path[-1]] = copy.deepcopy(value)
+    place[items.place(place, path[-1])] = copy.deepcopy(value)
     for known in [known for known in origins if known[: len(path)] == path]:
         del origins[known]
     origins[path] = source
+
+
+def _leads_on(place: Any, path: KeyPath, depth: int) -> bool:
+    """Whether what stands in `place` at the last key of ``path[:depth]`` can hold the next one."""
+    inner = items.at(place, (path[depth - 1],))
+    return isinstance(inner, dict) or (isinstance(inner, list) and items.number_of(path[depth], inner) is not None)
+
+
+def numbered(data: dict[str, Any], path: KeyPath) -> KeyPath:
+    """A path in a file whose items of lists go by numbers: ``groups.small`` is ``groups.0`` if that is named small.
+
+    It is that number which the item has in all arms that have one of the name; else the path stays as it is.
+    """
+    arms = data.get("arms")
+    each = [merge(data, own)[0] for own in (arms.values() if isinstance(arms, dict) else ()) if isinstance(own, dict)]
+    found = {way for one in (data, *each) if (way := items.by_number(one, path)) != path}
+    return found.pop() if len(found) == 1 else path

@@ -12,6 +12,7 @@ from channels.units import (
     Quantity,
     QuantityError,
     example,
+    like,
     parse,
     pattern,
     render,
@@ -200,3 +201,23 @@ def test_quantities_check_their_range():
         Quantity("s", ge=0.01, lt=1).read("2000 ms")
     with pytest.raises(ValueError, match="must be finite"):
         Quantity("dB").check(math.nan)
+
+
+@pytest.mark.parametrize(
+    ("text", "written", "said"),
+    [
+        ("must be at least 1.213 Gbit; got 320 Mbit", "40 MB", "must be at least 151.625 MB; got 40 MB"),
+        ("must be at least 8 bit; got 4 bit", "0.5 B", "must be at least 1 B; got 0.5 B"),
+        ("above 0 bit - of 2 Mbit/s, in bit, kbit", "1 kB", "above 0 B - of 2 Mbit/s, in bit, kbit"),
+        ("16.777216 Mbit, or 8192 bit", "3 KiB", "2 MiB, or 1 KiB"),
+        ("got 320 Mbit", "1 kbit", "got 320 Mbit"),
+        ("got 320 Mbit", "no size", "got 320 Mbit"),
+    ],
+)
+def test_sizes_are_said_in_the_kind_of_unit_that_was_written(text: str, written: str, said: str) -> None:
+    assert like(text, written) == said
+
+
+@given(st.floats(min_value=1.0, max_value=1e15))
+def test_bytes_are_the_same_size(bits: float) -> None:
+    assert parse(like(str(render(bits, "bit")), "1 MB"), "bit") == bits

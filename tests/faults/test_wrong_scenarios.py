@@ -1182,12 +1182,13 @@ WRONG_OVERRIDES: list[tuple[str, ...]] = [
         "it is an accuracy; got 2",
     ),
     (
-        "learning.targets.0=0.4",
-        "command line: learning.targets.0=0.4: learning.targets: must be a list; got {'0': 0.4}",
+        "learning.targets.2=0.4",
+        "command line: learning.targets.2=0.4: learning.targets.2: is none of the 2 items of the list, whose numbers "
+        "are 0 to 1",
     ),
     (
         "seeds.0=4",
-        "command line: seeds.0=4: seeds: must be a list, or a range such as 1..5; got {'0': 4}",
+        "command line: seeds.0=4: seeds.0: cannot be changed by itself; state the list as a whole",
     ),
     (
         "arms.adaptive.method.rank=0",

@@ -12,15 +12,17 @@ import pytest
 
 from analysis.traces import load
 from channels.streams import Stream
-from wfl_sim import checkpoint, learningwork
+from wfl_sim import checkpoint, learningwork, machine
 from wfl_sim.engine import run_cell
 from wfl_sim.estimate import estimate
+from wfl_sim.learning import sources
 from wfl_sim.learning.federated import build_work
 from wfl_sim.scenario import Study, parse, to_yaml
 from wfl_sim.trace import dump, read_rows
 from wfl_sim.updatesizes import work_of
 
 MEANS = 1e-12  # relative: the sums of a few float64 in another order
+DIFFERENCES = 1e-9  # relative: of a small difference of such sums
 TEXT = """\
 schema_version: 1
 name: mix
@@ -152,9 +154,19 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
         run_cell(cell, 0, tmp_path / "killed", dies)
     run_cell(cell, 0, tmp_path / "killed")
     assert tables(tmp_path / "killed") == tables(tmp_path / "whole")
-    names = ("model.safetensors", "rounds.csv")
+    names = ("model.safetensors", "rounds.csv", "groups.csv")
     assert all((tmp_path / "killed" / n).read_bytes() == (tmp_path / "whole" / n).read_bytes() for n in names)
     assert len(tables(tmp_path / "whole")["groups"]) == 6
+
+
+def test_planned_memory_holds_each_model_and_one_batch(mix: Mix) -> None:
+    """Halves of a group take what the whole takes, and a second model: their clients train one after the other."""
+    halves = mix("{name: a, clients: 3}", "{name: b, clients: 2}")
+    whole, one, two = (estimate(own).arms[0].memory_mib for own in (mix(), mix("{name: all, clients: 5}"), halves))
+    learning = halves.cells[0].scenario.learning
+    info = sources.model_info(learning.model.name)
+    assert one == pytest.approx(whole, rel=MEANS)
+    assert two - one == pytest.approx(4 / 2**20 * machine.frozen_values(learning, info, info.layers), rel=DIFFERENCES)
 
 
 def test_groups_of_the_same_data_share_its_examples(mix: Mix) -> None:

@@ -19,7 +19,7 @@ from wfl_sim.commands.common import Format, Overrides, ScenarioFile, bold, error
 from wfl_sim.errors import Problem, RunFailed, ScenarioError
 
 if TYPE_CHECKING:
-    from wfl_sim.linkbudget import Report
+    from wfl_sim.linkbudget import GroupUpdates, Report
     from wfl_sim.scenario import Study
     from wfl_sim.steploads import StepLoads
 
@@ -152,6 +152,8 @@ def update_records(found: Report) -> list[dict[str, Any]]:
     updates, records = found.updates, []
     for k in range(updates.distance_m.size):
         record: dict[str, Any] = {} if updates.client is None else {"client": updates.client[k]}
+        if updates.client is not None and found.groups:
+            record["group"] = next(own.name for own in found.groups if updates.client[k] in own.clients)
         for name in ("distance_m", "path_loss_db", "snr_db", "rate_bps", "download_rate_bps", "download_s", "air_s"):
             record[name] = float(getattr(updates, name)[k])
         record["bits"] = int(updates.bits[k])
@@ -198,6 +200,17 @@ def as_dict(found: Report, show: Tables = Tables.both) -> dict[str, Any]:
         plain["budget"] = budget_records(found)
     if show is not Tables.budget:
         plain["updates"] = update_records(found)
+        plain["groups"] = [
+            {
+                "name": own.name,
+                "first_client": own.clients.start,
+                "clients": len(own.clients),
+                "rank": own.rank,
+                "dense_bits": own.dense_bits,
+                "in_time": own.in_time,
+            }
+            for own in found.groups
+        ]
     return plain | {"notes": list(found.notes)}
 
 
@@ -242,12 +255,29 @@ def _update_lines(found: Report) -> Iterator[str]:
     least = "kept" if found.steps is None else "coding"
     head = ["distance", "loss", "SNR", "rate", "download", "left to send", "payload", "rank", least,
             "whole update", "energy"]  # fmt: skip
-    yield from table(["client", *head] if named else head, [_cells(record, found.steps) for record in shown])
+    first = ["client", "group"] if found.groups else ["client"]
+    yield from table([*first, *head] if named else head, [_cells(record, found.steps) for record in shown])
     if len(shown) < count:
         yield f"{len(shown)} of {count} clients, from the strongest link to the weakest; --format csv lists all"
-    yield f"A whole update of arm {found.arm} takes {_bits(found.dense_bits)}. Losses are those of path and walls."
+    largest = ", in the group where it is largest" if found.groups else ""
+    takes = f"A whole update of arm {found.arm} takes {_bits(found.dense_bits)}{largest}."
+    yield f"{takes} Losses are those of path and walls."
+    if found.groups:
+        yield from ("", bold("Whole updates of each group of clients (learning.groups)"))
+        yield from table(
+            ["group", "clients", "rank", "whole update", "in time"], [_group_cells(own) for own in found.groups]
+        )
     if found.steps is not None:
         yield from _step_lines(found.steps, shown, named)
+
+
+def _group_cells(own: GroupUpdates) -> list[str]:
+    last = own.clients.stop - 1
+    return [
+        own.name, f"{own.clients.start} to {last}" if last > own.clients.start else f"{last}",
+        "-" if own.rank is None else str(own.rank), _bits(own.dense_bits),
+        "-" if own.in_time is None else f"{own.in_time} of {len(own.clients)}",
+    ]  # fmt: skip
 
 
 def _step_lines(steps: StepLoads, shown: list[dict[str, Any]], named: bool) -> Iterator[str]:
@@ -275,7 +305,7 @@ def _cells(record: dict[str, Any], steps: StepLoads | None = None) -> list[str]:
 
     kept = record["kept_fraction"]
     least = f"{kept:.3g}" if steps is None else coding_of(kept) or "none"
-    client = [str(record["client"])] if "client" in record else []
+    client = [str(record[name]) for name in ("client", "group") if name in record]
     return [
         *client, _metres(record["distance_m"]), f"{record['path_loss_db']:.1f} dB", f"{record['snr_db']:.1f} dB",
         _rate(record["rate_bps"]), _seconds(record["download_s"]), _seconds(record["air_s"]), _bits(record["bits"]),

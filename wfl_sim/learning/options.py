@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import Discriminator
 
 from channels.options import Count, OptionError, Options, Whole
-from channels.units import Bits, Fraction, NonNegative, Positive, Quantity
+from channels.units import Bits, Fraction, Memory, NonNegative, Positive, Quantity
 from wfl_sim.learning import partition
 from wfl_sim.learning.partition import Dirichlet
 from wfl_sim.plugins import registry
@@ -181,7 +181,7 @@ class Group(Options):
     data: Data | None = None
     local: Local | None = None
     rank: Annotated[int, Whole(ge=1, le=100_000)] | None = None
-    memory_bits: Bits | None = None
+    memory_bits: Memory | None = None
     payload_bits: Bits | None = None
 
     @property

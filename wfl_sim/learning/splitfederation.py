@@ -204,10 +204,7 @@ class SplitFederation:
     def _diverged(self, client: int, what: str) -> None:
         session = self._sessions.pop(client)
         if not self._drops:
-            raise Diverged(
-                f"round {session.round}: the training of client {client} diverged ({what}); {merging.REMEDY}, or set "
-                "learning.on_divergence to drop_client"
-            )
+            raise merging.diverged(session.round, client, what)
 
     # -- the end of a round -----------------------------------------------------------------------------
 
