@@ -6,7 +6,7 @@ Knows arrays and names only.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -190,6 +190,19 @@ class Annealed:
             if self.method.merge_residual:
                 arrays |= exact.added(pair[0], ([lost_b], [lost_a]), model)
         return arrays
+
+    def broadcast_shapes(self, shapes: Mapping[str, tuple[int, ...]], arrivals: int) -> exact.Shapes | None:
+        """The shapes of `broadcast`, where nothing of the averaged products is 0."""
+        if self.next_rank == self.rank:
+            return None
+        found = dict(shapes)
+        for a, b in pairs_of(shapes):
+            outputs, inputs = shapes[b][0], shapes[a][1]
+            found |= {a: (self.next_rank, inputs), b: (outputs, self.next_rank)}
+            if self.method.merge_residual:
+                lost = min(self.rank, outputs, inputs) - self.next_rank
+                found |= exact.most_added(a, outputs, inputs, max(lost, 1))
+        return found
 
     def received(self, model: Params, arrays: Params) -> Params:
         """The model with the factors that were broadcast in place of its own."""
