@@ -26,6 +26,7 @@ from wfl_sim import airtime, groups, machine, planning
 from wfl_sim import study as studies
 from wfl_sim.engine import build_medium
 from wfl_sim.learning.sources import model_info
+from wfl_sim.methods.base import WEIGHTS
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.networkonly import StagedSizes
 from wfl_sim.pace import pace_of
@@ -33,7 +34,7 @@ from wfl_sim.plannedwork import PlannedSplit
 from wfl_sim.planning import PlannedRound
 from wfl_sim.radio.medium import Medium
 from wfl_sim.scenario import Cell, Scenario, Study
-from wfl_sim.updatesizes import dense_bits, sizes, work_of
+from wfl_sim.updatesizes import dense_bits, layout_of, sizes, work_of
 
 MOST_PLANNED = 20  # arms; of more as many are planned, evenly chosen, and the time is scaled up
 NEGLIGIBLE = 1e-9  # share of packets that are sent once more
@@ -221,13 +222,12 @@ class _Plan:
         scenario, clients = self.scenario, self.scenario.clients.count
         if not self.learns:
             return machine.network_mib(clients)
-        adapters, parts = scenario.method.adapter() is not None, self._parts()
-        each = [
-            machine.memory_mib(
-                own.learning, model_info(own.learning.model.name), own.clients.count, self.first_bits // 32, adapters
-            )
-            for own in parts
-        ]
+        adapter, parts, each = scenario.method.adapter(), self._parts(), list[float]()
+        for own in parts:
+            info, update = model_info(own.learning.model.name), self.first_bits // 32
+            if adapter is not None and adapter.whole:
+                update = layout_of(own, info).size([f"{WEIGHTS}all"])
+            each.append(machine.memory_mib(own.learning, info, own.clients.count, update, adapter is not None))
         return sum(each) - (len(each) - 1) * machine.PROCESS_MIB  # one process for all groups
 
     def _parts(self) -> list[Scenario]:
