@@ -20,8 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from wfl_sim.contracts import Params
-
-LARGE_BYTES = 2**20  # of an array that is read once, however many keys it is part of
+from wfl_sim.learning.lending import LARGE_BYTES
 
 
 class Memo:
@@ -82,7 +81,7 @@ class Memo:
             return value.tobytes()
         known = self._large.get(id(value))
         if known is None or known[0]() is not value:
-            known = weakref.ref(value), hashlib.blake2b(np.ascontiguousarray(value)).digest()
+            known = weakref.ref(value), hashlib.blake2b(np.ascontiguousarray(value).data).digest()
             self._large = {key: other for key, other in self._large.items() if other[0]() is not None}
             self._large[id(value)] = known
         return known[1]
