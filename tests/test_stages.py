@@ -10,6 +10,7 @@ import pytest
 
 from channels.streams import Stream
 from wfl_sim import updatesizes
+from wfl_sim.codecs.base import Layout
 from wfl_sim.codecs.dense import Dense
 from wfl_sim.codecs.parts import Parts
 from wfl_sim.codecs.topk import TopK
@@ -18,6 +19,7 @@ from wfl_sim.learning.layouts import first, layout
 from wfl_sim.learning.sources import model_info
 from wfl_sim.methods.base import Lesson
 from wfl_sim.methods.fedtt_plus import FedTtPlus
+from wfl_sim.methods.sa_fedlora import SaFedLora
 from wfl_sim.methods.tensortrain import TensorTrain
 from wfl_sim.replay import Replayed
 from wfl_sim.scenario import parse
@@ -321,6 +323,46 @@ class Drawn(FakeLearner):
     def _trained(self, start, names, key):
         draw = np.random.default_rng(key)
         return {name: start[name] + draw.normal(size=start[name].shape).astype(np.float32) for name in names}
+
+
+@pytest.mark.parametrize("codec", [Dense(bits=16), TopK(bits=8, error_feedback=0.5)], ids=lambda c: c.kind)
+@pytest.mark.parametrize(
+    "options", [{"merge_residual": True}, {"initiating": "full", "initiating_rounds": 3}], ids=["merged", "full"]
+)
+def test_a_run_goes_on_across_the_cuts_of_a_rank(options, codec, tmp_path):
+    """With a training under way and an update that waits, both begun at an earlier rank, or with all weights."""
+    method = SaFedLora(rank=9, rank_end=1, annealing="linear", heat=0, **{"initiating_rounds": 1} | options)
+    shapes = {"q.A": (9, 8), "q.B": (7, 9), "base.all": (40,), "head.weight": (3, 8)}
+    plain = tuple(name for name in shapes if name.startswith("head.") or (method.adapter().whole and "base" in name))
+    whole = Layout((("q.A", "q.B"),), plain, {n: s for n, s in shapes.items() if n[:2] == "q." or n in plain})
+
+    def made():
+        return Federation(method, codec, Drawn(whole, method.adapter()), CLIENTS, rounds=8)
+
+    def gone_on(one):
+        ranks = [len(one.state.model["q.A"])]
+        one.train(4, [0])
+        one.aggregate({0: one.encode(0, one.menu(0).points[-1]), 1: late})
+        told = play(one, 2, clients=(0, 1), start=5)
+        one.aggregate({2: one.encode(2, under_way)})
+        return [*ranks, len(one.state.model["q.A"])], [down.data for down, _ in told], one.downlink([0, 1, 2]).data
+
+    fed = made()
+    play(fed, 2)
+    fed.train(3, [0, 1])
+    fed.train(3, [2])
+    under_way = fed.menu(2).points[-1]
+    late = fed.encode(1, fed.menu(1).points[-1])
+    fed.aggregate({0: fed.encode(0, fed.menu(0).points[-1])})
+    files = StateFiles(tmp_path)
+    plainly = fed.snapshot(files)
+    files.write(1)
+    again = made()
+    again.restore(json.loads(json.dumps(plainly, default=lambda kept: kept.place())), StateFiles(tmp_path))
+    found, wanted = gone_on(again), gone_on(fed)
+    assert found == wanted and found[0][0] > found[0][1]
+    assert again.state.model.keys() == fed.state.model.keys() and again.layout == fed.layout
+    assert all(value.tobytes() == again.state.model[name].tobytes() for name, value in fed.state.model.items())
 
 
 @pytest.mark.parametrize("codec", ["{kind: dense, bits: 8}", "{kind: parts, bits: 32}"])

@@ -60,7 +60,8 @@ class SaFedLora(Lora):
     of old factors means nothing in new ones, and is forgotten; so is the state of the optimiser, as in every round. A
     late update of another rank is merged by what its change of B A is in the rows of A as it is now. With `rank_end`
     equal to `rank` and no initiating rounds it is ``fedavg``. Versions count updates: rounds in which nothing arrives
-    are not annealed. Where computing times are counted from the model, they are those of the first rank.
+    are not annealed. Where computing times are counted from the model, they are those of the first rank, also while all
+    weights are trained, which takes half as long again.
 
     Source
     ------
