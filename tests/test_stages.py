@@ -365,6 +365,30 @@ def test_a_run_goes_on_across_the_cuts_of_a_rank(options, codec, tmp_path):
     assert all(value.tobytes() == again.state.model[name].tobytes() for name, value in fed.state.model.items())
 
 
+def test_a_backbone_that_is_closed_is_written_down_once(tmp_path):
+    method = SaFedLora(rank=4, rank_end=1, initiating="full", initiating_rounds=2)
+    names = [f"base.{number}" for number in range(12)]
+    shapes = {"q.A": (4, 8), "q.B": (7, 4), **dict.fromkeys(names, (30, 30)), "head.weight": (3, 8)}
+    whole = Layout((("q.A", "q.B"),), (*names, "head.weight"), shapes)
+    fed = Federation(method, Dense(bits=32), Drawn(whole, method.adapter()), CLIENTS, rounds=8)
+    files, sizes = StateFiles(tmp_path), []
+    for number in range(1, 7):
+        play(fed, 1, start=number)
+        fed.downlink([0])  # which is under way
+        plain = fed.snapshot(files)
+        files.write(number)
+        text = json.dumps(plain, default=lambda kept: kept.place())
+        sizes.append((tmp_path / "state" / f"round-{number:06d}.safetensors").stat().st_size)
+        files.settle()
+    weights = 4 * 12 * 30 * 30
+    assert all(size > weights for size in sizes[:2]) and all(size < weights / 2 for size in sizes[3:])
+    again = Federation(method, Dense(bits=32), Drawn(whole, method.adapter()), CLIENTS, rounds=8)
+    again.restore(json.loads(text), StateFiles(tmp_path))
+    assert [*again.state.model] == [*fed.state.model]
+    assert all(np.array_equal(value, fed.state.model[name]) for name, value in again.state.model.items())
+    assert again.state.fetching[0].model is again.state.model  # one model stays one
+
+
 @pytest.mark.parametrize("codec", ["{kind: dense, bits: 8}", "{kind: parts, bits: 32}"])
 @pytest.mark.parametrize(
     "method",
