@@ -226,7 +226,8 @@ class _Plan:
         for own in parts:
             info, update = model_info(own.learning.model.name), self.first_bits // 32
             if adapter is not None and adapter.whole:
-                update = layout_of(own, info).size([f"{WEIGHTS}all"])
+                layout = layout_of(own, info)
+                update = layout.size([name for name in layout.plain if name.startswith(WEIGHTS)])
             each.append(machine.memory_mib(own.learning, info, own.clients.count, update, adapter is not None))
         return sum(each) - (len(each) - 1) * machine.PROCESS_MIB  # one process for all groups
 

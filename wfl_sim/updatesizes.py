@@ -15,7 +15,7 @@ from wfl_sim.learning.data import data_set, is_language
 from wfl_sim.learning.layouts import layout
 from wfl_sim.learning.modelinfo import CENTRED
 from wfl_sim.learning.sources import ModelInfo, model_info
-from wfl_sim.learning.weightcount import weight_count
+from wfl_sim.learning.weightcount import weight_shapes
 from wfl_sim.methods.base import NORMS, WEIGHTS, personal_of
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.methods.split import Split
@@ -30,8 +30,8 @@ from wfl_sim.stages import Stage, Stages
 def layout_of(scenario: Scenario, info: ModelInfo) -> Layout:
     """Shapes of what a run trains, under names of its own: adapters on layers of each block kept, and a head.
 
-    The head of a language model is the gain of its last norm, with a bias where the norm has one. All weights of the
-    backbone, where a method trains them, are one array here.
+    The head of a language model is the gain of its last norm, with a bias where the norm has one. Weights of the
+    backbone, where a method trains them, have their names in its file.
     """
     adapter, data = scenario.method.adapter(), scenario.learning.data
     head: dict[str, tuple[int, ...]]
@@ -54,7 +54,8 @@ def layout_of(scenario: Scenario, info: ModelInfo) -> Layout:
         count = 2 * kept + (not is_language(data))
         weights = {f"{NORMS}{number}.{name}": (info.hidden,) for number in range(count) for name in own}
     if adapter is not None and adapter.whole:
-        weights = {f"{WEIGHTS}all": (weight_count(scenario.learning.model.name, scenario.learning.model.layers),)}
+        model = scenario.learning.model
+        weights = {f"{WEIGHTS}{path}": shape for path, shape in weight_shapes(model.name, model.layers).items()}
     return layout(adapter, layers, head, weights)
 
 
