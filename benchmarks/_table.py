@@ -6,8 +6,11 @@ Knows nothing of what is measured. The Makefile runs the other files of this fol
 from __future__ import annotations
 
 import argparse
+import gc
 import json
+import math
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +36,20 @@ def median(once: Callable[[int], float], warm: bool = True) -> Callable[[int], f
         return statistics.median(once(run) for run in range(1, runs + 1))
 
     return measure
+
+
+def paired(one: Callable[[], Any], other: Callable[[], Any], runs: int) -> float:
+    """Median of CPU seconds of `one` over those of `other`, measured in turn."""
+    ratios = []
+    for run in range(runs + 1):
+        spent = []
+        for what in (one, other) if run % 2 else (other, one):
+            gc.collect()
+            began_s = time.process_time()
+            what()
+            spent.append(time.process_time() - began_s)
+        ratios.append(spent[0] / spent[1] if run % 2 else spent[1] / spent[0])
+    return statistics.median(ratios[1:])  # the first pair pays for fresh memory
 
 
 def main(
@@ -65,4 +82,5 @@ def main(
 
 
 def _record(name: str, value: float, unit: str, target: float | None, peer: str) -> dict[str, Any]:
-    return {"name": name, "value": float(f"{value:.4g}"), "unit": unit, "target": target, "peer": peer}
+    known = None if math.isnan(value) else float(f"{value:.4g}")
+    return {"name": name, "value": known, "unit": unit, "target": target, "peer": peer}

@@ -8,7 +8,6 @@ sees a GPU, rows of a larger model follow.
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 import sqlite3
@@ -22,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from _table import Benchmark, main
+from _table import Benchmark, main, paired
 
 os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
@@ -212,20 +211,6 @@ def over_peft(runs: int) -> float:
 
         assert isinstance(ours._executor._local, LocalTraining)
         return paired(here, loop, runs)
-
-
-def paired(one: Callable[[], Any], other: Callable[[], Any], runs: int) -> float:
-    """Median of CPU seconds of `one` over those of `other`, measured in turn."""
-    ratios = []
-    for run in range(runs + 1):
-        spent = []
-        for what in (one, other) if run % 2 else (other, one):
-            gc.collect()
-            began_s = time.process_time()
-            what()
-            spent.append(time.process_time() - began_s)
-        ratios.append(spent[0] / spent[1] if run % 2 else spent[1] / spent[0])
-    return statistics.median(ratios[1:])  # the first pair pays for fresh memory
 
 
 def frozen_over_linear(runs: int) -> float:

@@ -9,15 +9,20 @@ import numpy as np
 import pytest
 
 from channels.streams import Stream
+from wfl_sim import updatesizes
+from wfl_sim.codecs.base import Layout
 from wfl_sim.codecs.dense import Dense
 from wfl_sim.codecs.parts import Parts
 from wfl_sim.codecs.topk import TopK
 from wfl_sim.federation import Federation
 from wfl_sim.learning.layouts import first, layout
+from wfl_sim.learning.sources import model_info
 from wfl_sim.methods.base import Lesson
 from wfl_sim.methods.fedtt_plus import FedTtPlus
+from wfl_sim.methods.sa_fedlora import SaFedLora
 from wfl_sim.methods.tensortrain import TensorTrain
 from wfl_sim.replay import Replayed
+from wfl_sim.scenario import parse
 from wfl_sim.stages import Stages
 from wfl_sim.statefiles import StateFiles
 
@@ -64,14 +69,14 @@ def federation(codec=None, **options):
     return Federation(method, codec or Dense(bits=32), learner, CLIENTS, rounds=ROUNDS), learner
 
 
-def play(fed, rounds, clients=range(CLIENTS), start=1):
-    """Rounds with all clients; what was broadcast and sent in each."""
+def play(fed, rounds, clients=range(CLIENTS), start=1, whole=False):
+    """Rounds with all clients; what was broadcast and sent in each, the least that may be, or the `whole` update."""
     told = []
     for round_ in range(start, start + rounds):
         down = fed.downlink([*clients])
         fed.received([*clients])
         fed.train(round_, [*clients])
-        sent = {client: fed.encode(client, fed.menu(client).points[0]) for client in clients}
+        sent = {client: fed.encode(client, fed.menu(client).points[-whole]) for client in clients}
         told.append((down, sent))
         fed.aggregate(sent)
     return told
@@ -282,3 +287,131 @@ def test_stages_may_follow_the_progress_of_a_run():
 def test_others_have_one_stage():
     stages = Stages(type("Plain", (), {})(), Dense(), WHOLE, 10)
     assert not stages.vary and stages.at(0) is stages.at(99) and stages.at(0).layout is WHOLE
+
+
+SCENARIO = """\
+schema_version: 1
+name: planned
+rounds: {rounds}
+seeds: [3]
+channel: {{path_loss: {{kind: uma}}}}
+clients: {{count: {clients}, placement: {{kind: disc, to: 100 m}}, compute: {{time: 1 s}}}}
+learning:
+  model: {{layers: 1}}
+  data: {{train: 60, test: 20, max_tokens: 8, partition: {{kind: iid}}}}
+method: {method}
+codec: {codec}
+"""
+ANNEALED = "kind: sa_fedlora, rank: 9, rank_end: 1, annealing: linear, initiating_rounds: 2, heat: 0"
+
+
+class Drawn(FakeLearner):
+    """The same of what a plan says is trained, and of what the server alone sets."""
+
+    def __init__(self, planned, adapter):
+        super().__init__()
+        self.layout = planned
+        outputs, inputs = (planned.shapes[name] for name in planned.pairs[0][::-1]) if planned.pairs else ((0,), (0,))
+        served = [f"{a[:-2]}.W" for a, _ in planned.pairs if adapter.served]
+        self._zeros = {name: np.zeros((outputs[0], inputs[-1]), np.float32) for name in served}
+
+    def initial(self):
+        random = np.random.default_rng(0)
+        drawn = {n: random.normal(size=shape).astype(np.float32) for n, shape in self.layout.shapes.items()}
+        return drawn | self._zeros
+
+    def _trained(self, start, names, key):
+        draw = np.random.default_rng(key)
+        return {name: start[name] + draw.normal(size=start[name].shape).astype(np.float32) for name in names}
+
+
+@pytest.mark.parametrize("codec", [Dense(bits=16), TopK(bits=8, error_feedback=0.5)], ids=lambda c: c.kind)
+@pytest.mark.parametrize(
+    "options", [{"merge_residual": True}, {"initiating": "full", "initiating_rounds": 3}], ids=["merged", "full"]
+)
+def test_a_run_goes_on_across_the_cuts_of_a_rank(options, codec, tmp_path):
+    """With a training under way and an update that waits, both begun at an earlier rank, or with all weights."""
+    method = SaFedLora(rank=9, rank_end=1, annealing="linear", heat=0, **{"initiating_rounds": 1} | options)
+    shapes = {"q.A": (9, 8), "q.B": (7, 9), "base.all": (40,), "head.weight": (3, 8)}
+    plain = tuple(name for name in shapes if name.startswith("head.") or (method.adapter().whole and "base" in name))
+    whole = Layout((("q.A", "q.B"),), plain, {n: s for n, s in shapes.items() if n[:2] == "q." or n in plain})
+
+    def made():
+        return Federation(method, codec, Drawn(whole, method.adapter()), CLIENTS, rounds=8)
+
+    def gone_on(one):
+        ranks = [len(one.state.model["q.A"])]
+        one.train(4, [0])
+        one.aggregate({0: one.encode(0, one.menu(0).points[-1]), 1: late})
+        told = play(one, 2, clients=(0, 1), start=5)
+        one.aggregate({2: one.encode(2, under_way)})
+        return [*ranks, len(one.state.model["q.A"])], [down.data for down, _ in told], one.downlink([0, 1, 2]).data
+
+    fed = made()
+    play(fed, 2)
+    fed.train(3, [0, 1])
+    fed.train(3, [2])
+    under_way = fed.menu(2).points[-1]
+    late = fed.encode(1, fed.menu(1).points[-1])
+    fed.aggregate({0: fed.encode(0, fed.menu(0).points[-1])})
+    files = StateFiles(tmp_path)
+    plainly = fed.snapshot(files)
+    files.write(1)
+    again = made()
+    again.restore(json.loads(json.dumps(plainly, default=lambda kept: kept.place())), StateFiles(tmp_path))
+    found, wanted = gone_on(again), gone_on(fed)
+    assert found == wanted and found[0][0] > found[0][1]
+    assert again.state.model.keys() == fed.state.model.keys() and again.layout == fed.layout
+    assert all(value.tobytes() == again.state.model[name].tobytes() for name, value in fed.state.model.items())
+
+
+def test_a_backbone_that_is_closed_is_written_down_once(tmp_path):
+    method = SaFedLora(rank=4, rank_end=1, initiating="full", initiating_rounds=2)
+    names = [f"base.{number}" for number in range(12)]
+    shapes = {"q.A": (4, 8), "q.B": (7, 4), **dict.fromkeys(names, (30, 30)), "head.weight": (3, 8)}
+    whole = Layout((("q.A", "q.B"),), (*names, "head.weight"), shapes)
+    fed = Federation(method, Dense(bits=32), Drawn(whole, method.adapter()), CLIENTS, rounds=8)
+    files, sizes = StateFiles(tmp_path), []
+    for number in range(1, 7):
+        play(fed, 1, start=number)
+        fed.downlink([0])  # which is under way
+        plain = fed.snapshot(files)
+        files.write(number)
+        text = json.dumps(plain, default=lambda kept: kept.place())
+        sizes.append((tmp_path / "state" / f"round-{number:06d}.safetensors").stat().st_size)
+        files.settle()
+    weights = 4 * 12 * 30 * 30
+    assert all(size > weights for size in sizes[:2]) and all(size < weights / 2 for size in sizes[3:])
+    again = Federation(method, Dense(bits=32), Drawn(whole, method.adapter()), CLIENTS, rounds=8)
+    again.restore(json.loads(text), StateFiles(tmp_path))
+    assert [*again.state.model] == [*fed.state.model]
+    assert all(np.array_equal(value, fed.state.model[name]) for name, value in again.state.model.items())
+    assert again.state.fetching[0].model is again.state.model  # one model stays one
+
+
+@pytest.mark.parametrize("codec", ["{kind: dense, bits: 8}", "{kind: parts, bits: 32}"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "{kind: fedtt_plus, rank: 2}", "{kind: fedtt_plus, rank: 2, policy: adaptive, factors: 5}",
+        f"{{{ANNEALED}}}", f"{{{ANNEALED}, merge_residual: true}}",
+    ],
+    ids=["cyclic", "adaptive", "annealed", "merged"],
+)  # fmt: skip
+def test_planned_bits_are_those_of_a_run(method, codec):
+    """Of each update and download, and their means: also where factors are told, and where what is cut is merged."""
+    text = SCENARIO.format(method=method, codec=codec, rounds=ROUNDS, clients=CLIENTS)
+    (cell,) = parse(text).cells
+    scenario, work = cell.scenario, updatesizes.work_of(cell.scenario)
+    planned = updatesizes.layout_of(scenario, model_info(scenario.learning.model.name))
+    learner = Drawn(planned, scenario.method.adapter())
+    fed = Federation(scenario.method, scenario.codec, learner, CLIENTS, rounds=ROUNDS)
+    up, down = [], []
+    for number, (brought, sent) in enumerate(play(fed, ROUNDS, whole=True), 1):
+        work.begin(number)
+        assert {payload.bits for payload in sent.values()} == {work.menu(0).points[-1].bits}
+        assert brought.bits == 8 * len(brought.data) == work.downlink([0]).bits, number
+        up.append(work.menu(0).points[-1].bits)
+        down.append(brought.bits)
+    assert work.mean_bits() == (pytest.approx(np.mean(up)), pytest.approx(np.mean(down[1:])))
+    assert updatesizes.sizes(scenario)[1] == down[0]

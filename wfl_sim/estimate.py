@@ -26,6 +26,7 @@ from wfl_sim import airtime, groups, machine, planning
 from wfl_sim import study as studies
 from wfl_sim.engine import build_medium
 from wfl_sim.learning.sources import model_info
+from wfl_sim.methods.base import WEIGHTS
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.methods.split import Split
 from wfl_sim.networkonly import StagedSizes
@@ -225,13 +226,15 @@ class _Plan:
         scenario, clients = self.scenario, self.scenario.clients.count
         if not self.learns:
             return machine.network_mib(clients)
-        adapters, each = scenario.method.adapter() is not None, list[machine.Taken]()
+        adapter, each = scenario.method.adapter(), list[machine.Taken]()
         for own in self._parts():
             info, values = model_info(own.learning.model.name), self.first_bits // 32
-            if scenario.learning.groups:  # the download brings what all of them need
-                layout = layout_of(own, info)
+            layout = layout_of(own, info)
+            if adapter is not None and adapter.whole:
+                values = layout.size([name for name in layout.plain if name.startswith(WEIGHTS)])
+            elif scenario.learning.groups:  # the download brings what all of them need
                 values = layout.size(layout.everything)
-            each.append(machine.taken_mib(own.learning, info, own.clients.count, values, adapters))
+            each.append(machine.taken_mib(own.learning, info, own.clients.count, values, adapter is not None))
         return machine.memory_mib(each)
 
     def _parts(self) -> list[Scenario]:

@@ -1,6 +1,7 @@
 """What a federation must keep to go on, how it is written down between rounds, and how it is taken up again.
 
-Knows arrays, versions and clients; neither methods nor codecs, and of training only how it is started.
+Knows arrays, versions and clients; of methods only which names a backbone's weights have, no codecs, and of training
+only how it is started.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 
 from wfl_sim.codecs.base import Layout, Update
 from wfl_sim.contracts import Params, Payload, Trained
+from wfl_sim.methods.base import WEIGHTS
 from wfl_sim.statefiles import Kept, StateFiles
 from wfl_sim.updateerrors import UpdateErrors
 
@@ -64,26 +66,28 @@ class FederationState:
 
 def snapshot(state: FederationState, files: StateFiles) -> dict[str, Any]:
     """The state, but for residuals and personal tensors, as plain data that refers to arrays in `files`."""
-    keep = files.keep
-    change = state.last_change
+    keep, change = files.keep, state.last_change
     calls = {id(training.together): training for training in state.training.values()}
     return {
-        "model": keep(state.model),
+        "model": _kept_model(state.model, files),
         "version": state.version,
         "last_change": None if change is None else [_kept_bytes(change, files), change.kept_fraction],
         "held_version": [*state.held_version.items()],
-        "fetching": [(client, held.version, keep(held.model)) for client, held in state.fetching.items()],
-        "fetched": [(client, held.version, keep(held.model)) for client, held in state.fetched.items()],
+        "fetching": [(c, held.version, _kept_model(held.model, files)) for c, held in state.fetching.items()],
+        "fetched": [(c, held.version, _kept_model(held.model, files)) for c, held in state.fetched.items()],
         "trained_version": [*state.trained_version.items()],
         "trainings": [
             {
                 "round": call.round,
-                "starts": [(client, start.version, keep(start.model)) for client, start in call.together.items()],
+                "starts": [(c, start.version, _kept_model(start.model, files)) for c, start in call.together.items()],
                 "waiting": [c for c, training in state.training.items() if training.together is call.together],
             }
             for call in calls.values()
         ],
-        "pending": [(c, keep(update.base), keep(update.change), update.key) for c, update in state.pending.items()],
+        "pending": [
+            (client, _kept_model(update.base, files), keep(update.change), update.key)
+            for client, update in state.pending.items()
+        ],
         "sent": [(client, keep(params)) for client, params in state.sent.items()],
         "errors": [(client, *errors) for client, errors in state.errors.items()],
         "residual_version": [*state.residual_version.items()],
@@ -109,8 +113,18 @@ def restore(
         A file with arrays is gone or damaged.
     """
 
-    def take(place: tuple[int, int]) -> Params:
-        return files.take(*place)
+    models: dict[tuple[int, int], Params] = {}
+
+    def take(place: Any) -> Params:
+        if not isinstance(place, dict):
+            return files.take(*place)
+        which = (*place["rest"],)
+        if which not in models:
+            found = dict(files.take(*which))
+            for at in place["weights"].values():
+                found |= files.take(*at)
+            models[which] = {name: found[name] for name in place["names"]}
+        return models[which]
 
     change = plain["last_change"]
     state.model, state.version = take(plain["model"]), plain["version"]
@@ -136,6 +150,19 @@ def restore(
     state.residual_version = dict(plain["residual_version"])
     state.turns = {version: take(place) for version, place in plain["turns"]}
     state.diagnostics = dict(plain["diagnostics"])
+
+
+def _kept_model(model: Params, files: StateFiles) -> Any:
+    """A model whose backbone's weights, which are large and mostly stay, have places of their own."""
+    weights = {name: value for name, value in model.items() if name.startswith(WEIGHTS)}
+    if not weights:
+        return files.keep(model)
+    rest = {name: value for name, value in model.items() if name not in weights}
+    return {
+        "names": [*model],
+        "rest": files.keep(rest, owner=model),
+        "weights": {name: files.keep({name: value}, owner=value) for name, value in weights.items()},
+    }
 
 
 def _kept_bytes(payload: Payload, files: StateFiles) -> Kept:

@@ -14,8 +14,10 @@ from wfl_sim.findings import Finding
 from wfl_sim.findings import finding as _finding
 from wfl_sim.learning.examples import TaskKind
 from wfl_sim.methods.fedtt import Trains
+from wfl_sim.methods.fedtt_plus import FedTtPlus
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.methods.sa_fedlora import SaFedLora
+from wfl_sim.methods.tensortrain import classifier_modes
 from wfl_sim.quality import PERPLEXITY, quality_of
 
 if TYPE_CHECKING:
@@ -174,6 +176,11 @@ def _model(scenario: Scenario) -> list[Finding]:
     ]
     if adapter is not None:
         limits += rankrules.limits(scenario, *adapter.most_rank(info.hidden))
+    if isinstance(scenario.method, FedTtPlus):
+        trains = scenario.method.trains()
+        counts = [trains.length(outputs) for _, _, outputs in info.projections(trains.roles)]
+        most = max([*counts, len(classifier_modes(info.hidden)) if trains.hidden_layer else 0])
+        limits.append(("method.factors", scenario.method.factors, most, "the factors of a tensor train"))
     return [
         _finding(key, f"must be at most {most}, {what}", got, "learning.model.name", fits=most)
         for key, got, most, what in limits

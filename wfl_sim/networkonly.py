@@ -137,6 +137,7 @@ class StagedSizes(NetworkOnly):
         super().__init__(*self._at(round_ - 1), self._clients)
 
     def mean_bits(self) -> tuple[float, float]:
-        """The mean over the rounds of a whole update, and of a download."""
+        """The mean over the rounds of a whole update, and of a download but for the first, if there is another."""
         each = [self._at(version) for version in range(self._rounds)]
-        return sum(menu.points[-1].bits for menu, _ in each) / len(each), sum(bits for _, bits in each) / len(each)
+        later = each[1:] or each
+        return sum(menu.points[-1].bits for menu, _ in each) / len(each), sum(bits for _, bits in later) / len(later)

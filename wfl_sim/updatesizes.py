@@ -16,7 +16,7 @@ from wfl_sim.learning.data import data_set, is_language
 from wfl_sim.learning.layouts import layout
 from wfl_sim.learning.modelinfo import CENTRED
 from wfl_sim.learning.sources import ModelInfo, model_info
-from wfl_sim.learning.weightcount import weight_count
+from wfl_sim.learning.weightcount import weight_shapes
 from wfl_sim.methods.base import NORMS, WEIGHTS, personal_of
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.methods.split import Split
@@ -25,14 +25,14 @@ from wfl_sim.networkonly import NetworkOnly, StagedSizes, UnlikeClients
 from wfl_sim.pace import pace_of
 from wfl_sim.plannedwork import PlannedSplit, planned_sizes
 from wfl_sim.scenario import Scenario
-from wfl_sim.stages import Stages
+from wfl_sim.stages import Stage, Stages
 
 
 def layout_of(scenario: Scenario, info: ModelInfo) -> Layout:
     """Shapes of what a run trains, under names of its own: adapters on layers of each block kept, and a head.
 
-    The head of a language model is the gain of its last norm, with a bias where the norm has one. All weights of the
-    backbone, where a method trains them, are one array here.
+    The head of a language model is the gain of its last norm, with a bias where the norm has one. Weights of the
+    backbone, where a method trains them, have their names in its file.
     """
     adapter, data = scenario.method.adapter(), scenario.learning.data
     head: dict[str, tuple[int, ...]]
@@ -55,7 +55,8 @@ def layout_of(scenario: Scenario, info: ModelInfo) -> Layout:
         count = 2 * kept + (not is_language(data))
         weights = {f"{NORMS}{number}.{name}": (info.hidden,) for number in range(count) for name in own}
     if adapter is not None and adapter.whole:
-        weights = {f"{WEIGHTS}all": (weight_count(scenario.learning.model.name, scenario.learning.model.layers),)}
+        model = scenario.learning.model
+        weights = {f"{WEIGHTS}{path}": shape for path, shape in weight_shapes(model.name, model.layers).items()}
     return layout(adapter, layers, head, weights)
 
 
@@ -78,14 +79,8 @@ def sizes(scenario: Scenario) -> tuple[PayloadMenu, int, int]:
         each = [sizes(part.scenario) for part in groups.parts(scenario)]
         return max((one[0] for one in each), key=dense_bits), sum(one[1] for one in each), sum(one[2] for one in each)
     stages, whole = _stages(scenario)
-    stage, codec = stages.typical(), _broadcast_codec(scenario)
-    layout, menu = stage.layout, stage.menu
-    first, change = _first_bits(whole), codec.menu(layout).points[-1].bits + 8 * len(stage.told)
-    if shapes := getattr(method, "broadcast_shapes", None):
-        pace = pace_of(scenario)
-        shapes = shapes(layout.shapes, pace.arrivals or pace.asked)
-        change = broadcasting.most_bits(codec, shapes, len(layout.pairs))
-    return menu, first, change
+    stage = stages.typical()
+    return stage.menu, _first_bits(stages, whole), _change_bits(scenario, stage) + 8 * len(stage.told)
 
 
 def _stages(scenario: Scenario) -> tuple[Stages, Layout]:
@@ -95,26 +90,33 @@ def _stages(scenario: Scenario) -> tuple[Stages, Layout]:
     return Stages(scenario.method, scenario.codec, whole, scenario.rounds), whole
 
 
-def _first_bits(whole: Layout) -> int:
+def _first_bits(stages: Stages, whole: Layout) -> int:
     """The model as it begins at 32 bits a value, without changes of what was pre-trained, which are 0."""
-    return 32 * whole.size([name for name in whole.everything if not name.startswith((WEIGHTS, NORMS))])
+    values = whole.size([name for name in whole.everything if not name.startswith((WEIGHTS, NORMS))])
+    return 32 * values + 8 * len(stages.at(0).told)
 
 
-def _broadcast_codec(scenario: Scenario) -> Any:
-    """That of downloads, which take 16 bits a value where uploads take 8."""
+def _change_bits(scenario: Scenario, stage: Stage) -> int:
+    """Of the whole change that leads on from a stage, which takes 16 bits a value where uploads take 8."""
     codec: Any = scenario.codec
-    return replace(codec, bits=16) if getattr(codec, "bits", None) == 8 else codec
+    codec = replace(codec, bits=16) if getattr(codec, "bits", None) == 8 else codec
+    if shapes := getattr(stage.method, "broadcast_shapes", None):
+        pace = pace_of(scenario)
+        shapes = shapes(stage.layout.shapes, pace.arrivals or pace.asked)
+    if shapes is None:
+        return int(codec.menu(stage.layout).points[-1].bits)
+    return broadcasting.most_bits(codec, shapes, len(stage.layout.pairs))
 
 
 def _staged(scenario: Scenario, menu: PayloadMenu, download_bits: int) -> StagedSizes:
     """The sizes of each round, where they change; until a round begins, these."""
-    (stages, whole), codec = _stages(scenario), _broadcast_codec(scenario)
+    stages, whole = _stages(scenario)
 
     def at(version: int) -> tuple[PayloadMenu, int]:
         if not version:
-            return stages.at(0).menu, _first_bits(whole)
-        change = codec.menu(stages.at(version - 1).layout).points[-1].bits + 8 * len(stages.at(version).told)
-        return stages.at(version).menu, change
+            return stages.at(0).menu, _first_bits(stages, whole)
+        now = stages.at(version)
+        return now.menu, _change_bits(scenario, stages.at(version - 1)) + 8 * len(now.told)
 
     return StagedSizes(menu, download_bits, scenario.clients.count, scenario.rounds, at)
 

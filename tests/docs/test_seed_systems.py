@@ -6,6 +6,7 @@ Nothing is run: scenarios are resolved, and pages are made of runs that are made
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -148,3 +149,14 @@ def written(
                      sent_bits=200_000, outcome="delivered", t_end_s=float(number), step=None)  # fmt: skip
         writer.commit_round(row, [sent], [])
     writer.finish()
+
+
+def test_counts_are_those_of_the_library(study: ModuleType) -> None:
+    """Which other tests derive: LoRA of rank 16 over FedTT with norms on Llama-2-7B, and SA-FedLoRA against FedAvg."""
+    from seed_systems_counts import page
+
+    text = "\n".join(page()) + "\n"
+    assert text == (ROOT / "docs/seed-systems/counts.md").read_text(encoding="utf-8")
+    rows = {row[0]: row[1:] for row in (re.split(r" *\| *", line.strip("| ")) for line in text.splitlines())}
+    assert rows["FedTT with the gains of 65 norms"] == ["880,640", "45.4", "4.8"]
+    assert "| 3, full | 0 | 274,722,048 | 93.60 % | 94.00 % |" in text and "| 93.55 % | 94.00 % |" in text

@@ -1404,6 +1404,16 @@ WRONG_OVERRIDES: list[tuple[str, ...]] = [
         "`HF_HUB_OFFLINE=0 wfl-sim fetch owner/made_up` brings it",
     ),
     (
+        "method={kind: fedtt_plus, factors: 6}",
+        "command line: method={kind: fedtt_plus, factors: 6}: method.factors: must be at most 5, the factors of a "
+        "tensor train; got 6",
+    ),
+    (
+        "method={kind: fedtt_plus, factors: 7, classifier: tensor_train}",
+        "command line: method={kind: fedtt_plus, factors: 7, classifier: tensor_train}: method.factors: must be at "
+        "most 6, the factors of a tensor train; got 7",
+    ),
+    (
         "learning.data.train=100000",
         "command line: learning.data.train=100000: learning.data.train: must be at most 18153 beside 2000 for "
         "testing: the class 'body' of 'builtin:wordnet10' has 2015 texts; got 100000",

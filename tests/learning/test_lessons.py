@@ -10,6 +10,7 @@ import torch
 
 from wfl_sim.learning import models
 from wfl_sim.learning.options import Local, Model
+from wfl_sim.learning.whole import Whole
 from wfl_sim.methods.base import WEIGHTS, Adapter, Lesson
 from wfl_sim.methods.tensortrain import TensorTrain
 
@@ -129,3 +130,48 @@ def test_changed_weights_stay_in_the_model_while_adapters_learn(make_trainer, ti
         alone = trainer.train({client: own}, 1, {client: lesson})[client]()
         assert all(np.array_equal(mixed[client][name], alone[name]) for name in alone)
     assert trainer.evaluate(start) == plain.evaluate(adapters)  # nothing stays behind
+
+
+def test_weights_that_nobody_trains_are_added_up_once():
+    """What is trained is followed, step by step; what is closed stays, as long as it is the same memory."""
+    layer = torch.nn.Linear(3, 2)
+    first = layer.weight.detach().clone()
+    whole, name = Whole(layer), WEIGHTS + "weight"
+    whole.use({})
+    assert torch.equal(layer.weight, first)
+    change = np.ones((2, 3), np.float32)
+    with torch.inference_mode():
+        whole.use({name: torch.from_numpy(change)[None]})
+    taken = layer.weight
+    assert torch.equal(taken, first + 1) and not taken.is_inference()
+    whole.use({name: torch.from_numpy(change)[None]})
+    assert layer.weight is taken
+    whole.use({name: torch.from_numpy(change.copy())[None]})
+    assert layer.weight is not taken and torch.equal(layer.weight, taken)
+
+    trained = torch.ones(1, 2, 3, requires_grad=True)
+    for step in (1.0, 2.0):
+        whole.use({name: trained})
+        layer(torch.ones(1, 3)).sum().backward()
+        assert torch.equal(layer.weight.detach(), first + step)
+        with torch.no_grad():
+            trained += 1
+    assert torch.equal(trained.grad, torch.full((1, 2, 3), 2.0))
+    whole.use({name: trained.detach()})
+    assert torch.equal(layer.weight, first + 3)
+    whole.use({})
+    assert torch.equal(layer.weight, first)
+
+
+def test_what_a_client_began_with_is_as_it_was(make_trainer, tiny):
+    """Also where it is not copied: a backbone's start, and that of others who have the same one."""
+    trainer = make_trainer(adapter=WHOLE, **tiny)
+    start = moved(trainer.initial())
+    kept = {name: value.copy() for name, value in start.items()}
+    opened = frozenset(name for name in start if name.startswith((WEIGHTS, "head.")))
+    lessons = dict.fromkeys((0, 1), Lesson(opened, 0.1))
+    after = {c: wait() for c, wait in trainer.train({0: start, 1: start}, 1, lessons).items()}
+    assert all(np.array_equal(start[name], kept[name]) for name in start)
+    names = [name for name in opened if name.startswith(WEIGHTS)]
+    assert any((after[0][name] != after[1][name]).any() for name in names)
+    assert not any(np.shares_memory(own[name], start[name]) for own in after.values() for name in names)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from wfl_sim.learning.lending import LARGE_BYTES
 from wfl_sim.learning.memo import Memo
 
 PARAMS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([np.pi], dtype=np.float32)}
@@ -38,6 +39,21 @@ def test_a_key_depends_on_everything_a_result_does():
     assert len(set(keys)) == len(keys)
     assert Memo(Path("x"), "task").key([PARAMS, dict(PARAMS)], "train", 0, 1) == keys[6]  # equal, if not the same
     assert Memo(Path("x"), "task").key([dict(reversed(PARAMS.items()))], "train", 0, 1) == keys[0]
+
+
+def test_a_large_array_is_read_once_and_counts_by_what_it_holds(monkeypatch):
+    value, reads = np.zeros(LARGE_BYTES // 4 + 1, np.float32), []
+    whole = np.ascontiguousarray
+    monkeypatch.setattr(np, "ascontiguousarray", lambda array: reads.append(array.size) or whole(array))
+    memo, again = Memo(Path("x"), "task"), Memo(Path("x"), "task")
+    keys = [memo.key([{"a": value, "b": PARAMS["b"]}], number) for number in (0, 0, 1)]
+    assert keys[0] == keys[1] != keys[2] and reads == [value.size]
+    assert again.key([{"a": value.copy(), "b": PARAMS["b"]}], 0) == keys[0]
+    for number in range(3):  # another one may come to lie where one was
+        other = value.copy()
+        other[-1] = number
+        assert (memo.key([{"a": other, "b": PARAMS["b"]}], 0) == keys[0]) == (number == 0)
+        del other
 
 
 def test_without_a_folder_nothing_is_kept():

@@ -17,11 +17,12 @@ from channels.streams import Stream
 from wfl_sim import learningwork, rules
 from wfl_sim.checks.method import check_method
 from wfl_sim.codecs.components import Components
+from wfl_sim.codecs.dense import Dense
 from wfl_sim.learning import layouts, sources
 from wfl_sim.learning.adapters import Adapters
 from wfl_sim.learning.heads import ClassHead
 from wfl_sim.learning.options import Local, Model
-from wfl_sim.methods.base import Adapter
+from wfl_sim.methods.base import WEIGHTS, Adapter
 from wfl_sim.methods.fedavg import FedAvg
 from wfl_sim.methods.tensortrain import TensorTrain, balanced
 from wfl_sim.scenario import parse
@@ -261,6 +262,22 @@ def test_plans_know_the_tensors_of_the_trainer(make_trainer, task_for, folder_of
     found = layout_of(replace(cell.scenario, learning=learning, method=method), sources.model_info(model.name))
     assert [found.shapes[name] for name in found.adapters] == [real.shapes[name] for name in real.adapters]
     assert len(found.pairs) == len(real.pairs)
+
+
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "llama", "gpt2", "vit"])
+def test_plans_know_the_weights_of_a_backbone(make_trainer, task_for, folder_of, kind):
+    """As many arrays of as many values: scales of each are charged."""
+    model, adapter = Model(name=folder_of(kind), layers=1), Adapter(3, 8, "kaiming", whole=True)
+    real = make_trainer(model=model, task=task_for(kind), adapter=adapter).layout
+    (cell,) = parse(SCENARIO).cells
+    learning = replace(cell.scenario.learning, model=model)
+    scenario = replace(cell.scenario, learning=learning, method=SimpleNamespace(adapter=lambda: adapter))
+    found = layout_of(scenario, sources.model_info(model.name))
+    planned, trained = (
+        sorted(layout.size([name]) for name in layout.shapes if name.startswith(WEIGHTS)) for layout in (found, real)
+    )
+    assert planned == trained and len(planned) > 10
+    assert Dense(bits=16).menu(found.without(set(found.heads))) == Dense(bits=16).menu(real.without(set(real.heads)))
 
 
 @dataclass(frozen=True, kw_only=True)

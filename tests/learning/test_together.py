@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from wfl_sim.errors import MissingResource, RunFailed
-from wfl_sim.learning import training
+from wfl_sim.learning import lending, training
 from wfl_sim.learning.heads import Score
 from wfl_sim.learning.local import LocalTraining, Setup
 from wfl_sim.learning.options import Local, Model
 from wfl_sim.learning.workers import Here, Workers
-from wfl_sim.methods.base import Adapter
+from wfl_sim.methods.base import WEIGHTS, Adapter, Lesson
 from wfl_sim.methods.soft import Soft
 from wfl_sim.methods.tensortrain import TensorTrain
 
@@ -219,6 +219,29 @@ def test_workers_give_the_same_bits(make_trainer, parts, monkeypatch):
         for client in (3, 0, 4, 2, 1):  # in whatever order they are asked for
             assert all(pending[client]()[n].tobytes() == value.tobytes() for n, value in wanted[client].items())
         assert there.evaluate(wanted[0]) == here.evaluate(wanted[0])
+    finally:
+        there.close()
+
+
+@pytest.mark.slow
+def test_workers_are_lent_the_same_backbone(make_trainer, monkeypatch, folder_of):
+    """All weights, then adapters on weights that are closed: bits as without workers."""
+    monkeypatch.setattr(lending, "LARGE_BYTES", 1)
+    adapter, model = replace(Adapter(4, 8, "orthonormal"), whole=True), Model(name=folder_of("bert"), layers=2)
+    here, there = (
+        make_trainer(adapter=adapter, model=model, executor=executor)
+        for executor in (Here, lambda setup: Workers(setup, 2))
+    )
+    try:
+        start = here.initial()
+        weights = frozenset(name for name in start if name.startswith((WEIGHTS, "head.")))
+        for opened in (weights, frozenset(start) - weights):
+            lessons = dict.fromkeys((0, 1), Lesson(opened, 0.1))
+            both = [learner.train({0: start, 1: start}, 1, lessons) for learner in (there, here)]
+            one, other = ({client: wait() for client, wait in each.items()} for each in both)
+            assert all(one[c][name].tobytes() == other[c][name].tobytes() for c in one for name in opened)
+            start = start | other[0]
+            assert there.evaluate(start) == here.evaluate(start)
     finally:
         there.close()
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from channels.options import OptionError
 from wfl_sim import merging
+from wfl_sim.checks import check_method
 from wfl_sim.codecs.base import Layout
 from wfl_sim.codecs.dense import Dense
 from wfl_sim.methods.base import Arrival
@@ -143,6 +144,18 @@ def test_the_residual_goes_to_the_layer_if_it_is_merged():
     np.testing.assert_allclose(scale * product(after) + after["q.W"], scale * product(mean), atol=1e-5)
     assert np.linalg.matrix_rank(after["q.W"], tol=1e-4) == 6
     assert method.adapter().dense and not SaFedLora().adapter().dense
+
+
+@pytest.mark.parametrize(("first", "last"), [(4, 1), (64, 2)])
+def test_what_a_cut_broadcasts_is_no_more_than_announced(first, last):
+    """Also where the layer takes a whole matrix in place of factors, or is narrower than the rank."""
+    method = SaFedLora(rank=first, rank_end=last, heat=0, initiating_rounds=0, merge_residual=True)
+    check_method(method)
+    stage, model = Annealed(method, 0, 8, 3), model_of(8) | {"q.W": np.zeros((OUTPUTS, INPUTS), np.float32)}
+    arrays = stage.broadcast(model, arrivals_of(model_of(8)))
+    shapes = stage.broadcast_shapes(stage.opened(layout_of(model_of(8))).shapes, 3)
+    assert {name: value.shape for name, value in arrays.items()} == shapes
+    assert shapes["q.W.A"] == (5, INPUTS) and Annealed(method, 0, 3, 3).broadcast_shapes(shapes, 3) is None
 
 
 @pytest.mark.parametrize("step", [1.0, 0.1])

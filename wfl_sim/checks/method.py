@@ -130,6 +130,10 @@ def _check_stages(contract: Contract, method: Any) -> None:
         contract.holds(11, isinstance(told, bytes), f"told() gives a {type(told).__name__}, not bytes")
         arrivals = [Arrival(k, drawn(now.shapes, version + k), 0.5) for k in (0, 1)]
         arrays = stage.broadcast(model, arrivals) if hasattr(stage, "broadcast") else None
+        most = stage.broadcast_shapes(now.shapes, len(arrivals)) if hasattr(stage, "broadcast") else None
+        values = sum(value.size for value in (arrays or {}).values())
+        fits = values <= sum(math.prod(shape) for shape in (most or {}).values()) and (arrays is None) == (most is None)
+        contract.holds(11, fits, f"broadcast() gives {values} values, more than broadcast_shapes() says")
         after = stage.aggregate(model, arrivals) if arrays is None else stage.received(model, arrays)
         still = [name for name in model if name not in now.shapes and name not in served]
         contract.holds(

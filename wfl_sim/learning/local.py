@@ -114,7 +114,7 @@ class LocalTraining:
         # A backbone that nobody trains here is one for all.
         one = {n for n in self.layout.shapes if n.startswith(WEIGHTS) and not (lesson and n in lesson.opened)}
         stacked = {
-            name: self._tensor(np.stack([start[name] for start in (starts[:1] if name in one else starts)]))
+            name: self._stacked([start[name] for start in starts[: 1 if name in one else None]], name)
             for name in self.layout.shapes
         }
         first = {name: value for name, value in stacked.items() if lesson is None or name in lesson.opened}
@@ -133,6 +133,8 @@ class LocalTraining:
                 clip(list(tensors.values()), local.clip_norm)
             optimizer.step()
         arrays = {name: value.detach().cpu().numpy() for name, value in tensors.items()}
+        if clients == 1:
+            return [{name: value[0] for name, value in arrays.items()}]
         return [{name: value[k].copy() for name, value in arrays.items()} for k in range(clients)]
 
     def step_flop(self) -> float:
@@ -239,6 +241,12 @@ class LocalTraining:
             first, *others = (start[name] for start in starts)
             same = all(value is first or np.array_equal(value, first) for value in others)
             self._served[name] = self._tensor(first)[None] if same else self._tensor(np.stack([first, *others]))
+
+    def _stacked(self, values: Sequence[NDArray[np.float32]], name: str) -> Tensor:
+        """[K, ...]; a backbone, which is large, is not copied for one."""
+        if len(values) == 1 and name.startswith(WEIGHTS):
+            return self._tensor(values[0])[None]
+        return self._tensor(np.stack(values))
 
     def _tensor(self, value: NDArray[np.float32]) -> Tensor:
         return torch.from_numpy(value).to(self._device)

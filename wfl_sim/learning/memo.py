@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from wfl_sim.contracts import Params
+from wfl_sim.learning.lending import LARGE_BYTES
 
 
 class Memo:
@@ -33,6 +35,7 @@ class Memo:
 
     def __init__(self, folder: Path | None, task: str) -> None:
         self._folder, self._task = folder, task
+        self._large: dict[int, tuple[weakref.ref[NDArray[Any]], bytes]] = {}  # by identity
 
     def key(self, params: Sequence[Params], *arguments: object) -> str:
         """The name under which the result for `params` and `arguments` is kept."""
@@ -41,7 +44,7 @@ class Memo:
         digests: dict[int, str] = {}  # clients of a group mostly share one start
         for one in params:
             if id(one) not in digests:
-                digests[id(one)] = _digest(one)
+                digests[id(one)] = self._digest(one)
         starts = [digests[id(one)] for one in params]
         return hashlib.blake2b(repr((self._task, starts, arguments)).encode(), digest_size=20).hexdigest()
 
@@ -65,10 +68,20 @@ class Memo:
         except OSError:
             partial.unlink(missing_ok=True)
 
+    def _digest(self, params: Params) -> str:
+        digest = hashlib.blake2b(digest_size=20)
+        for name in sorted(params):
+            digest.update(name.encode())
+            digest.update(self._content(params[name]))
+        return digest.hexdigest()
 
-def _digest(params: Params) -> str:
-    digest = hashlib.blake2b(digest_size=20)
-    for name in sorted(params):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(params[name]).tobytes())
-    return digest.hexdigest()
+    def _content(self, value: NDArray[Any]) -> bytes:
+        """An array's bytes, or of a large one, which nobody writes to, what stands for them."""
+        if value.nbytes < LARGE_BYTES:
+            return value.tobytes()
+        known = self._large.get(id(value))
+        if known is None or known[0]() is not value:
+            known = weakref.ref(value), hashlib.blake2b(np.ascontiguousarray(value).data).digest()
+            self._large = {key: other for key, other in self._large.items() if other[0]() is not None}
+            self._large[id(value)] = known
+        return known[1]

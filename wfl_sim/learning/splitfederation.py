@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from wfl_sim import lowrank, merging
 from wfl_sim.codecs.base import Codec, Layout, Update, update_key
 from wfl_sim.contracts import AnyPayload, Params, Payload, PayloadMenu, Point
-from wfl_sim.errors import Diverged, NotFinite
+from wfl_sim.errors import NotFinite
 from wfl_sim.learning import activations
 from wfl_sim.methods.base import Arrival
 from wfl_sim.methods.split import Split

@@ -1,4 +1,4 @@
-"""How many weights a model has, from the heads of its files; nothing is loaded.
+"""The shapes of a model's weights, from the heads of its files; nothing is loaded.
 
 Knows the format of safetensors and how models number their layers.
 """
@@ -6,7 +6,6 @@ Knows the format of safetensors and how models number their layers.
 from __future__ import annotations
 
 import json
-import math
 import re
 from pathlib import Path
 from typing import Any
@@ -14,21 +13,23 @@ from typing import Any
 from wfl_sim.learning.sources import weights_files
 
 _MOST_HEAD_BYTES = 10**8  # as the format's own readers take at most
+# What files hold besides weights: numbers of places, frequencies, and masks of causal attention.
+_TABLES = re.compile(r"\b(position_ids|inv_freq|attn\.bias|attn\.masked_bias)$")
 
 
-def weight_count(name: str, layers: int | None) -> int:
-    """The weights of a model's body, cut to its first `layers`, without what is never run.
+def weight_shapes(name: str, layers: int | None) -> dict[str, tuple[int, ...]]:
+    """The weights of a model's body, cut to its first `layers`, without what is never run or never trained.
 
     Raises
     ------
     MissingResource
         There is no such model.
     """
-    total = 0
+    found: dict[str, tuple[int, ...]] = {}
     for file in weights_files(name):
         if file.suffix == ".safetensors":
-            total += sum(math.prod(shape) for path, shape in _shapes(file).items() if _runs(path, layers))
-    return total
+            found |= {path: tuple(shape) for path, shape in _shapes(file).items() if _trains(path, layers)}
+    return found
 
 
 def _shapes(file: Path) -> dict[str, list[int]]:
@@ -42,8 +43,9 @@ def _shapes(file: Path) -> dict[str, list[int]]:
     return {name: told["shape"] for name, told in head.items() if name != "__metadata__"}
 
 
-def _runs(path: str, layers: int | None) -> bool:
+def _trains(path: str, layers: int | None) -> bool:
     parts = path.split(".")
     number = next((int(part) for part in parts if part.isdigit()), None)
     cut = layers is not None and number is not None and number >= layers
-    return not cut and "pooler" not in parts and not re.match(r"(lm_head|cls|classifier|position_ids)\b", parts[0])
+    apart = "pooler" in parts or re.match(r"(lm_head|cls|classifier|predictions|vocab_\w+)\b", parts[0])
+    return not cut and not apart and not _TABLES.search(path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from wfl_sim.methods.base import WEIGHTS
@@ -31,10 +32,28 @@ class Whole:
             del place._parameters[attribute]
             setattr(place, attribute, first)
             self._places[WEIGHTS + path] = place, attribute, first
+        self._taken: dict[str, Tensor | None] = dict.fromkeys(self._places)  # what the weights are made of now
         self.shapes: dict[str, tuple[int, ...]] = {n: tuple(first.shape) for n, (*_, first) in self._places.items()}
 
     def use(self, changes: Mapping[str, Tensor]) -> None:
-        """Take changes [1, ...] by name; a weight without one is as it was pre-trained."""
+        """Take changes [1, ...] by name; a weight without one is as it was pre-trained.
+
+        One that asks for no gradient is not written to while it is used: weights that have it already stay as they are.
+        """
         for name, (place, attribute, first) in self._places.items():
             change = changes.get(name)
-            setattr(place, attribute, first if change is None else first + change[0])
+            if name in self._taken and _same(change, self._taken[name]):
+                continue
+            with torch.inference_mode(False):  # or it could not be trained with later
+                setattr(place, attribute, first if change is None else first + change[0])
+            if change is None or not change.requires_grad:
+                self._taken[name] = change
+            else:
+                self._taken.pop(name, None)
+
+
+def _same(one: Tensor | None, other: Tensor | None) -> bool:
+    """Whether two changes are one memory, which nobody can have given away while `other` is held."""
+    if one is None or other is None:
+        return one is other
+    return not one.requires_grad and one.data_ptr() == other.data_ptr() and one.shape == other.shape

@@ -37,7 +37,7 @@ Knows arrays; of each arrival it sees weight and staleness, never time, SNR or b
    Layout``: what of all that is trained at some time is trained and sent now, in the shapes that it has now; the rest
    stays as it is with everybody. It may have ``told(layout) -> bytes``: what clients are told of that, where it does
    not follow from the version; ``proximal`` and ``rate`` of its `Lesson`; and ``ended(name)``, whether a tensor that
-   is closed is never open again. A method with
+   is closed is never open again. Its ``broadcast_shapes`` gives None where its `broadcast` does. A method with
    ``noted(notes, before, model) -> notes`` keeps plain numbers from one version to the next, by name. An arrival of an
    earlier stage may have other tensors, or other shapes.
 """

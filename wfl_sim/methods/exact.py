@@ -57,11 +57,7 @@ class Exact(Lora):
         """Shapes of what is added to layers if it has so many components."""
         found: Shapes = {}
         for a, b in pairs_of(shapes):
-            outputs, inputs = shapes[b][0], shapes[a][1]
-            if rank * (outputs + inputs) > outputs * inputs:
-                found[f"{a[:-2]}.W"] = (outputs, inputs)
-            else:
-                found |= {f"{a[:-2]}.W.A": (rank, inputs), f"{a[:-2]}.W.B": (outputs, rank)}
+            found |= most_added(a, shapes[b][0], shapes[a][1], rank)
         return found
 
 
@@ -86,6 +82,13 @@ def added(a: str, blocks: Factors, model: Params) -> Params:
     if left.shape[1] * (outputs + inputs) > outputs * inputs:
         return {layer: (left @ right).astype(np.float32)}
     return {f"{layer}.A": right.astype(np.float32), f"{layer}.B": left.astype(np.float32)}
+
+
+def most_added(a: str, outputs: int, inputs: int, rank: int) -> Shapes:
+    """Shapes of what `added` gives for so many components, none of them 0."""
+    if rank * (outputs + inputs) > outputs * inputs:
+        return {f"{a[:-2]}.W": (outputs, inputs)}
+    return {f"{a[:-2]}.W.A": (rank, inputs), f"{a[:-2]}.W.B": (outputs, rank)}
 
 
 def plain_changes(model: Params, arrivals: Sequence[Arrival], names: Sequence[str]) -> Params:

@@ -6,7 +6,7 @@ Knows arrays and names only.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -60,7 +60,8 @@ class SaFedLora(Lora):
     of old factors means nothing in new ones, and is forgotten; so is the state of the optimiser, as in every round. A
     late update of another rank is merged by what its change of B A is in the rows of A as it is now. With `rank_end`
     equal to `rank` and no initiating rounds it is ``fedavg``. Versions count updates: rounds in which nothing arrives
-    are not annealed. Where computing times are counted from the model, they are those of the first rank.
+    are not annealed. Where computing times are counted from the model, they are those of the first rank, also while all
+    weights are trained, which takes half as long again.
 
     Source
     ------
@@ -190,6 +191,19 @@ class Annealed:
             if self.method.merge_residual:
                 arrays |= exact.added(pair[0], ([lost_b], [lost_a]), model)
         return arrays
+
+    def broadcast_shapes(self, shapes: Mapping[str, tuple[int, ...]], arrivals: int) -> exact.Shapes | None:
+        """The shapes of `broadcast`, where nothing of the averaged products is 0."""
+        if self.next_rank == self.rank:
+            return None
+        found = dict(shapes)
+        for a, b in pairs_of(shapes):
+            outputs, inputs = shapes[b][0], shapes[a][1]
+            found |= {a: (self.next_rank, inputs), b: (outputs, self.next_rank)}
+            if self.method.merge_residual:
+                lost = min(self.rank, outputs, inputs) - self.next_rank
+                found |= exact.most_added(a, outputs, inputs, max(lost, 1))
+        return found
 
     def received(self, model: Params, arrays: Params) -> Params:
         """The model with the factors that were broadcast in place of its own."""

@@ -49,6 +49,10 @@ class TensorTrain(NothingElse):
         stated = STATED.get((width, self.bottleneck))
         return stated or (balanced(width, WIDE), balanced(self.bottleneck, NARROW))
 
+    def length(self, width: int) -> int:
+        """How many factors each of both tensor trains has behind a layer of that width."""
+        return sum(map(len, self.modes(width)))
+
     def shapes(self, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
         """``down.0`` and on, ``down.bias``, and the same of ``up``; what enters the layer does not matter."""
         wide, narrow = self.modes(outputs)
