@@ -48,7 +48,7 @@ PARTS = (
          ("fedtt", "fedtt-plus", "fedtt-plus-adaptive", "lora", "lora-rank-2", "head-only"),
          ("learning.data.partition.alpha=0.1",), title="The same with clients of few classes (Dirichlet 0.1)"),
     Part("annealed_rank", "sa-fedlora", "seeds/annealed_rank", sizes=("smoke", "full"), title="SA-FedLoRA",
-         smoke_arms=("annealed", "rank-8")),
+         smoke_arms=("annealed", "rank-11")),
     Part("full_start", "sa-fedlora", "image_fashion", overrides=ALL_WEIGHTS,
          title="The same with all weights at first"),
     Part("mixed_backbones", "h2tune", "seeds/mixed_backbones", sizes=("smoke", "full"), title="H2Tune",

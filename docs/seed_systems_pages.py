@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from soft_tsfa_tables import NONE, POINTS, Study, head, markdown, of_question, opened_all, plain, plus_minus
 
+from analysis.clientgroups import ends, groups_of
 from analysis.curveplot import tradeoff
 from analysis.evidence import BITS_PER_MBIT, NOTHING, by_arm, differences, equal_cost, reached, runs
-from analysis.tradeoff import COSTS, TARGET_WINDOW
+from analysis.tradeoff import COSTS
 
 if TYPE_CHECKING:
     from evidence import Part
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 REFERENCES: Mapping[str, str] = {
     "tensor_trains": "lora",
     "tensor_trains_unlike": "lora",
-    "annealed_rank": "rank-8",
+    "annealed_rank": "rank-11",
     "full_start": "all-weights",
     "mixed_backbones": "fedavg-in-groups",
     "mixed_families": "fedavg-in-groups",
@@ -88,7 +89,7 @@ def page(found: Sequence[Study]) -> str:
 def table(study: Study) -> list[str]:
     """Arms in their order: how well they do, with differences to the reference, and what they cost."""
     whole = runs(study.traces)
-    reference = REFERENCES.get(study.part.name, study.arms[0])
+    reference = reference_of(study)
     within = {cost: equal_cost(study.traces, cost, FLOORS) for cost in COSTS}
     cut = [differences(runs(study.traces, most, cost), reference, "accuracy") for cost, most in within.items()]
     against = [differences(whole, reference, "accuracy"), *cut]
@@ -125,22 +126,26 @@ def _shown(cost: str, most: float) -> str:
 
 def groups(study: Study) -> list[str]:
     """Where clients have groups: what each of them reached in its own task; nothing elsewhere."""
-    rows = study.traces.groups
-    if not len(rows):
+    found = groups_of(study.traces)
+    if not found:
         return []
-    last = rows.dropna(subset="accuracy").groupby(["name", "arm", "seed"], sort=False)["accuracy"]
-    ends = last.agg(lambda own: own.tail(TARGET_WINDOW).median()).reset_index()
-    tasks = rows.drop_duplicates("name").set_index("name")["task"]
-    reference, cells = REFERENCES[study.part.name], dict[str, list[str]]()
-    for name, own in ends.groupby("name", sort=False):
+    reached_by, reference, columns = ends(study.traces), reference_of(study), list[list[str]]()
+    for group in found:
+        own = reached_by[(reached_by["name"] == group.name) & (reached_by["task"] == group.task)]
         mean, against = by_arm(own, "accuracy"), differences(own, reference, "accuracy")
-        cells[str(name)] = [
-            f"{plus_minus(mean[arm], POINTS)} ({plus_minus(against.get(arm, NOTHING), POINTS, sign=True)})"
+        shown = [
+            (plus_minus(mean.get(arm, NOTHING), POINTS), plus_minus(against.get(arm, NOTHING), POINTS, sign=True))
             for arm in study.arms
         ]
-    head_row = ["arm", *(f"{name}: {str(tasks[name]).removeprefix('builtin:')}" for name in cells)]
+        columns.append([f"{value} ({difference})" for value, difference in shown])
+    header = ["arm", *(f"{group.name}: {group.short}" for group in found)]
     said = f"Accuracy of each group in its task, in brackets the difference to `{reference}`:"
-    return [said, "", *markdown(head_row, [list(row) for row in zip(study.arms, *cells.values(), strict=True)])]
+    return [said, "", *markdown(header, [list(row) for row in zip(study.arms, *columns, strict=True)])]
+
+
+def reference_of(study: Study) -> str:
+    """The arm to which others are compared."""
+    return REFERENCES.get(study.part.name, study.arms[0])
 
 
 def memory(study: Study) -> list[str]:

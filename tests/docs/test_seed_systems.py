@@ -54,7 +54,7 @@ def test_a_page_compares_at_what_all_runs_reach(study: ModuleType, tmp_path: Pat
 
     folder = tmp_path / "annealed_rank"
     for seed, shift in ((1, 0.0), (2, 0.02), (3, 0.04)):
-        written(folder, "rank-8", seed, [0.1, 0.2 + shift, 0.2 + shift, 0.2 + shift, 0.8, 0.8, 0.8])
+        written(folder, "rank-11", seed, [0.1, 0.2 + shift, 0.2 + shift, 0.2 + shift, 0.8, 0.8, 0.8])
         written(folder, "annealed", seed, [0.1, 0.3 + shift, 0.3 + shift, 0.3 + shift])
     said = [*write(study.PARTS, tmp_path, tmp_path / "tables")]
     assert sum("left out" in line for line in said) == len(study.PARTS) - 1

@@ -98,9 +98,10 @@ class H2Tune(Lora):
     Validity
     --------
     Tasks with classes. Adapted modules must be as many in a block of each backbone. A batch costs two steps, and
-    counted work says so. G begins as 0, so that the first round is one of plain LoRA, B = 0 the pre-trained model. What
-    a sparse upload leaves out is forgotten, and so is what is lost on the air of the shared part; A, B, Q and Z keep
-    what they learnt. Clients are trained in one process. The file of the model holds what the server has: G and heads.
+    counted work says so, of the first round too, in which it is one. G begins as 0, so that the first round is one of
+    plain LoRA, B = 0 the pre-trained model. What a sparse upload leaves out is forgotten, and so is what is lost on the
+    air of the shared part; A, B, Q and Z keep what they learnt. Clients are trained in one process. The file of the
+    model holds what the server has: G and heads.
 
     Source
     ------
