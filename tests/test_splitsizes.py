@@ -196,6 +196,17 @@ def test_a_link_budget_tells_the_loads_of_a_step():
     assert shown.update_records(other)[0].keys() < record.keys()
 
 
+def test_a_broadcast_has_the_adapters_of_the_deepest_cut_and_a_unicast_its_own():
+    scenario = read(PHONES, "codec.bits=16")
+    cuts = cuts_of(scenario, SplitSizes.of(scenario))
+    for access, cut in (("broadcast", [max(cuts)] * 4), ("unicast", cuts)):
+        overrides = [PHONES, "codec.bits=16", f"radio.downlink.access={access}"]
+        updates = linkbudget.report(parse(SCENARIO, "halves", overrides)).updates
+        bits = np.array([SplitSizes.of(scenario).adapter_bits(own) for own in cut])
+        wire = bits + 320 * np.ceil(bits / (12_000 - 320))
+        np.testing.assert_allclose(updates.download_s * updates.download_rate_bps, wire)
+
+
 def test_gradients_are_taken_off_what_is_left_to_send():
     """By the sum of all that goes up and down, each coding with its own gradients."""
     tight = [PHONES, "codec.bits=16", "method.codings=[int8, fp16]", "radio.downlink.bandwidth=500 kHz"]

@@ -34,6 +34,7 @@ from wfl_sim.methods.base import has_one_rank
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.methods.split import Split
 from wfl_sim.pace import pace_of
+from wfl_sim.plannedwork import planned_sizes
 from wfl_sim.radio.margins import Terms
 from wfl_sim.scenario import Cell, Scenario, Study
 from wfl_sim.splitsizes import SplitSizes, cuts_of
@@ -172,10 +173,14 @@ def _chosen(study: Study, arm: str | None) -> Cell:
 
 
 class _Sender(NamedTuple):
-    """Clients with updates of the same size: those of a group, with as many layers of a model cut in two, or all."""
+    """Clients with updates of the same size: those of a group, with as many layers of a model cut in two, or all.
+
+    `download_bits` are those of a download for one of them alone.
+    """
 
     scenario: Scenario
     menu: PayloadMenu
+    download_bits: int
     clients: Sequence[int]
 
     @property
@@ -212,7 +217,10 @@ class _Planner:
         self.menu, _, self.download_bits = sizes(scenario)
         self.dense_bits = self.menu.points[-1].bits
         groups = by_group(scenario) if _has_groups(scenario) else []
-        self.groups = [(part, _Sender(part.scenario, menu, part.clients)) for part, menu, _ in groups]
+        common_bits = self.download_bits - sum(bits for _, _, bits in groups)  # what no group has for itself
+        self.groups = [
+            (part, _Sender(part.scenario, menu, common_bits + bits, part.clients)) for part, menu, bits in groups
+        ]
         self.split = SplitSizes.of(scenario) if isinstance(scenario.method, Split) else None
         self.senders = [own for _, own in self.groups] or list(self._by_cut())
         self.compute_s, self.latency_s = compute_of(scenario).median_s, 2.0 * scenario.radio.latency_s
@@ -232,7 +240,12 @@ class _Planner:
             return
         cuts = cuts_of(self.scenario, self.split)
         for cut in sorted(set(cuts)):
-            yield _Sender(self.scenario, self.split.menu(cut), [k for k, own in enumerate(cuts) if own == cut])
+            menu, _, download_bits = planned_sizes(self.scenario, cut)
+            yield _Sender(self.scenario, menu, download_bits, [k for k, own in enumerate(cuts) if own == cut])
+
+    def _download_bits(self, own: _Sender) -> int:
+        """What is sent to one of them: a broadcast has what all clients need."""
+        return own.download_bits if self.scenario.radio.downlink.access == "unicast" else self.download_bits
 
     def report(self, distances_m: Sequence[float] | None) -> Report:
         scenario, settings = self.scenario, self.scenario.link_budget
@@ -300,7 +313,8 @@ class _Planner:
 
     def _whole_update_bps(self, direction: Direction) -> float:
         """The rate at which a whole update takes its share of the time that is left."""
-        bits = self.dense_bits if direction == "uplink" else self.download_bits
+        largest = max(map(self._download_bits, self.senders), default=self.download_bits)
+        bits = self.dense_bits if direction == "uplink" else largest
         return self.air[direction].wire_bits(bits) / (SHARE[direction] * self.left_s)
 
     def _note_validity(self, distance_m: float, what: str) -> None:
@@ -373,10 +387,13 @@ class _Planner:
         def snr_db(budget: LinkBudget) -> FloatArray:
             return budget.snr_db(loss_db - self.penetration_db + margin_db - budget.shadow_margin_db)
 
+        down = self.air["downlink"]
         rate, download_rate = (self._rate_bps(direction, snr_db(budgets[direction])) for direction in DIRECTIONS)
         senders = self._senders(distance_m.size, distances_m is None)
         with np.errstate(divide="ignore"):
-            download_s = self.air["downlink"].wire_bits(self.download_bits) / download_rate
+            download_s = self._each(
+                senders, lambda own, rows: down.wire_bits(self._download_bits(own)) / download_rate[rows]
+            )
             upload_s = self._each(senders, lambda own, rows: air.wire_bits(own.dense_bits) / rate[rows])
 
         def air_s(point: Point) -> FloatArray:
@@ -413,7 +430,7 @@ class _Planner:
         if self.senders and named:
             ids = np.asarray(self.medium.links.clients)
             return [(own, np.isin(ids, np.asarray(own.clients))) for own in self.senders]
-        whole = _Sender(self.scenario, self.menu, range(count))
+        whole = _Sender(self.scenario, self.menu, self.download_bits, range(count))
         largest = max(self.senders, key=lambda own: own.dense_bits, default=whole)
         return [(largest, np.ones(count, bool))]
 
