@@ -22,7 +22,7 @@ from wfl_sim.engine import build_medium
 from wfl_sim.errors import ScenarioError
 from wfl_sim.linkbudget import SHARE, Report, dense_sizes, report
 from wfl_sim.scenario import Study, load
-from wfl_sim.updatesizes import by_group
+from wfl_sim.updatesizes import by_group, work_of
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICKSTART = str(ROOT / "scenarios/quickstart.yaml")
@@ -351,6 +351,29 @@ def test_each_group_has_its_own_update(arm: str) -> None:
     else:  # a rank fits where a whole update of it does: of two layers a larger one than of six
         assert updates.rank is not None
         assert ((updates.rank >= [4, 4, 4, 8, 8, 8, 8, 8]) == in_time).all()
+
+
+@pytest.mark.parametrize("arm", ["fedavg-in-groups", "h2tune"])
+def test_a_broadcast_has_what_all_groups_need_and_a_unicast_what_one_does(arm: str) -> None:
+    scenario = next(cell.scenario for cell in study(path=MIXED).cells if cell.arm == arm)
+    planned, own = work_of(scenario), [bits for _, _, bits in by_group(scenario)]
+    air = Air(10e6, None, packet_bits=12_000.0, header_bits=320.0)  # type: ignore[arg-type]
+
+    def brought(*overrides: str, at: list[float] | None = None) -> list[float]:
+        """Bits on the air of each client's download."""
+        updates = ask(*overrides, path=MIXED, arm=arm, at=at).updates
+        return list(updates.download_s * updates.download_rate_bps)
+
+    unicast = "radio.downlink.access=unicast"
+    assert brought() == pytest.approx([air.wire_bits(planned.downlink(range(8)).bits)] * 8)
+    alone = [air.wire_bits(planned.downlink([client]).bits) for client in range(8)]
+    assert brought(unicast) == pytest.approx(alone) and brought(unicast, at=[100.0]) == pytest.approx([max(alone)])
+    if arm == "fedavg-in-groups":  # nothing is common to all
+        assert alone == [air.wire_bits(own[group]) for group in (0, 0, 0, 1, 1, 1, 2, 2)] and len(set(alone)) == 3
+    # Row 19 is for the largest download that is sent.
+    there = ask(unicast, path=MIXED, arm=arm)
+    left_s = there.deadline_s - there.compute_s - there.latency_s
+    assert there.reaches["downlink"].rate_bps == pytest.approx(max(alone) / (SHARE["downlink"] * left_s), rel=1e-6)
 
 
 def test_groups_stand_in_each_form_of_the_answer() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from channels.options import OptionError
@@ -175,10 +176,13 @@ def test_a_link_budget_tells_the_loads_of_a_step():
     # 16 bits a value, a byte, and an exponent for each array: A and B of query and value
     values = [8 + 16 * cut * ADAPTERS + 8 * cut * 4 for cut in steps.cut]
     assert steps.adapters_bits.tolist() == values
-    # All activations and the adapters are a whole update, of the deepest cut: so are the times, but for packets' ends.
-    deepest = steps.cut == max(cuts)
+    # All activations and the adapters are a client's whole update, by its own cut: the times differ by packets' ends.
+    assert len(set(cuts)) > 1
+    packets = 40 * 8 * (STEPS + 1)  # one header each, at most
     whole_s = STEPS * steps.activations_s + steps.adapters_s
-    assert whole_s[deepest] == pytest.approx(updates.upload_s[deepest], rel=1e-2)
+    assert (np.abs(whole_s - updates.upload_s) * updates.rate_bps <= packets).all()
+    draw_w = 10 ** (23 / 10 - 3) / 0.35 + 0.1
+    np.testing.assert_allclose(updates.energy_j, draw_w * updates.upload_s)
     assert steps.gradient_s == pytest.approx(steps.activations_s * updates.rate_bps / updates.download_rate_bps)
     anywhere = linkbudget.report(study, distances_m=[100.0, 200.0]).steps
     assert anywhere.cut.tolist() == [max(cuts)] * 2 and anywhere.activations_s[0] < anywhere.activations_s[1]
@@ -186,9 +190,40 @@ def test_a_link_budget_tells_the_loads_of_a_step():
     assert "Split training: 5 steps a round with activations and gradients as fp16" in said and " coding " in said
     (record, *_) = shown.update_records(found)
     assert (record["step_bits"], record["adapters_bits"]) == (sizes.transfer_bits(16), values[0])
+    assert said.count("with the most layers of any client") == 1
     other = linkbudget.report(parse(SCENARIO, "halves", ["method={kind: fedavg}", "protocol={kind: sync}"]))
     assert other.steps is None and "Split" not in shown.text(other)
     assert shown.update_records(other)[0].keys() < record.keys()
+
+
+def test_a_broadcast_has_the_adapters_of_the_deepest_cut_and_a_unicast_its_own():
+    scenario = read(PHONES, "codec.bits=16")
+    cuts = cuts_of(scenario, SplitSizes.of(scenario))
+    for access, cut in (("broadcast", [max(cuts)] * 4), ("unicast", cuts)):
+        overrides = [PHONES, "codec.bits=16", f"radio.downlink.access={access}"]
+        updates = linkbudget.report(parse(SCENARIO, "halves", overrides)).updates
+        bits = np.array([SplitSizes.of(scenario).adapter_bits(own) for own in cut])
+        wire = bits + 320 * np.ceil(bits / (12_000 - 320))
+        np.testing.assert_allclose(updates.download_s * updates.download_rate_bps, wire)
+
+
+def test_gradients_are_taken_off_what_is_left_to_send():
+    """By the sum of all that goes up and down, each coding with its own gradients."""
+    tight = [PHONES, "codec.bits=16", "method.codings=[int8, fp16]", "radio.downlink.bandwidth=500 kHz"]
+    found = linkbudget.report(parse(SCENARIO, "halves", [*tight, "link_budget.deadline=60 s"]))
+    steps, updates = found.steps, found.updates
+    left_s = found.deadline_s - found.compute_s - found.latency_s - updates.download_s
+    assert updates.air_s == pytest.approx(left_s - STEPS * steps.gradient_s)
+    assert (updates.kept_fraction == 0.5).all() and (STEPS * steps.gradient_s > 0.2 * updates.upload_s).all()
+    # In 8 bits half of everything but the adapters goes up and down.
+    k = int(np.argmax(updates.upload_s))
+    exchanged_s, spent_s = STEPS * (steps.activations_s + steps.gradient_s)[k], found.compute_s + found.latency_s
+    others_s = spent_s + updates.download_s[k] + steps.adapters_s[k]
+    for share, coding in ((1.01, 0.5), (0.99, 0.25), (0.52, 0.25), (0.48, 0.0)):
+        deadline = f"link_budget.deadline={others_s + share * exchanged_s} s"
+        there = linkbudget.report(parse(SCENARIO, "halves", [*tight, deadline]))
+        assert there.updates.kept_fraction[k] == coding, share
+        assert (there.updates.upload_s[k] <= there.updates.air_s[k]) == (coding == 0.5)
 
 
 def test_plans_know_the_steps():

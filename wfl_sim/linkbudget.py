@@ -23,7 +23,7 @@ from channels.pathloss import Sighted
 from channels.reliability import area_margin_db
 from channels.streams import Stream
 from channels.terrain import Terrain
-from wfl_sim.contracts import Air, FloatArray, PayloadMenu
+from wfl_sim.contracts import Air, FloatArray, PayloadMenu, Point
 from wfl_sim.diagnose import Locator
 from wfl_sim.engine import build_medium
 from wfl_sim.errors import ScenarioError
@@ -34,8 +34,10 @@ from wfl_sim.methods.base import has_one_rank
 from wfl_sim.methods.none import NoLearning
 from wfl_sim.methods.split import Split
 from wfl_sim.pace import pace_of
+from wfl_sim.plannedwork import planned_sizes
 from wfl_sim.radio.margins import Terms
 from wfl_sim.scenario import Cell, Scenario, Study
+from wfl_sim.splitsizes import SplitSizes, cuts_of
 from wfl_sim.steploads import StepLoads, step_loads
 from wfl_sim.updatesizes import by_group, layout_of, sizes
 
@@ -76,7 +78,8 @@ class Updates:
     `snr_db` and the rates hold with the wanted reliability: `rate_bps` in the uplink, headers included, and
     `download_rate_bps`. `bits` is the largest payload. `rank` is the largest LoRA rank of which a whole update fits, 0
     if none, None if the method has no rank; `kept_fraction` the largest of the codec's menu, 0 if none fits.
-    `upload_s` and `energy_j` are those of a whole update; infinite where the link carries nothing.
+    `upload_s` and `energy_j` are those of a whole update; infinite where the link carries nothing. `air_s` is the time
+    left to send: in split training once the gradients in the coding of a whole update are down.
     """
 
     client: tuple[int, ...] | None
@@ -112,8 +115,8 @@ class GroupUpdates:
 class Report:
     """The link budget of one arm and seed; where the shadow margin was stated, `reliability` had no say in it.
 
-    `dense_bits` is a whole update, of `groups` the largest, which the budgets of both directions are made for. What a
-    client carries is held against the updates of its own group, a distance against the largest.
+    `dense_bits` is a whole update, of `groups` or cuts the largest, which the budgets of both directions are made for.
+    What a client carries is held against the updates of its own group or cut, a distance against the largest.
     """
 
     name: str
@@ -170,11 +173,15 @@ def _chosen(study: Study, arm: str | None) -> Cell:
 
 
 class _Sender(NamedTuple):
-    """Clients with updates of the same size: those of a group, or all."""
+    """Clients with updates of the same size: those of a group, with as many layers of a model cut in two, or all.
+
+    `download_bits` are those of a download for one of them alone.
+    """
 
     scenario: Scenario
     menu: PayloadMenu
-    clients: range
+    download_bits: int
+    clients: Sequence[int]
 
     @property
     def dense_bits(self) -> int:
@@ -210,8 +217,12 @@ class _Planner:
         self.menu, _, self.download_bits = sizes(scenario)
         self.dense_bits = self.menu.points[-1].bits
         groups = by_group(scenario) if _has_groups(scenario) else []
-        self.senders = [_Sender(part.scenario, menu, part.clients) for part, menu, _ in groups]
-        self.names = [part.name for part, _, _ in groups]
+        common_bits = self.download_bits - sum(bits for _, _, bits in groups)  # what no group has for itself
+        self.groups = [
+            (part, _Sender(part.scenario, menu, common_bits + bits, part.clients)) for part, menu, bits in groups
+        ]
+        self.split = SplitSizes.of(scenario) if isinstance(scenario.method, Split) else None
+        self.senders = [own for _, own in self.groups] or list(self._by_cut())
         self.compute_s, self.latency_s = compute_of(scenario).median_s, 2.0 * scenario.radio.latency_s
         spent_s, budget_s = self.compute_s + self.latency_s, scenario.schedule.latency_budget
         self.deadline_s = settings.deadline_s or budget_s or spent_s + DEADLINE_S
@@ -222,6 +233,19 @@ class _Planner:
             "uplink": settings.uplink.bandwidth_hz or share_hz,
             "downlink": settings.downlink.bandwidth_hz or scenario.radio.downlink.bandwidth_hz,
         }
+
+    def _by_cut(self) -> Iterator[_Sender]:
+        """Who sends in split training: clients with as many layers."""
+        if self.split is None:
+            return
+        cuts = cuts_of(self.scenario, self.split)
+        for cut in sorted(set(cuts)):
+            menu, _, download_bits = planned_sizes(self.scenario, cut)
+            yield _Sender(self.scenario, menu, download_bits, [k for k, own in enumerate(cuts) if own == cut])
+
+    def _download_bits(self, own: _Sender) -> int:
+        """What is sent to one of them: a broadcast has what all clients need."""
+        return own.download_bits if self.scenario.radio.downlink.access == "unicast" else self.download_bits
 
     def report(self, distances_m: Sequence[float] | None) -> Report:
         scenario, settings = self.scenario, self.scenario.link_budget
@@ -242,8 +266,9 @@ class _Planner:
         steps = step_loads(scenario, updates.client, up, down, updates.rate_bps, updates.download_rate_bps)
         if steps is not None:
             self.notes.append(
-                "an update is all that a client sends up in a round; computing counts as that of a whole model, "
-                f"and the latencies of {steps.steps} steps are left out"
+                "an update is all that a client sends up in a round, and gradients are taken off the time left for it; "
+                f"computing counts as that of a whole model, and the latencies of {steps.steps} steps are left out, "
+                "as is what clients wait for each other"
             )
         return Report(
             scenario.name, self.cell.arm, self.cell.seed, settings.reliability, settings.of,
@@ -288,7 +313,8 @@ class _Planner:
 
     def _whole_update_bps(self, direction: Direction) -> float:
         """The rate at which a whole update takes its share of the time that is left."""
-        bits = self.dense_bits if direction == "uplink" else self.download_bits
+        largest = max(map(self._download_bits, self.senders), default=self.download_bits)
+        bits = self.dense_bits if direction == "uplink" else largest
         return self.air[direction].wire_bits(bits) / (SHARE[direction] * self.left_s)
 
     def _note_validity(self, distance_m: float, what: str) -> None:
@@ -361,13 +387,26 @@ class _Planner:
         def snr_db(budget: LinkBudget) -> FloatArray:
             return budget.snr_db(loss_db - self.penetration_db + margin_db - budget.shadow_margin_db)
 
+        down = self.air["downlink"]
         rate, download_rate = (self._rate_bps(direction, snr_db(budgets[direction])) for direction in DIRECTIONS)
         senders = self._senders(distance_m.size, distances_m is None)
         with np.errstate(divide="ignore"):
-            download_s = self.air["downlink"].wire_bits(self.download_bits) / download_rate
+            download_s = self._each(
+                senders, lambda own, rows: down.wire_bits(self._download_bits(own)) / download_rate[rows]
+            )
             upload_s = self._each(senders, lambda own, rows: air.wire_bits(own.dense_bits) / rate[rows])
-        air_s = np.maximum(self.left_s - download_s, 0.0)
-        capacity, ranked = rate * air_s, self._is_ranked()
+
+        def air_s(point: Point) -> FloatArray:
+            """The time that is left to send a point."""
+            return np.maximum(self.left_s - download_s - self._gradients_s(point, download_rate), 0.0)
+
+        def kept(own: _Sender, rows: Places) -> FloatArray:
+            fits = [air.wire_bits(point.bits) <= (rate * air_s(point))[rows] for point in own.menu.points]
+            fractions = np.array([0.0, *(point.kept_fraction for point in own.menu.points)])
+            return np.asarray(fractions[np.sum(fits, axis=0)])  # of rising points the first ones fit
+
+        whole_s, ranked = air_s(self.menu.points[-1]), self._is_ranked()
+        capacity = rate * whole_s
         clients = self.scenario.clients
         draw_w = 10.0 ** (clients.tx_power_dbm / 10.0 - 3.0) / clients.amplifier_efficiency + clients.circuit_power_w
         return Updates(
@@ -378,10 +417,10 @@ class _Planner:
             rate_bps=rate,
             download_rate_bps=download_rate,
             download_s=download_s,
-            air_s=air_s,
+            air_s=whole_s,
             bits=air.payload_bits(capacity),
             rank=self._each(senders, lambda own, rows: self._rank(own.scenario, capacity[rows])) if ranked else None,
-            kept_fraction=self._each(senders, lambda own, rows: self._kept(own.menu, capacity[rows])),
+            kept_fraction=self._each(senders, kept),
             upload_s=upload_s,
             energy_j=draw_w * upload_s,
         )
@@ -391,7 +430,7 @@ class _Planner:
         if self.senders and named:
             ids = np.asarray(self.medium.links.clients)
             return [(own, np.isin(ids, np.asarray(own.clients))) for own in self.senders]
-        whole = _Sender(self.scenario, self.menu, range(count))
+        whole = _Sender(self.scenario, self.menu, self.download_bits, range(count))
         largest = max(self.senders, key=lambda own: own.dense_bits, default=whole)
         return [(largest, np.ones(count, bool))]
 
@@ -407,17 +446,18 @@ class _Planner:
 
     def _groups(self, updates: Updates) -> Iterator[GroupUpdates]:
         in_time = updates.upload_s <= updates.air_s
-        for name, own in zip(self.names, self.senders, strict=True):
-            ours = (
-                None if updates.client is None else int(in_time[np.isin(updates.client, np.asarray(own.clients))].sum())
-            )
-            yield GroupUpdates(name, own.clients, getattr(own.scenario.method, "rank", None), own.dense_bits, ours)
+        for part, own in self.groups:
+            ours = None if updates.client is None else int(in_time[np.isin(updates.client, part.clients)].sum())
+            rank = getattr(part.scenario.method, "rank", None)
+            yield GroupUpdates(part.name, part.clients, rank, own.dense_bits, ours)
 
-    def _kept(self, menu: PayloadMenu, capacity_bits: FloatArray) -> FloatArray:
-        """The largest kept fraction of a menu that fits."""
-        wire = np.array([self.air["uplink"].wire_bits(point.bits) for point in menu.points])
-        kept = np.array([0.0, *(point.kept_fraction for point in menu.points)])
-        return np.asarray(kept[np.searchsorted(wire, capacity_bits, side="right")])
+    def _gradients_s(self, point: Point, rate_bps: FloatArray) -> FloatArray:
+        """How long the gradients of a round take down in the coding of a point; only split training has any."""
+        if self.split is None:
+            return np.zeros_like(rate_bps)
+        bits = self.split.transfer_bits(round(32 * point.kept_fraction))
+        with np.errstate(divide="ignore"):
+            return np.asarray(self.split.steps * self.air["downlink"].wire_bits(bits) / rate_bps)
 
     def _is_ranked(self) -> bool:
         """Whether updates have a rank, the same in all of a run."""

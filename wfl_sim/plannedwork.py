@@ -37,8 +37,10 @@ class PlannedSplit(NetworkOnly):
         return self._sizes.transfer_bits(round(32 * point.kept_fraction))
 
 
-def planned_sizes(scenario: Scenario) -> tuple[PayloadMenu, int, int]:
-    """What a client of the highest cut could send up in a round, and the bits of its first download and of a later one.
+def planned_sizes(scenario: Scenario, cut: int | None = None) -> tuple[PayloadMenu, int, int]:
+    """What a client could send up in a round, and the bits of its first download and of a later one.
+
+    It is one of the `cut` given, or of the highest that any client has.
 
     Raises
     ------
@@ -46,7 +48,7 @@ def planned_sizes(scenario: Scenario) -> tuple[PayloadMenu, int, int]:
         The model's ``config.json`` is not on this computer, or the data set is not known.
     """
     sizes, whole = SplitSizes.of(scenario), scenario.codec
-    cut = max(cuts_of(scenario, sizes))
+    cut = cut or max(cuts_of(scenario, sizes))
     if isinstance(whole, Dense) and whole.bits == 8:  # the server sends 16
         whole = replace(whole, bits=16)
     return sizes.menu(cut), sizes.first_bits(cut), whole.menu(sizes.layout(cut)).points[-1].bits

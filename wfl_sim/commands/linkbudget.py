@@ -260,6 +260,7 @@ def _update_lines(found: Report) -> Iterator[str]:
     if len(shown) < count:
         yield f"{len(shown)} of {count} clients, from the strongest link to the weakest; --format csv lists all"
     largest = ", in the group where it is largest" if found.groups else ""
+    largest = ", with the most layers of any client" if found.steps is not None else largest
     takes = f"A whole update of arm {found.arm} takes {_bits(found.dense_bits)}{largest}."
     yield f"{takes} Losses are those of path and walls."
     if found.groups:
