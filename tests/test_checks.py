@@ -36,6 +36,7 @@ from wfl_sim.learning.datasets.base import labelled
 from wfl_sim.learning.examples import Examples
 from wfl_sim.methods.base import add_weighted
 from wfl_sim.methods.fedavg import FedAvg
+from wfl_sim.methods.sa_fedlora import Annealed, SaFedLora
 from wfl_sim.methods.soft import Soft
 from wfl_sim.nouns import NOUNS
 from wfl_sim.schedules.channel_threshold import ChannelThreshold
@@ -427,6 +428,17 @@ def without_gradient(a: Any, b: Any) -> Any:
     return a.detach().sum((-2, -1))
 
 
+def staged(**members: Any) -> type[Any]:
+    """SA-FedLoRA, whose stages have some members of their own."""
+    made: Any = type("MadeStage", (Annealed,), members)
+
+    def stage(self: Any, *asked: Any) -> Any:
+        own = SaFedLora.stage(self, *asked)
+        return made(own.method, own.version, own.rank, own.next_rank)
+
+    return variant(SaFedLora, stage=stage)
+
+
 METHODS = [
     (variant(FedAvg, adapter=lambda self: 8), 1, "no Adapter or None"),
     (variant(FedAvg, adapter=lambda self: replace(FedAvg().adapter(), rank=0)), 1, "is below 1"),
@@ -447,6 +459,11 @@ METHODS = [
     (variant(FedAvg, personal=lambda self, names: [names[0]]), 7, "gives a list, not a frozenset"),
     (variant(FedAvg, personal=lambda self, names: frozenset({"tail"})), 7, "['tail'], not among"),
     (variant(FedAvg, personal=lambda self, names: frozenset(names[:1])), 7, "depends on the order of the names"),
+    (staged(broadcast_shapes=property(lambda self: self.nothing)), 11, "broadcast_shapes() raises AttributeError"),
+    (staged(broadcast_shapes=lambda *asked: None), 11, "broadcast_shapes() gives None, and broadcast() arrays"),
+    (staged(broadcast=lambda *asked: None), 11, "broadcast() gives None, and broadcast_shapes() shapes"),
+    (staged(broadcast_shapes=lambda *asked: Annealed.broadcast_shapes(*asked) and {}), 11, "values, more than"),
+    (staged(received=property(lambda self: self.nothing)), 11, "received() raises AttributeError"),
 ]
 
 

@@ -372,21 +372,36 @@ def test_a_backbone_that_is_closed_is_written_down_once(tmp_path):
     whole = Layout((("q.A", "q.B"),), (*names, "head.weight"), shapes)
     fed = Federation(method, Dense(bits=32), Drawn(whole, method.adapter()), CLIENTS, rounds=8)
     files, sizes = StateFiles(tmp_path), []
+
+    def noted(fed, files, number):
+        """What is written down of a round, and the size of what is new in it."""
+        plain, file = fed.snapshot(files), tmp_path / "state" / f"round-{number:06d}.safetensors"
+        files.write(number)
+        text = json.dumps(plain, default=lambda kept: kept.place())
+        files.settle()
+        return text, file.stat().st_size if file.exists() else 0
+
     for number in range(1, 7):
         play(fed, 1, start=number)
         fed.downlink([0])  # which is under way
-        plain = fed.snapshot(files)
-        files.write(number)
-        text = json.dumps(plain, default=lambda kept: kept.place())
-        sizes.append((tmp_path / "state" / f"round-{number:06d}.safetensors").stat().st_size)
-        files.settle()
+        text, size = noted(fed, files, number)
+        sizes.append(size)
     weights = 4 * 12 * 30 * 30
     assert all(size > weights for size in sizes[:2]) and all(size < weights / 2 for size in sizes[3:])
-    again = Federation(method, Dense(bits=32), Drawn(whole, method.adapter()), CLIENTS, rounds=8)
-    again.restore(json.loads(text), StateFiles(tmp_path))
-    assert [*again.state.model] == [*fed.state.model]
-    assert all(np.array_equal(value, fed.state.model[name]) for name, value in again.state.model.items())
-    assert again.state.fetching[0].model is again.state.model  # one model stays one
+    for number in (7, 8):  # each by a session of its own, which writes nothing before it plays
+        again = Federation(method, Dense(bits=32), Drawn(whole, method.adapter()), CLIENTS, rounds=8)
+        files = StateFiles(tmp_path)
+        again.restore(json.loads(text), files)
+        files.found()
+        assert [*again.state.model] == [*fed.state.model]
+        assert all(np.array_equal(value, fed.state.model[name]) for name, value in again.state.model.items())
+        assert again.state.fetching[0].model is again.state.model  # one model stays one
+        assert noted(again, files, number) == (text, 0)
+        for each in (fed, again):
+            play(each, 1, start=number)
+            each.downlink([0])
+        text, size = noted(again, files, number)
+        assert 0 < size < weights / 2
 
 
 @pytest.mark.parametrize("codec", ["{kind: dense, bits: 8}", "{kind: parts, bits: 32}"])

@@ -121,9 +121,11 @@ def restore(
         which = (*place["rest"],)
         if which not in models:
             found = dict(files.take(*which))
-            for at in place["weights"].values():
+            for name, at in place["weights"].items():
                 found |= files.take(*at)
+                files.own(found[name], *at)
             models[which] = {name: found[name] for name in place["names"]}
+            files.own(models[which], *which)
         return models[which]
 
     change = plain["last_change"]
@@ -131,6 +133,7 @@ def restore(
     state.last_change = None
     if change is not None:
         state.last_change = Payload(take(change[0])["data"].tobytes(), change[1])
+        files.own(state.last_change, *change[0])
     state.held_version = dict(plain["held_version"])
     state.fetching = {client: Fetched(version, take(place)) for client, version, place in plain["fetching"]}
     state.fetched = {client: Fetched(version, take(place)) for client, version, place in plain["fetched"]}

@@ -131,6 +131,10 @@ class StateFiles:
         self._known[id(arrays)] = arrays, kept
         return arrays
 
+    def own(self, owner: object, file: int, entry: int) -> None:
+        """Say whose the arrays at a place that was written down are: `keep` does not write them again for it."""
+        self._known[id(owner)] = owner, self.find(file, entry)
+
     def found(self) -> None:
         """All that was written down has been found: other files are what a session that was killed left."""
         wanted = {kept.file for kept in self._found.values()}

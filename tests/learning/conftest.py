@@ -124,6 +124,13 @@ def _config(kind: str) -> Any:
         "albert": lambda: t.AlbertConfig(**usual, embedding_size=16),  # one layer, three times
         "gpt2": lambda: t.GPT2Config(**gpt2),
         "gpt2-lm": lambda: t.GPT2Config(**gpt2),
+        "gpt_neox-lm": lambda: t.GPTNeoXConfig(**usual, **ends),
+        "electra-masked": lambda: t.ElectraConfig(**usual, embedding_size=16),
+        "electra-discriminator": lambda: t.ElectraConfig(**usual, embedding_size=16),
+        "deberta": lambda: t.DebertaV2Config(**usual, relative_attention=True),
+        "deberta-masked": lambda: t.DebertaV2Config(**usual, relative_attention=True, legacy=False),
+        "bert-asked": lambda: t.BertConfig(**usual),
+        "llama-scored": lambda: t.LlamaConfig(**llama),
         "llama": lambda: t.LlamaConfig(**llama),
         "llama-lm": lambda: t.LlamaConfig(**llama),
         "llama-tied-lm": lambda: t.LlamaConfig(**llama, tie_word_embeddings=True),
@@ -167,8 +174,13 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     def make(kind: str) -> str:
         if kind not in made:
             made[kind] = tmp_path_factory.mktemp(kind)
-            loader: Any = transformers.AutoModelForCausalLM if kind.endswith("-lm") else transformers.AutoModel
-            loader = transformers.AutoModelForMaskedLM if kind.endswith("-masked") else loader
+            loader: Any = {
+                "lm": transformers.AutoModelForCausalLM,
+                "masked": transformers.AutoModelForMaskedLM,
+                "discriminator": transformers.AutoModelForPreTraining,
+                "asked": transformers.AutoModelForQuestionAnswering,
+                "scored": transformers.AutoModelForSequenceClassification,
+            }.get(kind.rpartition("-")[2], transformers.AutoModel)
             with torch.random.fork_rng():
                 torch.manual_seed(0)
                 model = loader.from_config(_config(kind))

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wfl_sim.learning.lending import LARGE_BYTES
-from wfl_sim.learning.memo import Memo
+from wfl_sim.learning.memo import LARGE_BYTES, Memo
 
 PARAMS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([np.pi], dtype=np.float32)}
 

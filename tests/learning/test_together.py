@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from wfl_sim.errors import MissingResource, RunFailed
-from wfl_sim.learning import lending, training
+from wfl_sim.learning import training
 from wfl_sim.learning.heads import Score
 from wfl_sim.learning.local import LocalTraining, Setup
 from wfl_sim.learning.options import Local, Model
@@ -224,9 +224,8 @@ def test_workers_give_the_same_bits(make_trainer, parts, monkeypatch):
 
 
 @pytest.mark.slow
-def test_workers_are_lent_the_same_backbone(make_trainer, monkeypatch, folder_of):
+def test_workers_train_on_the_same_backbone(make_trainer, folder_of):
     """All weights, then adapters on weights that are closed: bits as without workers."""
-    monkeypatch.setattr(lending, "LARGE_BYTES", 1)
     adapter, model = replace(Adapter(4, 8, "orthonormal"), whole=True), Model(name=folder_of("bert"), layers=2)
     here, there = (
         make_trainer(adapter=adapter, model=model, executor=executor)

@@ -129,12 +129,7 @@ def _check_stages(contract: Contract, method: Any) -> None:
         told = getattr(stage, "told", lambda layout: b"")(whole)
         contract.holds(11, isinstance(told, bytes), f"told() gives a {type(told).__name__}, not bytes")
         arrivals = [Arrival(k, drawn(now.shapes, version + k), 0.5) for k in (0, 1)]
-        arrays = stage.broadcast(model, arrivals) if hasattr(stage, "broadcast") else None
-        most = stage.broadcast_shapes(now.shapes, len(arrivals)) if hasattr(stage, "broadcast") else None
-        values = sum(value.size for value in (arrays or {}).values())
-        fits = values <= sum(math.prod(shape) for shape in (most or {}).values()) and (arrays is None) == (most is None)
-        contract.holds(11, fits, f"broadcast() gives {values} values, more than broadcast_shapes() says")
-        after = stage.aggregate(model, arrivals) if arrays is None else stage.received(model, arrays)
+        after = _after_stage(contract, stage, model, now.shapes, arrivals)
         still = [name for name in model if name not in now.shapes and name not in served]
         contract.holds(
             11, same({n: after[n] for n in still}, {n: model[n] for n in still}), "what is closed has changed"
@@ -142,6 +137,22 @@ def _check_stages(contract: Contract, method: Any) -> None:
         if hasattr(method, "noted"):
             notes = contract.ask(11, "noted()", partial(method.noted, notes, model, after))
         model = after
+
+
+def _after_stage(contract: Contract, stage: Any, model: Params, shapes: Shapes, arrivals: Sequence[Arrival]) -> Params:
+    """The model that a stage leads to; what it broadcasts for it, if anything, is no larger than announced."""
+    arrays: Params | None = None
+    if hasattr(stage, "broadcast"):
+        arrays = contract.ask(11, "broadcast()", lambda: stage.broadcast(model, list(arrivals)))
+        most = contract.ask(11, "broadcast_shapes()", lambda: stage.broadcast_shapes(shapes, len(arrivals)))
+        contract.holds(11, arrays is None or most is not None, "broadcast_shapes() gives None, and broadcast() arrays")
+        contract.holds(11, arrays is not None or most is None, "broadcast() gives None, and broadcast_shapes() shapes")
+        values = sum(value.size for value in (arrays or {}).values())
+        fits = values <= sum(math.prod(shape) for shape in (most or {}).values())
+        contract.holds(11, fits, f"broadcast() gives {values} values, more than broadcast_shapes() says")
+    if arrays is None:
+        return contract.ask(11, "aggregate()", lambda: stage.aggregate(model, list(arrivals)))
+    return contract.ask(11, "received()", lambda: stage.received(model, arrays))
 
 
 def _check_personal(contract: Contract, names: list[str]) -> frozenset[str]:

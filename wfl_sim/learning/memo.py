@@ -20,7 +20,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from wfl_sim.contracts import Params
-from wfl_sim.learning.lending import LARGE_BYTES
+
+LARGE_BYTES = 2**20  # of an array that is read once, however many keys it is part of
 
 
 class Memo:

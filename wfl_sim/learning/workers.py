@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -22,7 +22,6 @@ from wfl_sim.contracts import Params
 from wfl_sim.errors import RunFailed
 from wfl_sim.learning.heads import Score
 from wfl_sim.learning.layouts import Layers
-from wfl_sim.learning.lending import Borrower, Lender
 from wfl_sim.learning.local import LocalTraining, Rows, Setup
 from wfl_sim.learning.threads import one_thread
 from wfl_sim.methods.base import Lesson
@@ -110,7 +109,6 @@ class Workers:
         context = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(setup,))
         self._frozen: Params = {}
-        self._lender = Lender()
 
     def describe(self) -> Described:
         return self._submit(_describe)()
@@ -127,26 +125,24 @@ class Workers:
     def train(
         self, starts: Sequence[Params], rows: Rows, rate: float = 1.0, lesson: Lesson | None = None
     ) -> Result[list[Params]]:
-        lent = {id(start): self._lender.lent(start) for start in starts}
-        given = [lent[id(start)] for start in starts]
-        return self._submit(_train, given, rows, rate, lesson, self._frozen, lent=starts)
+        return self._submit(_train, starts, rows, rate, lesson, self._frozen)
 
     def evaluate(self, params: Params, rows: Rows) -> Result[Score]:
-        return self._submit(_evaluate, self._lender.lent(params), rows, self._frozen, lent=params)
+        return self._submit(_evaluate, params, rows, self._frozen)
 
     def close(self) -> None:
         """Stop the processes once they are through with what they have begun; the rest is forgotten."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _submit(self, work: Callable[..., T], *arguments: object, lent: object = None) -> Result[T]:
-        """Start `work`; what was `lent` for it lives as long as anybody may ask for the result."""
+    def _submit(self, work: Callable[..., T], *arguments: object) -> Result[T]:
         with _told_if_dead():
-            return partial(_result, self._pool.submit(work, *arguments), lent)
+            future = self._pool.submit(work, *arguments)
 
+        def result() -> T:
+            with _told_if_dead():
+                return future.result()
 
-def _result(future: Future[T], lent: object) -> T:
-    with _told_if_dead():
-        return future.result()
+        return result
 
 
 @contextmanager
@@ -160,7 +156,6 @@ def _told_if_dead() -> Iterator[None]:
 # What follows runs in a worker, and is found there by its name: a function of a script's main module would be sent by
 # value, and would load the model for each task.
 _here: LocalTraining
-_borrower = Borrower()
 _failed: BaseException | None = None  # why there is none: told by each task, since a pool would only say that it broke
 
 
@@ -195,15 +190,12 @@ def _step_flop(frozen: Params) -> float:
     return _ready(frozen).step_flop()
 
 
-def _train(
-    starts: Sequence[Mapping[str, Any]], rows: Rows, rate: float, lesson: Lesson | None, frozen: Params
-) -> list[Params]:
-    return _ready(frozen).train(_borrower.taken(starts), rows, rate, lesson)
+def _train(starts: Sequence[Params], rows: Rows, rate: float, lesson: Lesson | None, frozen: Params) -> list[Params]:
+    return _ready(frozen).train(starts, rows, rate, lesson)
 
 
-def _evaluate(params: Mapping[str, Any], rows: Rows, frozen: Params) -> Score:
-    (taken,) = _borrower.taken([params])
-    return _ready(frozen).evaluate(taken, rows)
+def _evaluate(params: Params, rows: Rows, frozen: Params) -> Score:
+    return _ready(frozen).evaluate(params, rows)
 
 
 def _described(local: LocalTraining) -> Described:
