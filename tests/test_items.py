@@ -111,6 +111,26 @@ def test_an_axis_beyond_a_list_is_told_in_the_file(problems: Callable[..., list[
     assert found == [f"s.yaml:26:3: grid.learning.groups.3.rank: {NONE}"]
 
 
+def test_a_name_that_is_no_number_in_all_arms_asks_for_the_number(problems: Callable[..., list[str]]) -> None:
+    """Arms have it at unlike places, or an axis or an override brings it."""
+    asked = (
+        "is at another place of the list in other arms, or is set by the grid or on the command line; name the item by "
+        "its number"
+    )
+    swapped = "  plain: {learning: {groups: [{name: large, clients: 3}, {name: small, clients: 1}]}}"
+    text = TEXT.replace("  plain: {}", swapped)
+    assert problems(text, "learning.groups.large.rank=7") == [f"{PLACE}.large.rank=7: learning.groups.large: {asked}"]
+    grid = text.replace("arms:\n", "grid:\n  learning.groups.large.rank: [4, 8]\narms:\n")
+    assert problems(grid) == [f"s.yaml:26:3: grid.learning.groups.large.rank: {asked}"]
+    whole = "learning.groups=[{name: small, clients: 1}, {name: large, clients: 3}]"
+    bare = BASE.replace("  adaptive:\n", "  other:\n")
+    for arm in ("arms.plain.", ""):
+        found = problems(bare, f"{arm}{whole}", f"{arm}learning.groups.large.rank=7")
+        assert found == [f"command line: {arm}learning.groups.large.rank=7: {arm}learning.groups.large: {asked}"]
+    renamed = problems(TEXT, "learning.groups.0.name=tiny", "learning.groups.tiny.rank=7")
+    assert renamed == [f"{PLACE}.tiny.rank=7: learning.groups.tiny: {asked}"]
+
+
 def test_one_item_is_one_axis(problems: Callable[..., list[str]]) -> None:
     axes = "  learning.groups.1.rank: [4, 8]\n  learning.groups.large.rank: [2, 3]"
     found = problems(TEXT.replace("arms:\n", f"grid:\n{axes}\narms:\n"))
