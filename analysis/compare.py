@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -181,6 +182,7 @@ def compare(
     for side, own in zip(sides, zip(*arm_pairs, strict=True), strict=True):
         notes += unfinished(side, own, also_unfinished) + mixed(side, own)
     pairs, groups, sent = list[Pair](), list[Pair](), [updates(side.traces) for side in sides]
+    a_judged, b_judged = (cache(partial(_judged_by, side)) for side in sides)  # the same for all arms
     for arms in arm_pairs:
         seeds, missing = common_seeds(sides, arms)
         notes += missing
@@ -192,10 +194,10 @@ def compare(
             )
             pairs.append(replace(pair, updates=(mean_of(a_sent), mean_of(b_sent))))
             if chosen.of_quality:
-                own, apart = _by_group(sides, arms, seeds)
+                common, apart = _common_groups(sides, arms, seeds)
                 notes += apart
-                for group, judged_by in own.items():
-                    values = _values(judged_by, arms, seeds, chosen, quality, target)
+                for group in common:
+                    values = _values((a_judged(group), b_judged(group)), arms, seeds, chosen, quality, target)
                     pair = judged(arms, values, chosen.better(quality), allowed)
                     verdict = "worse" if pair.verdict == "regression" else pair.verdict
                     groups.append(replace(pair, group=group, verdict=verdict))
@@ -208,22 +210,22 @@ def compare(
     return Comparison(a, b, name, chosen.better(quality), target, tuple(pairs), said, tuple(groups))
 
 
-def _by_group(
+def _common_groups(
     sides: tuple[Side, Side], arms: tuple[str, str], seeds: list[int]
-) -> tuple[dict[ClientGroup, tuple[Side, Side]], list[str]]:
-    """Both sides as each group judges them that both arms have, and a line for groups that one arm has alone."""
+) -> tuple[list[ClientGroup], list[str]]:
+    """The groups that both arms have, and a line for groups that one arm has alone."""
     cells = [side.traces.groups for side in sides]
     cells = [own[(own["arm"] == arm) & own["seed"].isin(seeds)] for own, arm in zip(cells, arms, strict=True)]
     a, b = (groups_of(replace(side.traces, groups=own)) for side, own in zip(sides, cells, strict=True))
     if max(len(a), len(b)) < 2:  # what all clients reached together
-        return {}, []
+        return [], []
     common = [group for group in a if group in b]
     notes = []
     for side, arm, alone in zip(sides, arms, ([g for g in a if g not in b], [g for g in b if g not in a]), strict=True):
         if alone:
             said = ", ".join(f"{group.name} ({group.short})" for group in alone)
             notes.append(f"{arm}: groups only in {side.text}: {said}")
-    return {g: (_judged_by(sides[0], g), _judged_by(sides[1], g)) for g in common}, notes
+    return common, notes
 
 
 def _judged_by(side: Side, group: ClientGroup) -> Side:

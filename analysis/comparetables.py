@@ -88,6 +88,8 @@ def conclusion(comparison: Comparison) -> list[str]:
 
 def _update(own: Updates) -> str:
     """What an update took; of split training with the coding of its activations."""
+    if math.isnan(own.kbit):
+        return "no uploads"
     coded = f"activations of {own.coding_bits:.3g} bits a value"
     return f"{own.kbit:.1f} kbit, {f'kept {own.kept:.3f}' if math.isnan(own.coding_bits) else coded}"
 

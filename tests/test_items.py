@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wfl_sim import items, yamlfile
-from wfl_sim.scenario import Scenario, Study
+from wfl_sim.errors import ScenarioError
+from wfl_sim.scenario import Scenario, Study, one_arm
 
 BASE = (Path(__file__).parent / "small.yaml").read_text(encoding="utf-8")
 TEXT = BASE.replace("  adaptive:\n", "  other:\n").replace(
@@ -110,10 +111,52 @@ def test_an_axis_beyond_a_list_is_told_in_the_file(problems: Callable[..., list[
     assert found == [f"s.yaml:26:3: grid.learning.groups.3.rank: {NONE}"]
 
 
+def test_a_name_that_is_no_number_in_all_arms_asks_for_the_number(problems: Callable[..., list[str]]) -> None:
+    """Arms have it at unlike places, or an axis or an override brings it."""
+    asked = (
+        "is at another place of the list in other arms, or is set by the grid or on the command line; name the item by "
+        "its number"
+    )
+    swapped = "  plain: {learning: {groups: [{name: large, clients: 3}, {name: small, clients: 1}]}}"
+    text = TEXT.replace("  plain: {}", swapped)
+    assert problems(text, "learning.groups.large.rank=7") == [f"{PLACE}.large.rank=7: learning.groups.large: {asked}"]
+    grid = text.replace("arms:\n", "grid:\n  learning.groups.large.rank: [4, 8]\narms:\n")
+    assert problems(grid) == [f"s.yaml:26:3: grid.learning.groups.large.rank: {asked}"]
+    whole = "learning.groups=[{name: small, clients: 1}, {name: large, clients: 3}]"
+    bare = BASE.replace("  adaptive:\n", "  other:\n")
+    for arm in ("arms.plain.", ""):
+        found = problems(bare, f"{arm}{whole}", f"{arm}learning.groups.large.rank=7")
+        assert found == [f"command line: {arm}learning.groups.large.rank=7: {arm}learning.groups.large: {asked}"]
+    renamed = problems(TEXT, "learning.groups.0.name=tiny", "learning.groups.tiny.rank=7")
+    assert renamed == [f"{PLACE}.tiny.rank=7: learning.groups.tiny: {asked}"]
+
+
 def test_one_item_is_one_axis(problems: Callable[..., list[str]]) -> None:
     axes = "  learning.groups.1.rank: [4, 8]\n  learning.groups.large.rank: [2, 3]"
     found = problems(TEXT.replace("arms:\n", f"grid:\n{axes}\narms:\n"))
     assert found == ["s.yaml:27:3: grid.learning.groups.large.rank: is the same key as learning.groups.1.rank"]
+
+
+def test_one_arm_alone_drops_only_items_that_another_arm_has() -> None:
+    """Of a document of which no other arm is looked at; that one's list counts as the command line leaves it."""
+    three = "{learning: {groups: [{name: small, clients: 1}, {name: large, clients: 2}, {name: huge, clients: 1}]}}"
+    document = yamlfile.read_text(f"{TEXT.partition('  other:')[0]}  other: {three}\n", "s.yaml")
+
+    def ranks(*overrides: str) -> list[int | None]:
+        return [group.rank for group in of(one_arm(document, Path(), overrides, "plain")).learning.groups]
+
+    assert ranks() == ranks("learning.groups.2.rank=4") == ranks("learning.groups.huge.rank=4") == [None, 2]
+    assert ranks("arms.other.learning.groups.2.rank=4", "learning.groups.1.rank=4") == [None, 4]
+    four = "arms.other.learning.groups=[{name: a}, {name: b}, {name: c}, {name: d}]"
+    assert ranks(four, "arms.other.learning.groups.3.rank=4") == [None, 2]
+    for override, line in WRONG[:5]:
+        wrong = override.replace("groups.2", "groups.3")  # what the other arm has
+        with pytest.raises(ScenarioError) as caught:
+            ranks(wrong)
+        assert str(caught.value.args[0]).startswith(line.replace("groups.2", "groups.3")), caught.value
+    for override in ("arms.other.learning.groups.3.rank=4", "arms.other.learning.groups.2.rnk=4"):
+        with pytest.raises(ScenarioError, match=r"items of the list|did you mean 'rank'"):
+            ranks(override)
 
 
 TREES = st.recursive(

@@ -159,6 +159,10 @@ def test_validate_says_who_gets_which_cut():
     assert [cut["clients"] for cut in plain["cuts"]] == [deep.clients, shallow.clients]
     many = estimate.estimate(parse(SCENARIO, "halves", ["clients.count=40"]), jobs=1)
     assert "5 on 40 clients (speed 1)" in present.estimate_text(many)
+    seeds = estimate.estimate(parse(SCENARIO, "halves", [PHONES, "seeds=3,1,2"]), jobs=1)
+    assert "cuts (seed 3): of 6 layers, 5 on client" in present.estimate_text(seeds)
+    both = replace(seeds, arms=(seeds.arms[0], replace(seeds.arms[0], arm="b", cuts=())), arm_count=2, cells=6)
+    assert "cuts (split; seed 3): of 6 layers" in present.estimate_text(both)
     other = parse(SCENARIO, "halves", ["method={kind: fedavg}", "protocol={kind: sync}"])
     assert "cuts" not in present.estimate_text(estimate.estimate(other, jobs=1))
     assert present.estimate_text(replace(found, arms=(row, replace(row, arm="b", cuts=())))).count("cuts (split):") == 1

@@ -141,6 +141,9 @@ class Locator:
             message = "is not there to be changed, as no list is written; state it as a whole"
             return self.problem(path, message, at="key")
         names = [name for name in items.names(there) if name is not None]
+        if path[-1] in names:
+            where = "is at another place of the list in other arms, or is set by the grid or on the command line"
+            return self.problem(path, f"{where}; name the item by its number", at="key")
         called = f" ({', '.join(names)})" if names else ""
         message = f"is none of the {len(there)} items of the list, whose numbers are 0 to {len(there) - 1}{called}"
         if len(there) == 1:

@@ -63,7 +63,7 @@ class ClientEstimate:
 
 @dataclass(frozen=True)
 class ArmEstimate:
-    """One arm with its first seed.
+    """One arm with its first `seed`, from which links and devices are drawn.
 
     `sending` is the mean number of clients that are called in a round, and `training_steps` those of all clients.
     `dense_bits` is the size of a whole update, `planned_bits` the mean of what is planned to be sent. `wall_s` leaves
@@ -75,6 +75,7 @@ class ArmEstimate:
     """
 
     arm: str
+    seed: int
     rounds: int
     sending: float
     transfers: int
@@ -201,6 +202,7 @@ class _Plan:
         median, worst = self._clients(busy)
         return ArmEstimate(
             arm=arm,
+            seed=scenario.seeds[0],
             rounds=scenario.rounds,
             sending=self.uploads / scenario.rounds,
             transfers=self.transfers,

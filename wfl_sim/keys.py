@@ -195,7 +195,7 @@ def follow(path: tuple[str, ...], data: Any) -> tuple[Key | None, int | None]:
 
 @cache
 def everywhere(path: tuple[str, ...]) -> tuple[Key, ...]:
-    """What may stand at `path`, whatever kinds there are above it."""
+    """What may stand at `path`, whatever kinds there are above it; items of lists go by their numbers."""
     found = [root()]
     for part in path:
         below = []
@@ -203,7 +203,7 @@ def everywhere(path: tuple[str, ...]) -> tuple[Key, ...]:
             models = key.kinds.values() if key.kinds else [key.group] if key.group is not None else []
             below += [child for model in models for child in _keys_of(model) if child.name == part]
             below += [Key("kind")] if key.kinds and part == "kind" else []
-            below += [key.items] if key.items is not None else []
+            below += [key.items] if key.items is not None and part.isdecimal() else []
         found = below
     return tuple(found)
 

@@ -51,7 +51,7 @@ def estimate_text(estimate: Estimate, heading: Style = str, notes: Sequence[str]
             "",
             "An arm without clients calls none: no upload fits its latency budget, or a link carries nothing.",
         ]
-    for line in ["", *_cuts(arms)] if any(arm.cuts for arm in arms) else []:
+    for line in ["", *_cuts(estimate)] if any(arm.cuts for arm in arms) else []:
         heads += wrap(line, 100, subsequent_indent="      ") or [""]
     heads += [""] if notes else []
     for note in notes:
@@ -92,17 +92,18 @@ def _client(arm: str, name: str, client: ClientEstimate | None) -> list[Any]:
     ]  # fmt: skip
 
 
-def _cuts(arms: Sequence[ArmEstimate]) -> list[str]:
+def _cuts(estimate: Estimate) -> list[str]:
     """Who has how many layers in split training: a line for all arms in which the cuts are the same."""
     alike: dict[tuple[DeviceCut, ...], list[str]] = {}
-    for arm in arms:
+    for arm in estimate.arms:
         alike.setdefault(arm.cuts, []).append(arm.arm)
-    return [
-        f"cuts{'' if len(alike) == 1 else f' ({listed(names)})'}: of {cuts[0].of_layers} layers, "
-        f"{'; '.join(map(_cut, cuts))}"
-        for cuts, names in alike.items()
-        if cuts
-    ]
+    seeds = [f"seed {estimate.arms[0].seed}"] if estimate.cells > estimate.arm_count else []
+    lines = []
+    for cuts, names in alike.items():
+        of = "; ".join([*([listed(names)] if len(alike) > 1 else []), *seeds])
+        if cuts:
+            lines.append(f"cuts{of and f' ({of})'}: of {cuts[0].of_layers} layers, {'; '.join(map(_cut, cuts))}")
+    return lines
 
 
 def _cut(cut: DeviceCut) -> str:

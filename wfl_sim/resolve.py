@@ -13,7 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from pydantic import ValidationError
 
 from channels.units import shown
-from wfl_sim import grid, keys, overriding, seeds, twins, yamlfile
+from wfl_sim import grid, items, keys, overriding, seeds, twins, yamlfile
 from wfl_sim.diagnose import Locator
 from wfl_sim.errors import ManyCells, Problem, ScenarioError, Size, in_order
 from wfl_sim.findings import Finding
@@ -118,7 +118,7 @@ class _Study(Generic[T]):
         self.reached: set[int] = set()  # overrides that an arm took
         self.used: set[int] = set()  # axes
         self.crossed: list[_Crossed] = []
-        self.others: dict[str, Locator] = {}  # arms that are not looked at, as they are written
+        self.others: dict[str, Locator] = {}  # arms that are not looked at
         self.locators: list[tuple[str, str, Locator]] = []  # arm, its name at the point
         self.found: list[Arm[T]] = []
 
@@ -165,7 +165,8 @@ class _Study(Generic[T]):
                 break
             if arms and self.only not in (None, name):
                 data, origins = yamlfile.merge(base, changes if isinstance(changes, dict) else {}, ("arms", name))
-                self.others[name] = Locator(document, keys.with_kinds(data), origins)
+                data, origins = self._overridden(name, keys.with_kinds(data), origins, below=False)
+                self.others[name] = Locator(document, data, origins)
                 continue
             if arms and (wrong := _wrong_arm(document, name, changes, arms, self.reading)):
                 self._note(wrong)
@@ -192,7 +193,8 @@ class _Study(Generic[T]):
             elif lacking is None and (owner or key is not None):
                 data, origins = yamlfile.laid(data, origins, override.path, override.value, _source(number, owner))
                 data = keys.with_kinds(data)
-                self.reached.add(number)
+                if key is not None:
+                    self.reached.add(number)
         return data, origins
 
     def _check_size(self, bases: Sequence[_Base], most: int) -> None:
@@ -244,8 +246,11 @@ class _Study(Generic[T]):
                     self._note([_unknown(locate, axis.path, axis.values[0], axis.place)])
 
     def _is_for_others(self, path: KeyPath) -> bool:
-        """Whether a key that no arm took may be for arms that were not looked at."""
-        return self.only is not None and bool(keys.everywhere(path))
+        """Whether a key that no arm took may be one of another kind; an item of a list has to be there in some arm."""
+        item = path[: max((depth for depth, part in enumerate(path, 1) if part.isdecimal()), default=0)]
+        known = [*self.others.values(), *(locate for _, _, locate in self.locators)]
+        there = not item or any(items.at(locate.data, item) is not None for locate in known)
+        return self.only is not None and there and bool(keys.everywhere(path))
 
 
 def _wrong_arm(document: Document, name: str, changes: Any, arms: dict[str, Any], reading: Reading[T]) -> list[Problem]:

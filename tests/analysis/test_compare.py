@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from analysis.pareto import area_under
 from analysis.sides import CompareError
 from analysis.traces import TraceError, load
 from analysis.tradeoff import summary
+from analysis.updates import NONE, Updates
 
 RunOf = Callable[..., Path]
 Studies = Callable[
@@ -305,6 +307,16 @@ def test_a_comparison_says_what_updates_took_where_that_differs(study_directory:
     (line,) = told("dense-equal", "soft-tsfa")
     assert line.startswith("updates of dense-equal -> soft-tsfa: A 1200.0 kbit, kept 1.000; B ")
     assert told("dense-equal", "dense-equal") == []
+
+
+def test_a_side_that_sent_nothing_has_no_bits_of_updates(run_of: RunOf) -> None:
+    directory = run_of("x", 1, AT_ONCE).parent
+    run_of("y", 1, AT_ONCE)
+    found = compare(f"{directory}:x", f"{directory}:y")
+    (pair,) = found.pairs
+    for updates, said in ((pair.updates, []), ((Updates(3.0, 0.5), NONE), ["A 3.0 kbit, kept 0.500; B no uploads"])):
+        lines = conclusion(replace(found, pairs=(replace(pair, updates=updates),)))
+        assert [line for line in lines if line.startswith("updates of ")] == [f"updates of x -> y: {it}" for it in said]
 
 
 def test_a_table_is_readable_on_a_narrow_terminal(run_of: RunOf) -> None:

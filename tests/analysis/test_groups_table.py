@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ from rich.console import Console
 from analysis import clientgroups, comparetables, load, plots
 from analysis.compare import compare
 from analysis.tables import groups_table
-from analysis.traces import TraceError
+from analysis.traces import TraceError, Traces
 from wfl_sim.trace import TABLES, TraceWriter
 
 ROUNDING = 1e-12  # of differences of numbers below 1
@@ -67,6 +68,18 @@ def test_groups_are_compared_seed_by_seed_below_their_arms(mix: Path) -> None:
         ("small", 2, "better"),
         ("large", 2, "better"),
     ]
+
+
+def test_a_side_is_judged_once_by_each_group_whatever_arms_it_has(mix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def counted(traces: Traces, group: clientgroups.ClientGroup) -> Traces:
+        asked.append(group.name)
+        return clientgroups.of_group(traces, group)
+
+    monkeypatch.setattr(sys.modules["analysis.compare"], "of_group", counted)
+    assert len(compare(str(mix), str(mix)).groups) == 4
+    assert sorted(asked) == ["large", "large", "small", "small"]
 
 
 def test_what_groups_lose_is_told_and_is_no_regression_of_the_run(mix: Path) -> None:

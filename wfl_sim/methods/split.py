@@ -68,7 +68,8 @@ class Split(Lora):
     Options
     -------
     cut : How many of the first layers are on each client, from 1 to one less than the model has; left out, as many as
-        fit its `clients.compute.memory` and `client_time`. ``wfl-sim validate`` tells who gets how many.
+        fit its `clients.compute.memory` and `client_time`. ``wfl-sim validate`` tells who gets how many with the first
+        seed.
     client_time_s : Longest computing of a client in a step, forward and backward, without jitter; left out, any. It
         limits the cut where that is left out. Larger: more layers on slow devices.
     codings : What activations and gradients may be coded as, in rising order of bits: the points of the menu.
