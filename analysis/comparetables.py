@@ -33,7 +33,8 @@ def headline(comparison: Comparison) -> str:
     metric = METRICS[comparison.metric]
     target = "" if comparison.target is None else f" {comparison.target:g}"
     unit = f", {metric.shown_unit}" if metric.shown_unit else ""
-    what = f"{metric.meaning}{target}{unit} ({comparison.better} is better)"
+    window = f" of {comparison.window}" if comparison.window else ""
+    what = f"{metric.meaning}{window}{target}{unit} ({comparison.better} is better)"
     return f"{what}\nA: {comparison.a} (baseline)\nB: {comparison.b}"
 
 

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from analysis import metrics
 from analysis.compare import Seed, Tolerance, compare, judged
-from analysis.comparetables import as_dict, conclusion, means_table, seeds_table
+from analysis.comparetables import as_dict, conclusion, headline, means_table, seeds_table
 from analysis.paired import interval_of_mean
 from analysis.pareto import area_under
 from analysis.sides import CompareError
@@ -292,6 +292,13 @@ def test_the_words_below_a_table(studies: Studies) -> None:
         "z: in seed 1 A does not reach 0.7, and B does",
         "regression: y",
     ]
+
+
+@pytest.mark.parametrize(("b", "said"), [([0.5, 0.6], "the 2 rounds"), (AT_ONCE, "the last 3 rounds, or of the fewer")])
+def test_the_head_says_of_how_many_rounds_a_final_value_is(studies: Studies, b: list[float | None], said: str) -> None:
+    sides = studies({"x": {1: [0.5, 0.7]}}, {"x": {1: b}})
+    assert headline(compare(*sides)).startswith(f"median accuracy of {said}")
+    assert headline(compare(*sides, "time")).startswith("simulated time of the whole run, s (lower")
 
 
 def test_one_seed_has_no_verdict_in_the_table_and_its_exit_code_all_the_same(studies: Studies) -> None:
