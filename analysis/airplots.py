@@ -35,6 +35,8 @@ STEPS_WIDTH = 0.9
 """Of the curve of activations, beside the one of adapters, which has markers."""
 MOST_STEPS = 1000
 """Points of a curve; more could not be told apart."""
+ROUNDING = 1e-6
+"""Relative, of bandwidths, which are means over time."""
 
 
 @in_house_style
@@ -43,6 +45,9 @@ def bandwidth_shares(traces: Traces, arm: str, seed: int | None = None) -> Figur
 
     Of more than 12 clients, the 6 that were granted most over all rounds have a layer each; all others stand together
     above them, and the legend says how much one of them was granted.
+
+    Where the air gives what idle clients leave to those who send, they may hold more than they were granted; if any
+    did, the title says that these are grants at the call.
 
     Without common rounds, clients are called one by one and hold their parts at different times, so what all calls of
     an update were granted may be more than the band; axis and title say so.
@@ -78,9 +83,18 @@ def bandwidth_shares(traces: Traces, arm: str, seed: int | None = None) -> Figur
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True)
     who = "" if few else f"the {LARGEST_SHOWN} largest of {granted.shape[1]:,} clients, and the others together"
     when = "" if at_once else "called at different times, so the sum of a round may exceed the band"
+    shared = "as granted at the start of a round" if at_once else "as granted at the call"
+    shared = f"{shared}, before what idle clients leave is shared out" if _held_more(cell) else ""
     title = f"Who was granted how much of the uplink: {arm}, seed {cell.cells['seed'].iloc[0]}"
-    figure.suptitle(title + below(who) + below(when))
+    figure.suptitle(title + below(who) + below(when) + below(shared))
     return figure
+
+
+def _held_more(cell: Traces) -> bool:
+    """Whether any upload had, in the mean over its time, more of the band than was granted."""
+    sent = cell.transmissions[cell.transmissions["direction"] == "up"]
+    held_hz, granted_hz = (rows.groupby(["round", "client"])["bandwidth_hz"].max() for rows in (sent, cell.decisions))
+    return bool((held_hz > (1 + ROUNDING) * granted_hz.reindex(held_hz.index)).any())
 
 
 def _called_apart(cell: Traces) -> bool:

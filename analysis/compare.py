@@ -18,7 +18,15 @@ from analysis.metrics import METRICS, Metric
 from analysis.paired import Interval, interval_of_mean
 from analysis.pareto import common_range, mean_quality
 from analysis.sides import CompareError, Side, common_seeds, matched, mixed, side_of, unfinished
-from analysis.tradeoff import TARGET_WINDOW, cell_rounds, evaluations, measured, targets_of, to_target
+from analysis.tradeoff import (
+    TARGET_WINDOW,
+    cell_rounds,
+    evaluations,
+    measured,
+    targets_of,
+    to_target,
+    window_in_words,
+)
 from analysis.updates import NONE, Updates, mean_of, updates
 from channels.units import QuantityError, parse
 from wfl_sim.diagnose import nearest
@@ -108,7 +116,7 @@ class Comparison:
     """The answer: pairs of arms, and what else a reader has to know.
 
     `groups` are the same pairs judged by each group of clients that both have with the same task, where the metric is
-    one of quality.
+    one of quality. `window` says in words of which rounds a final quality is the median, and is empty of other metrics.
     """
 
     a: str
@@ -119,6 +127,7 @@ class Comparison:
     pairs: tuple[Pair, ...]
     notes: tuple[str, ...]
     groups: tuple[Pair, ...] = ()
+    window: str = ""
 
     @property
     def regression(self) -> bool:
@@ -183,11 +192,13 @@ def compare(
         notes += unfinished(side, own, also_unfinished) + mixed(side, own)
     pairs, groups, sent = list[Pair](), list[Pair](), [updates(side.traces) for side in sides]
     a_judged, b_judged = (cache(partial(_judged_by, side)) for side in sides)  # the same for all arms
+    ends = list[int]()
     for arms in arm_pairs:
         seeds, missing = common_seeds(sides, arms)
         notes += missing
         if seeds:
             rows = _values(sides, arms, seeds, chosen, quality, target)
+            ends += _evaluated(sides, arms, seeds, quality)
             pair = judged(arms, rows, chosen.better(quality), allowed)
             a_sent, b_sent = (
                 [own[arm, seed] for seed in seeds if (arm, seed) in own] for own, arm in zip(sent, arms, strict=True)
@@ -206,8 +217,17 @@ def compare(
     if all(pair.verdict == "no verdict" for pair in pairs):
         why = "has a finite value" if target is None else f"reaches {target:g}"
         raise CompareError(f"{name} says nothing about {a} and {b}: in no seed either {why}")
-    said = tuple(dict.fromkeys(notes))
-    return Comparison(a, b, name, chosen.better(quality), target, tuple(pairs), said, tuple(groups))
+    said, window = tuple(dict.fromkeys(notes)), window_in_words(ends) if chosen.how == "final" else ""
+    return Comparison(a, b, name, chosen.better(quality), target, tuple(pairs), said, tuple(groups), window)
+
+
+def _evaluated(sides: tuple[Side, Side], arms: tuple[str, str], seeds: list[int], quality: Quality) -> list[int]:
+    """How many rounds of each of these runs were evaluated."""
+    return [
+        int(measured(cell_rounds(side.traces, arm, seed), quality).count())
+        for side, arm in zip(sides, arms, strict=True)
+        for seed in seeds
+    ]
 
 
 def _common_groups(

@@ -20,6 +20,8 @@ from analysis.updates import Updates, differ
 
 FEW_SEEDS = 5
 """Below that a bootstrap interval is too narrow, see `analysis.paired.interval_of_mean`."""
+ONE_SEED = "one seed"
+"""In place of a verdict."""
 
 _DIGITS, _DIGITS_OF_DIFFERENCES = 4, 3  # significant ones of the largest value
 _MOST_MORE = 4  # decimals that differences have beyond those of values
@@ -31,7 +33,8 @@ def headline(comparison: Comparison) -> str:
     metric = METRICS[comparison.metric]
     target = "" if comparison.target is None else f" {comparison.target:g}"
     unit = f", {metric.shown_unit}" if metric.shown_unit else ""
-    what = f"{metric.meaning}{target}{unit} ({comparison.better} is better)"
+    window = f" of {comparison.window}" if comparison.window else ""
+    what = f"{metric.meaning}{window}{target}{unit} ({comparison.better} is better)"
     return f"{what}\nA: {comparison.a} (baseline)\nB: {comparison.b}"
 
 
@@ -48,7 +51,10 @@ def seeds_table(comparison: Comparison) -> Table:
 
 
 def means_table(comparison: Comparison) -> Table:
-    """One row an arm, and one a group of its clients: mean difference over the seeds, intervals, and the verdict."""
+    """One row an arm, and one a group of its clients: mean difference over the seeds, intervals, and the verdict.
+
+    Of one seed there is no interval, and no verdict here; the exit code goes by its difference all the same.
+    """
     table = _table(["n", "mean B - A", "relative", "t", "bootstrap", "tolerance"])
     table.add_column("verdict", no_wrap=True)
     _, finer = _decimals(comparison)
@@ -61,7 +67,7 @@ def means_table(comparison: Comparison) -> Table:
             _interval(comparison, pair.t, finer),
             _interval(comparison, pair.bootstrap, finer),
             _shown(comparison, pair.tolerance, finer),
-            pair.verdict,
+            ONE_SEED if _is_alone(pair) else pair.verdict,
         )
     return table
 
@@ -79,9 +85,9 @@ def conclusion(comparison: Comparison) -> list[str]:
         for seeds, who, other in ((pair.lost, "B", "A"), (pair.won, "A", "B")):
             if seeds:
                 lines.append(f"{_name(pair)}: in seed {', '.join(map(str, seeds))} {who} {what}, and {other} does")
-    if of_groups := [_name(pair) for pair in comparison.groups if pair.verdict == "worse"]:
+    if of_groups := [_judged(pair) for pair in comparison.groups if pair.verdict == "worse"]:
         lines.append(f"worse in groups of clients, which is no regression of the run: {'; '.join(of_groups)}")
-    worse = [_name(pair) for pair in comparison.pairs if pair.verdict == "regression"]
+    worse = [_judged(pair) for pair in comparison.pairs if pair.verdict == "regression"]
     lines.append(f"regression: {', '.join(worse)}" if worse else "no regression")
     return lines
 
@@ -94,8 +100,19 @@ def _update(own: Updates) -> str:
     return f"{own.kbit:.1f} kbit, {f'kept {own.kept:.3f}' if math.isnan(own.coding_bits) else coded}"
 
 
+def _is_alone(pair: Pair) -> bool:
+    """Whether a single seed is all that its verdict comes from."""
+    return pair.n + len(pair.lost) + len(pair.won) == 1
+
+
+def _judged(pair: Pair) -> str:
+    return f"{_name(pair)} ({ONE_SEED})" if _is_alone(pair) else _name(pair)
+
+
 def _notes(comparison: Comparison) -> list[str]:
     notes = []
+    if any(map(_is_alone, _all(comparison))):
+        notes.append("one seed has no interval, and does not tell A from B: what differs may be chance")
     if any(pair.n < FEW_SEEDS and not math.isnan(pair.bootstrap.low) for pair in _all(comparison)):
         notes.append(f"with fewer than {FEW_SEEDS} seeds the bootstrap interval is too narrow; trust t")
     if unclear := [_name(pair) for pair in _all(comparison) if pair.t.low < 0 < pair.t.high]:

@@ -21,7 +21,7 @@ from analysis.traces import TraceError, Traces
 from wfl_sim.quality import PERPLEXITY
 
 MOST_GROUPS = 5
-"""Panels side by side; of more groups, the first ones."""
+"""Panels of a picture; of more groups, the first ones."""
 ROW_IN = 3.2
 _MARKS = 6  # of a line
 

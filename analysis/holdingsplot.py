@@ -12,10 +12,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from analysis.house import COLOURS, WIDTH_IN, in_house_style
+from analysis.groupsplot import MOST_GROUPS
+from analysis.house import COLOURS, WIDTH_IN, below, in_house_style
 from analysis.traces import Holdings, TraceError, Traces
 
 MOST_COLUMNS = 120
@@ -23,6 +24,7 @@ MOST_COLUMNS = 120
 NUMBERED_COLUMNS, NUMBERED_ROWS = 16, 24
 """Up to so many clients and classes, a cell is large enough to hold its number."""
 ROW_IN, LEAST_ROW_IN, ALL_ROWS_IN, LEAST_ALL_IN = 0.29, 0.15, 7.5, 1.2
+ROUND_ABOUT_IN = 2.7  # sizes, words and room of a panel
 MOST_LINED = 2500
 """Up to so many cells, white lines keep them apart."""
 NAMED_ROWS = 56
@@ -37,7 +39,8 @@ def holdings(traces: Traces, arm: str, seed: int | None = None) -> Figure:
     """Who holds what: a column a client, a row a class, the darker the more examples; above, all that a client has.
 
     White means none. More than 120 clients are sorted by their commonest class and by its share, and neighbours are
-    drawn together in one column: its mean, and above it the span of their sizes.
+    drawn together in one column: its mean, and above it the span of their sizes. Groups of clients that learn unlike
+    classes have a panel each.
 
     Raises
     ------
@@ -45,15 +48,48 @@ def holdings(traces: Traces, arm: str, seed: int | None = None) -> Figure:
         For an arm or a seed that is not there, or whose manifest does not say who holds what.
     """
     cell = traces.select(arm, seed)
-    held = next(iter(cell.holdings.values()), None)
-    if held is None:
+    held = next(iter(cell.holdings.values()), ())
+    if not held:
         raise TraceError(f"arm {arm!r}: its manifest does not say who holds what (data.holdings)")
+    shown = held[:MOST_GROUPS]
+    heights_in = [_rows_in(one) + ROUND_ABOUT_IN for one in shown]
+    if len(held) == 1:
+        figure = Figure(figsize=(WIDTH_IN, heights_in[0]), layout="constrained")
+        _draw_panel(figure, held[0])
+        figure.suptitle(f"Who holds what: {_words(held[0])}")
+        return figure
+    figure = Figure(figsize=(WIDTH_IN, sum(heights_in) + 0.5), layout="constrained")
+    panels = figure.subfigures(len(shown), 1, height_ratios=heights_in, squeeze=False)[:, 0]
+    for panel, one in zip(panels, shown, strict=True):
+        _draw_panel(panel, one)
+        panel.suptitle(f"{one.group}: {_words(one)}", fontsize=11)
+    few = "" if len(shown) == len(held) else f"the first {len(shown)} of {len(held)} groups of clients"
+    figure.suptitle(f"Who holds what, group by group{below(few)}")
+    return figure
+
+
+def _rows_in(held: Holdings) -> float:
+    classes = len(held.classes)
+    return min(ALL_ROWS_IN, max(LEAST_ALL_IN, max(LEAST_ROW_IN, min(ROW_IN, 9.0 / classes)) * classes))
+
+
+def _words(held: Holdings) -> str:
+    clients, classes = held.counts.shape
+    groups, who = columns_of(held), f"{clients:,} clients"
+    if len(groups) < clients:
+        smallest, largest = len(groups[-1]), len(groups[0])
+        who += f"\n({smallest}{f' or {largest}' if largest > smallest else ''} clients to a column: their mean)"
+    return f"{int(held.counts.sum()):,} examples of {classes:,} classes at {who}"
+
+
+def _draw_panel(figure: FigureBase, held: Holdings) -> None:
+    """The sizes above, and the cells below them."""
     clients, classes = held.counts.shape
     groups = columns_of(held)
-    rows_in = min(ALL_ROWS_IN, max(LEAST_ALL_IN, max(LEAST_ROW_IN, min(ROW_IN, 9.0 / classes)) * classes))
-    figure = Figure(figsize=(WIDTH_IN, rows_in + 2.7), layout="constrained")
-    above, cells = figure.subplots(2, 1, sharex=True, height_ratios=(1.15, rows_in))
-    edges = np.concatenate([[0], np.cumsum([len(group) for group in groups])]) - 0.5
+    together = len(groups) < clients
+    first = 0 if together else held.first
+    above, cells = figure.subplots(2, 1, sharex=True, height_ratios=(1.15, _rows_in(held)))
+    edges = first + np.concatenate([[0], np.cumsum([len(group) for group in groups])]) - 0.5
     _draw_sizes(above, held, groups, edges)
     mesh = _draw_cells(cells, held, groups, edges)
     few = clients <= NUMBERED_COLUMNS and classes <= NUMBERED_ROWS
@@ -63,16 +99,9 @@ def holdings(traces: Traces, arm: str, seed: int | None = None) -> Figure:
         bar.outline.set_visible(False)
         bar.locator = MaxNLocator(5, integer=int(held.counts.max()) > 5)
         bar.update_ticks()
-    together = len(groups) < clients
     cells.set_xlabel("clients, sorted by their commonest class and its share, number" if together else "client, number")
-    cells.xaxis.set_major_locator(FixedLocator(range(clients)) if clients <= 30 else MaxNLocator(12, integer=True))
-    who = f"{clients:,} clients"
-    if together:
-        smallest, largest = len(groups[-1]), len(groups[0])
-        who += f"\n({smallest}{f' or {largest}' if largest > smallest else ''} clients to a column: their mean)"
-    total = int(held.counts.sum())
-    figure.suptitle(f"Who holds what: {total:,} examples of {classes:,} classes at {who}")
-    return figure
+    numbers = FixedLocator(range(first, first + clients))
+    cells.xaxis.set_major_locator(numbers if clients <= 30 else MaxNLocator(12, integer=True))
 
 
 def columns_of(held: Holdings) -> list[np.ndarray]:
@@ -117,7 +146,7 @@ def _draw_cells(axes: Axes, held: Holdings, groups: list[np.ndarray], edges: np.
         for (row, column), value in np.ndenumerate(values):
             if value:
                 ink = "white" if norm(value) > 0.5 else "black"
-                axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=ink, fontsize=9)
+                axes.text(edges[column] + 0.5, row, f"{value:.0f}", ha="center", va="center", color=ink, fontsize=9)
     step = math.ceil(classes / NAMED_ROWS)
     names = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in held.classes]
     size = 10 if classes <= 24 else 8

@@ -13,9 +13,10 @@ from wfl_sim.quality import ACCURACY, PERPLEXITY, Quality
 class Metric(NamedTuple):
     """One number of a run.
 
-    `how` it comes about: ``final`` quality, ``to`` a target, ``area`` under the curve, ``spent`` until the last round,
-    or the ``mean`` duration or ``sum`` over the rounds; `column` is the one of ``rounds`` that it is made of. Values
-    are in `unit` (SI), and are shown in `shown_unit`, which is worth `scale` of them.
+    `how` it comes about: ``final`` quality (the `meaning` leaves open of which rounds), ``to`` a target, ``area`` under
+    the curve, ``spent`` until the last round, or the ``mean`` duration or ``sum`` over the rounds; `column` is the one
+    of ``rounds`` that it is made of. Values are in `unit` (SI), and are shown in `shown_unit`, which is worth `scale`
+    of them.
     """
 
     meaning: str
@@ -41,8 +42,8 @@ def _bits(meaning: str, how: Literal["to", "spent"]) -> Metric:
 
 
 METRICS: dict[str, Metric] = {
-    ACCURACY.metric: Metric("median accuracy of the last 3 rounds", "final", "accuracy", "1"),
-    PERPLEXITY.metric: Metric("median perplexity of the last 3 rounds", "final", "loss", "1"),
+    ACCURACY.metric: Metric("median accuracy", "final", "accuracy", "1"),
+    PERPLEXITY.metric: Metric("median perplexity", "final", "loss", "1"),
     "uplink_to": _bits("uplink bits to the target", "to"),
     "time_to": Metric("simulated time to the target", "to", "t_end_s", "s", "s"),
     "energy_to": Metric("clients' energy to the target", "to", "energy_j", "J", "J"),

@@ -188,10 +188,10 @@ def arms_alone(traces: Traces) -> list[str]:
 
 def _splits(traces: Traces) -> list[tuple[str, int]]:
     """The first cell of each arm whose examples are split as those of no arm before it."""
-    found: dict[tuple[object, bytes], tuple[str, int]] = {}
+    found: dict[tuple[tuple[tuple[str, ...], bytes], ...], tuple[str, int]] = {}
     for arm in traces.arms:
         cell = next(((arm, seed) for seed in traces.seeds(arm) if (arm, seed) in traces.holdings), None)
         if cell is not None:
-            held = traces.holdings[cell]
-            found.setdefault((held.classes, held.counts.tobytes()), cell)
+            tables = tuple((held.classes, held.counts.tobytes()) for held in traces.holdings[cell])
+            found.setdefault(tables, cell)
     return list(found.values())

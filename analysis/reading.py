@@ -28,10 +28,15 @@ DISCARDED = "discarded"
 
 
 class Holdings(NamedTuple):
-    """Who holds what: the names of the classes, and how many examples of each a client has [clients, classes]."""
+    """Who holds what: the names of the classes, and how many examples of each a client has [clients, classes].
+
+    Of the clients of one `group`, which follow each other from `first` on; without groups, of all.
+    """
 
     classes: tuple[str, ...]
     counts: np.ndarray
+    group: str = ""
+    first: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Run:
     clients: float
     in_flight_bits: float
     metric: str
-    holdings: Holdings | None
+    holdings: tuple[Holdings, ...]
     tables: dict[str, Columns]
     units: Units
     scenario: dict[str, str]
@@ -192,11 +197,23 @@ def _metric(manifest: dict[str, Any]) -> str:
     return str(name)
 
 
-def _holdings(manifest: dict[str, Any]) -> Holdings | None:
-    held = (manifest.get("data") or {}).get("holdings")
-    if held is None:
-        return None
+def _holdings(manifest: dict[str, Any]) -> tuple[Holdings, ...]:
+    """That of all clients, or where groups learn unlike classes of each group; none of a run that does not say."""
+    data = manifest.get("data") or {}
+    if data.get("holdings") is not None:
+        return (_counted(data["holdings"], "data.holdings"),)
+    found, first = list[Holdings](), 0
+    for number, group in enumerate(data.get("groups") or ()):
+        if group.get("holdings") is None:
+            return ()
+        own = _counted(group["holdings"], f"data.groups.{number}.holdings")
+        found.append(own._replace(group=str(group["group"]), first=first))
+        first += len(own.counts)
+    return tuple(found)
+
+
+def _counted(held: dict[str, Any], key: str) -> Holdings:
     classes, counts = tuple(map(str, held["classes"])), np.array(held["counts"], dtype=np.int64)
     if counts.ndim != 2 or counts.shape[1] != len(classes) or counts.min() < 0:
-        raise ValueError(f"data.holdings.counts is no table of clients by {len(classes)} classes")
+        raise ValueError(f"{key}.counts is no table of clients by {len(classes)} classes")
     return Holdings(classes, counts)

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from analysis.clientgroups import ClientGroup, ends, groups_of
 from analysis.traces import Traces
-from analysis.tradeoff import TARGET_WINDOW, mean_by_arm, summary_by_arm, targets_of
+from analysis.tradeoff import evaluated_rounds, mean_by_arm, summary_by_arm, targets_of, window_in_words
 from analysis.updates import CODING_IN_WORDS, SAME
 from analysis.uploads import REASONS, air_summary
 
@@ -62,7 +62,7 @@ def arms_table(traces: Traces, width: int = WIDTH) -> Group:
     """
     frame, quality = summary_by_arm(traces), traces.quality
     lower = " (lower is better)" if quality.better == "lower" else ""
-    captions = [f"{quality.metric}: median of the last 3 rounds{lower}"]
+    captions = [f"{quality.metric}: median of {window_in_words(evaluated_rounds(traces))}{lower}"]
     main = [
         _Column(quality.metric, quality.metric, 3 if quality.better == "higher" else 1),
         _Column("uplink_mbit", "uplink\nMbit", 1),
@@ -100,7 +100,7 @@ def groups_table(traces: Traces, width: int = WIDTH) -> Group:
     whose = [names[ClientGroup(*own)] for own in zip(rows["name"], rows["task"], strict=True)]
     wide = rows.assign(whose=whose).pivot(index=["arm", "seed"], columns="whose", values=quality.metric)
     frame = mean_by_arm(wide.reindex(columns=list(names.values())).reset_index(), traces.arms)
-    caption = f"{quality.metric} of each group's own task, median of the last {TARGET_WINDOW} rounds"
+    caption = f"{quality.metric} of each group's own task, median of {window_in_words(evaluated_rounds(traces))}"
     return _tables("Groups", traces, frame, [[column] for column in columns], [caption], width)
 
 

@@ -12,17 +12,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
+from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from analysis.activity import activity
-from analysis.house import ACTIVITY_COLOURS, DEFERRED, LIMIT_COLOUR, WIDTH_IN, in_house_style
+from analysis.house import ACTIVITY_COLOURS, COLOURS, DEFERRED, LIMIT_COLOUR, WIDTH_IN, in_house_style
 from analysis.steps import has_steps
 from analysis.traces import TraceError, Traces
-from analysis.updates import FULL_BITS
+from analysis.updates import CODINGS_BITS, FULL_BITS
 
 MAX_CLIENTS = 12
 """Rows of a link timeline; more could not be read."""
@@ -30,6 +30,8 @@ LINK_ROUNDS = (1, 8)
 FADE_DEPTH_DB = 8.0
 """How far below the lowest mean the scale reaches; deep fades, a slot long, would flatten all the rest."""
 
+ADAPTERS_COLOUR = COLOURS[4]
+"""Of the adapters of split training, to which the coding of its activations does not apply."""
 LANE_BOTTOM, LANE_HEIGHT = 0.03, 0.12
 """Where in a row downlink and computing are drawn, as shares of its height."""
 
@@ -39,10 +41,10 @@ def link_timeline(traces: Traces, arm: str, seed: int | None = None, rounds: tup
     """What each client sent, when, over which link: one row a client, the simulated time to the right.
 
     A horizontal bar is an upload: its height the mean SNR in the granted band, its colour the kept fraction (of split
-    training, how activations are coded), its length the time on the air. The whisker falls to the lowest SNR of a slot,
-    or off the scale. Below it lie the downlink and the computing; a hatched round was deferred, a cross is a
-    transmission given up, a red number counts the packets lost. Beyond 12 clients the first 12 are drawn, and the title
-    says so.
+    training, how activations are coded, on one scale for all arms; adapters have a colour of their own), its length the
+    time on the air. The whisker falls to the lowest SNR of a slot, or off the scale. Below it lie the downlink and the
+    computing; a hatched round was deferred, a cross is a transmission given up, a red number counts the packets lost.
+    Beyond 12 clients the first 12 are drawn, and the title says so.
 
     Parameters
     ----------
@@ -72,7 +74,8 @@ def link_timeline(traces: Traces, arm: str, seed: int | None = None, rounds: tup
         & (cell.transmissions["t_start_s"] < end_s)
     ]
     drawn = activity(cell, clients, start_s, end_s)
-    colour_map, norm = _kept_colours(uploads)
+    split = has_steps(cell)
+    colour_map, norm = _kept_colours(uploads, split)
     low, high = _snr_range(uploads)
 
     figure = Figure(figsize=(WIDTH_IN, max(4.5, 2.3 + 0.78 * len(clients))), layout="constrained")
@@ -85,7 +88,7 @@ def link_timeline(traces: Traces, arm: str, seed: int | None = None, rounds: tup
         lost = drawn.ends[(drawn.ends["client"] == client) & (drawn.ends["direction"] == "down")]
         for at_s in lost["t_s"]:
             _cross(axes, at_s, LANE_BOTTOM + LANE_HEIGHT / 2, transform=axes.get_xaxis_transform())
-        _draw_uploads(axes, uploads[uploads["client"] == client], colour_map, norm, (low, high), end_s)
+        _draw_uploads(axes, uploads[uploads["client"] == client], colour_map, norm, split, (low, high), end_s)
     # Room below for downlink and computing, above for the number of lost packets.
     grid[0].set_ylim(low - 0.32 * (high - low), high + 0.45 * (high - low))
     ticks = MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(low, high)
@@ -94,26 +97,28 @@ def link_timeline(traces: Traces, arm: str, seed: int | None = None, rounds: tup
     number_rounds(grid[0], shown, end_s - start_s)
     grid[-1].set_xlabel("simulated time, s")
     figure.supylabel("SNR of the uplink in the granted band, dB", fontsize=11)
-    label, whole = "kept fraction of the update, %", 100
-    if has_steps(cell):
-        label, whole = "coding of activations, bits a value", FULL_BITS
+    label, whole = (
+        ("coding of activations, bits a value", FULL_BITS) if split else ("kept fraction of the update, %", 100)
+    )
+    codings = [bits / FULL_BITS for bits in CODINGS_BITS] if split else None
     figure.colorbar(
-        ScalarMappable(norm, colour_map), ax=list(grid), label=label, pad=0.01, aspect=40,
+        ScalarMappable(norm, colour_map), ax=list(grid), label=label, pad=0.01, aspect=40, ticks=codings,
         format=lambda value, _: f"{whole * value:g}",
     )  # fmt: skip
     who = f"\n(the first {len(clients)} of {len(everyone)} clients)" if len(everyone) > len(clients) else ""
     seed_shown = cell.cells["seed"].iloc[0]
     figure.suptitle(f"What was sent when, and over which link: {arm}, seed {seed_shown}{who}")
-    figure.legend(handles=_handles(colour_map), loc="outside lower center", ncols=4)
+    figure.legend(handles=_handles(colour_map, split), loc="outside lower center", ncols=4)
     return figure
 
 
-def _kept_colours(uploads: pd.DataFrame) -> tuple[Colormap, Normalize]:
+def _kept_colours(uploads: pd.DataFrame, split: bool) -> tuple[Colormap, Normalize]:
     # Viridis without its yellow end, which white swallows; dark is the whole update.
     colours = matplotlib.colormaps["viridis"](np.linspace(0.85, 0.0, 256))
     most = float(uploads["kept_fraction"].max()) if len(uploads) else 1.0
-    # From 0 to 1, so that a shade means the same in every arm, unless all would look alike.
-    return LinearSegmentedColormap.from_list("kept", colours), Normalize(0, most if 0 < most < 0.3 else 1.0)
+    # From 0 to 1, so that a shade means the same in every arm, unless all would look alike; codings are told apart.
+    narrow = 0 < most < 0.3 and not split
+    return LinearSegmentedColormap.from_list("kept", colours), Normalize(0, most if narrow else 1.0)
 
 
 def _snr_range(uploads: pd.DataFrame) -> tuple[float, float]:
@@ -144,8 +149,8 @@ def _draw_device(axes: Axes, spans: pd.DataFrame) -> None:
 
 
 def _draw_uploads(
-    axes: Axes, uploads: pd.DataFrame, colour_map: Colormap, norm: Normalize, range_db: tuple[float, float],
-    until_s: float,
+    axes: Axes, uploads: pd.DataFrame, colour_map: Colormap, norm: Normalize, split: bool,
+    range_db: tuple[float, float], until_s: float,
 ) -> None:  # fmt: skip
     low, high = range_db
     middle_s, mean_db = (uploads["t_start_s"] + uploads["t_end_s"]) / 2, uploads["snr_mean_db"]
@@ -155,6 +160,8 @@ def _draw_uploads(
     axes.plot(middle_s[~cut], lowest_db[~cut], color="0.35", marker="_", linestyle="", markersize=4)
     axes.plot(middle_s[cut], lowest_db[cut], color="0.35", marker="v", linestyle="", markersize=4)
     colours = colour_map(norm(uploads["kept_fraction"].to_numpy()))
+    if split:
+        colours[~(uploads["step"] > 0).to_numpy()] = to_rgba(ADAPTERS_COLOUR)
     axes.hlines(mean_db, uploads["t_start_s"], uploads["t_end_s"], colors=colours, linewidth=5, zorder=3)
     given_up = (uploads["outcome"] != "delivered") & (uploads["t_end_s"] <= until_s)
     for upload in uploads[given_up].to_dict("records"):
@@ -194,15 +201,18 @@ def number_rounds(axes: Axes, rounds: pd.DataFrame, span_s: float, above: float 
             )  # fmt: skip
 
 
-def _handles(colour_map: Colormap) -> list[Line2D | Patch]:
+def _handles(colour_map: Colormap, split: bool) -> list[Line2D | Patch]:
     def mark(marker: str, colour: str, size: float, label: str) -> Line2D:
         return Line2D(
             [], [], marker=marker, color=colour, markersize=size, markeredgewidth=2.2 * (marker == "x"),
             linestyle="", label=label,
         )  # fmt: skip
 
+    what = "upload of activations" if split else "upload"
+    adapters = [Line2D([], [], color=ADAPTERS_COLOUR, linewidth=5, label="the same of adapters")]
     return [
-        Line2D([], [], color=colour_map(0.6), linewidth=5, label="upload, at its mean SNR"),
+        Line2D([], [], color=colour_map(0.6), linewidth=5, label=f"{what}, at its mean SNR"),
+        *(adapters if split else ()),
         mark("$\\perp$", "0.35", 9, "down to its lowest slot"),
         mark("v", "0.35", 5, "… which is off the scale"),
         Patch(**DEFERRED, label="deferred, does not train"),

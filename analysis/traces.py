@@ -52,7 +52,8 @@ class Traces:
     units
         Unit of a column: ``units["rounds", "t_end_s"] == "s"``; "" where it has none.
     holdings
-        Who holds what, by (arm, seed); runs without learning, and those of older versions, have none.
+        Who holds what, by (arm, seed): one table of all clients, or where groups of them learn unlike classes one of
+        each group. Runs without learning, and those of older versions, have none.
     axes
         The keys of the grid in their order, each a column of `cells`: numbers in SI units (``units["cells", key]``),
         or the text of the scenario where a value is no number. NaN in cells whose study has no such key. A key that
@@ -75,7 +76,7 @@ class Traces:
     groups: pd.DataFrame
     cells: pd.DataFrame
     units: Units
-    holdings: Mapping[tuple[str, int], Holdings] = field(default_factory=dict)
+    holdings: Mapping[tuple[str, int], tuple[Holdings, ...]] = field(default_factory=dict)
     axes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -172,7 +173,7 @@ def load(path: Where | Sequence[Where], tables: Collection[str] = tuple(TABLES))
     for run in runs:
         units.update(run.units)
     frames = {table: _frame(runs, table) for table in TABLES}
-    held = {(run.arm, run.seed): run.holdings for run in runs if run.holdings is not None}
+    held = {(run.arm, run.seed): run.holdings for run in runs if run.holdings}
     cells = pd.DataFrame([run.row() for run in runs])
     columns = _axes([run.point for run in runs], set(cells.columns))
     units |= {("cells", name): unit for name, (_, unit) in columns.items()}

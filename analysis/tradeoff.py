@@ -9,7 +9,7 @@ Quality is accuracy, or perplexity in language modelling, where lower is better;
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,23 @@ def measured(rounds: pd.DataFrame, quality: Quality) -> pd.Series:
         return rounds["accuracy"]
     with np.errstate(over="ignore"):  # of a model that has diverged: infinite
         return rounds["loss"].map(np.exp).rename(quality.metric)
+
+
+def window_in_words(evaluated: Iterable[int]) -> str:
+    """Of which rounds the quality at the end is the median, where so many were evaluated in each cell (0: none)."""
+    counts = {min(number, TARGET_WINDOW) for number in evaluated if number}
+    if counts <= {TARGET_WINDOW}:
+        return f"the last {TARGET_WINDOW} rounds"
+    if len(counts) > 1:
+        return f"the last {TARGET_WINDOW} rounds, or of the fewer that there were"
+    (number,) = counts
+    return "the only round" if number == 1 else f"the {number} rounds"
+
+
+def evaluated_rounds(traces: Traces) -> list[int]:
+    """How many rounds of each cell were evaluated, of those with any."""
+    rounds = traces.rounds[measured(traces.rounds, traces.quality).notna()]
+    return [int(number) for number in rounds.groupby(["arm", "seed"]).size()]
 
 
 def evaluations(rounds: pd.DataFrame, quantity: str, quality: Quality) -> np.ndarray:

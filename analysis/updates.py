@@ -34,6 +34,8 @@ class Updates(NamedTuple):
 NONE = Updates(math.nan, math.nan)
 FULL_BITS = 32
 """Bits a value of activations at a kept fraction of 1; at less they are proportionally fewer."""
+CODINGS_BITS = (8, 16, 32)
+"""Bits a value of the codings that there are."""
 CODING_IN_WORDS = "bits a value of split training's activations and gradients (int8, fp16, fp32)"
 
 

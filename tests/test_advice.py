@@ -86,6 +86,21 @@ def test_the_quickstart_needs_none() -> None:
             "has one size only, so the schedule can adapt nothing but bandwidths; state method.kept_fractions",
             "(topk-tsfa)",
         ),
+        (
+            ("clients.compute.memory=1 GB", "arms.head-only.method={kind: none, payload: 1 Mbit}"),
+            "so nothing reads learning, clients.compute.memory",
+            "(head-only)",
+        ),
+        (
+            ("clients.compute.memory=1 GB", "arms.head-only.method={kind: none, payload: 1 Mbit}"),
+            "clients.compute.memory bounds the cuts of method split alone",
+            "(dense-equal, dense-min-max, soft-tsfa, topk-tsfa)",
+        ),
+        (
+            ("clients.compute.classes=[{speed: 2, share: 0.5}, {speed: 1, memory: 1 GB}]",),
+            "clients.compute.classes.memory bounds the cuts of method split alone",
+            "whatever its memory",
+        ),
         (("radio.uplink.averaging=1 s",), "no scheduler under fdma, so nothing reads radio.uplink.averaging", ""),
         (("radio.uplink={access: ofdma, work_conserving: false}",), "nothing reads radio.uplink.work_conserving", ""),
         (("radio.downlink.scheduler=max_ci",), "a broadcast has no scheduler, so nothing reads radio.downlink", ""),

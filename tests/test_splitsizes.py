@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from channels.options import OptionError
-from wfl_sim import estimate, learningwork, linkbudget, present, splitsizes, updatesizes
+from wfl_sim import advice, estimate, learningwork, linkbudget, present, splitsizes, updatesizes
 from wfl_sim.commands import linkbudget as shown
 from wfl_sim.devices import Compute, DeviceClass
 from wfl_sim.errors import ScenarioError
@@ -166,6 +166,20 @@ def test_validate_says_who_gets_which_cut():
     other = parse(SCENARIO, "halves", ["method={kind: fedavg}", "protocol={kind: sync}"])
     assert "cuts" not in present.estimate_text(estimate.estimate(other, jobs=1))
     assert present.estimate_text(replace(found, arms=(row, replace(row, arm="b", cuts=())))).count("cuts (split):") == 1
+
+
+def test_what_a_plan_of_steps_leaves_out_is_noted_once_and_their_memory_is_heeded():
+    def told(*overrides):
+        study = parse(SCENARIO, "halves", [PHONES, *overrides])
+        return advice.advice(study, estimate.estimate(study, jobs=1))
+
+    (note,) = [one for one in told() if one.startswith("computing in split training")]
+    assert "with the server's part" in note and "idle between steps: rounds are often shorter" in note
+    (kept,) = [one for one in told("radio.uplink.work_conserving=false") if one.startswith("computing in split")]
+    assert note.startswith(kept) and "idle" not in kept
+    assert not [one for one in told() if "bounds the cuts" in one]
+    plain = told("method={kind: fedavg}", "protocol={kind: sync}")
+    assert [one for one in plain if "bounds the cuts" in one] and not [one for one in plain if "computing in" in one]
 
 
 def test_a_link_budget_tells_the_loads_of_a_step():

@@ -122,8 +122,14 @@ def _unread(scenario: Scenario) -> list[str]:
     channel, air, notes = scenario.channel, scenario.radio, list[str]()
     if channel.recorded is not None and (unread := _changed(channel, "channel", "penetration", "shadowing", "fading")):
         notes.append(f"links are recorded, so nothing reads {', '.join(unread)}")
-    if isinstance(scenario.method, NoLearning) and (unread := _changed(scenario, "", "learning", "codec")):
-        notes.append(f"method none learns nothing, so nothing reads {', '.join(unread)}")
+    if isinstance(scenario.method, NoLearning):
+        unread = [*_changed(scenario, "", "learning", "codec"), *_memory(scenario)]
+        notes += [f"method none learns nothing, so nothing reads {', '.join(unread)}"] if unread else []
+    elif not isinstance(scenario.method, Split) and (unread := _memory(scenario)):
+        notes.append(
+            f"{', '.join(unread)} bounds the cuts of method split alone (ranks follow that of learning.groups): each "
+            "client has its whole model to train, whatever its memory"
+        )
     what = "" if isinstance(scenario.method, NoLearning) else _whose_size(scenario)
     if what and isinstance(scenario.method, Soft) and (unread := _changed(scenario.method, "method", "fill")):
         notes.append(f"{what} leaves nothing out, so nothing reads {', '.join(unread)}")
@@ -150,6 +156,13 @@ def _unread(scenario: Scenario) -> list[str]:
     elif unread := _changed(air.downlink, "radio.downlink", "coverage"):
         notes.append(f"unicast sends to each client at its own rate, so nothing reads {', '.join(unread)}")
     return notes
+
+
+def _memory(scenario: Scenario) -> list[str]:
+    """The memory of devices, by its keys, if any is stated."""
+    compute = scenario.clients.compute
+    found = _changed(compute, "clients.compute", "memory_bits")
+    return found or ["clients.compute.classes.memory"] * any(one.memory_bits is not None for one in compute.classes)
 
 
 def _changed(options: Any, key: str, *names: str) -> list[str]:
@@ -281,6 +294,13 @@ def _about_the_plan(scenario: Scenario, row: ArmEstimate) -> list[str]:
         notes.append(
             f"{' and '.join(shared)}: planned with an equal share for each; what a scheduler wins by the fading is "
             "not in the estimate"
+        )
+    if isinstance(scenario.method, Split):
+        free = air.uplink.access == "ofdma" or air.uplink.work_conserving
+        notes.append(
+            "computing in split training is all of a round's steps but what goes up, with the server's part, the wait "
+            "for it and the gradients; planned as if half of the others were served before each, whatever the order"
+            + (", and without the band that others leave idle between steps: rounds are often shorter" if free else "")
         )
     if pace.arrivals is not None:
         notes.append(

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from analysis import metrics
 from analysis.compare import Seed, Tolerance, compare, judged
-from analysis.comparetables import as_dict, conclusion, seeds_table
+from analysis.comparetables import as_dict, conclusion, headline, means_table, seeds_table
 from analysis.paired import interval_of_mean
 from analysis.pareto import area_under
 from analysis.sides import CompareError
@@ -288,11 +288,35 @@ def test_the_words_below_a_table(studies: Studies) -> None:
         {"x": {1: IN_FOUR, 2: AT_ONCE}, "y": {1: IN_FOUR, 2: NEVER}, "z": {1: AT_ONCE}},
     )
     assert conclusion(compare(a, b, "time_to", 0.7))[1:] == [
+        "note: one seed has no interval, and does not tell A from B: what differs may be chance",  # z
         "note: the t interval holds 0, so these seeds do not tell A from B: x",  # differences 2 and -2
         "y: in seed 2 B does not reach 0.7, and A does",
         "z: in seed 1 A does not reach 0.7, and B does",
         "regression: y",
     ]
+
+
+@pytest.mark.parametrize(("b", "said"), [([0.5, 0.6], "the 2 rounds"), (AT_ONCE, "the last 3 rounds, or of the fewer")])
+def test_the_head_says_of_how_many_rounds_a_final_value_is(studies: Studies, b: list[float | None], said: str) -> None:
+    sides = studies({"x": {1: [0.5, 0.7]}}, {"x": {1: b}})
+    assert headline(compare(*sides)).startswith(f"median accuracy of {said}")
+    assert headline(compare(*sides, "time")).startswith("simulated time of the whole run, s (lower")
+
+
+def test_one_seed_has_no_verdict_in_the_table_and_its_exit_code_all_the_same(studies: Studies) -> None:
+    a, b = studies(
+        {"x": {1: AT_ONCE}, "y": {1: AT_ONCE, 2: AT_ONCE}, "z": {1: AT_ONCE}},
+        {"x": {1: IN_FOUR}, "y": {1: AT_ONCE, 2: NEVER}, "z": {1: NEVER}},
+    )
+    found = compare(a, b, "time_to", 0.7)
+    assert found.regression and [pair.verdict for pair in found.pairs] == ["regression"] * 3
+    lines = [line.split() for line in printed(means_table(found), 200).splitlines()[1:]]
+    assert [line[-1] for line in lines] == ["seed", "regression", "seed"]
+    assert conclusion(found)[-1] == "regression: x (one seed), y, z (one seed)"
+    assert "note: one seed has no interval, and does not tell A from B: what differs may be chance" in conclusion(found)
+    better = compare(b, a, "time_to", 0.7)
+    assert not better.regression and "one seed" in printed(means_table(better), 200)
+    assert as_dict(better)["pairs"][0]["verdict"] == "better"  # for programs
 
 
 def test_a_comparison_says_what_updates_took_where_that_differs(study_directory: Path) -> None:

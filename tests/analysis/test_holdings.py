@@ -13,6 +13,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
 from analysis import plots
+from analysis.groupsplot import MOST_GROUPS
 from analysis.holdingsplot import MOST_COLUMNS, columns_of, holdings
 from analysis.traces import Holdings, TraceError, load
 
@@ -84,6 +85,46 @@ def test_arms_with_one_split_share_a_picture_and_others_have_their_own(
     one, other = drawn(4, 3), drawn(4, 3, seed=1)
     assert pictures("same", a=one, b=one) == ["holdings"]
     assert pictures("apart", a=one, b=other, c=one) == ["holdings-a-seed1", "holdings-b-seed1"]
+
+
+def grouped(folder: Path, synthetic: SimpleNamespace, sizes: list[tuple[int, int]]) -> Path:
+    """A run with groups of so many clients that learn so many classes."""
+    each = []
+    for number, (clients, classes) in enumerate(sizes):
+        names = [f"class {number}.{n}" for n in range(classes)]
+        held = {"classes": names, "counts": drawn(clients, classes, number).tolist()}
+        each.append({"group": f"group{number}", "holdings": held})
+    rows = iter([(synthetic.blank("rounds", round=1, t_end_s=1.0, accuracy=0.5), [], [])])
+    about = {"name": "s", "arm": "a", "seed": 1, "data": {"groups": each}}
+    return Path(synthetic.write_run(folder / "a-seed1", about, rows))
+
+
+@pytest.mark.parametrize("sizes", [[(4, 10), (3, 2)], [(130, 3), (20, 30), (2, 5)]])
+def test_groups_that_learn_unlike_classes_have_a_panel_each(
+    tmp_path: Path, synthetic: SimpleNamespace, sizes: list[tuple[int, int]]
+) -> None:
+    """With all examples of each, at the clients' own numbers, which go on from group to group."""
+    traces = load(grouped(tmp_path / "s", synthetic, sizes))
+    figure = holdings(traces, "a")
+    assert len(figure.subfigs) == len(sizes)
+    first = 0
+    for number, (panel, (clients, classes)) in enumerate(zip(figure.subfigs, sizes, strict=True)):
+        counts, cells = drawn(clients, classes, number), panel.get_children()
+        (mesh, *_) = [m for axes in cells for m in getattr(axes, "collections", ()) if isinstance(m, QuadMesh)]
+        edges = mesh.get_coordinates()[0, :, 0]
+        shown = np.ma.filled(mesh.get_array().reshape(classes, -1), 0.0)
+        np.testing.assert_allclose(shown @ np.diff(edges), counts.sum(axis=0))
+        assert edges[0] == (first if clients <= MOST_COLUMNS else 0) - 0.5
+        assert panel.get_suptitle().startswith(f"group{number}: {counts.sum():,} examples of {classes} classes at ")
+        first += clients
+    files = plots.save_all(traces, tmp_path / "plots", arms=[])
+    assert [file.name for file in files if "holdings" in file.name] == ["holdings.png", "holdings.svg"]
+
+
+def test_of_many_groups_the_first_have_panels(tmp_path: Path, synthetic: SimpleNamespace) -> None:
+    figure = holdings(load(grouped(tmp_path / "s", synthetic, [(1, 2)] * (MOST_GROUPS + 1))), "a")
+    assert len(figure.subfigs) == MOST_GROUPS
+    assert f"the first {MOST_GROUPS} of {MOST_GROUPS + 1} groups" in figure.get_suptitle()
 
 
 def test_a_run_that_does_not_say_has_no_such_picture(run_of: Callable[..., Path]) -> None:

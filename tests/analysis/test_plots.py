@@ -229,6 +229,20 @@ def test_grants_that_are_not_held_at_once_are_said_to_be_summed(
     assert "exceed" not in together.get_suptitle()
 
 
+@pytest.mark.parametrize(("held_hz", "said"), [(5e5, False), (2e6, True)])
+def test_that_idle_bands_are_shared_out_is_said_where_anyone_held_more_than_the_grant(
+    tmp_path: Path, synthetic: SimpleNamespace, held_hz: float, said: bool
+) -> None:
+    call = synthetic.blank("decisions", round=1, client=0, action="send", bandwidth_hz=5e5)
+    sent = synthetic.blank("transmissions", round=1, direction="up", bandwidth_hz=held_hz, outcome="delivered")
+    rows = iter([(synthetic.blank("rounds", round=1, t_end_s=1.0), [sent], [call])])
+    figure = plots.bandwidth_shares(
+        load(synthetic.write_run(tmp_path / "r", {"name": "n", "arm": "a", "seed": 1}, rows)), "a"
+    )
+    words = "as granted at the start of a round, before what idle clients leave is shared out"
+    assert (words in figure.get_suptitle()) is said
+
+
 @pytest.mark.parametrize("clients", [1, 2, 3, 6, 9, FEW_CLIENTS, FEW_CLIENTS + 1, 30])
 def test_no_two_layers_share_a_shade(tmp_path: Path, clients: int, synthetic: SimpleNamespace) -> None:
     traces = load(synthetic.write_study(tmp_path / "s", seeds=1, rounds=1, clients=clients))

@@ -7,8 +7,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from rich.console import Console
 
@@ -19,9 +22,11 @@ from analysis.compare import compare
 from analysis.comparetables import conclusion
 from analysis.steps import has_steps
 from analysis.tables import air_table, arms_table
+from analysis.timeline import ADAPTERS_COLOUR
 from analysis.traces import Traces, load
-from analysis.updates import Updates, differ, updates
+from analysis.updates import CODINGS_BITS, Updates, differ, updates
 from analysis.uploads import air_summary, upload_durations
+from wfl_sim.methods.split import CODINGS
 
 ROUND_S, STEPS = 20.0, 2
 
@@ -182,6 +187,21 @@ def test_the_kept_fraction_of_split_training_is_told_as_a_coding(split: Split, k
     assert "coding of activations, bits a value" in [
         axes.get_ylabel() for axes in plots.link_timeline(traces, "split").axes
     ]
+
+
+@pytest.mark.parametrize(("kept", "bits"), [(0.25, 8), (0.5, 16), (1.0, 32)])
+def test_a_coding_has_one_colour_in_all_arms_and_adapters_have_their_own(split: Split, kept: float, bits: int) -> None:
+    *rows, scale = plots.link_timeline(split(kept=kept), "split").axes
+    (row,) = rows
+    thick = [c for c in row.collections if isinstance(c, LineCollection) and c.get_linewidth()[0] == 5]
+    (drawn,) = [c.get_colors() for c in thick]
+    first, second, adapters = (to_hex(colour) for colour in drawn)
+    assert adapters == to_hex(ADAPTERS_COLOUR) != first == second
+    assert scale.get_ylim() == (0.0, 1.0)  # of 32 bits, whatever an arm has
+    assert [32 * tick for tick in scale.get_yticks()] == list(CODINGS_BITS) == list(CODINGS.values())
+    assert [label.get_text() for label in scale.get_yticklabels()] == ["8", "16", "32"]
+    shade = matplotlib.colormaps["viridis"](0.85 * (1 - bits / 32))
+    assert np.allclose(drawn[0], shade, atol=0.02)  # of 256 shades, taken twice
 
 
 def test_runs_differ_in_their_coding(split: Split, tmp_path: Path, synthetic: SimpleNamespace) -> None:

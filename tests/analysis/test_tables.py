@@ -14,7 +14,7 @@ from rich.console import Console
 
 from analysis.tables import WIDTH, air_table, arms_table
 from analysis.traces import Traces, load
-from analysis.tradeoff import summary
+from analysis.tradeoff import summary, window_in_words
 
 RunOf = Callable[..., Path]
 Table = Callable[[Traces], object]
@@ -116,6 +116,29 @@ def test_unlike_bits_of_whole_updates_are_told_and_that_they_are_whole_is_not(
 
 def test_a_run_that_learns_tells_updates_once(study: Traces) -> None:
     assert "kept" in words(arms_table(study)) and "kept:" not in words(air_table(study))
+
+
+def test_the_table_says_of_how_many_rounds_it_has_the_median(run_of: RunOf) -> None:
+    run_of("a", 1, [0.5, 0.7])
+    both = load(run_of("b", 1, [None, 0.6, 0.4]).parent)
+    table = words(arms_table(both))
+    assert table.endswith("accuracy: median of the 2 rounds") and " 0.600 " in table
+    longer = words(arms_table(load(run_of("c", 1, [0.5] * 4).parent)))
+    assert "accuracy: median of the last 3 rounds, or of the fewer that there were" in longer
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ([], "the last 3 rounds"),
+        ([3, 4, 100], "the last 3 rounds"),
+        ([0, 1, 1], "the only round"),
+        ([2, 0, 2], "the 2 rounds"),
+        ([1, 2], "the last 3 rounds, or of the fewer that there were"),
+    ],
+)
+def test_of_which_rounds_a_median_is(counts: list[int], said: str) -> None:
+    assert window_in_words(counts) == said
 
 
 def test_a_target_that_nobody_reached_has_no_column(run_of: RunOf) -> None:

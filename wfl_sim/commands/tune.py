@@ -202,12 +202,13 @@ def records(tuned: Sequence[Tuned]) -> list[dict[str, Any]]:
 
 def text(plan: Plan, tuned: Sequence[Tuned]) -> Iterator[str]:
     """A table for each arm, with what is best and what to beware of; then what to paste."""
-    from analysis.tradeoff import TARGET_WINDOW
+    from analysis.tradeoff import window_in_words
     from wfl_sim.tuning import overrides, snippet
 
     for one in tuned:
         better = " (lower is better)" if one.quality.better == "lower" else ""
-        yield bold(f"{one.arm}: {one.quality.metric}{better}, median of the last {TARGET_WINDOW} rounds; best: *")
+        window = window_in_words(outcome.trial.cell.scenario.rounds for outcome in one.outcomes)
+        yield bold(f"{one.arm}: {one.quality.metric}{better}, median of {window}; best: *")
         yield from _table(one)
         yield from _verdict(one)
         yield ""
