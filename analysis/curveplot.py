@@ -23,6 +23,8 @@ from wfl_sim.quality import ACCURACY, PERPLEXITY, Quality
 
 LOG_FROM_RATIO = 8.0
 """Arms whose total costs differ by more than this, and perplexities that do, are drawn over a logarithmic axis."""
+MOST_LABELLED = 2e3
+"""Of a logarithmic axis: where its ends differ by less, 2 and 5 have labels too."""
 LETTERS_PER_IN, KEY_LETTERS = 11, 8
 """How many letters of a legend fit an inch, and how many the line before a name takes up."""
 MOST_PANELS = 5
@@ -143,13 +145,14 @@ def cost_unit(x: str, largest: float) -> tuple[float, str]:
 
 
 def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
-    """A logarithmic axis with plain numbers at its ticks."""
+    """A logarithmic axis with plain numbers at its ticks, for what is drawn already; powers of ten where it is long."""
     if which == "x":
         axes.set_xscale("log")
     else:
         axes.set_yscale("log")
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < MOST_LABELLED * low else (1,)))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_formatter(NullFormatter())
 

@@ -35,7 +35,7 @@ REFERENCES: Mapping[str, str] = {
 """The arm to which differences are taken."""
 SHORT_POINTS = 1.0
 """How far below the end of the reference an arm has to come for the bits that it took to be compared."""
-FLOORS = ("head-only",)
+FLOORS = ("head-only", "local-only")
 """Arms that send next to nothing: they do not say at how much the others are compared."""
 SPENT = {
     "update, kbit": ("update_kbit", 0),
@@ -71,11 +71,12 @@ def page(found: Sequence[Study]) -> str:
         found,
         "Accuracy in %: median of the last 3 rounds; mean over seeds and its 95 % interval (Student's t). Differences "
         "in points within a seed, bold where the interval leaves out 0: after all rounds; then at the largest uplink, "
-        "simulated time and clients' energy that all runs of the table but those of the head alone reach. An update is "
-        "what a client sends in a round, head and index counted. Uplink, time and energy: of the whole run, repeats "
-        "included. Downlink: a round to all clients together, a broadcast counts once. Bits and seconds to it: those "
-        f"until an arm is {SHORT_POINTS:.0f} point below where the reference ended with that seed, as shares of what "
-        f"the reference took; {NONE} where one of the seeds never came there.",
+        "simulated time and clients' energy that all runs of the table reach but those of `head-only` and "
+        "`local-only`; these may end earlier. An update is what a client sends in a round, head and index counted. "
+        "Uplink, time and energy: of the whole run, repeats included. Downlink: a round to all clients together, a "
+        "broadcast counts once. "
+        f"Bits and seconds to it: those until an arm is {SHORT_POINTS:.0f} point below where the reference ended with "
+        f"that seed, as shares of what the reference took; {NONE} where one of the seeds never came there.",
         named="seed-systems",
     )
     lines = [
