@@ -146,7 +146,9 @@ def _draw_cells(axes: Axes, held: Holdings, groups: list[np.ndarray], edges: np.
         for (row, column), value in np.ndenumerate(values):
             if value:
                 ink = "white" if norm(value) > 0.5 else "black"
-                axes.text(edges[column] + 0.5, row, f"{value:.0f}", ha="center", va="center", color=ink, fontsize=9)
+                axes.text(
+                    float(edges[column]) + 0.5, row, f"{value:.0f}", ha="center", va="center", color=ink, fontsize=9
+                )
     step = math.ceil(classes / NAMED_ROWS)
     names = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in held.classes]
     size = 10 if classes <= 24 else 8
