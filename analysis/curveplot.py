@@ -23,7 +23,7 @@ from wfl_sim.quality import ACCURACY, PERPLEXITY, Quality
 
 LOG_FROM_RATIO = 8.0
 """Arms whose total costs differ by more than this, and perplexities that do, are drawn over a logarithmic axis."""
-MOST_LABELLED = 2e3
+MOST_LABELLED = 200.0
 """Of a logarithmic axis: where its ends differ by less, 2 and 5 have labels too."""
 LETTERS_PER_IN, KEY_LETTERS = 11, 8
 """How many letters of a legend fit an inch, and how many the line before a name takes up."""
