@@ -87,6 +87,7 @@ def test_summary(run_of: RunOf) -> None:
         "over_budget": pytest.approx(1.25),
         "update_kbit": pytest.approx(math.nan, nan_ok=True),  # nothing was sent
         "kept": pytest.approx(math.nan, nan_ok=True),
+        "coding_bits": pytest.approx(math.nan, nan_ok=True),
         "dropped": 5,
         "late": 0,
         "deferred": 10,
