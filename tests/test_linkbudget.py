@@ -328,6 +328,11 @@ def test_power_control_and_shared_slots_are_said_to_be_left_out() -> None:
 MIXED = str(ROOT / "scenarios/seeds/mixed_backbones.yaml")
 
 
+def test_the_arm_that_is_taken_if_none_is_asked_for_sends_its_adapters() -> None:
+    assert study(path=MIXED).cells[0].arm == "local-only"
+    assert ask(path=MIXED).arm == "fedavg-in-groups"
+
+
 @pytest.mark.parametrize("arm", ["fedavg-in-groups", "h2tune"])
 def test_each_group_has_its_own_update(arm: str) -> None:
     """Its size is that of the plans; at one client it takes as long as a budget of that group alone would say."""

@@ -43,6 +43,8 @@ from wfl_sim.updatesizes import by_group, layout_of, sizes
 
 Direction = Literal["uplink", "downlink"]
 Places = NDArray[np.bool_]
+NOTHING_BITS = 8
+"""Of an update in which nothing is: the byte that every payload has."""
 DIRECTIONS: tuple[Direction, ...] = ("uplink", "downlink")
 SHARE: dict[Direction, float] = {"uplink": 0.9, "downlink": 0.1}
 """Of the time that is left before the deadline, what a link may take for a whole update if no rate is stated."""
@@ -144,7 +146,7 @@ def report(study: Study, arm: str | None = None, distances_m: Sequence[float] | 
     ----------
     study : Study
     arm : str, optional
-        Default: the first arm that trains adapters, or else the first.
+        Default: the first arm that trains adapters and sends them, or else the first.
     distances_m : sequence of float, optional
         Horizontal distances in m, at least 0, for the update budgets; default those of the clients at time 0.
 
@@ -164,7 +166,8 @@ def report(study: Study, arm: str | None = None, distances_m: Sequence[float] | 
 def _chosen(study: Study, arm: str | None) -> Cell:
     if arm is None:
         adapted = [cell for cell in study.cells if cell.scenario.method.adapter() is not None]
-        return (adapted or study.cells)[0]
+        sending = (cell for cell in adapted if sizes(cell.scenario)[0].points[-1].bits > NOTHING_BITS)
+        return next(sending, (adapted or study.cells)[0])
     for cell in study.cells:
         if cell.arm == arm:
             return cell

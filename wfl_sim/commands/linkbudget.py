@@ -47,7 +47,7 @@ class Tables(StrEnum):
 def linkbudget(
     scenario: ScenarioFile,
     overrides: Overrides = None,
-    arm: Annotated[str | None, typer.Option(help="Arm; default: the first that trains adapters.")] = None,
+    arm: Annotated[str | None, typer.Option(help="Arm; default: the first that trains and sends adapters.")] = None,
     at: Annotated[
         str | None, typer.Option(help="Distances instead of the clients', for example '100 m, 500 m, 2 km'.")
     ] = None,
