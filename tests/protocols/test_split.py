@@ -213,19 +213,31 @@ def test_whose_training_diverges_sends_nothing_more(run, what):
     assert of(out, "backward") == [0, 1, 1] and out.rounds[0]["dropped"] == 1
 
 
+@pytest.fixture
+def over_the_air(play, split_work):
+    """Rounds of four clients whose links fade and lose packets, by access of the downlink and protocol."""
+
+    def rounds(access, protocol):
+        radio = Radio(
+            uplink=Uplink(bandwidth_hz=1e6), downlink=Downlink(bandwidth_hz=5e6, access=access),
+            retransmission=Arq(attempts=3), latency_s=0.005,
+        )  # fmt: skip
+        sizes = {"dense_bytes": 4_000, "downlink_bytes": 4_000, "activation_bytes": 3_000, "gradient_bytes": 2_000}
+        work = split_work(**sizes, steps=3)
+        return play(
+            clients=4, rounds=3, radio=radio, work=work, fading=Rayleigh(doppler_hz=5.0), from_m=100.0, to_m=500.0,
+            loss=IndependentLoss(probability=0.3, origin="interference"), compute=Compute(time_s=0.3, jitter=0.2),
+            protocol=protocol,
+        )  # fmt: skip
+
+    return rounds
+
+
 @pytest.mark.parametrize("order", ["schrage", "exact"])
 @pytest.mark.parametrize("access", ["broadcast", "unicast"])
-def test_over_the_real_air_bits_balance_and_rows_agree(play, split_work, order, access):
-    radio = Radio(
-        uplink=Uplink(bandwidth_hz=1e6), downlink=Downlink(bandwidth_hz=5e6, access=access),
-        retransmission=Arq(attempts=3), latency_s=0.005,
-    )  # fmt: skip
-    work = split_work(dense_bytes=4_000, downlink_bytes=4_000, activation_bytes=3_000, gradient_bytes=2_000, steps=3)
-    out = play(
-        clients=4, rounds=3, radio=radio, work=work, fading=Rayleigh(doppler_hz=5.0), from_m=100.0, to_m=500.0,
-        loss=IndependentLoss(probability=0.3, origin="interference"), compute=Compute(time_s=0.3, jitter=0.2),
-        protocol=SplitRounds(order=order, cohort=3),
-    )  # fmt: skip
+def test_over_the_real_air_bits_balance_and_rows_agree(over_the_air, order, access):
+    out = over_the_air(access, SplitRounds(order=order, cohort=3))
+    work = out.work
     assert out.rounds[-1]["uplink_bits"] == sum(t["sent_bits"] for t in out.transmissions if t["direction"] == "up")
     assert out.rounds[-1]["downlink_bits"] == sum(t["sent_bits"] for t in out.transmissions if t["direction"] == "down")
     gradients = [t for t in out.transmissions if t["direction"] == "down" and t["payload_bits"] == 16_000]
@@ -324,17 +336,8 @@ def test_the_pass_in_which_a_client_left_ends_when_it_left(run, passes, shifts):
 
 
 @pytest.mark.parametrize("access", ["broadcast", "unicast"])
-def test_a_step_is_forward_activations_server_gradient_and_backward(play, split_work, passes, access):
-    radio = Radio(
-        uplink=Uplink(bandwidth_hz=1e6), downlink=Downlink(bandwidth_hz=5e6, access=access),
-        retransmission=Arq(attempts=3), latency_s=0.005,
-    )  # fmt: skip
-    work = split_work(dense_bytes=4_000, downlink_bytes=4_000, activation_bytes=3_000, gradient_bytes=2_000, steps=3)
-    out = play(
-        clients=4, rounds=3, radio=radio, work=work, fading=Rayleigh(doppler_hz=5.0), from_m=100.0, to_m=500.0,
-        loss=IndependentLoss(probability=0.3, origin="interference"), compute=Compute(time_s=0.3, jitter=0.2),
-        protocol=SplitRounds(),
-    )  # fmt: skip
+def test_a_step_is_forward_activations_server_gradient_and_backward(over_the_air, passes, access):
+    out = over_the_air(access, SplitRounds())
     spans = spans_of(out, 4).spans
     matches(spans, passes)
     assert set(STEP_KINDS) <= set(spans["kind"])
